@@ -1,0 +1,1 @@
+//! Machines: frames on the wire and the scaling policy. Cannot name a task.

@@ -1,0 +1,1 @@
+//! One block in, one block out; no task, no network, no clock.
