@@ -1,1 +1,13 @@
-//! Dolmen.
+//! Dolmen: an actor-based elastic runtime for large dense linear algebra.
+//!
+//! Layers, lowest first. Each may import those above it in this list only; the first four are pure:
+//! no actor, clock, file, thread or BLAS. `tests/architecture.rs` holds them to it.
+//!
+//! - [`ids`]: names of stages, tasks, workers
+//! - [`array`]: shapes, block grids, lazy arrays
+//! - [`graph`]: programs of stages; inputs, consumers and costs as formulas
+//! - `sched`: the scheduler core and the plan
+
+pub mod array;
+pub mod graph;
+pub mod ids;

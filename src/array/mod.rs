@@ -1,0 +1,41 @@
+//! Shapes, block grids and lazy arrays. Pure: knows sizes, not data.
+
+mod expr;
+mod grid;
+
+pub use expr::{Array, ArrayError, Binary, Fill, InputId, Law, Node, Reduction, Source, Unary};
+pub use grid::{Axis, BlockGrid, BlockSize};
+
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// The type of a matrix element.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+pub enum Element {
+    F32,
+    F64,
+}
+
+impl Element {
+    pub fn bytes(self) -> u64 {
+        match self {
+            Element::F32 => 4,
+            Element::F64 => 8,
+        }
+    }
+}
+
+impl fmt::Display for Element {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Element::F32 => "f32",
+            Element::F64 => "f64",
+        })
+    }
+}
+
+/// Bytes that a buffer of `bytes` takes in the pool: cache lines below a page, whole pages above.
+pub fn footprint(bytes: u64) -> u64 {
+    let unit = if bytes < 4096 { 64 } else { 4096 };
+    bytes.div_ceil(unit) * unit
+}

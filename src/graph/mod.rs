@@ -1,0 +1,19 @@
+//! Programs: short lists of stages from which every task, edge and cost is computed, not stored. Pure.
+
+mod build;
+mod delayed;
+mod lower;
+mod pattern;
+mod program;
+mod space;
+mod stage;
+mod tall;
+
+pub use build::{Access, Builder};
+pub use delayed::{CallInput, Calls, Delayed, Graph};
+pub use lower::{LowerError, Lowering};
+pub use pattern::{Edges, Pattern, Pick};
+pub use program::{Cost, Program};
+pub use space::{Coords, Order, Space};
+pub use stage::{Blocks, Kind, MapOp, Operand, Part, Read, Seed, Stage, Work};
+pub use tall::Tall;

@@ -1,0 +1,202 @@
+//! A program: stages, and for every task its inputs, its consumers and its cost.
+
+use super::pattern::Pattern;
+use super::stage::{Kind, Stage};
+use crate::array::footprint;
+use crate::ids::{BlockId, StageId, TaskId};
+use serde::{Deserialize, Serialize};
+
+/// A list of stages, each reading only earlier ones (or itself, along a chain or hand-wired edges).
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Program {
+    stages: Vec<Stage>,
+    /// For each stage the (reading stage, number of the read).
+    users: Vec<Vec<(StageId, u32)>>,
+    /// Position of each stage's first task in the numbering of all tasks.
+    starts: Vec<usize>,
+}
+
+/// What one task costs.
+#[derive(Clone, Copy, PartialEq, Debug, Default)]
+pub struct Cost {
+    pub flops: f64,
+    pub bytes_in: u64,
+    pub bytes_out: u64,
+    pub workspace: u64,
+}
+
+impl Program {
+    pub fn new(stages: Vec<Stage>) -> Self {
+        let mut users = vec![Vec::new(); stages.len()];
+        let mut starts = vec![0];
+        for (at, stage) in stages.iter().enumerate() {
+            for (number, read) in stage.reads.iter().enumerate() {
+                let itself = matches!(read.pattern, Pattern::Previous | Pattern::Edges(_));
+                assert_eq!(read.source.at() == at, itself, "stage {at} reads {:?}", read.source);
+                assert!(read.source.at() <= at, "stage {at} reads the later {:?}", read.source);
+                users[read.source.at()].push((StageId(at as u32), number as u32));
+            }
+            starts.push(starts[at] + stage.space.tasks() as usize);
+        }
+        Program { stages, users, starts }
+    }
+
+    pub fn stages(&self) -> &[Stage] {
+        &self.stages
+    }
+
+    pub fn stages_mut(&mut self) -> impl Iterator<Item = &mut Stage> {
+        self.stages.iter_mut()
+    }
+
+    pub fn stage(&self, id: StageId) -> &Stage {
+        &self.stages[id.at()]
+    }
+
+    pub fn stage_ids(&self) -> impl DoubleEndedIterator<Item = StageId> + use<> {
+        (0..self.stages.len() as u32).map(StageId)
+    }
+
+    /// The number of tasks.
+    pub fn tasks(&self) -> usize {
+        self.starts[self.stages.len()]
+    }
+
+    /// A task's place in the numbering of all tasks.
+    pub fn position(&self, task: TaskId) -> usize {
+        self.starts[task.stage.at()] + task.index as usize
+    }
+
+    pub fn at_position(&self, position: usize) -> TaskId {
+        let stage = self.starts.partition_point(|&start| start <= position) - 1;
+        TaskId::new(StageId(stage as u32), (position - self.starts[stage]) as u32)
+    }
+
+    /// Does no other stage read this one?
+    pub fn is_sink(&self, stage: StageId) -> bool {
+        self.users[stage.at()].iter().all(|(user, _)| *user == stage)
+    }
+
+    pub fn users(&self, stage: StageId) -> impl Iterator<Item = StageId> + '_ {
+        self.users[stage.at()].iter().map(|(user, _)| *user)
+    }
+
+    /// The blocks that `task` reads, each once, in a fixed order. Clears `out` first.
+    pub fn inputs(&self, task: TaskId, out: &mut Vec<BlockId>) {
+        out.clear();
+        let stage = self.stage(task.stage);
+        for (number, read) in stage.reads.iter().enumerate() {
+            let source = self.stage(read.source);
+            let seen = out.len();
+            let again = stage.reads[..number].iter().any(|r| r.source == read.source)
+                || matches!(read.pattern, Pattern::Edges(_));
+            read.pattern.inputs(&stage.space, task.index, &source.space, |index| {
+                let block = TaskId::new(read.source, index);
+                let known = if matches!(read.pattern, Pattern::Edges(_)) { &out[..] } else { &out[..seen] };
+                if !(again && known.contains(&block)) {
+                    out.push(block);
+                }
+            });
+        }
+    }
+
+    /// The blocks of one read of `task`, in order, repetitions included.
+    pub fn operand(&self, task: TaskId, read: usize, mut visit: impl FnMut(BlockId)) {
+        let stage = self.stage(task.stage);
+        let read = &stage.reads[read];
+        let source = self.stage(read.source);
+        read.pattern
+            .inputs(&stage.space, task.index, &source.space, |index| visit(TaskId::new(read.source, index)));
+    }
+
+    /// The tasks that read `block`, each once. Clears `out` first. The inverse of [`inputs`](Self::inputs).
+    pub fn consumers(&self, block: BlockId, out: &mut Vec<TaskId>) {
+        out.clear();
+        let source = &self.stage(block.stage).space;
+        let users = &self.users[block.stage.at()];
+        for (at, (user, number)) in users.iter().enumerate() {
+            let reader = self.stage(*user);
+            let seen = out.len();
+            let again = users[..at].iter().any(|(earlier, _)| earlier == user);
+            reader.reads[*number as usize].pattern.consumers(&reader.space, source, block.index, |index| {
+                let task = TaskId::new(*user, index);
+                if !(again && out[..seen].contains(&task)) {
+                    out.push(task);
+                }
+            });
+        }
+    }
+
+    /// Does this task take over the block of the step before it?
+    pub fn takes_over(&self, task: TaskId) -> bool {
+        let space = &self.stage(task.stage).space;
+        space.extents().k > 1 && space.coords(task.index).k > 0
+    }
+
+    /// Pool bytes that must be free before `task` may start: none where a block is taken over.
+    pub fn reserves(&self, task: TaskId) -> u64 {
+        if self.takes_over(task) { 0 } else { footprint(self.stage(task.stage).bytes(task.index)) }
+    }
+
+    /// Pool bytes that are free again when the block of `task` is released.
+    pub fn releases(&self, task: TaskId) -> u64 {
+        let stage = self.stage(task.stage);
+        if stage.space.is_partial(task.index) { 0 } else { footprint(stage.bytes(task.index)) }
+    }
+
+    /// Flops, bytes and workspace of a task. O(inputs).
+    pub fn cost(&self, task: TaskId) -> Cost {
+        let stage = self.stage(task.stage);
+        let mut inputs = Vec::new();
+        self.inputs(task, &mut inputs);
+        let bytes_in = inputs.iter().map(|b| self.stage(b.stage).bytes(b.index)).sum();
+        Cost {
+            flops: stage.work.flops * self.share(task),
+            bytes_in,
+            bytes_out: stage.bytes(task.index),
+            workspace: stage.work.workspace,
+        }
+    }
+
+    /// Flops of all tasks.
+    pub fn flops(&self) -> f64 {
+        let of_stage = |id: StageId| {
+            let tasks = self.stage(id).space.tasks();
+            (0..tasks).map(|index| self.share(TaskId::new(id, index))).sum::<f64>() * self.stage(id).work.flops
+        };
+        self.stage_ids().filter(|id| self.stage(*id).work.flops > 0.0).map(of_stage).sum()
+    }
+
+    /// The work of a ragged task as a share of a full one's.
+    fn share(&self, task: TaskId) -> f64 {
+        let stage = self.stage(task.stage);
+        let ratio = |part: u64, whole: u64| if whole == 0 { 1.0 } else { part as f64 / whole as f64 };
+        let area = |(r, c): (u64, u64), (fr, fc): (u64, u64)| ratio(r, fr) * ratio(c, fc);
+        match &stage.kind {
+            Kind::Gemm { ta, .. } => {
+                let first = &stage.reads[0];
+                let mut inner = 1.0;
+                first.pattern.inputs(&stage.space, task.index, &self.stage(first.source).space, |index| {
+                    let (s, f) = (self.stage(first.source).shape(index), self.stage(first.source).largest_shape());
+                    inner = if *ta { ratio(s.0, f.0) } else { ratio(s.1, f.1) };
+                });
+                area(stage.shape(task.index), stage.largest_shape()) * inner
+            }
+            Kind::Reduce { grid, .. } => {
+                let c = stage.space.coords(task.index);
+                area(grid.shape(c.i, c.j), grid.block_shape())
+            }
+            Kind::LeafR { panel, .. } | Kind::LeafApply { panel, .. } => {
+                ratio(panel.size(task.index), panel.block())
+            }
+            Kind::GramApply { .. } => {
+                let source = self.stage(stage.reads[0].source);
+                area(source.shape(task.index), source.largest_shape())
+            }
+            Kind::Read { .. } | Kind::Fill { .. } | Kind::Map { .. } => {
+                area(stage.shape(task.index), stage.largest_shape())
+            }
+            _ => 1.0,
+        }
+    }
+}

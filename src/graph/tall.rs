@@ -1,0 +1,156 @@
+//! Tall-skinny QR and SVD as stages: Householder TSQR (Demmel, Grigori, Hoemmen, Langou 2012).
+//!
+//! Up the tree: R of each row block, then R of two triangles below each other. At the root: the SVD
+//! of R, or its signs. Down the tree: the rows of the small factor that belong to each child, by
+//! applying the kept small Q of each merge. At the leaves the factorisation of the block is made
+//! again and applied: backward stable for every matrix, two passes over A, no Q kept.
+
+use super::build::{Access, Builder};
+use super::pattern::{Pattern, Pick};
+use super::space::{Order, Space};
+use super::stage::{Blocks, Kind, Part, Read, Seed, rows_below};
+use crate::array::{Axis, BlockGrid, Element};
+use crate::ids::StageId;
+
+/// The length of the packed Q of two triangles with at most n rows, n columns.
+pub type FactorLen = fn(r1: usize, r2: usize, n: usize) -> usize;
+
+/// The tree of one tall matrix, up to the root.
+pub struct Tall {
+    a: Access,
+    element: Element,
+    leaf: StageId,
+    /// Merge stages, lowest first; each halves the number of nodes.
+    merges: Vec<StageId>,
+}
+
+/// The number of columns of a root's left singular vectors that is kept, and what else.
+struct Root {
+    stage: StageId,
+    seed: Seed,
+    width: u64,
+}
+
+impl Tall {
+    /// `a` has row blocks over the whole width and at least as many rows as columns.
+    pub fn new(builder: &mut Builder, a: Access, factor_len: FactorLen) -> Tall {
+        let (panel, n) = (a.grid.rows, a.grid.cols.len());
+        assert_eq!(a.grid.cols.blocks(), 1, "row blocks span the whole width");
+        assert!(panel.len() >= n && n > 0, "tall: {} rows, {n} columns", panel.len());
+        let element = builder.element(a.stage);
+        let leaf = builder.push(
+            Kind::LeafR { panel, n },
+            Builder::column_space(panel),
+            Blocks::Trapezoid { panel, span: 1, cap: n, cols: n },
+            element,
+            vec![a.read(Pick::Row, Pick::Zero)],
+        );
+        let mut tall = Tall { a, element, leaf, merges: Vec::new() };
+        let factor = factor_len(n as usize, n as usize, n as usize) as u64;
+        while builder.stage(tall.top()).space.tasks() > 1 {
+            tall.merge_level(builder, factor);
+        }
+        tall
+    }
+
+    fn top(&self) -> StageId {
+        self.merges.last().copied().unwrap_or(self.leaf)
+    }
+
+    fn panel(&self) -> Axis {
+        self.a.grid.rows
+    }
+
+    fn n(&self) -> u64 {
+        self.a.grid.cols.len()
+    }
+
+    /// Leaves below each child of a node at `level` (0 is the lowest merge).
+    fn span(level: usize) -> u32 {
+        1 << level
+    }
+
+    fn merge_level(&mut self, builder: &mut Builder, factor: u64) {
+        let (panel, n) = (self.panel(), self.n());
+        let span = Tall::span(self.merges.len());
+        let nodes = builder.stage(self.top()).space.tasks().div_ceil(2);
+        let stage = builder.push(
+            Kind::Merge { panel, n, span },
+            Space::new(nodes, 1, 1, Order::Rows),
+            Blocks::Each { rows: 1, cols: n * n + factor },
+            self.element,
+            vec![Read { source: self.top(), pattern: Pattern::Gather { fan: 2 } }],
+        );
+        self.merges.push(stage);
+    }
+
+    fn root(&self, builder: &mut Builder, kind: Kind, len: u64) -> StageId {
+        let read = Read { source: self.top(), pattern: Pattern::Block(Pick::Zero, Pick::Zero) };
+        let space = Space::new(1, 1, 1, Order::Rows);
+        builder.push(kind, space, Blocks::Each { rows: 1, cols: len }, self.element, vec![read])
+    }
+
+    fn unpack(&self, builder: &mut Builder, root: StageId, part: Part, keep: u64, grid: BlockGrid) -> Access {
+        let read = Read { source: root, pattern: Pattern::Block(Pick::Zero, Pick::Zero) };
+        let kind = Kind::Unpack { part, panel: self.panel(), n: self.n(), keep };
+        builder.on_grid(kind, grid, self.element, vec![read], Order::Rows)
+    }
+
+    fn root_span(&self) -> u32 {
+        Tall::span(self.merges.len())
+    }
+
+    /// The singular values as a keep×1 column, and nothing else.
+    pub fn values(&self, builder: &mut Builder, keep: u64) -> Access {
+        let (panel, n, span) = (self.panel(), self.n(), self.root_span());
+        let root = self.root(builder, Kind::RootSvd { panel, n, span, keep, values_only: true }, keep);
+        self.unpack(builder, root, Part::SingularValues, 0, BlockGrid::whole(keep, 1))
+    }
+
+    /// The first `keep` singular triplets: U (row blocks as A), s (keep×1), Vᵀ (keep×n).
+    pub fn svd(&self, builder: &mut Builder, keep: u64) -> (Access, Access, Access) {
+        let (panel, n, span) = (self.panel(), self.n(), self.root_span());
+        let rows = rows_below(panel, span, 0, n);
+        let len = rows * keep + keep + keep * n;
+        let kind = Kind::RootSvd { panel, n, span, keep, values_only: false };
+        let stage = self.root(builder, kind, len);
+        let s = self.unpack(builder, stage, Part::SingularValues, keep, BlockGrid::whole(keep, 1));
+        let vt = self.unpack(builder, stage, Part::RightVectors, keep, BlockGrid::whole(keep, n));
+        let u = self.apply(builder, Root { stage, seed: Seed::Svd, width: keep });
+        (u, s, vt)
+    }
+
+    /// Q (row blocks as A) and R (n×n, diagonal ≥ 0).
+    pub fn qr(&self, builder: &mut Builder) -> (Access, Access) {
+        let (panel, n, span) = (self.panel(), self.n(), self.root_span());
+        let stage = self.root(builder, Kind::RootQr { panel, n, span }, n * n + n);
+        let r = self.unpack(builder, stage, Part::Triangle, 0, BlockGrid::whole(n, n));
+        let q = self.apply(builder, Root { stage, seed: Seed::Qr, width: n });
+        (q, r)
+    }
+
+    /// Q of the whole tree times the root's small factor, down to the row blocks.
+    fn apply(&self, builder: &mut Builder, root: Root) -> Access {
+        let (panel, n, width) = (self.panel(), self.n(), root.width);
+        let (mut seed, mut read) =
+            (root.seed, Read { source: root.stage, pattern: Pattern::Block(Pick::Zero, Pick::Zero) });
+        for (level, merge) in self.merges.iter().enumerate().rev() {
+            let span = Tall::span(level);
+            let nodes = builder.stage(*merge).space;
+            let factor = Read { source: *merge, pattern: Pattern::Block(Pick::Row, Pick::Zero) };
+            let stage = builder.push(
+                Kind::Down { panel, n, span, width, seed },
+                nodes,
+                Blocks::Pair { panel, span, cap: n, cols: width },
+                self.element,
+                vec![factor, read],
+            );
+            seed = Seed::Above { span };
+            read = Read { source: stage, pattern: Pattern::Spread { fan: 2 } };
+        }
+        let reads = vec![self.a.read(Pick::Row, Pick::Zero), read];
+        let grid = BlockGrid::new(panel, Axis::whole(width));
+        let kind = Kind::LeafApply { panel, n, width, seed };
+        builder.on_grid(kind, grid, self.element, reads, Order::Rows)
+    }
+}
