@@ -6,8 +6,9 @@
 //! - [`ids`]: names of stages, tasks, workers
 //! - [`array`]: shapes, block grids, lazy arrays
 //! - [`graph`]: programs of stages; inputs, consumers and costs as formulas
-//! - `sched`: the scheduler core and the plan
+//! - [`sched`]: the scheduler core and the plan
 
 pub mod array;
 pub mod graph;
 pub mod ids;
+pub mod sched;

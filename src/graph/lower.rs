@@ -4,7 +4,9 @@ use super::build::{Access, Builder};
 use super::pattern::Pick;
 use super::space::{Order, Space};
 use super::stage::{Blocks, Kind, MapOp, Operand, Read};
-use crate::array::{Array, ArrayError, Axis, Binary, BlockGrid, Fill, InputId, Node, Reduction, Source, Unary};
+use crate::array::{
+    Array, ArrayError, Axis, Binary, BlockGrid, Fill, InputId, Node, Reduction, Source, Unary,
+};
 use std::collections::HashMap;
 
 /// What can be wrong with an array that is to be computed.

@@ -162,7 +162,8 @@ impl Program {
     pub fn flops(&self) -> f64 {
         let of_stage = |id: StageId| {
             let tasks = self.stage(id).space.tasks();
-            (0..tasks).map(|index| self.share(TaskId::new(id, index))).sum::<f64>() * self.stage(id).work.flops
+            (0..tasks).map(|index| self.share(TaskId::new(id, index))).sum::<f64>()
+                * self.stage(id).work.flops
         };
         self.stage_ids().filter(|id| self.stage(*id).work.flops > 0.0).map(of_stage).sum()
     }
@@ -177,7 +178,8 @@ impl Program {
                 let first = &stage.reads[0];
                 let mut inner = 1.0;
                 first.pattern.inputs(&stage.space, task.index, &self.stage(first.source).space, |index| {
-                    let (s, f) = (self.stage(first.source).shape(index), self.stage(first.source).largest_shape());
+                    let (s, f) =
+                        (self.stage(first.source).shape(index), self.stage(first.source).largest_shape());
                     inner = if *ta { ratio(s.0, f.0) } else { ratio(s.1, f.1) };
                 });
                 area(stage.shape(task.index), stage.largest_shape()) * inner

@@ -1,0 +1,574 @@
+//! The scheduler core: events in, actions out. One struct, no I/O, no clock: replayable.
+//!
+//! A task is *admitted* in the cursor's order while its reservation fits the limit, *ready* when its
+//! inputs are there, *assigned* to the worker that would finish it first, *done* when that worker
+//! says so, and its block *released* when the last consumer is done.
+
+use super::cursor::{Cursor, Ground};
+use super::fleet::{Fleet, Lane};
+use super::ready::{Heap, Paths, Urgent};
+use super::table::{State, Table};
+use crate::graph::Program;
+use crate::ids::{BlockId, StageId, TaskId, TaskList, WorkerId};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+/// First guess of what one core does, until it has been measured.
+const FLOPS_PER_SECOND: f64 = 2e10;
+const BYTES_PER_SECOND: f64 = 4e9;
+/// First guess of a link between two workers.
+const LINK_BYTES_PER_SECOND: f64 = 1e9;
+const TASK_SECONDS: f64 = 1e-6;
+/// Weight of the newest measurement in a moving average.
+const NEWEST: f64 = 0.2;
+/// Holders of so many inputs are looked at when a task is placed: it keeps the decision constant-time.
+const MOST_HOLDERS: usize = 8;
+/// Admitted and unfinished tasks per thread, and at least; their queues are the scheduler's only other memory.
+const ADMITTED_PER_THREAD: usize = 64;
+const ADMITTED_AT_LEAST: usize = 8192;
+
+/// How long tasks of a stage took.
+#[derive(Clone, Copy, PartialEq, Debug, serde::Serialize, serde::Deserialize)]
+pub struct Timing {
+    pub stage: StageId,
+    pub tasks: u32,
+    pub seconds: f64,
+}
+
+/// What the core is told.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Event {
+    Join {
+        worker: WorkerId,
+        threads: u32,
+    },
+    /// Planned: nothing new goes there, its blocks are handed over, then it is let go.
+    Leave {
+        worker: WorkerId,
+    },
+    /// Gone without notice, with all its blocks.
+    Lost {
+        worker: WorkerId,
+    },
+    Finished {
+        worker: WorkerId,
+        tasks: TaskList,
+        timings: Vec<Timing>,
+    },
+    /// Given back without having been started: because asked to, or because an input could not be had.
+    Returned {
+        worker: WorkerId,
+        tasks: TaskList,
+    },
+    /// `worker` now holds `block` too.
+    Copied {
+        worker: WorkerId,
+        block: BlockId,
+    },
+    Failed {
+        worker: WorkerId,
+        task: TaskId,
+        message: String,
+    },
+}
+
+/// What the core wants done.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Action {
+    /// Run these; the inputs that are not at the worker lie where `fetch` says.
+    Assign {
+        worker: WorkerId,
+        tasks: TaskList,
+        fetch: Vec<(BlockId, WorkerId)>,
+    },
+    Free {
+        worker: WorkerId,
+        blocks: TaskList,
+    },
+    /// Return up to so many compute tasks that have not been started.
+    TakeBack {
+        worker: WorkerId,
+        tasks: u32,
+    },
+    /// Fetch a block that would otherwise be lost with a leaving worker.
+    Copy {
+        from: WorkerId,
+        to: WorkerId,
+        block: BlockId,
+    },
+    /// A leaving worker has nothing left that is needed.
+    Release {
+        worker: WorkerId,
+    },
+    Completed,
+    Failed {
+        message: String,
+    },
+}
+
+/// Why a task is where it is.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Explain {
+    pub task: TaskId,
+    pub state: String,
+    pub missing: Vec<TaskId>,
+}
+
+/// What a batch of events gathers for each worker.
+#[derive(Default)]
+struct Outbox {
+    assign: TaskList,
+    fetch: Vec<(BlockId, WorkerId)>,
+    free: TaskList,
+}
+
+/// The scheduler of one program.
+pub struct Core {
+    pub(super) program: Arc<Program>,
+    pub(super) table: Table,
+    pub(super) fleet: Fleet,
+    pub(super) cursor: Cursor,
+    /// The next task in the cursor's order, if it did not fit yet.
+    pub(super) next: Option<TaskId>,
+    pub(super) compute: Heap,
+    pub(super) io: Heap,
+    /// Further holders of blocks, beside the one in the table.
+    pub(super) replicas: HashMap<BlockId, Vec<WorkerId>>,
+    /// Copies under way from leaving workers.
+    pub(super) copies: HashMap<BlockId, WorkerId>,
+    pub(super) limit: u64,
+    pub(super) reserved: u64,
+    pub(super) unfinished: usize,
+    pub(super) admitted: usize,
+    pub(super) assigned: usize,
+    pub(super) turn: u64,
+    pub(super) recomputed: u64,
+    pub(super) dropped_all: bool,
+    pub(super) over: bool,
+    paths: Paths,
+    seconds: Vec<f64>,
+    outbox: BTreeMap<WorkerId, Outbox>,
+    pub(super) inputs: Vec<TaskId>,
+    pub(super) consumers: Vec<TaskId>,
+}
+
+impl Core {
+    /// A core for one run of `program` that holds at most `limit` bytes of blocks.
+    pub fn new(program: Arc<Program>, limit: u64) -> Self {
+        let seconds: Vec<f64> = program.stage_ids().map(|id| first_guess(&program, id)).collect();
+        Core {
+            table: Table::new(program.tasks()),
+            fleet: Fleet::default(),
+            cursor: Cursor::default(),
+            next: None,
+            compute: Heap::new(),
+            io: Heap::new(),
+            replicas: HashMap::new(),
+            copies: HashMap::new(),
+            limit,
+            reserved: 0,
+            unfinished: program.tasks(),
+            admitted: 0,
+            assigned: 0,
+            turn: 0,
+            recomputed: 0,
+            dropped_all: false,
+            over: false,
+            paths: Paths::new(&program, |at| seconds[at]),
+            seconds,
+            outbox: BTreeMap::new(),
+            inputs: Vec::new(),
+            consumers: Vec::new(),
+            program,
+        }
+    }
+
+    /// Takes a batch of events and appends what is to be done. Within the actions for one worker,
+    /// frees come before assignments.
+    pub fn handle(&mut self, events: impl IntoIterator<Item = Event>, out: &mut Vec<Action>) {
+        for event in events {
+            if !self.over {
+                self.take(event, out);
+            }
+        }
+        if !self.over {
+            self.dispatch(out);
+            self.flush(out);
+            self.conclude(out);
+        }
+    }
+
+    pub fn is_over(&self) -> bool {
+        self.over
+    }
+
+    /// (tasks done, tasks in all).
+    pub fn progress(&self) -> (usize, usize) {
+        (self.table.len() - self.unfinished, self.table.len())
+    }
+
+    /// Tasks that were done more than once.
+    pub fn recomputed(&self) -> u64 {
+        self.recomputed
+    }
+
+    /// Where a block lies, if it is there.
+    pub fn location(&self, block: BlockId) -> Option<WorkerId> {
+        match self.state(block) {
+            State::Done(worker) => Some(worker),
+            _ => None,
+        }
+    }
+
+    /// Why is this task not running?
+    pub fn explain(&self, task: TaskId) -> Explain {
+        let mut inputs = Vec::new();
+        self.program.inputs(task, &mut inputs);
+        let missing = inputs.into_iter().filter(|i| !matches!(self.state(*i), State::Done(_))).collect();
+        let state = match self.state(task) {
+            State::Idle => "not admitted: tasks before it come first, or its block does not fit yet".into(),
+            State::Waiting => "waits for inputs".into(),
+            State::Ready => "ready: waits for a worker with room".into(),
+            State::Assigned(w) => format!("at {w}"),
+            State::Done(w) => format!("done, block at {w}"),
+            State::Released => "done, block released".into(),
+        };
+        Explain { task, state, missing }
+    }
+
+    pub(super) fn state(&self, task: TaskId) -> State {
+        self.table.state(self.program.position(task))
+    }
+
+    pub(super) fn set(&mut self, task: TaskId, state: State) {
+        self.table.set(self.program.position(task), state);
+    }
+
+    pub(super) fn lane(&self, task: TaskId) -> Lane {
+        if self.program.stage(task.stage).kind.is_io() { Lane::Io } else { Lane::Compute }
+    }
+
+    pub(super) fn seconds(&self, task: TaskId) -> f64 {
+        self.seconds[task.stage.at()]
+    }
+
+    fn take(&mut self, event: Event, out: &mut Vec<Action>) {
+        match event {
+            Event::Join { worker, threads } => {
+                self.fleet.join(worker, threads);
+            }
+            Event::Leave { worker } => self.drain(worker),
+            Event::Lost { worker } => self.lose(worker),
+            Event::Finished { worker, tasks, timings } => {
+                self.measure(&timings);
+                if self.fleet.get(worker).is_some() {
+                    tasks.iter().for_each(|task| self.finish(worker, task));
+                }
+            }
+            Event::Returned { worker, tasks } => self.take_back(worker, &tasks),
+            Event::Copied { worker, block } => self.copied(worker, block),
+            Event::Failed { worker, task, message } => {
+                if self.state(task) != State::Assigned(worker) {
+                    return;
+                }
+                self.over = true;
+                let kind = self.program.stage(task.stage).kind.name();
+                let c = self.program.stage(task.stage).space.coords(task.index);
+                let message = format!(
+                    "task {task:?} failed ({kind}, block ({}, {}), step {}): {message}",
+                    c.i, c.j, c.k
+                );
+                out.push(Action::Failed { message });
+            }
+        }
+    }
+
+    fn measure(&mut self, timings: &[Timing]) {
+        for timing in timings.iter().filter(|t| t.tasks > 0) {
+            let each = timing.seconds / f64::from(timing.tasks);
+            let average = &mut self.seconds[timing.stage.at()];
+            *average += NEWEST * (each - *average);
+        }
+    }
+
+    /// A task is done at `worker`. A message that comes twice, or from a worker that the task was
+    /// taken from, changes nothing.
+    fn finish(&mut self, worker: WorkerId, task: TaskId) {
+        let at = self.program.position(task);
+        if self.table.state(at) != State::Assigned(worker) {
+            return;
+        }
+        let (lane, seconds) = (self.lane(task), self.seconds(task));
+        self.fleet.charge(worker, lane, -1, -seconds);
+        self.unfinished -= 1;
+        self.admitted -= 1;
+        self.assigned -= 1;
+        self.dropped_all = false;
+        self.table.set(at, State::Done(worker));
+        let remaining = self.announce(task);
+        self.table.set_count(at, remaining);
+        if remaining == 0 {
+            self.release(task);
+        }
+        self.consume(worker, task);
+    }
+
+    /// Tells the consumers of a block that it is there; returns how many of them are still to come.
+    fn announce(&mut self, block: BlockId) -> u32 {
+        let mut consumers = std::mem::take(&mut self.consumers);
+        self.program.consumers(block, &mut consumers);
+        let mut remaining = 0;
+        for &consumer in &consumers {
+            let at = self.program.position(consumer);
+            let state = self.table.state(at);
+            remaining += u32::from(!state.is_finished());
+            if state == State::Waiting && self.table.take(at) == 0 {
+                self.make_ready(consumer);
+            }
+        }
+        self.consumers = consumers;
+        remaining
+    }
+
+    /// One consumer less for each input of a finished task.
+    fn consume(&mut self, worker: WorkerId, task: TaskId) {
+        let mut inputs = std::mem::take(&mut self.inputs);
+        self.program.inputs(task, &mut inputs);
+        for &input in &inputs {
+            let at = self.program.position(input);
+            let State::Done(holder) = self.table.state(at) else { continue };
+            if holder != worker {
+                let others = self.replicas.entry(input).or_default();
+                if !others.contains(&worker) {
+                    others.push(worker);
+                }
+            }
+            if self.table.take(at) == 0 {
+                self.release(input);
+            }
+        }
+        self.inputs = inputs;
+    }
+
+    /// The last consumer is done: the block goes, unless it is a result.
+    fn release(&mut self, block: BlockId) {
+        if self.program.stage(block.stage).keep {
+            return;
+        }
+        let State::Done(holder) = self.state(block) else {
+            unreachable!("only blocks that exist are released")
+        };
+        self.set(block, State::Released);
+        let bytes = self.program.releases(block);
+        self.reserved -= bytes;
+        self.copies.remove(&block);
+        let others = self.replicas.remove(&block).unwrap_or_default();
+        if bytes > 0 {
+            self.outbox.entry(holder).or_default().free.push(block);
+        }
+        for worker in others {
+            self.outbox.entry(worker).or_default().free.push(block);
+        }
+    }
+
+    pub(super) fn free(&mut self, worker: WorkerId, block: BlockId) {
+        self.outbox.entry(worker).or_default().free.push(block);
+    }
+
+    pub(super) fn make_ready(&mut self, task: TaskId) {
+        self.set(task, State::Ready);
+        let urgent = self.paths.urgent(&self.program, task, self.turn);
+        self.turn += 1;
+        match self.lane(task) {
+            Lane::Compute => self.compute.push(urgent),
+            Lane::Io => self.io.push(urgent),
+        }
+    }
+
+    /// Hands out what can be handed out, and admits what fits.
+    fn dispatch(&mut self, out: &mut Vec<Action>) {
+        loop {
+            self.admit();
+            let handed = self.place_all(Lane::Io) + self.place_all(Lane::Compute);
+            if handed == 0 && !self.unstick(out) {
+                break;
+            }
+        }
+        self.balance(out);
+    }
+
+    /// Admits tasks in the cursor's order while their reservations fit.
+    fn admit(&mut self) {
+        let most = ADMITTED_AT_LEAST.max(ADMITTED_PER_THREAD * self.fleet.threads() as usize);
+        while self.admitted < most {
+            let Some(task) = self.next.take().or_else(|| self.walk()) else { return };
+            let bytes = self.program.reserves(task);
+            if self.reserved + bytes > self.limit {
+                self.next = Some(task);
+                return;
+            }
+            self.reserved += bytes;
+            self.enter(task);
+        }
+    }
+
+    fn walk(&mut self) -> Option<TaskId> {
+        let (program, mut cursor) = (self.program.clone(), std::mem::take(&mut self.cursor));
+        let task = cursor.next(&program, self);
+        self.cursor = cursor;
+        task
+    }
+
+    fn enter(&mut self, task: TaskId) {
+        self.admitted += 1;
+        let at = self.program.position(task);
+        let mut inputs = std::mem::take(&mut self.inputs);
+        self.program.inputs(task, &mut inputs);
+        let missing = inputs.iter().filter(|i| !matches!(self.state(**i), State::Done(_))).count();
+        self.inputs = inputs;
+        self.table.set(at, State::Waiting);
+        self.table.set_count(at, missing as u32);
+        if missing == 0 {
+            self.make_ready(task);
+        }
+    }
+
+    fn place_all(&mut self, lane: Lane) -> usize {
+        let mut handed = if lane == Lane::Compute { self.unpark() } else { 0 };
+        loop {
+            let heap = if lane == Lane::Io { &mut self.io } else { &mut self.compute };
+            let Some(urgent) = heap.peek().copied() else { break };
+            if self.state(urgent.task) != State::Ready {
+                self.pop(lane);
+                continue;
+            }
+            let Some(spare) = self.fleet.least_loaded(lane, self.seconds(urgent.task)) else { break };
+            self.pop(lane);
+            let best = self.choose(urgent.task, spare);
+            handed += 1;
+            if self.fleet.get(best).is_some_and(|w| w.has_room(lane, self.seconds(urgent.task))) {
+                self.assign(best, urgent.task);
+            } else if lane == Lane::Io {
+                self.assign(spare, urgent.task);
+            } else {
+                self.fleet.park(best, urgent);
+            }
+        }
+        handed
+    }
+
+    fn pop(&mut self, lane: Lane) -> Option<Urgent> {
+        if lane == Lane::Io { self.io.pop() } else { self.compute.pop() }
+    }
+
+    /// Gives workers with room the tasks that were waiting for just them.
+    fn unpark(&mut self) -> usize {
+        let mut handed = 0;
+        for id in self.fleet.with_parked() {
+            while let Some(urgent) = self.fleet.unpark(id) {
+                handed += 1;
+                if self.state(urgent.task) == State::Ready {
+                    self.assign(id, urgent.task);
+                }
+            }
+        }
+        handed
+    }
+
+    /// The worker where the task would finish first: among the holders of its inputs and `spare`,
+    /// the shortest queue plus transfer of what is missing.
+    fn choose(&mut self, task: TaskId, spare: WorkerId) -> WorkerId {
+        let mut inputs = std::mem::take(&mut self.inputs);
+        self.program.inputs(task, &mut inputs);
+        let held: Vec<(WorkerId, u64)> = inputs
+            .iter()
+            .take(MOST_HOLDERS)
+            .filter_map(|input| {
+                Some((self.location(*input)?, self.program.stage(input.stage).bytes(input.index)))
+            })
+            .collect();
+        self.inputs = inputs;
+        let finish = |id: WorkerId| {
+            let missing: u64 = held.iter().filter(|(holder, _)| *holder != id).map(|(_, bytes)| bytes).sum();
+            let queue = self
+                .fleet
+                .get(id)
+                .map_or(f64::INFINITY, |w| if w.draining { f64::INFINITY } else { w.queue() });
+            queue + missing as f64 / LINK_BYTES_PER_SECOND
+        };
+        let mut best = (finish(spare), spare);
+        for (holder, _) in &held {
+            let at = finish(*holder);
+            if at < best.0 {
+                best = (at, *holder);
+            }
+        }
+        best.1
+    }
+
+    fn assign(&mut self, worker: WorkerId, task: TaskId) {
+        let (lane, seconds) = (self.lane(task), self.seconds(task));
+        self.fleet.charge(worker, lane, 1, seconds);
+        self.assigned += 1;
+        self.set(task, State::Assigned(worker));
+        let mut inputs = std::mem::take(&mut self.inputs);
+        self.program.inputs(task, &mut inputs);
+        let mut fetch = Vec::new();
+        for &input in &inputs {
+            match self.state(input) {
+                State::Done(holder) if holder != worker => {
+                    let here = self.replicas.get(&input).is_some_and(|others| others.contains(&worker));
+                    if !here {
+                        fetch.push((input, holder));
+                    }
+                }
+                _ => {}
+            }
+        }
+        self.inputs = inputs;
+        let outbox = self.outbox.entry(worker).or_default();
+        outbox.assign.push(task);
+        outbox.fetch.extend(fetch);
+    }
+
+    fn flush(&mut self, out: &mut Vec<Action>) {
+        for (worker, outbox) in std::mem::take(&mut self.outbox) {
+            if self.fleet.get(worker).is_none() {
+                continue;
+            }
+            if !outbox.free.is_empty() {
+                out.push(Action::Free { worker, blocks: outbox.free });
+            }
+            if !outbox.assign.is_empty() {
+                out.push(Action::Assign { worker, tasks: outbox.assign, fetch: outbox.fetch });
+            }
+        }
+    }
+
+    fn conclude(&mut self, out: &mut Vec<Action>) {
+        if self.unfinished == 0 {
+            self.over = true;
+            out.push(Action::Completed);
+        }
+    }
+}
+
+impl Ground for Core {
+    fn state(&self, task: TaskId) -> State {
+        Core::state(self, task)
+    }
+
+    fn revive(&mut self, task: TaskId) {
+        self.set(task, State::Idle);
+        self.unfinished += 1;
+        self.recomputed += 1;
+        self.unconsume(task);
+    }
+}
+
+fn first_guess(program: &Program, id: StageId) -> f64 {
+    let stage = program.stage(id);
+    let (rows, cols) = stage.largest_shape();
+    let bytes = (rows * cols * stage.element.bytes()) as f64;
+    TASK_SECONDS + stage.work.flops / FLOPS_PER_SECOND + bytes / BYTES_PER_SECOND
+}

@@ -1,0 +1,132 @@
+//! The order in which tasks are admitted: depth first from the results, inputs before consumers.
+//!
+//! One walk at a time would hold the fewest blocks; admitting a bounded stretch of it ahead is what
+//! makes parallelism, and the memory bound with it. The walk is evaluated lazily from the program's
+//! formulas: the stack is as deep as the program, not as long.
+
+use super::table::State;
+use crate::graph::{Pattern, Program};
+use crate::ids::{StageId, TaskId};
+
+#[derive(Clone, Copy)]
+enum Frame {
+    /// Make this task's inputs, then the task, unless that has been seen to.
+    Visit(TaskId),
+    /// Its inputs have been seen to.
+    Emit(TaskId),
+    /// Steps `next ..= last` of a chain.
+    Chain { stage: StageId, next: u32, last: u32 },
+}
+
+/// What the walk asks and tells the table of tasks.
+pub trait Ground {
+    fn state(&self, task: TaskId) -> State;
+    /// A released block is needed once more: its task counts as unfinished from now on.
+    fn revive(&mut self, task: TaskId);
+
+    fn missing(&self, task: TaskId) -> bool {
+        matches!(self.state(task), State::Idle | State::Released)
+    }
+}
+
+/// A lazy depth-first walk over the tasks that are still to be made.
+#[derive(Default)]
+pub struct Cursor {
+    stage: u32,
+    index: u32,
+    stack: Vec<Frame>,
+    inputs: Vec<TaskId>,
+}
+
+impl Cursor {
+    /// Starts again at the first result: finished tasks are passed over.
+    pub fn restart(&mut self) {
+        self.stage = 0;
+        self.index = 0;
+        self.stack.clear();
+    }
+
+    /// The next task to admit, all of whose inputs are available or have been admitted before.
+    pub fn next(&mut self, program: &Program, ground: &mut impl Ground) -> Option<TaskId> {
+        loop {
+            match self.stack.pop() {
+                Some(Frame::Visit(task)) if ground.missing(task) => self.visit(program, task, ground),
+                Some(Frame::Emit(task)) if ground.missing(task) => return Some(task),
+                Some(Frame::Visit(_) | Frame::Emit(_)) => {}
+                Some(Frame::Chain { stage, next, last }) => {
+                    if next < last {
+                        self.stack.push(Frame::Chain { stage, next: next + 1, last });
+                    }
+                    self.expand(program, TaskId::new(stage, next), ground);
+                }
+                None => {
+                    let sink = self.next_sink(program)?;
+                    if ground.state(sink) == State::Idle {
+                        self.stack.push(Frame::Visit(sink));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Results and sinks in the order of stages and blocks; of a chain its last step.
+    fn next_sink(&mut self, program: &Program) -> Option<TaskId> {
+        while (self.stage as usize) < program.stages().len() {
+            let stage = StageId(self.stage);
+            let space = &program.stage(stage).space;
+            let steps = space.extents().k;
+            if !(program.is_sink(stage) || program.stage(stage).keep) || self.index >= space.tasks() {
+                self.stage += 1;
+                self.index = 0;
+                continue;
+            }
+            let last = self.index + steps - 1;
+            self.index += steps;
+            return Some(TaskId::new(stage, last));
+        }
+        None
+    }
+
+    fn visit(&mut self, program: &Program, task: TaskId, ground: &mut impl Ground) {
+        let space = &program.stage(task.stage).space;
+        if space.extents().k == 1 {
+            return self.expand(program, task, ground);
+        }
+        // The steps of a chain from the first one whose predecessor is there.
+        let first = task.index - space.coords(task.index).k;
+        let mut next = task.index;
+        while next > first && ground.missing(TaskId::new(task.stage, next - 1)) {
+            next -= 1;
+        }
+        for step in next..=task.index {
+            revive(ground, TaskId::new(task.stage, step));
+        }
+        self.stack.push(Frame::Chain { stage: task.stage, next, last: task.index });
+    }
+
+    /// The task after all its inputs.
+    fn expand(&mut self, program: &Program, task: TaskId, ground: &mut impl Ground) {
+        revive(ground, task);
+        let stage = program.stage(task.stage);
+        self.stack.push(Frame::Emit(task));
+        if stage.reads.is_empty() {
+            return;
+        }
+        let mut inputs = std::mem::take(&mut self.inputs);
+        program.inputs(task, &mut inputs);
+        let within = |input: &TaskId| {
+            let previous = stage.reads.iter().any(|r| matches!(r.pattern, Pattern::Previous));
+            !(previous && input.stage == task.stage)
+        };
+        for input in inputs.iter().rev().filter(|input| within(input) && ground.missing(**input)) {
+            self.stack.push(Frame::Visit(*input));
+        }
+        self.inputs = inputs;
+    }
+}
+
+fn revive(ground: &mut impl Ground, task: TaskId) {
+    if ground.state(task) == State::Released {
+        ground.revive(task);
+    }
+}

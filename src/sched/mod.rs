@@ -1,0 +1,13 @@
+//! The scheduler: a pure core that turns events into actions, and the plan made before a run. Pure.
+
+mod core;
+mod cursor;
+mod fleet;
+mod invariants;
+mod plan;
+mod ready;
+mod recovery;
+mod table;
+
+pub use core::{Action, Core, Event, Explain, Timing};
+pub use plan::{Plan, PlanError, plan};
