@@ -1,0 +1,186 @@
+//! Chains of elementwise operations as one pass over a block.
+
+use crate::simd::{Kernel, dispatch};
+use crate::transpose::{TILE, add_transposed, by_rows, copy};
+use crate::{Scalar, workspace};
+use ndarray::{ArrayView2, ArrayViewMut2, s};
+
+/// One step of an expression in postfix order.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Op<T> {
+    /// Push an operand.
+    Load(usize),
+    /// Push a number.
+    Scalar(T),
+    Add,
+    Sub,
+    Mul,
+    Div,
+    Neg,
+    Abs,
+    Sqrt,
+    Square,
+}
+
+/// Columns of a tile; with [`TILE`] rows it has 1024 elements, so that a few of them stay in L1.
+const WIDTH: usize = 64;
+const AREA: usize = TILE * WIDTH;
+
+/// Deepest the stack gets, or what is wrong with the expression.
+fn depth<T: Scalar>(ops: &[Op<T>], operands: usize) -> Result<usize, String> {
+    let (mut now, mut deepest) = (0usize, 0);
+    for (i, op) in ops.iter().enumerate() {
+        let (pops, pushes) = match op {
+            Op::Load(which) if *which >= operands => return Err(format!("step {i} loads operand {which} of {operands}")),
+            Op::Load(_) | Op::Scalar(_) => (0, 1),
+            Op::Add | Op::Sub | Op::Mul | Op::Div => (2, 1),
+            Op::Neg | Op::Abs | Op::Sqrt | Op::Square => (1, 1),
+        };
+        now = now.checked_sub(pops).ok_or_else(|| format!("step {i} finds too few values"))? + pushes;
+        deepest = deepest.max(now);
+    }
+    if now == 1 { Ok(deepest) } else { Err(format!("{now} values are left, not one")) }
+}
+
+/// Flops of [`eval`] for each element.
+pub fn flops_per_element<T>(ops: &[Op<T>]) -> usize {
+    ops.iter().filter(|op| !matches!(op, Op::Load(_) | Op::Scalar(_))).count()
+}
+
+/// `out ← expression`, element by element, in tiles that stay in cache. Operands have the shape of `out` and any
+/// strides; a transposed view is read tile by tile. Each step rounds once, so bits do not depend on the strides.
+///
+/// # Panics
+/// If the expression is not well formed or shapes differ.
+pub fn eval<T: Scalar>(ops: &[Op<T>], operands: &[ArrayView2<T>], mut out: ArrayViewMut2<T>) {
+    let depth = depth(ops, operands.len()).unwrap_or_else(|why| panic!("malformed expression: {why}"));
+    for operand in operands {
+        assert_eq!(operand.dim(), out.dim(), "operands and result have one shape");
+    }
+    if let [Op::Load(a), Op::Load(b), Op::Add] = *ops {
+        return add(operands[a], operands[b], out);
+    }
+    let mut stack = vec![T::ZERO; depth * AREA];
+    let (m, n) = out.dim();
+    for i in (0..m).step_by(TILE) {
+        let rows = i..(i + TILE).min(m);
+        for j in (0..n).step_by(WIDTH) {
+            let tile = s![rows.clone(), j..(j + WIDTH).min(n)];
+            eval_tile(ops, operands, &mut stack, &mut out, tile);
+        }
+    }
+}
+
+type Tile = ndarray::SliceInfo<[ndarray::SliceInfoElem; 2], ndarray::Ix2, ndarray::Ix2>;
+
+fn eval_tile<T: Scalar>(
+    ops: &[Op<T>],
+    operands: &[ArrayView2<T>],
+    stack: &mut [T],
+    out: &mut ArrayViewMut2<T>,
+    tile: Tile,
+) {
+    let mut out = out.slice_mut(tile);
+    let (m, n) = out.dim();
+    let mut top = 0;
+    for op in ops {
+        let (below, free) = stack.split_at_mut(top * AREA);
+        match *op {
+            Op::Load(which) => {
+                copy(operands[which].slice(tile), workspace::take_rows(&mut &mut *free, m, n));
+                top += 1;
+            }
+            Op::Scalar(x) => {
+                free[..m * n].fill(x);
+                top += 1;
+            }
+            Op::Add | Op::Sub | Op::Mul | Op::Div => {
+                let (x, y) = below[(top - 2) * AREA..].split_at_mut(AREA);
+                dispatch(Binary { op: *op, x: &mut x[..m * n], y: &y[..m * n] });
+                top -= 1;
+            }
+            Op::Neg | Op::Abs | Op::Sqrt | Op::Square => {
+                dispatch(Unary { op: *op, x: &mut below[(top - 1) * AREA..][..m * n] });
+            }
+        }
+    }
+    copy(workspace::rows(stack, m, n).view(), out.view_mut());
+}
+
+struct Binary<'a, T> {
+    op: Op<T>,
+    x: &'a mut [T],
+    y: &'a [T],
+}
+
+impl<T: Scalar> Kernel for Binary<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<const FMA: bool>(self) {
+        let pairs = self.x.iter_mut().zip(self.y);
+        match self.op {
+            Op::Add => pairs.for_each(|(x, y)| *x = *x + *y),
+            Op::Sub => pairs.for_each(|(x, y)| *x = *x - *y),
+            Op::Mul => pairs.for_each(|(x, y)| *x = *x * *y),
+            Op::Div => pairs.for_each(|(x, y)| *x = *x / *y),
+            _ => unreachable!("not a binary operation"),
+        }
+    }
+}
+
+struct Unary<'a, T> {
+    op: Op<T>,
+    x: &'a mut [T],
+}
+
+impl<T: Scalar> Kernel for Unary<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<const FMA: bool>(self) {
+        let all = self.x.iter_mut();
+        match self.op {
+            Op::Neg => all.for_each(|x| *x = -*x),
+            Op::Abs => all.for_each(|x| *x = x.abs()),
+            Op::Sqrt => all.for_each(|x| *x = x.sqrt()),
+            Op::Square => all.for_each(|x| *x = *x * *x),
+            _ => unreachable!("not a unary operation"),
+        }
+    }
+}
+
+/// `out ← A + Bᵀ` for `A` m×n and `B` n×m, at the speed of memory for row-major operands: tiles of B are
+/// transposed on the way.
+///
+/// # Panics
+/// If shapes do not fit.
+pub fn transpose_add<T: Scalar>(a: ArrayView2<T>, b: ArrayView2<T>, out: ArrayViewMut2<T>) {
+    assert_eq!((a.dim(), b.t().dim()), (out.dim(), out.dim()), "shapes of A + Bᵀ");
+    add(a, b.reversed_axes(), out);
+}
+
+/// `out ← X + Y`, whatever their strides.
+fn add<T: Scalar>(x: ArrayView2<T>, y: ArrayView2<T>, out: ArrayViewMut2<T>) {
+    if !by_rows(out.strides()) && out.nrows() > 1 {
+        return add(x.reversed_axes(), y.reversed_axes(), out.reversed_axes());
+    }
+    match (by_rows(x.strides()), by_rows(y.strides())) {
+        (true, true) => ndarray::azip!((out in out, &x in x, &y in y) *out = x + y),
+        (true, false) => add_transposed(x, y, out),
+        (false, true) => add_transposed(y, x, out),
+        (false, false) => add_both_transposed(x, y, out),
+    }
+}
+
+fn add_both_transposed<T: Scalar>(x: ArrayView2<T>, y: ArrayView2<T>, mut out: ArrayViewMut2<T>) {
+    copy(x, out.view_mut());
+    let (m, n) = out.dim();
+    for i in (0..m).step_by(TILE) {
+        for j in (0..n).step_by(TILE) {
+            let tile = s![i..(i + TILE).min(m), j..(j + TILE).min(n)];
+            let mut out = out.slice_mut(tile);
+            out += &y.slice(tile);
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! The backend in pure Rust: <https://docs.rs/faer>.
+
+use crate::backend::{Backend, NoConvergence, NotPositiveDefinite, mirror, scale, zero_strict_lower};
+use crate::Scalar;
+use faer::diag::DiagMut;
+use faer::dyn_stack::{MemBuffer, MemStack};
+use faer::linalg::cholesky::llt::factor::{LltError, cholesky_in_place, cholesky_in_place_scratch};
+use faer::linalg::matmul::{matmul, triangular, triangular::BlockStructure};
+use faer::linalg::svd::{ComputeSvdVectors, svd, svd_scratch};
+use faer::linalg::triangular_solve::solve_lower_triangular_in_place;
+use faer::{Accum, MatMut, MatRef, Par};
+use ndarray::{ArrayView2, ArrayViewMut2};
+use std::mem::MaybeUninit;
+
+/// Linear algebra by faer, on the calling thread.
+#[derive(Debug, Clone, Copy)]
+pub struct Faer;
+
+impl Backend for Faer {
+    const NAME: &'static str = "faer";
+
+    fn gemm<T: Scalar>(alpha: T, a: ArrayView2<T>, b: ArrayView2<T>, beta: T, mut c: ArrayViewMut2<T>) {
+        let accumulate = prepare(beta, a.ncols(), &mut c);
+        if c.is_empty() || a.ncols() == 0 {
+            return;
+        }
+        matmul(mat_mut(c), accumulate, mat(a), mat(b), alpha, Par::Seq);
+    }
+
+    fn gram<T: Scalar>(a: ArrayView2<T>, beta: T, mut c: ArrayViewMut2<T>) {
+        let accumulate = prepare(beta, a.nrows(), &mut c);
+        if c.is_empty() || a.nrows() == 0 {
+            return;
+        }
+        triangular::matmul(
+            mat_mut(c.view_mut()),
+            BlockStructure::TriangularUpper,
+            accumulate,
+            mat(a.t()),
+            BlockStructure::Rectangular,
+            mat(a),
+            BlockStructure::Rectangular,
+            T::ONE,
+            Par::Seq,
+        );
+        mirror(c);
+    }
+
+    fn trsm_right_upper<T: Scalar>(r: ArrayView2<T>, x: ArrayViewMut2<T>) {
+        if x.is_empty() {
+            return;
+        }
+        solve_lower_triangular_in_place(mat(r.reversed_axes()), mat_mut(x.reversed_axes()), Par::Seq);
+    }
+
+    fn cholesky<T: Scalar>(mut a: ArrayViewMut2<T>) -> Result<(), NotPositiveDefinite> {
+        let n = a.nrows();
+        if n == 0 {
+            return Ok(());
+        }
+        let mut memory = MemBuffer::new(cholesky_in_place_scratch::<T>(n, Par::Seq, Default::default()));
+        let lower = mat_mut(a.view_mut().reversed_axes());
+        let stack = MemStack::new(&mut memory);
+        cholesky_in_place(lower, Default::default(), Par::Seq, stack, Default::default())
+            .map_err(|LltError::NonPositivePivot { index }| NotPositiveDefinite { column: index })?;
+        zero_strict_lower(a);
+        Ok(())
+    }
+
+    fn svd_tall<T: Scalar>(
+        a: ArrayViewMut2<T>,
+        s: &mut [T],
+        vectors: Option<(ArrayViewMut2<T>, ArrayViewMut2<T>)>,
+        work: &mut [T],
+    ) -> Result<(), NoConvergence> {
+        let (u, v) = match vectors {
+            Some((u, v)) => (Some(mat_mut(u)), Some(mat_mut(v))),
+            None => (None, None),
+        };
+        let a = mat(a.view());
+        svd(a, DiagMut::from_slice_mut(s), u, v, Par::Seq, stack_in(work), Default::default())
+            .map_err(|_| NoConvergence)
+    }
+
+    fn svd_tall_workspace<T: Scalar>(m: usize, n: usize, vectors: bool) -> usize {
+        let compute = if vectors { ComputeSvdVectors::Thin } else { ComputeSvdVectors::No };
+        svd_scratch::<T>(m, n, compute, compute, Par::Seq, Default::default())
+            .unaligned_bytes_required()
+            .div_ceil(size_of::<T>())
+    }
+}
+
+/// Brings `β·C` down to faer's two cases.
+fn prepare<T: Scalar>(beta: T, inner: usize, c: &mut ArrayViewMut2<T>) -> Accum {
+    if inner == 0 || (beta != T::ZERO && beta != T::ONE) {
+        scale(beta, c.view_mut());
+    }
+    if beta == T::ZERO { Accum::Replace } else { Accum::Add }
+}
+
+fn mat<T>(a: ArrayView2<'_, T>) -> MatRef<'_, T> {
+    let ((m, n), strides) = (a.dim(), (a.strides()[0], a.strides()[1]));
+    // SAFETY: pointer, shape and strides are those of a live view, whose lifetime the result takes over.
+    unsafe { MatRef::from_raw_parts(a.as_ptr(), m, n, strides.0, strides.1) }
+}
+
+fn mat_mut<T>(mut a: ArrayViewMut2<'_, T>) -> MatMut<'_, T> {
+    let ((m, n), strides) = (a.dim(), (a.strides()[0], a.strides()[1]));
+    // SAFETY: as in `mat`; the view is consumed, so the access stays unique.
+    unsafe { MatMut::from_raw_parts_mut(a.as_mut_ptr(), m, n, strides.0, strides.1) }
+}
+
+/// Lends the caller's workspace to faer.
+fn stack_in<T: Scalar>(work: &mut [T]) -> &mut MemStack {
+    // SAFETY: `MaybeUninit<T>` has T's layout. faer may leave bytes of it unwritten or write any bits,
+    // and every bit pattern is a valid f32 or f64, so `work` holds valid values afterwards.
+    let raw = unsafe { std::slice::from_raw_parts_mut(work.as_mut_ptr().cast::<MaybeUninit<T>>(), work.len()) };
+    MemStack::new_any(raw)
+}

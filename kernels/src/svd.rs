@@ -1,0 +1,117 @@
+//! SVD of a matrix that fits in cache many times over, and the sign conventions.
+
+use crate::{Backend, NoConvergence, Scalar, reduce, transpose, workspace};
+use ndarray::{ArrayView2, ArrayViewMut2};
+
+/// Elements of workspace for [`small`] of an r×c matrix.
+pub fn small_workspace<B: Backend, T: Scalar>(r: usize, c: usize) -> usize {
+    let (m, n) = (r.max(c), r.min(c));
+    2 * m * n + n * n + B::svd_tall_workspace::<T>(m, n, true)
+}
+
+/// Flops of [`small`], about `4m²n + 22n³` with n ≤ m (Golub, Van Loan 2013, fig. 8.6.1).
+pub fn small_flops(r: usize, c: usize) -> f64 {
+    let (m, n) = (r.max(c) as f64, r.min(c) as f64);
+    6.0 * m * n * n + 20.0 * n * n * n
+}
+
+/// `A = U·diag(s)·Vᵀ` for `A` r×c: `u` r×k, `s` k, `vt` k×c, with k = min(r, c).
+///
+/// `s` is descending and ≥ 0. U and V are orthonormal for any rank. In each row of `vt` the entry of largest
+/// magnitude, the first of equals, is positive. The matrix is scaled by a power of two to entries of about 1
+/// first, so its size does not matter; a singular value above the largest number becomes infinite.
+///
+/// # Errors
+/// [`NoConvergence`], in practice for NaN or Inf in the input only.
+///
+/// # Panics
+/// If shapes do not fit or `work` is shorter than [`small_workspace`].
+pub fn small<B: Backend, T: Scalar>(
+    a: ArrayView2<T>,
+    u: ArrayViewMut2<T>,
+    s: &mut [T],
+    vt: ArrayViewMut2<T>,
+    mut work: &mut [T],
+) -> Result<(), NoConvergence> {
+    let (r, c) = a.dim();
+    let k = r.min(c);
+    assert_eq!((u.dim(), s.len(), vt.dim()), ((r, k), k, (k, c)), "shapes of the SVD of a {r}×{c} matrix");
+    let (m, flipped) = (r.max(c), r < c);
+    let (mut tall, e) = scaled_tall(a, &mut work)?;
+    let mut left = workspace::take_columns(&mut work, m, k);
+    let mut right = workspace::take_columns(&mut work, k, k);
+    if k > 0 {
+        B::svd_tall(tall.view_mut(), s, Some((left.view_mut(), right.view_mut())), work)?;
+    }
+    s.iter_mut().for_each(|x| *x = x.times_pow2(e));
+    let (mut left, mut right) = if flipped { (right, left) } else { (left, right) };
+    fix_signs(left.view_mut(), right.view_mut());
+    transpose::copy(left.view(), u);
+    transpose::copy(right.t(), vt);
+    Ok(())
+}
+
+/// Elements of workspace for [`values`] of an r×c matrix.
+pub fn values_workspace<B: Backend, T: Scalar>(r: usize, c: usize) -> usize {
+    let (m, n) = (r.max(c), r.min(c));
+    m * n + B::svd_tall_workspace::<T>(m, n, false)
+}
+
+/// Flops of [`values`], about `4mn² − 4n³/3` with n ≤ m.
+pub fn values_flops(r: usize, c: usize) -> f64 {
+    let (m, n) = (r.max(c) as f64, r.min(c) as f64);
+    4.0 * m * n * n - 4.0 / 3.0 * n * n * n
+}
+
+/// The singular values alone, as [`small`] orders and scales them.
+///
+/// # Errors
+/// [`NoConvergence`], in practice for NaN or Inf in the input only.
+pub fn values<B: Backend, T: Scalar>(a: ArrayView2<T>, s: &mut [T], mut work: &mut [T]) -> Result<(), NoConvergence> {
+    assert_eq!(s.len(), a.nrows().min(a.ncols()), "as many singular values as the shorter side");
+    let (tall, e) = scaled_tall(a, &mut work)?;
+    if !s.is_empty() {
+        B::svd_tall(tall, s, None, work)?;
+    }
+    s.iter_mut().for_each(|x| *x = x.times_pow2(e));
+    Ok(())
+}
+
+/// A column-major copy of A or Aᵀ with no fewer rows than columns and entries up to 1, and the exponent taken out.
+fn scaled_tall<'a, T: Scalar>(
+    a: ArrayView2<T>,
+    work: &mut &'a mut [T],
+) -> Result<(ArrayViewMut2<'a, T>, i32), NoConvergence> {
+    if reduce::first_nonfinite(a).is_some() {
+        return Err(NoConvergence);
+    }
+    let a = if a.nrows() < a.ncols() { a.reversed_axes() } else { a };
+    let e = reduce::max_abs(a).exponent();
+    let mut tall = workspace::take_columns(work, a.nrows(), a.ncols());
+    transpose::copy(a, tall.view_mut());
+    tall.mapv_inplace(|x| x.times_pow2(-e));
+    Ok((tall, e))
+}
+
+/// Flips pairs of columns so that the largest entry of each right one is positive.
+fn fix_signs<T: Scalar>(mut left: ArrayViewMut2<T>, mut right: ArrayViewMut2<T>) {
+    for (mut u, mut v) in left.columns_mut().into_iter().zip(right.columns_mut()) {
+        let largest = v.iter().fold(T::ZERO, |best, &x| if x.abs() > best.abs() { x } else { best });
+        if largest < T::ZERO {
+            u.mapv_inplace(|x| -x);
+            v.mapv_inplace(|x| -x);
+        }
+    }
+}
+
+/// Makes the diagonal of the upper trapezoidal `r` ≥ 0 by flipping rows; `signs[i]` is the factor of row i, by
+/// which column i of Q must be multiplied too.
+pub fn fix_diagonal<T: Scalar>(mut r: ArrayViewMut2<T>, signs: &mut [T]) {
+    assert_eq!(r.nrows(), signs.len(), "one sign for each row");
+    for (i, (mut row, sign)) in r.rows_mut().into_iter().zip(signs).enumerate() {
+        *sign = if row[i] < T::ZERO { -T::ONE } else { T::ONE };
+        if *sign < T::ZERO {
+            row.slice_mut(ndarray::s![i..]).mapv_inplace(|x| -x);
+        }
+    }
+}
