@@ -1,0 +1,93 @@
+# make check   format, lints, dependencies, documentation
+# make test    everything that can be tested here; installs what it needs by itself
+# make bench   the benchmark harness, beside NumPy and Dask where they can be installed
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.ONESHELL:
+.PHONY: check check-deps test bench openblas peers
+
+CARGO ?= cargo
+# Tests that run code of kernels/ and so are worth a second run on the other backend.
+BACKEND_TESTS := $(foreach t,cli numerics session mnist,$(if $(wildcard tests/$(t).rs tests/$(t)/main.rs),--test $(t)))
+# Packages that must be there for feature `openblas` on Debian and its kin.
+OPENBLAS_PACKAGES := libopenblas-dev pkg-config
+TEST_LOG := target/test.log
+PEERS := target/peers
+
+check: openblas
+	@run() { echo "+ $$*"; "$$@"; }
+	run $(CARGO) fmt --all -- --check
+	run $(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+	if pkg-config --exists openblas 2>/dev/null; then
+	    run $(CARGO) clippy --workspace --all-targets --locked --features openblas -- -D warnings
+	else
+	    echo "SKIPPED: clippy of feature openblas (no OpenBLAS here)" >&2
+	fi
+	RUSTDOCFLAGS="-D warnings" run $(CARGO) doc --workspace --no-deps --locked
+	$(MAKE) --no-print-directory check-deps
+
+# The licences, bans and sources are in the lock file; the advisories are in a database elsewhere, which may be out of reach.
+check-deps:
+	@$(CARGO) deny --version >/dev/null 2>&1 || $(CARGO) install cargo-deny --locked
+	$(CARGO) deny check bans licenses sources
+	if $(CARGO) deny fetch db >/dev/null 2>&1; then
+	    $(CARGO) deny check advisories
+	else
+	    echo "SKIPPED: cargo deny check advisories (the RustSec database cannot be reached from here)" >&2
+	fi
+
+# Puts OpenBLAS there if that is possible; never fails, whoever needs it looks for it.
+openblas:
+	@if pkg-config --exists openblas 2>/dev/null; then exit 0; fi
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+	    echo "installing $(OPENBLAS_PACKAGES)"
+	    export DEBIAN_FRONTEND=noninteractive
+	    { apt-get update -qq && apt-get install -y -qq --no-install-recommends $(OPENBLAS_PACKAGES); } </dev/null >/dev/null ||
+	        echo "apt-get could not install $(OPENBLAS_PACKAGES)" >&2
+	else
+	    echo "not root or no apt-get: cannot install $(OPENBLAS_PACKAGES)" >&2
+	fi
+
+# A test that leaves something out says "SKIPPED: what (why)" on standard error; the last lines repeat all of them.
+test: openblas
+	@mkdir -p $(dir $(TEST_LOG))
+	: >$(TEST_LOG)
+	run() { echo "+ $$*"; "$$@" </dev/null 2>&1 | tee -a $(TEST_LOG); }
+	run $(CARGO) test --workspace --locked
+	if pkg-config --exists openblas 2>/dev/null; then
+	    run $(CARGO) test --locked -p kernels --features openblas
+	    run $(CARGO) test --locked -p dolmen --features openblas --lib $(BACKEND_TESTS)
+	else
+	    echo "SKIPPED: all tests of feature openblas (no OpenBLAS here and no way to install it)" | tee -a $(TEST_LOG)
+	fi
+	echo
+	awk '/^test result: ok/ { n += $$4 } END { print "Passed: " n + 0 " tests in all." }' $(TEST_LOG)
+	if grep -q '^SKIPPED' $(TEST_LOG); then
+	    echo "What was skipped:"
+	    grep '^SKIPPED' $(TEST_LOG) | sort -u | sed 's/^/  /'
+	else
+	    echo "Nothing was skipped."
+	fi
+
+# A Python with the peers in $(PEERS), or a word on why there is none.
+peers:
+	@if [ -x $(PEERS)/bin/python ] && $(PEERS)/bin/python -c 'import numpy, scipy, sklearn, dask.distributed' 2>/dev/null; then exit 0; fi
+	rm -rf $(PEERS)
+	if ! python3 -m venv $(PEERS) 2>/dev/null && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+	    rm -rf $(PEERS)
+	    export DEBIAN_FRONTEND=noninteractive
+	    { apt-get update -qq && apt-get install -y -qq --no-install-recommends python3-venv; } </dev/null >/dev/null || true
+	    python3 -m venv $(PEERS) || true
+	fi
+	$(PEERS)/bin/pip install --quiet numpy scipy scikit-learn 'dask[complete]' || {
+	    rm -rf $(PEERS)
+	    echo "SKIPPED: the peers (no Python venv with numpy, scipy, scikit-learn and dask could be made)" >&2
+	}
+
+bench: peers
+	@if [ -n "$(wildcard benches/*.rs)" ]; then $(CARGO) bench --locked --bench '*'; else echo "no benches/*.rs yet"; fi
+	if [ -f benches/compare.sh ]; then
+	    $(CARGO) build --release --locked
+	    PEERS_PYTHON="$$([ -x $(PEERS)/bin/python ] && echo $(PEERS)/bin/python)" bash benches/compare.sh
+	fi
