@@ -3,17 +3,9 @@ use ndarray::Array2;
 
 #[test]
 fn smoke() {
-    for (b, n) in [
-        (1usize, 1usize),
-        (5, 3),
-        (3, 5),
-        (2000, 100),
-        (50, 100),
-        (300, 64),
-        (1, 9),
-        (9, 1),
-        (3000, 20),
-    ] {
+    for (b, n) in
+        [(1usize, 1usize), (5, 3), (3, 5), (2000, 100), (50, 100), (300, 64), (1, 9), (9, 1), (3000, 20)]
+    {
         let mut a = Array2::<f64>::zeros((b, n));
         kernels::random::fill_normal(1, 0, 0, a.view_mut());
         let k = b.min(n);
@@ -24,9 +16,7 @@ fn smoke() {
         let mut w = vec![0.0; tsqr::leaf_apply_workspace::<f64>(b, n, k)];
         tsqr::leaf_apply::<Faer, f64>(a.view(), Array2::eye(k).view(), q.view_mut(), &mut w);
         let e1 = (q.dot(&r) - &a).iter().fold(0f64, |m, x| m.max(x.abs()));
-        let e2 = (q.t().dot(&q) - Array2::<f64>::eye(k))
-            .iter()
-            .fold(0f64, |m, x| m.max(x.abs()));
+        let e2 = (q.t().dot(&q) - Array2::<f64>::eye(k)).iter().fold(0f64, |m, x| m.max(x.abs()));
         println!("{b} {n} {e1:e} {e2:e}");
         assert!(e1 < 1e-12 && e2 < 1e-13);
         for (r1, r2) in [(n, n), (n, 1), (1, n), (1, 1), (n / 2 + 1, n), (n, n / 2 + 1)] {

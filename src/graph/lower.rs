@@ -88,7 +88,7 @@ impl<'a> Lowering<'a> {
                 if let Some(access) = self.read.get(&known) {
                     return Ok(*access);
                 }
-                let kind = Kind::Read { input: *input, row: *row, col: *col, transposed: false };
+                let kind = Kind::Read { input: *input, row: *row, col: *col };
                 let access = self.builder.on_grid(kind, grid, element, Vec::new(), Order::Rows);
                 self.read.insert(known, access);
                 Ok(access)

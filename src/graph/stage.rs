@@ -52,8 +52,8 @@ pub enum Seed {
 /// The operation of a stage. `panel` is the row axis of a tall matrix, `n` its number of columns.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub enum Kind {
-    /// Block of an input whose element (0,0) is at (row, col) of the source; read transposed if said so. I/O.
-    Read { input: InputId, row: u64, col: u64, transposed: bool },
+    /// Block of an input; the matrix begins at (row, col) of the source. I/O.
+    Read { input: InputId, row: u64, col: u64 },
     /// Random or constant block.
     Fill { fill: Fill, row: u64, col: u64 },
     /// Elementwise expression.

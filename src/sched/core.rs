@@ -35,6 +35,23 @@ pub struct Timing {
     pub seconds: f64,
 }
 
+/// Who has to mend a failure.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, serde::Serialize, serde::Deserialize)]
+pub enum Blame {
+    /// The input or the request is wrong.
+    Request,
+    /// Something broke while it ran.
+    Run,
+}
+
+/// Why a run came to nothing.
+#[derive(Clone, PartialEq, Eq, Debug, serde::Serialize, serde::Deserialize, thiserror::Error)]
+#[error("{message}")]
+pub struct Failure {
+    pub blame: Blame,
+    pub message: String,
+}
+
 /// What the core is told.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Event {
@@ -267,20 +284,25 @@ impl Core {
             }
             Event::Returned { worker, tasks } => self.take_back(worker, &tasks),
             Event::Copied { worker, block } => self.copied(worker, block),
-            Event::Failed { worker, task, message } => {
+            Event::Failed { worker, task, failure } => {
                 if self.state(task) != State::Assigned(worker) {
                     return;
                 }
                 self.over = true;
-                let kind = self.program.stage(task.stage).kind.name();
-                let c = self.program.stage(task.stage).space.coords(task.index);
-                let message = format!(
-                    "task {task:?} failed ({kind}, block ({}, {}), step {}): {message}",
-                    c.i, c.j, c.k
-                );
-                out.push(Action::Failed { message });
+                out.push(Action::Failed(self.place_failure(task, failure)));
             }
         }
+    }
+
+    /// Names stage and block, unless the request was wrong and the message says where.
+    fn place_failure(&self, task: TaskId, failure: Failure) -> Failure {
+        if failure.blame == Blame::Request {
+            return failure;
+        }
+        let stage = self.program.stage(task.stage);
+        let c = stage.space.coords(task.index);
+        let place = format!("stage {} ({}), block ({}, {})", task.stage.0, stage.kind.name(), c.i, c.j);
+        Failure { message: format!("{place}: {}", failure.message), ..failure }
     }
 
     fn measure(&mut self, timings: &[Timing]) {

@@ -9,5 +9,5 @@ mod ready;
 mod recovery;
 mod table;
 
-pub use core::{Action, Core, Event, Explain, Timing};
+pub use core::{Action, Blame, Core, Event, Explain, Failure, Timing};
 pub use plan::{Plan, PlanError, plan};

@@ -4,7 +4,7 @@
 //! starts again at the results and, asking `inputs` backwards, comes to just the blocks that are gone
 //! and still needed.
 
-use super::core::{Action, Core};
+use super::core::{Action, Blame, Core, Failure};
 use super::table::State;
 use crate::array::footprint;
 use crate::ids::{BlockId, TaskId, TaskList, WorkerId};
@@ -262,7 +262,7 @@ impl Core {
         if self.dropped_all {
             self.over = true;
             let message = "after the loss of a worker the run no longer fits its memory: allow more".into();
-            out.push(Action::Failed { message });
+            out.push(Action::Failed(Failure { blame: Blame::Run, message }));
             return false;
         }
         self.dropped_all = true;

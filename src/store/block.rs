@@ -1,0 +1,90 @@
+//! A block at rest: numbers in row-major order in a pooled buffer.
+
+use super::pool::{Buffer, Pool, PoolError};
+use crate::array::Element;
+use ndarray::{ArrayView2, ArrayViewMut2};
+
+/// The element types as Rust types.
+pub trait Real: kernels::Scalar {
+    const ELEMENT: Element;
+}
+
+impl Real for f32 {
+    const ELEMENT: Element = Element::F32;
+}
+
+impl Real for f64 {
+    const ELEMENT: Element = Element::F64;
+}
+
+/// A `rows × cols` matrix of one element type.
+pub struct Block {
+    rows: usize,
+    cols: usize,
+    element: Element,
+    buffer: Buffer,
+}
+
+impl Block {
+    /// A block with unspecified contents.
+    pub fn new(pool: &Pool, (rows, cols): (u64, u64), element: Element) -> Result<Block, PoolError> {
+        let buffer = pool.take(rows * cols * element.bytes())?;
+        Ok(Block { rows: rows as usize, cols: cols as usize, element, buffer })
+    }
+
+    pub fn shape(&self) -> (usize, usize) {
+        (self.rows, self.cols)
+    }
+
+    pub fn element(&self) -> Element {
+        self.element
+    }
+
+    fn check<T: Real>(&self) -> usize {
+        assert_eq!(self.element, T::ELEMENT, "a block is read as what it is");
+        self.rows * self.cols
+    }
+
+    pub fn slice<T: Real>(&self) -> &[T] {
+        reals(self.buffer.bytes(), self.check::<T>())
+    }
+
+    pub fn slice_mut<T: Real>(&mut self) -> &mut [T] {
+        let len = self.check::<T>();
+        reals_mut(self.buffer.bytes_mut(), len)
+    }
+
+    pub fn view<T: Real>(&self) -> ArrayView2<'_, T> {
+        ArrayView2::from_shape((self.rows, self.cols), self.slice()).expect("a block is as long as its shape")
+    }
+
+    pub fn view_mut<T: Real>(&mut self) -> ArrayViewMut2<'_, T> {
+        let shape = (self.rows, self.cols);
+        ArrayViewMut2::from_shape(shape, self.slice_mut()).expect("a block is as long as its shape")
+    }
+}
+
+impl Buffer {
+    /// The first `len` elements of a workspace.
+    pub fn reals_mut<T: Real>(&mut self, len: usize) -> &mut [T] {
+        reals_mut(self.bytes_mut(), len)
+    }
+}
+
+fn reals<T: Real>(bytes: &[u8], len: usize) -> &[T] {
+    assert!(bytes.len() >= len * size_of::<T>() && (len == 0 || bytes.as_ptr().cast::<T>().is_aligned()));
+    if len == 0 {
+        return &[];
+    }
+    // SAFETY: long enough and aligned, checked above; pool memory is initialised and every bit pattern is a number.
+    unsafe { std::slice::from_raw_parts(bytes.as_ptr().cast(), len) }
+}
+
+fn reals_mut<T: Real>(bytes: &mut [u8], len: usize) -> &mut [T] {
+    assert!(bytes.len() >= len * size_of::<T>() && (len == 0 || bytes.as_ptr().cast::<T>().is_aligned()));
+    if len == 0 {
+        return &mut [];
+    }
+    // SAFETY: as in `reals`, and the borrow is exclusive.
+    unsafe { std::slice::from_raw_parts_mut(bytes.as_mut_ptr().cast(), len) }
+}

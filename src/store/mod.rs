@@ -1,0 +1,9 @@
+//! Where blocks live: one pool of buffers under a budget, and the blocks made of them.
+
+mod block;
+mod budget;
+mod pool;
+
+pub use block::{Block, Real};
+pub use budget::default_memory;
+pub use pool::{Buffer, Pool, PoolError, PoolUse};
