@@ -7,8 +7,14 @@
 //! - [`array`]: shapes, block grids, lazy arrays
 //! - [`graph`]: programs of stages; inputs, consumers and costs as formulas
 //! - [`sched`]: the scheduler core and the plan
+//! - [`store`]: the pool of buffers and the blocks in it
+//! - [`protocol`]: messages and their bytes
+//! - [`exec`]: from a task to its kernel
 
 pub mod array;
+pub mod exec;
 pub mod graph;
 pub mod ids;
+pub mod protocol;
 pub mod sched;
+pub mod store;

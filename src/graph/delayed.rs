@@ -40,10 +40,6 @@ impl Calls {
     pub fn constant(&self, at: u32) -> &[u8] {
         &self.constants[at as usize]
     }
-
-    pub fn names(&self) -> &[String] {
-        &self.names
-    }
 }
 
 /// A call in a [`Graph`], to be used as an argument of later calls.
@@ -67,6 +63,10 @@ impl Graph {
     pub fn result_bytes(mut self, bytes: u64) -> Self {
         self.result_bytes = Some(bytes);
         self
+    }
+
+    pub fn function_names(&self) -> impl Iterator<Item = &str> {
+        self.calls.names.iter().map(String::as_str)
     }
 
     pub(crate) fn constant(&mut self, encoded: Vec<u8>) -> CallInput {

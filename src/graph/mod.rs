@@ -15,5 +15,6 @@ pub use lower::{LowerError, Lowering};
 pub use pattern::{Edges, Pattern, Pick};
 pub use program::{Cost, Program};
 pub use space::{Coords, Order, Space};
+pub(crate) use stage::rows_below;
 pub use stage::{Blocks, Kind, MapOp, Operand, Part, Read, Seed, Stage, Work};
 pub use tall::Tall;

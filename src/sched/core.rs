@@ -85,7 +85,7 @@ pub enum Event {
     Failed {
         worker: WorkerId,
         task: TaskId,
-        message: String,
+        failure: Failure,
     },
 }
 
@@ -118,9 +118,7 @@ pub enum Action {
         worker: WorkerId,
     },
     Completed,
-    Failed {
-        message: String,
-    },
+    Failed(Failure),
 }
 
 /// Why a task is where it is.

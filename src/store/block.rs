@@ -4,18 +4,46 @@ use super::pool::{Buffer, Pool, PoolError};
 use crate::array::Element;
 use ndarray::{ArrayView2, ArrayViewMut2};
 
+/// Elements of either type.
+#[derive(Clone, Copy, Debug)]
+pub enum Numbers<'a> {
+    F32(&'a [f32]),
+    F64(&'a [f64]),
+}
+
+/// Elements of either type, to be filled.
+#[derive(Debug)]
+pub enum NumbersMut<'a> {
+    F32(&'a mut [f32]),
+    F64(&'a mut [f64]),
+}
+
 /// The element types as Rust types.
 pub trait Real: kernels::Scalar {
     const ELEMENT: Element;
+
+    fn numbers(values: &[Self]) -> Numbers<'_>;
+    fn numbers_mut(values: &mut [Self]) -> NumbersMut<'_>;
 }
 
-impl Real for f32 {
-    const ELEMENT: Element = Element::F32;
+macro_rules! real {
+    ($type:ident, $element:ident) => {
+        impl Real for $type {
+            const ELEMENT: Element = Element::$element;
+
+            fn numbers(values: &[Self]) -> Numbers<'_> {
+                Numbers::$element(values)
+            }
+
+            fn numbers_mut(values: &mut [Self]) -> NumbersMut<'_> {
+                NumbersMut::$element(values)
+            }
+        }
+    };
 }
 
-impl Real for f64 {
-    const ELEMENT: Element = Element::F64;
-}
+real!(f32, F32);
+real!(f64, F64);
 
 /// A `rows × cols` matrix of one element type.
 pub struct Block {
@@ -43,6 +71,15 @@ impl Block {
     fn check<T: Real>(&self) -> usize {
         assert_eq!(self.element, T::ELEMENT, "a block is read as what it is");
         self.rows * self.cols
+    }
+
+    pub fn bytes(&self) -> &[u8] {
+        &self.buffer.bytes()[..self.rows * self.cols * self.element.bytes() as usize]
+    }
+
+    pub fn bytes_mut(&mut self) -> &mut [u8] {
+        let len = self.rows * self.cols * self.element.bytes() as usize;
+        &mut self.buffer.bytes_mut()[..len]
     }
 
     pub fn slice<T: Real>(&self) -> &[T] {

@@ -4,6 +4,6 @@ mod block;
 mod budget;
 mod pool;
 
-pub use block::{Block, Real};
+pub use block::{Block, Numbers, NumbersMut, Real};
 pub use budget::default_memory;
 pub use pool::{Buffer, Pool, PoolError, PoolUse};

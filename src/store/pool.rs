@@ -71,7 +71,10 @@ impl Shelves {
     /// Gives cached buffers back to the system until `bytes` more fit, if they can.
     fn make_room(&mut self, bytes: u64) {
         while self.in_use + self.cached + bytes > self.limit && self.cached > 0 {
-            let Some(size) = self.free.iter().find(|(_, list)| !list.is_empty()).map(|(size, _)| *size) else { return };
+            let Some(size) = self.free.iter().find(|(_, list)| !list.is_empty()).map(|(size, _)| *size)
+            else {
+                return;
+            };
             self.free.get_mut(&size).map(Vec::pop);
             self.cached -= size as u64;
         }
@@ -176,7 +179,9 @@ impl Buffer {
 
     pub fn bytes(&self) -> &[u8] {
         // SAFETY: `bytes` initialised bytes are owned by self.
-        self.raw.as_ref().map_or(&[], |raw| unsafe { std::slice::from_raw_parts(raw.start.as_ptr(), raw.bytes) })
+        self.raw
+            .as_ref()
+            .map_or(&[], |raw| unsafe { std::slice::from_raw_parts(raw.start.as_ptr(), raw.bytes) })
     }
 
     pub fn bytes_mut(&mut self) -> &mut [u8] {

@@ -1,0 +1,15 @@
+//! Runs one task: blocks in, one block out, by the kernel that the stage names.
+
+mod bind;
+mod delayed;
+mod elementwise;
+mod interpret;
+mod tall;
+mod task;
+mod work;
+
+pub use bind::{Bindings, Sink, Source, Traffic};
+pub use delayed::{Argument, Callable, Functions, value};
+pub use interpret::interpret;
+pub use task::run;
+pub use work::annotate;

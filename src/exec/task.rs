@@ -1,0 +1,223 @@
+//! From a task to its kernel.
+
+use super::bind::{Bindings, broken};
+use super::{delayed, elementwise, tall};
+use crate::array::{Element, Fill, Law, Reduction};
+use crate::graph::{Blocks, Kind, Program, Stage};
+use crate::ids::{BlockId, TaskId};
+use crate::sched::{Blame, Failure};
+use crate::store::{Block, Buffer, Pool, Real};
+use kernels::{Active, Backend, random, reduce, sketch};
+use ndarray::{ArrayView2, ArrayViewMut2};
+use std::sync::Arc;
+
+/// One task at work.
+pub(super) struct Job<'a> {
+    pub program: &'a Program,
+    pub bindings: &'a Bindings,
+    pub task: TaskId,
+    /// The blocks that [`Program::inputs`] lists, in its order.
+    ids: &'a [BlockId],
+    blocks: &'a [Arc<Block>],
+    pub pool: &'a Pool,
+}
+
+impl<'a> Job<'a> {
+    pub fn stage(&self) -> &'a Stage {
+        self.program.stage(self.task.stage)
+    }
+
+    pub fn block(&self, id: BlockId) -> &'a Block {
+        let at = self.ids.iter().position(|known| *known == id).expect("every operand is among the inputs");
+        &self.blocks[at]
+    }
+
+    /// The blocks of read number `read`, in order.
+    pub fn operands(&self, read: usize) -> Vec<&'a Block> {
+        let mut found = Vec::new();
+        self.program.operand(self.task, read, |id| found.push(self.block(id)));
+        found
+    }
+
+    /// The one block of read number `read`.
+    pub fn operand(&self, read: usize) -> &'a Block {
+        let mut found = None;
+        self.program.operand(self.task, read, |id| found = Some(self.block(id)));
+        found.expect("this read has a block")
+    }
+
+    /// A new output block of the task's shape.
+    pub fn output(&self) -> Result<Block, Failure> {
+        let stage = self.stage();
+        Block::new(self.pool, stage.shape(self.task.index), stage.element).map_err(broken)
+    }
+}
+
+/// Runs `task`. `inputs` are the blocks of [`Program::inputs`] without the one that is taken over, which
+/// is `taken`; `work` is as long as the program's largest workspace. Tasks without a block return none.
+pub fn run(
+    program: &Program,
+    bindings: &Bindings,
+    task: TaskId,
+    inputs: (&[BlockId], &[Arc<Block>]),
+    taken: Option<Block>,
+    pool: &Pool,
+    work: &mut Buffer,
+) -> Result<Option<Block>, Failure> {
+    let job = Job { program, bindings, task, ids: inputs.0, blocks: inputs.1, pool };
+    match job.stage().element {
+        Element::F32 => run_typed::<f32>(&job, taken, work),
+        Element::F64 => run_typed::<f64>(&job, taken, work),
+    }
+}
+
+fn run_typed<T: Real>(job: &Job, taken: Option<Block>, work: &mut Buffer) -> Result<Option<Block>, Failure> {
+    match &job.stage().kind {
+        Kind::Null => return Ok(None),
+        Kind::Write { .. } => return write::<T>(job, work).map(|()| None),
+        Kind::Delayed(calls) => return delayed::call(job, calls).map(Some),
+        Kind::Gemm { ta, tb } => return gemm::<T>(job, *ta, *tb, taken).map(Some),
+        _ => {}
+    }
+    let mut out = job.output()?;
+    match &job.stage().kind {
+        Kind::Read { .. } => read::<T>(job, &mut out, work)?,
+        Kind::Fill { fill, row, col } => {
+            let (rows, cols) = grid_ranges(job);
+            fill_block::<T>(*fill, row + rows.start, col + cols.start, out.view_mut());
+        }
+        Kind::Map { ops, operands } => {
+            elementwise::map::<T>(job, ops, operands, grid_ranges(job), out.view_mut(), work)
+        }
+        Kind::Reduce { reduction, grid, ops, operands } => {
+            elementwise::reduce::<T>(job, *reduction, grid, ops, operands, out.slice_mut(), work);
+        }
+        Kind::Combine(reduction) => combine::<T>(job, *reduction, out.slice_mut()),
+        Kind::Finish(reduction) => {
+            let partial = job.operand(0).slice::<T>();
+            out.slice_mut()[0] = match reduction {
+                Reduction::Sum => partial[0],
+                Reduction::Norm => partial[0] * partial[1].sqrt(),
+            };
+        }
+        Kind::AddUp => elementwise::add_up::<T>(&job.operands(0), out.view_mut()),
+        Kind::GramApply { sketch, width } => {
+            gram_apply::<T>(job, *sketch, *width as usize, out.view_mut(), work)
+        }
+        _ => tall::run::<T>(job, &mut out, work)?,
+    }
+    Ok(Some(out))
+}
+
+/// Rows and columns of the matrix that this task's block covers.
+pub(super) fn grid_ranges(job: &Job) -> (std::ops::Range<u64>, std::ops::Range<u64>) {
+    let stage = job.stage();
+    let c = stage.space.coords(job.task.index);
+    let grid = match (&stage.kind, stage.blocks) {
+        (Kind::Reduce { grid, .. } | Kind::Write { grid, .. }, _) => *grid,
+        (_, Blocks::Grid(grid)) => grid,
+        _ => unreachable!("{} has no grid", stage.kind.name()),
+    };
+    (grid.rows.range(c.i), grid.cols.range(c.j))
+}
+
+pub(super) fn fill_block<T: Real>(fill: Fill, row: u64, col: u64, mut out: ArrayViewMut2<T>) {
+    match fill {
+        Fill::Constant(value) => out.fill(T::from_f64(value)),
+        Fill::Random { law: Law::Uniform, seed } => random::fill_uniform(seed, row, col, out),
+        Fill::Random { law: Law::Normal, seed } => random::fill_normal(seed, row, col, out),
+    }
+}
+
+fn read<T: Real>(job: &Job, out: &mut Block, work: &mut Buffer) -> Result<(), Failure> {
+    let Kind::Read { input, row, col } = &job.stage().kind else { unreachable!("called for reads") };
+    let source = job.bindings.input(*input)?;
+    let (rows, cols) = grid_ranges(job);
+    let (rows, cols) = (row + rows.start..row + rows.end, col + cols.start..col + cols.end);
+    let bytes = source.read(rows.clone(), cols.clone(), T::numbers_mut(out.slice_mut()), work.bytes_mut())?;
+    job.bindings.traffic.add_read(bytes);
+    if let Some((i, j)) = reduce::first_nonfinite(out.view::<T>()) {
+        let value = out.view::<T>()[(i, j)];
+        let place = source.place(rows.start + i as u64, cols.start + j as u64);
+        let message = format!("{place} is {value}: only finite numbers can be computed with");
+        return Err(Failure { blame: Blame::Request, message });
+    }
+    Ok(())
+}
+
+fn write<T: Real>(job: &Job, work: &mut Buffer) -> Result<(), Failure> {
+    let Kind::Write { output, transposed, .. } = &job.stage().kind else { unreachable!("called for writes") };
+    let (rows, cols) = grid_ranges(job);
+    let sink =
+        job.bindings.outputs.get(*output as usize).ok_or_else(|| broken("an output is not bound here"))?;
+    let block = job.operand(0);
+    let bytes = if *transposed {
+        let view = block.view::<T>();
+        let turned = work.reals_mut::<T>(view.len());
+        ArrayViewMut2::from_shape(view.t().dim(), &mut *turned).expect("as many elements").assign(&view.t());
+        sink.write(rows, cols, T::numbers(turned))?
+    } else {
+        sink.write(rows, cols, T::numbers(block.slice()))?
+    };
+    job.bindings.traffic.add_written(bytes);
+    Ok(())
+}
+
+fn combine<T: Real>(job: &Job, reduction: Reduction, out: &mut [T]) {
+    let mut partials =
+        job.operands(0).into_iter().map(|block| (block.slice::<T>()[0], block.slice::<T>()[1]));
+    let first = partials.next().expect("a tree node has children");
+    let (a, b) = partials.fold(first, |sum, next| match reduction {
+        Reduction::Sum => (sum.0 + next.0, T::ZERO),
+        Reduction::Norm => reduce::combine(sum, next),
+    });
+    out[0] = a;
+    out[1] = b;
+}
+
+fn oriented<T>(view: ArrayView2<'_, T>, transposed: bool) -> ArrayView2<'_, T> {
+    if transposed { view.reversed_axes() } else { view }
+}
+
+fn gemm<T: Real>(job: &Job, ta: bool, tb: bool, taken: Option<Block>) -> Result<Block, Failure> {
+    let (a, b) = (job.operand(0), job.operand(1));
+    let (beta, mut out) = match taken {
+        Some(block) => (T::ONE, block),
+        None => (T::ZERO, job.output()?),
+    };
+    let (a, b) = (oriented(a.view::<T>(), ta), oriented(b.view::<T>(), tb));
+    Active::gemm(T::ONE, a, b, beta, out.view_mut());
+    Ok(out)
+}
+
+fn gram_apply<T: Real>(
+    job: &Job,
+    sketch: Option<Fill>,
+    width: usize,
+    mut z: ArrayViewMut2<T>,
+    work: &mut Buffer,
+) {
+    let transposed = transposed_panel(job);
+    let a = oriented(job.operand(0).view::<T>(), transposed);
+    let n = a.ncols();
+    let kernel = sketch::gram_apply_workspace(a.nrows(), width);
+    let (made, rest) = match sketch {
+        Some(_) => work.reals_mut::<T>(n * width + kernel).split_at_mut(n * width),
+        None => work.reals_mut::<T>(kernel).split_at_mut(0),
+    };
+    let x = match sketch {
+        Some(fill) => {
+            fill_block(fill, 0, 0, ArrayViewMut2::from_shape((n, width), &mut *made).expect("n·l elements"));
+            ArrayView2::from_shape((n, width), &*made).expect("n·l elements")
+        }
+        None => job.operand(1).view::<T>(),
+    };
+    z.fill(T::ZERO);
+    sketch::gram_apply::<Active, T>(a, x, z, rest);
+}
+
+/// Does this stage read its tall matrix transposed? It does if the source's blocks lie side by side.
+pub(super) fn transposed_panel(job: &Job) -> bool {
+    use crate::graph::{Pattern, Pick};
+    matches!(job.stage().reads[0].pattern, Pattern::Block(Pick::Zero, Pick::Row))
+}

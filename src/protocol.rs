@@ -1,0 +1,90 @@
+//! Messages between scheduler and workers, named by direction, and the one place where things
+//! become bytes.
+
+use crate::ids::{BlockId, RunId, TaskId, TaskList, WorkerId};
+use crate::sched::{Failure, Timing};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+/// From the scheduler to a worker, about the run it is in. Within one run they arrive in order.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub enum ToWorker {
+    Assign {
+        run: RunId,
+        tasks: TaskList,
+        fetch: Vec<(BlockId, WorkerId)>,
+    },
+    Free {
+        run: RunId,
+        blocks: TaskList,
+    },
+    TakeBack {
+        run: RunId,
+        tasks: u32,
+    },
+    Copy {
+        run: RunId,
+        from: WorkerId,
+        block: BlockId,
+    },
+    /// The run is over: forget its blocks and its tasks.
+    Forget {
+        run: RunId,
+    },
+    /// Leave: nothing here is needed any more.
+    Release,
+}
+
+/// From a worker to the scheduler.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub enum FromWorker {
+    Finished { run: RunId, tasks: TaskList, timings: Vec<Timing> },
+    Returned { run: RunId, tasks: TaskList },
+    Copied { run: RunId, block: BlockId },
+    Failed { run: RunId, task: TaskId, failure: Failure },
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum CodecError {
+    #[error("cannot encode: {0}")]
+    Encode(#[from] bincode::error::EncodeError),
+    #[error("cannot decode: {0}")]
+    Decode(#[from] bincode::error::DecodeError),
+    #[error("{0} bytes are left over after a message")]
+    Trailing(usize),
+}
+
+pub fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>, CodecError> {
+    Ok(bincode::serde::encode_to_vec(value, bincode::config::standard())?)
+}
+
+/// Decodes a value that fills `bytes` exactly.
+pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, CodecError> {
+    let (value, used) = bincode::serde::decode_from_slice(bytes, bincode::config::standard())?;
+    if used < bytes.len() {
+        return Err(CodecError::Trailing(bytes.len() - used));
+    }
+    Ok(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::graph::Builder;
+
+    #[test]
+    fn ten_million_tasks_are_a_few_hundred_bytes() {
+        let mut builder = Builder::default();
+        builder.null_wide(10_000_000);
+        let program = builder.finish();
+        let bytes = encode(program.stages()).unwrap();
+        assert!(bytes.len() < 300, "{} bytes", bytes.len());
+        assert_eq!(decode::<Vec<crate::graph::Stage>>(&bytes).unwrap(), program.stages());
+    }
+
+    #[test]
+    fn leftovers_are_noticed() {
+        let mut bytes = encode(&7_u32).unwrap();
+        bytes.push(0);
+        assert!(matches!(decode::<u32>(&bytes), Err(CodecError::Trailing(1))));
+    }
+}
