@@ -10,7 +10,9 @@
 //! - [`store`]: the pool of buffers and the blocks in it
 //! - [`protocol`]: messages and their bytes
 //! - [`exec`]: from a task to its kernel
+//! - [`actors`]: scheduler, worker, executor
 
+pub mod actors;
 pub mod array;
 pub mod exec;
 pub mod graph;

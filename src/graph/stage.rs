@@ -216,6 +216,11 @@ impl Stage {
         }
     }
 
+    /// Do its tasks leave blocks behind?
+    pub fn makes_blocks(&self) -> bool {
+        self.blocks != Blocks::Nothing
+    }
+
     pub fn bytes(&self, index: u32) -> u64 {
         let (rows, cols) = self.shape(index);
         rows * cols * self.element.bytes()

@@ -60,6 +60,13 @@ impl Block {
         Ok(Block { rows: rows as usize, cols: cols as usize, element, buffer })
     }
 
+    /// A copy in a buffer of its own.
+    pub fn duplicate(&self, pool: &Pool) -> Result<Block, PoolError> {
+        let mut copy = Block::new(pool, (self.rows as u64, self.cols as u64), self.element)?;
+        copy.bytes_mut().copy_from_slice(self.bytes());
+        Ok(copy)
+    }
+
     pub fn shape(&self) -> (usize, usize) {
         (self.rows, self.cols)
     }

@@ -1,0 +1,12 @@
+//! The shells: actors around the pure core, and the threads that run kernels. An arbiter is one
+//! thread, so nothing here computes, reads a file or waits.
+
+mod executor;
+mod panics;
+mod run;
+mod scheduler;
+mod worker;
+
+pub use run::{Outcome, Progress, Run};
+pub use scheduler::{Joined, Leave, Scheduler, Submit};
+pub use worker::{Peers, Worker};

@@ -1,0 +1,44 @@
+//! What scheduler and workers of one process share of a run.
+
+use crate::exec::Bindings;
+use crate::graph::Program;
+use crate::ids::{BlockId, RunId};
+use crate::store::Block;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// A program with what its names stand for.
+pub struct Run {
+    pub id: RunId,
+    pub program: Arc<Program>,
+    pub bindings: Arc<Bindings>,
+    /// Bytes of workspace that any task may need.
+    pub workspace: u64,
+}
+
+/// How far a run is; read by whoever draws a bar.
+#[derive(Default)]
+pub struct Progress {
+    done: AtomicU64,
+    total: AtomicU64,
+}
+
+impl Progress {
+    pub fn set(&self, done: usize, total: usize) {
+        self.total.store(total as u64, Ordering::Relaxed);
+        self.done.store(done as u64, Ordering::Relaxed);
+    }
+
+    /// (tasks done, tasks in all)
+    pub fn tasks(&self) -> (u64, u64) {
+        (self.done.load(Ordering::Relaxed), self.total.load(Ordering::Relaxed))
+    }
+}
+
+/// What a finished run leaves.
+pub struct Outcome {
+    /// The blocks of the stages that are kept.
+    pub blocks: HashMap<BlockId, Arc<Block>>,
+    pub recomputed: u64,
+}

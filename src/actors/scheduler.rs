@@ -1,0 +1,252 @@
+//! The scheduler actor: decodes messages into events, hands them to the core, performs the actions.
+
+use super::run::{Outcome, Progress, Run};
+use super::worker::{Fetch, ToWorkers, Worker};
+use crate::ids::{RunId, TaskId, WorkerId};
+use crate::protocol::{FromWorker, ToWorker};
+use crate::sched::{Action, Blame, Core, Event, Failure};
+use actix::{Actor, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message, WrapFuture};
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::Arc;
+
+/// Receives the result of a run. The sender is dropped if the scheduler goes.
+type Reply = futures_channel::oneshot::Sender<Result<Outcome, Failure>>;
+
+struct Member {
+    address: Addr<Worker>,
+    threads: u32,
+}
+
+struct Current {
+    run: Arc<Run>,
+    core: Core,
+    progress: Arc<Progress>,
+    reply: Reply,
+}
+
+/// One run at a time; others wait in line.
+#[derive(Default)]
+pub struct Scheduler {
+    members: BTreeMap<WorkerId, Member>,
+    current: Option<Current>,
+    line: VecDeque<Submit>,
+    actions: Vec<Action>,
+}
+
+impl Actor for Scheduler {
+    type Context = Context<Self>;
+}
+
+impl Scheduler {
+    fn start_next(&mut self, ctx: &mut Context<Self>) {
+        if self.current.is_some() {
+            return;
+        }
+        let Some(Submit { run, limit, progress, reply }) = self.line.pop_front() else { return };
+        let core = Core::new(run.program.clone(), limit);
+        progress.set(0, run.program.tasks());
+        self.current = Some(Current { run, core, progress, reply });
+        let join = |(id, member): (&WorkerId, &Member)| Event::Join { worker: *id, threads: member.threads };
+        let joins: Vec<Event> = self.members.iter().map(join).collect();
+        self.feed(joins, ctx);
+    }
+
+    /// Events into the core, actions out to the workers.
+    fn feed(&mut self, events: Vec<Event>, ctx: &mut Context<Self>) {
+        let Some(current) = &mut self.current else { return };
+        let mut actions = std::mem::take(&mut self.actions);
+        current.core.handle(events, &mut actions);
+        let (done, total) = current.core.progress();
+        current.progress.set(done, total);
+        let run = current.run.clone();
+        let mut letters: BTreeMap<WorkerId, Vec<ToWorker>> = BTreeMap::new();
+        let mut end = None;
+        for action in actions.drain(..) {
+            let id = run.id;
+            let (worker, message) = match action {
+                Action::Assign { worker, tasks, fetch } => {
+                    (worker, ToWorker::Assign { run: id, tasks, fetch })
+                }
+                Action::Free { worker, blocks } => (worker, ToWorker::Free { run: id, blocks }),
+                Action::TakeBack { worker, tasks } => (worker, ToWorker::TakeBack { run: id, tasks }),
+                Action::Copy { from, to, block } => (to, ToWorker::Copy { run: id, from, block }),
+                Action::Release { worker } => (worker, ToWorker::Release),
+                Action::Completed => {
+                    end = Some(Ok(()));
+                    continue;
+                }
+                Action::Failed(failure) => {
+                    end = Some(Err(failure));
+                    continue;
+                }
+            };
+            letters.entry(worker).or_default().push(message);
+        }
+        self.actions = actions;
+        for (worker, messages) in letters {
+            self.post(worker, &run, messages);
+        }
+        match end {
+            None => {}
+            Some(Ok(())) => self.gather(ctx),
+            Some(Err(failure)) => self.finish(Err(failure), ctx),
+        }
+    }
+
+    fn post(&mut self, worker: WorkerId, run: &Arc<Run>, messages: Vec<ToWorker>) {
+        let released = messages.contains(&ToWorker::Release);
+        if let Some(member) = self.members.get(&worker) {
+            // `do_send` passes the mailbox limit; a worker that is gone is noticed by its own message.
+            member.address.do_send(ToWorkers { run: run.clone(), messages });
+        }
+        if released {
+            self.members.remove(&worker);
+        }
+    }
+
+    /// Collects the kept blocks from the workers that hold them.
+    fn gather(&mut self, ctx: &mut Context<Self>) {
+        let Some(current) = &self.current else { return };
+        let program = &current.run.program;
+        let mut asked = Vec::new();
+        for stage in program.stage_ids().filter(|id| program.stage(*id).keep) {
+            for index in 0..program.stage(stage).space.tasks() {
+                let block = TaskId::new(stage, index);
+                let holder = current.core.location(block).and_then(|id| self.members.get(&id));
+                if let Some(member) = holder {
+                    asked.push((block, member.address.send(Fetch(block))));
+                }
+            }
+        }
+        let recomputed = current.core.recomputed();
+        let collected = async move {
+            let mut blocks = HashMap::new();
+            for (id, request) in asked {
+                if let Ok(Some(block)) = request.await {
+                    blocks.insert(id, block);
+                }
+            }
+            Outcome { blocks, recomputed }
+        };
+        ctx.spawn(
+            collected.into_actor(self).map(|outcome, scheduler, ctx| scheduler.finish(Ok(outcome), ctx)),
+        );
+    }
+
+    fn finish(&mut self, result: Result<Outcome, Failure>, ctx: &mut Context<Self>) {
+        let Some(Current { run, reply, core, .. }) = self.current.take() else { return };
+        drop(core);
+        for member in self.members.values() {
+            let messages = vec![ToWorker::Forget { run: run.id }];
+            member.address.do_send(ToWorkers { run: run.clone(), messages });
+        }
+        // Nobody waits any more: the caller gave up.
+        let _ = reply.send(result);
+        self.start_next(ctx);
+    }
+}
+
+/// A program to run; the answer comes through `reply`.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Submit {
+    pub run: Arc<Run>,
+    /// Bytes of blocks that the run may hold.
+    pub limit: u64,
+    pub progress: Arc<Progress>,
+    pub reply: Reply,
+}
+
+impl Handler<Submit> for Scheduler {
+    type Result = ();
+
+    fn handle(&mut self, submit: Submit, ctx: &mut Self::Context) {
+        self.line.push_back(submit);
+        self.start_next(ctx);
+    }
+}
+
+/// A worker is there.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Joined {
+    pub worker: WorkerId,
+    pub threads: u32,
+    pub address: Addr<Worker>,
+}
+
+impl Handler<Joined> for Scheduler {
+    type Result = ();
+
+    fn handle(&mut self, Joined { worker, threads, address }: Joined, ctx: &mut Self::Context) {
+        self.members.insert(worker, Member { address, threads });
+        self.feed(vec![Event::Join { worker, threads }], ctx);
+    }
+}
+
+/// A worker is to hand over what it has and go.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Leave(pub WorkerId);
+
+impl Handler<Leave> for Scheduler {
+    type Result = ();
+
+    fn handle(&mut self, Leave(worker): Leave, ctx: &mut Self::Context) {
+        if self.current.is_some() {
+            self.feed(vec![Event::Leave { worker }], ctx);
+        } else {
+            self.members.remove(&worker);
+        }
+    }
+}
+
+/// A worker could not start its threads, or is gone.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(super) struct Lost {
+    pub worker: WorkerId,
+    pub why: String,
+}
+
+impl Handler<Lost> for Scheduler {
+    type Result = ();
+
+    fn handle(&mut self, Lost { worker, why }: Lost, ctx: &mut Self::Context) {
+        self.members.remove(&worker);
+        self.feed(vec![Event::Lost { worker }], ctx);
+        if self.members.is_empty() {
+            let message = format!("no worker is left: {why}");
+            self.finish(Err(Failure { blame: Blame::Run, message }), ctx);
+        }
+    }
+}
+
+/// What a worker has to say.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(super) struct FromWorkers {
+    pub worker: WorkerId,
+    pub messages: Vec<FromWorker>,
+}
+
+impl Handler<FromWorkers> for Scheduler {
+    type Result = ();
+
+    fn handle(&mut self, FromWorkers { worker, messages }: FromWorkers, ctx: &mut Self::Context) {
+        let Some(current) = self.current.as_ref().map(|c| c.run.id) else { return };
+        let events = messages.into_iter().filter_map(|message| event(current, worker, message)).collect();
+        self.feed(events, ctx);
+    }
+}
+
+/// The event that a message means; none if it is about a run that is over.
+fn event(current: RunId, worker: WorkerId, message: FromWorker) -> Option<Event> {
+    let (run, event) = match message {
+        FromWorker::Finished { run, tasks, timings } => (run, Event::Finished { worker, tasks, timings }),
+        FromWorker::Returned { run, tasks } => (run, Event::Returned { worker, tasks }),
+        FromWorker::Copied { run, block } => (run, Event::Copied { worker, block }),
+        FromWorker::Failed { run, task, failure } => (run, Event::Failed { worker, task, failure }),
+    };
+    (run == current).then_some(event)
+}

@@ -1,0 +1,336 @@
+//! The worker: holds blocks, sees to it that a task's inputs are here, hands it to the executor.
+
+use super::executor::{Done, Executor, Job};
+use super::run::Run;
+use super::scheduler::{FromWorkers, Scheduler};
+use crate::ids::{BlockId, StageId, TaskId, TaskList, WorkerId};
+use crate::protocol::{FromWorker, ToWorker};
+use crate::sched::Timing;
+use crate::store::{Block, Pool};
+use actix::{Actor, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message, WrapFuture};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Messages that a worker's mailbox holds. Those in one process are batches, so few; none may be dropped.
+const MAILBOX: usize = 1024;
+
+/// Where to find the other workers of this process.
+pub type Peers = Arc<Mutex<HashMap<WorkerId, Addr<Worker>>>>;
+
+/// Finished tasks, gathered until the actor comes to look.
+#[derive(Default)]
+struct Tray(Mutex<Vec<Done>>);
+
+pub struct Worker {
+    id: WorkerId,
+    threads: usize,
+    io_threads: usize,
+    pool: Pool,
+    scheduler: Addr<Scheduler>,
+    peers: Peers,
+    executor: Option<Executor>,
+    tray: Arc<Tray>,
+    run: Option<Arc<Run>>,
+    blocks: HashMap<BlockId, Arc<Block>>,
+    /// Tasks that wait for so many blocks from elsewhere.
+    waiting: HashMap<TaskId, usize>,
+    fetching: HashMap<BlockId, Vec<TaskId>>,
+}
+
+impl Worker {
+    pub fn new(
+        id: WorkerId,
+        (threads, io_threads): (usize, usize),
+        pool: Pool,
+        scheduler: Addr<Scheduler>,
+        peers: Peers,
+    ) -> Self {
+        Worker {
+            id,
+            threads,
+            io_threads,
+            pool,
+            scheduler,
+            peers,
+            executor: None,
+            tray: Arc::default(),
+            run: None,
+            blocks: HashMap::new(),
+            waiting: HashMap::new(),
+            fetching: HashMap::new(),
+        }
+    }
+
+    fn tell(&self, message: FromWorker) {
+        self.scheduler.do_send(FromWorkers { worker: self.id, messages: vec![message] });
+    }
+
+    fn assign(&mut self, tasks: &TaskList, fetch: &[(BlockId, WorkerId)], ctx: &mut Context<Self>) {
+        let Some(run) = self.run.clone() else { return };
+        if fetch.is_empty() {
+            return self.begin(&run, tasks.iter());
+        }
+        let from: HashMap<BlockId, WorkerId> = fetch.iter().copied().collect();
+        let mut inputs = Vec::new();
+        let mut complete = Vec::new();
+        for task in tasks.iter() {
+            run.program.inputs(task, &mut inputs);
+            let missing: Vec<BlockId> = inputs
+                .iter()
+                .copied()
+                .filter(|id| from.contains_key(id) && !self.blocks.contains_key(id))
+                .collect();
+            if missing.is_empty() {
+                complete.push(task);
+                continue;
+            }
+            self.waiting.insert(task, missing.len());
+            for block in missing {
+                let waiting = self.fetching.entry(block).or_default();
+                waiting.push(task);
+                if waiting.len() == 1 {
+                    self.fetch(&run, block, from[&block], ctx);
+                }
+            }
+        }
+        self.begin(&run, complete.into_iter());
+    }
+
+    /// Hands tasks whose inputs are all here to the executor; gives those back that lack one.
+    fn begin(&mut self, run: &Arc<Run>, tasks: impl Iterator<Item = TaskId>) {
+        let mut returned = TaskList::default();
+        let mut jobs = Vec::new();
+        for task in tasks {
+            match self.job(run, task) {
+                Some(job) => jobs.push(job),
+                None => returned.push(task),
+            }
+        }
+        if let Some(executor) = &self.executor {
+            executor.add(jobs);
+        }
+        if !returned.is_empty() {
+            self.tell(FromWorker::Returned { run: run.id, tasks: returned });
+        }
+    }
+
+    fn job(&mut self, run: &Arc<Run>, task: TaskId) -> Option<Job> {
+        let mut ids = Vec::new();
+        run.program.inputs(task, &mut ids);
+        let has_block = |id: &BlockId| run.program.stage(id.stage).makes_blocks();
+        if ids.iter().any(|id| has_block(id) && !self.blocks.contains_key(id)) {
+            return None;
+        }
+        ids.retain(has_block);
+        let mut taken = None;
+        if run.program.takes_over(task) && has_block(&task) {
+            let previous = TaskId::new(task.stage, task.index - 1);
+            ids.retain(|id| *id != previous);
+            taken = self.blocks.remove(&previous);
+        }
+        let inputs = ids.iter().map(|id| self.blocks[id].clone()).collect();
+        Some(Job { run: run.clone(), task, ids, inputs, taken })
+    }
+
+    /// Asks another worker of this process for a block: it comes as an `Arc`, nothing is copied.
+    fn fetch(&mut self, run: &Arc<Run>, block: BlockId, from: WorkerId, ctx: &mut Context<Self>) {
+        let peer = self.peers.lock().unwrap_or_else(PoisonError::into_inner).get(&from).cloned();
+        let run = run.clone();
+        let answer = async move {
+            match peer {
+                Some(peer) => peer.send(Fetch(block)).await.ok().flatten(),
+                None => None,
+            }
+        };
+        ctx.spawn(answer.into_actor(self).map(move |found, worker, _| worker.fetched(&run, block, found)));
+    }
+
+    fn fetched(&mut self, run: &Arc<Run>, block: BlockId, found: Option<Arc<Block>>) {
+        if self.run.as_ref().is_none_or(|current| current.id != run.id) {
+            return;
+        }
+        let waiting = self.fetching.remove(&block).unwrap_or_default();
+        let came = found.is_some();
+        if let Some(found) = found {
+            self.blocks.insert(block, found);
+        }
+        let mut complete = Vec::new();
+        let mut returned = TaskList::default();
+        for task in waiting {
+            let Some(missing) = self.waiting.get_mut(&task) else { continue };
+            *missing -= 1;
+            if !came {
+                self.waiting.remove(&task);
+                returned.push(task);
+            } else if *missing == 0 {
+                self.waiting.remove(&task);
+                complete.push(task);
+            }
+        }
+        self.begin(run, complete.into_iter());
+        if !returned.is_empty() {
+            self.tell(FromWorker::Returned { run: run.id, tasks: returned });
+        }
+    }
+
+    fn take_back(&mut self, count: usize) {
+        let (Some(run), Some(executor)) = (&self.run, &self.executor) else { return };
+        let mut tasks = TaskList::default();
+        for job in executor.take_back(count) {
+            if let Some(taken) = job.taken {
+                self.blocks.insert(TaskId::new(job.task.stage, job.task.index - 1), taken);
+            }
+            tasks.push(job.task);
+        }
+        self.tell(FromWorker::Returned { run: run.id, tasks });
+    }
+
+    fn copy(&mut self, from: WorkerId, block: BlockId, ctx: &mut Context<Self>) {
+        let Some(run) = self.run.clone() else { return };
+        let peer = self.peers.lock().unwrap_or_else(PoisonError::into_inner).get(&from).cloned();
+        let answer = async move { peer?.send(Fetch(block)).await.ok().flatten() };
+        ctx.spawn(answer.into_actor(self).map(move |found, worker, _| {
+            if let Some(found) = found {
+                worker.blocks.insert(block, found);
+                worker.tell(FromWorker::Copied { run: run.id, block });
+            }
+        }));
+    }
+
+    fn forget(&mut self) {
+        if let Some(executor) = &self.executor {
+            executor.clear();
+        }
+        self.run = None;
+        self.blocks.clear();
+        self.waiting.clear();
+        self.fetching.clear();
+    }
+
+    /// Takes what the executor has finished: blocks into the store, one message to the scheduler.
+    fn collect(&mut self) {
+        let done = std::mem::take(&mut *self.tray.0.lock().unwrap_or_else(PoisonError::into_inner));
+        let Some(run) = self.run.clone() else { return };
+        let mut tasks = TaskList::default();
+        let mut timings: Vec<Timing> = Vec::new();
+        let mut messages = Vec::new();
+        for done in done.into_iter().filter(|done| done.run == run.id) {
+            match done.block {
+                Ok(block) => {
+                    if let Some(block) = block {
+                        self.blocks.insert(done.task, Arc::new(block));
+                    }
+                    tasks.push(done.task);
+                    add_timing(&mut timings, done.task.stage, done.seconds);
+                }
+                Err(failure) => messages.push(FromWorker::Failed { run: run.id, task: done.task, failure }),
+            }
+        }
+        if !tasks.is_empty() {
+            messages.push(FromWorker::Finished { run: run.id, tasks, timings });
+        }
+        if !messages.is_empty() {
+            self.scheduler.do_send(FromWorkers { worker: self.id, messages });
+        }
+    }
+}
+
+fn add_timing(timings: &mut Vec<Timing>, stage: StageId, seconds: f64) {
+    match timings.iter_mut().find(|t| t.stage == stage) {
+        Some(timing) => {
+            timing.tasks += 1;
+            timing.seconds += seconds;
+        }
+        None => timings.push(Timing { stage, tasks: 1, seconds }),
+    }
+}
+
+impl Actor for Worker {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        ctx.set_mailbox_capacity(MAILBOX);
+        let (tray, me) = (self.tray.clone(), ctx.address());
+        let report = move |mut done: Vec<Done>| {
+            let mut tray = tray.0.lock().unwrap_or_else(PoisonError::into_inner);
+            let first = tray.is_empty();
+            tray.append(&mut done);
+            drop(tray);
+            // One knock for all that gathers until the actor comes. `do_send` passes the mailbox limit,
+            // and a worker that is gone wants no results.
+            if first {
+                me.do_send(Knock);
+            }
+        };
+        let name = format!("dolmen-{}", self.id.0);
+        match Executor::start(&name, self.threads, self.io_threads, &self.pool, Arc::new(report)) {
+            Ok(executor) => self.executor = Some(executor),
+            Err(error) => {
+                self.scheduler.do_send(super::scheduler::Lost { worker: self.id, why: error.to_string() })
+            }
+        }
+        self.peers.lock().unwrap_or_else(PoisonError::into_inner).insert(self.id, ctx.address());
+    }
+
+    fn stopped(&mut self, _: &mut Self::Context) {
+        self.peers.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.id);
+    }
+}
+
+/// The executor has put something into the tray.
+#[derive(Message)]
+#[rtype(result = "()")]
+struct Knock;
+
+impl Handler<Knock> for Worker {
+    type Result = ();
+
+    fn handle(&mut self, _: Knock, _: &mut Self::Context) {
+        self.collect();
+    }
+}
+
+/// A block, for another worker or for the session.
+#[derive(Message)]
+#[rtype(result = "Option<Arc<Block>>")]
+pub(super) struct Fetch(pub BlockId);
+
+impl Handler<Fetch> for Worker {
+    type Result = Option<Arc<Block>>;
+
+    fn handle(&mut self, Fetch(block): Fetch, _: &mut Self::Context) -> Self::Result {
+        self.blocks.get(&block).cloned()
+    }
+}
+
+/// Messages of the scheduler, in order, with the run that they are about.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(super) struct ToWorkers {
+    pub run: Arc<Run>,
+    pub messages: Vec<ToWorker>,
+}
+
+impl Handler<ToWorkers> for Worker {
+    type Result = ();
+
+    fn handle(&mut self, ToWorkers { run, messages }: ToWorkers, ctx: &mut Self::Context) {
+        use actix::ActorContext;
+        if self.run.as_ref().is_none_or(|current| current.id != run.id) {
+            self.forget();
+            self.run = Some(run);
+        }
+        for message in messages {
+            match message {
+                ToWorker::Assign { tasks, fetch, .. } => self.assign(&tasks, &fetch, ctx),
+                ToWorker::Free { blocks, .. } => blocks.iter().for_each(|block| {
+                    self.blocks.remove(&block);
+                }),
+                ToWorker::TakeBack { tasks, .. } => self.take_back(tasks as usize),
+                ToWorker::Copy { from, block, .. } => self.copy(from, block, ctx),
+                ToWorker::Forget { .. } => self.forget(),
+                ToWorker::Release => ctx.stop(),
+            }
+        }
+    }
+}
