@@ -7,16 +7,20 @@
 //! - [`array`]: shapes, block grids, lazy arrays
 //! - [`graph`]: programs of stages; inputs, consumers and costs as formulas
 //! - [`sched`]: the scheduler core and the plan
+//! - [`files`]: `.npy` in and out
 //! - [`store`]: the pool of buffers and the blocks in it
 //! - [`protocol`]: messages and their bytes
 //! - [`exec`]: from a task to its kernel
 //! - [`actors`]: scheduler, worker, executor
+//! - [`session`]: what the user holds
 
 pub mod actors;
 pub mod array;
 pub mod exec;
+pub mod files;
 pub mod graph;
 pub mod ids;
 pub mod protocol;
 pub mod sched;
+pub mod session;
 pub mod store;

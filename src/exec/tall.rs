@@ -29,11 +29,11 @@ pub(super) fn run<T: Real>(job: &Job, out: &mut Block, work: &mut Buffer) -> Res
         Kind::RootSvd { n, keep, values_only, .. } => {
             root_svd::<T>(job, *n as usize, *keep as usize, *values_only, out.slice_mut(), work)?;
         }
-        Kind::RootQr { n, .. } => {
-            let n = *n as usize;
-            let (r, signs) = out.slice_mut::<T>().split_at_mut(n * n);
-            let mut r = matrix(n, n, r);
-            r.assign(&triangle(job.operand(0), n, n));
+        Kind::RootQr { panel, n, span } => {
+            let (k, n) = (rows_below(*panel, *span, 0, *n) as usize, *n as usize);
+            let (r, signs) = out.slice_mut::<T>().split_at_mut(k * n);
+            let mut r = matrix(k, n, r);
+            r.assign(&triangle(job.operand(0), k, n));
             svd::fix_diagonal(r, signs);
         }
         Kind::Down { panel, n, span, width, seed } => {
@@ -122,8 +122,7 @@ fn seed_rows<T: Real>(job: &Job, panel: Axis, n: u64, seed: Seed, mut to: ArrayV
     match seed {
         Seed::Svd => to.assign(&triangle(above, rows, cols)),
         Seed::Qr => {
-            let n = n as usize;
-            let signs = &above.slice::<T>()[n * n..];
+            let signs = &above.slice::<T>()[cols * n as usize..];
             to.fill(T::ZERO);
             to.diag_mut().iter_mut().zip(signs).for_each(|(d, sign)| *d = *sign);
         }

@@ -46,6 +46,13 @@ impl Calls {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Delayed(pub(crate) u32);
 
+impl Delayed {
+    /// The number of the call: its task.
+    pub fn index(self) -> u32 {
+        self.0
+    }
+}
+
 /// A graph wired by hand. Arguments are constants (already encoded) or earlier calls.
 #[derive(Default)]
 pub struct Graph {

@@ -127,6 +127,12 @@ impl Program {
         }
     }
 
+    /// Is the block of this task a result, to be held until it is fetched?
+    pub fn keeps(&self, task: TaskId) -> bool {
+        let stage = self.stage(task.stage);
+        stage.keep && !stage.space.is_partial(task.index)
+    }
+
     /// Does this task take over the block of the step before it?
     pub fn takes_over(&self, task: TaskId) -> bool {
         let space = &self.stage(task.stage).space;

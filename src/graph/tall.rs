@@ -18,6 +18,8 @@ pub type FactorLen = fn(r1: usize, r2: usize, n: usize) -> usize;
 /// The tree of one tall matrix, up to the root.
 pub struct Tall {
     a: Access,
+    /// A for the second pass.
+    again: Access,
     element: Element,
     leaf: StageId,
     /// Merge stages, lowest first; each halves the number of nodes.
@@ -32,11 +34,11 @@ struct Root {
 }
 
 impl Tall {
-    /// `a` has row blocks over the whole width and at least as many rows as columns.
+    /// `a` has row blocks over the whole width.
     pub fn new(builder: &mut Builder, a: Access, factor_len: FactorLen) -> Tall {
         let (panel, n) = (a.grid.rows, a.grid.cols.len());
         assert_eq!(a.grid.cols.blocks(), 1, "row blocks span the whole width");
-        assert!(panel.len() >= n && n > 0, "tall: {} rows, {n} columns", panel.len());
+        assert!(!panel.is_empty() && n > 0, "{} rows, {n} columns", panel.len());
         let element = builder.element(a.stage);
         let leaf = builder.push(
             Kind::LeafR { panel, n },
@@ -45,12 +47,19 @@ impl Tall {
             element,
             vec![a.read(Pick::Row, Pick::Zero)],
         );
-        let mut tall = Tall { a, element, leaf, merges: Vec::new() };
+        let mut tall = Tall { a, again: a, element, leaf, merges: Vec::new() };
+        let mut tall = Tall { a, again: a, element, leaf, merges: Vec::new() };
         let factor = factor_len(n as usize, n as usize, n as usize) as u64;
         while builder.stage(tall.top()).space.tasks() > 1 {
-            tall.merge_level(builder, factor);
+            tall.merge_level(builder, factor_len);
         }
         tall
+    }
+
+    /// Reads A again through `again` where Q is applied, so that it need not be held between the passes.
+    pub fn with_second_read(self, again: Access) -> Tall {
+        assert_eq!(self.a.grid, again.grid, "the same matrix in the same blocks");
+        Tall { again, ..self }
     }
 
     fn top(&self) -> StageId {
@@ -70,10 +79,17 @@ impl Tall {
         1 << level
     }
 
-    fn merge_level(&mut self, builder: &mut Builder, factor: u64) {
+    fn merge_level(&mut self, builder: &mut Builder, factor_len: FactorLen) {
         let (panel, n) = (self.panel(), self.n());
         let span = Tall::span(self.merges.len());
         let nodes = builder.stage(self.top()).space.tasks().div_ceil(2);
+        // All nodes are like the first but the last two, which may be ragged.
+        let factor = |at: u32| {
+            let rows = |child| rows_below(panel, span, child, n) as usize;
+            factor_len(rows(2 * at), rows(2 * at + 1), n as usize) as u64
+        };
+        let ends = [0, nodes.saturating_sub(2), nodes - 1];
+        let factor = ends.into_iter().map(factor).max().unwrap_or(0);
         let stage = builder.push(
             Kind::Merge { panel, n, span },
             Space::new(nodes, 1, 1, Order::Rows),
@@ -96,12 +112,18 @@ impl Tall {
         builder.on_grid(kind, grid, self.element, vec![read], Order::Rows)
     }
 
+    fn check_tall(&self) {
+        let (m, n) = (self.panel().len(), self.n());
+        assert!(m >= n, "the SVD of a {m}x{n} matrix is that of its transpose");
+    }
+
     fn root_span(&self) -> u32 {
         Tall::span(self.merges.len())
     }
 
     /// The singular values as a keep×1 column, and nothing else.
     pub fn values(&self, builder: &mut Builder, keep: u64) -> Access {
+        self.check_tall();
         let (panel, n, span) = (self.panel(), self.n(), self.root_span());
         let root = self.root(builder, Kind::RootSvd { panel, n, span, keep, values_only: true }, keep);
         self.unpack(builder, root, Part::SingularValues, 0, BlockGrid::whole(keep, 1))
@@ -109,9 +131,9 @@ impl Tall {
 
     /// The first `keep` singular triplets: U (row blocks as A), s (keep×1), Vᵀ (keep×n).
     pub fn svd(&self, builder: &mut Builder, keep: u64) -> (Access, Access, Access) {
+        self.check_tall();
         let (panel, n, span) = (self.panel(), self.n(), self.root_span());
-        let rows = rows_below(panel, span, 0, n);
-        let len = rows * keep + keep + keep * n;
+        let len = n * keep + keep + keep * n;
         let kind = Kind::RootSvd { panel, n, span, keep, values_only: false };
         let stage = self.root(builder, kind, len);
         let s = self.unpack(builder, stage, Part::SingularValues, keep, BlockGrid::whole(keep, 1));
@@ -120,12 +142,13 @@ impl Tall {
         (u, s, vt)
     }
 
-    /// Q (row blocks as A) and R (n×n, diagonal ≥ 0).
+    /// Q (m×k, row blocks as A) and R (k×n, diagonal ≥ 0), k = min(m, n).
     pub fn qr(&self, builder: &mut Builder) -> (Access, Access) {
         let (panel, n, span) = (self.panel(), self.n(), self.root_span());
-        let stage = self.root(builder, Kind::RootQr { panel, n, span }, n * n + n);
-        let r = self.unpack(builder, stage, Part::Triangle, 0, BlockGrid::whole(n, n));
-        let q = self.apply(builder, Root { stage, seed: Seed::Qr, width: n });
+        let k = rows_below(panel, span, 0, n);
+        let stage = self.root(builder, Kind::RootQr { panel, n, span }, k * n + k);
+        let r = self.unpack(builder, stage, Part::Triangle, 0, BlockGrid::whole(k, n));
+        let q = self.apply(builder, Root { stage, seed: Seed::Qr, width: k });
         (q, r)
     }
 
@@ -148,7 +171,7 @@ impl Tall {
             seed = Seed::Above { span };
             read = Read { source: stage, pattern: Pattern::Spread { fan: 2 } };
         }
-        let reads = vec![self.a.read(Pick::Row, Pick::Zero), read];
+        let reads = vec![self.again.read(Pick::Row, Pick::Zero), read];
         let grid = BlockGrid::new(panel, Axis::whole(width));
         let kind = Kind::LeafApply { panel, n, width, seed };
         builder.on_grid(kind, grid, self.element, reads, Order::Rows)

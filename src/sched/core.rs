@@ -372,7 +372,7 @@ impl Core {
 
     /// The last consumer is done: the block goes, unless it is a result.
     fn release(&mut self, block: BlockId) {
-        if self.program.stage(block.stage).keep {
+        if self.program.keeps(block) {
             return;
         }
         let State::Done(holder) = self.state(block) else {

@@ -46,7 +46,7 @@ impl Core {
                 State::Done(w) => {
                     let left = consumers.iter().filter(|c| !self.state(**c).is_finished()).count();
                     assert_eq!(self.table.count(at) as usize, left, "I3: {task:?}");
-                    let kept = self.program.stage(task.stage).keep;
+                    let kept = self.program.keeps(task);
                     assert!(left > 0 || kept, "I3: {task:?} is held for nobody");
                     assert!(self.fleet.get(w).is_some(), "I7: {task:?} lies at {w:?}");
                 }

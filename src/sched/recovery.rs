@@ -275,7 +275,7 @@ impl Core {
         for at in 0..self.table.len() {
             let State::Done(holder) = self.table.state(at) else { continue };
             let block = self.program.at_position(at);
-            if self.program.stage(block.stage).keep {
+            if self.program.keeps(block) {
                 continue;
             }
             self.free(holder, block);

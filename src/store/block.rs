@@ -24,6 +24,8 @@ pub trait Real: kernels::Scalar {
 
     fn numbers(values: &[Self]) -> Numbers<'_>;
     fn numbers_mut(values: &mut [Self]) -> NumbersMut<'_>;
+    /// The numbers if they are of this type.
+    fn from_numbers(numbers: NumbersMut<'_>) -> Option<&mut [Self]>;
 }
 
 macro_rules! real {
@@ -37,6 +39,13 @@ macro_rules! real {
 
             fn numbers_mut(values: &mut [Self]) -> NumbersMut<'_> {
                 NumbersMut::$element(values)
+            }
+
+            fn from_numbers(numbers: NumbersMut<'_>) -> Option<&mut [Self]> {
+                match numbers {
+                    NumbersMut::$element(values) => Some(values),
+                    _ => None,
+                }
             }
         }
     };

@@ -1,0 +1,44 @@
+//! What can be wrong with a file.
+
+use crate::array::Element;
+use std::io;
+use std::path::PathBuf;
+
+#[derive(Debug, thiserror::Error)]
+pub enum FileError {
+    #[error("{}: no such file", path.display())]
+    Missing { path: PathBuf },
+    #[error("no file matches {pattern:?}")]
+    NoMatch { pattern: String },
+    #[error("{pattern:?} is not a file name pattern: {why}")]
+    Pattern { pattern: String, why: String },
+    #[error("cannot open {}: {error}", path.display())]
+    Open { path: PathBuf, error: io::Error },
+    #[error("{}: not a .npy file: {why}", path.display())]
+    NotNpy { path: PathBuf, why: String },
+    #[error("{}: elements of type {dtype} cannot be computed with: convert them to f64, f32 or integers", path.display())]
+    DType { path: PathBuf, dtype: String },
+    #[error("{}: an array of {dimensions} dimensions is not a matrix: give one of 1 or 2", path.display())]
+    Dimensions { path: PathBuf, dimensions: usize },
+    #[error("{}: the header promises {expected} bytes, the file has {found}: it is truncated or has been appended to", path.display())]
+    Length { path: PathBuf, expected: u64, found: u64 },
+    #[error("{}: {found} columns, but {} has {expected}: files of one matrix need equal columns", path.display(), first.display())]
+    Columns { path: PathBuf, first: PathBuf, found: u64, expected: u64 },
+    #[error("cannot write {}: {why}", path.display())]
+    Target { path: PathBuf, why: String },
+    #[error("cannot write {}: {needed} bytes are needed and {free} are free on the disk: free some, or choose another --out", path.display())]
+    NoSpace { path: PathBuf, needed: u64, free: u64 },
+    #[error("reading {}: {error}", path.display())]
+    Read { path: PathBuf, error: io::Error },
+    #[error("writing {}: {error}", path.display())]
+    Write { path: PathBuf, error: io::Error },
+    #[error("{} holds {found} elements, asked for as {asked}", path.display())]
+    Element { path: PathBuf, found: Element, asked: Element },
+}
+
+impl FileError {
+    /// True if the request was wrong, false if something failed on the way.
+    pub fn is_request_error(&self) -> bool {
+        !matches!(self, FileError::Read { .. } | FileError::Write { .. } | FileError::NoSpace { .. })
+    }
+}

@@ -1,0 +1,200 @@
+//! Writes `.npy` files that appear under their names only when whole.
+
+use super::error::FileError;
+use super::header::Header;
+use crate::array::Element;
+use std::ffi::CString;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::ops::Range;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// A file beside its final name; removed when dropped uncommitted.
+struct Partial {
+    path: PathBuf,
+    temporary: PathBuf,
+    committed: AtomicBool,
+}
+
+impl Partial {
+    fn create(path: &Path) -> Result<(Partial, File), FileError> {
+        let target = |why: String| FileError::Target { path: path.into(), why };
+        let Some(name) = path.file_name() else { return Err(target("it names no file".into())) };
+        if path.is_dir() {
+            return Err(target("it is a directory".into()));
+        }
+        let folder = folder_of(path);
+        if !folder.is_dir() {
+            return Err(target(format!("{} is not a directory", folder.display())));
+        }
+        remove_leftovers(folder);
+        let temporary = folder.join(format!(".{}.partial-{}", name.to_string_lossy(), std::process::id()));
+        let file = OpenOptions::new().read(true).write(true).create_new(true).open(&temporary);
+        let file = file.map_err(|e| target(e.to_string()))?;
+        Ok((Partial { path: path.into(), temporary, committed: AtomicBool::new(false) }, file))
+    }
+
+    fn commit(&self) -> Result<(), FileError> {
+        fs::rename(&self.temporary, &self.path)
+            .map_err(|error| FileError::Write { path: self.path.clone(), error })?;
+        self.committed.store(true, Ordering::Relaxed);
+        Ok(())
+    }
+}
+
+impl Drop for Partial {
+    fn drop(&mut self) {
+        if !self.committed.load(Ordering::Relaxed) {
+            // It may be gone with its folder; there is nobody to tell.
+            let _ = fs::remove_file(&self.temporary);
+        }
+    }
+}
+
+fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    }
+}
+
+/// Removes what runs that were killed left in `folder`.
+fn remove_leftovers(folder: &Path) {
+    let Ok(entries) = fs::read_dir(folder) else { return };
+    for entry in entries.filter_map(Result::ok) {
+        let name = entry.file_name();
+        let pid = name.to_str().filter(|n| n.starts_with('.')).and_then(|n| n.rsplit_once(".partial-"));
+        let Some(Ok(pid)) = pid.map(|(_, pid)| pid.parse::<u32>()) else { continue };
+        if !Path::new(&format!("/proc/{pid}")).exists() {
+            // Someone else may have been faster.
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+}
+
+/// Bytes that are free for us on the disk of `folder`, if it tells.
+fn free_space(folder: &Path) -> Option<u64> {
+    let name = CString::new(folder.as_os_str().as_bytes()).ok()?;
+    // SAFETY: zero is a valid value of this plain struct; the call gets a valid name and room for its answer.
+    let (status, answer) = unsafe {
+        let mut answer: libc::statvfs = std::mem::zeroed();
+        (libc::statvfs(name.as_ptr(), &mut answer), answer)
+    };
+    (status == 0).then(|| answer.f_bavail as u64 * answer.f_frsize as u64)
+}
+
+/// A `.npy` file in the making, written by blocks in any order from many threads.
+pub struct NpyOutput {
+    partial: Partial,
+    file: File,
+    data: u64,
+    cols: u64,
+    element: Element,
+}
+
+/// Elements as they lie in a file.
+pub trait Plain: super::input::Convert {
+    fn bytes(values: &[Self]) -> &[u8] {
+        // SAFETY: floats are plain old data without padding.
+        unsafe { std::slice::from_raw_parts(values.as_ptr().cast(), size_of_val(values)) }
+    }
+}
+
+impl Plain for f32 {}
+impl Plain for f64 {}
+
+impl NpyOutput {
+    /// A `rows × cols` matrix, or with no `cols` a vector of `rows` elements.
+    pub fn create(
+        path: &Path,
+        rows: u64,
+        cols: Option<u64>,
+        element: Element,
+    ) -> Result<NpyOutput, FileError> {
+        let shape: Vec<u64> = [Some(rows), cols].into_iter().flatten().collect();
+        let header = Header::write(element, &shape);
+        let cols = cols.unwrap_or(1);
+        let needed = header.len() as u64 + rows * cols * element.bytes();
+        let (partial, file) = Partial::create(path)?;
+        if let Some(free) = free_space(folder_of(path)).filter(|free| *free < needed) {
+            return Err(FileError::NoSpace { path: path.into(), needed, free });
+        }
+        let failed = |error| FileError::Write { path: path.into(), error };
+        file.set_len(needed).map_err(failed)?;
+        file.write_all_at(&header, 0).map_err(failed)?;
+        Ok(NpyOutput { partial, file, data: header.len() as u64, cols, element })
+    }
+
+    /// Writes a row-major block. Returns the bytes written.
+    pub fn write_block<T: Plain>(
+        &self,
+        rows: Range<u64>,
+        cols: Range<u64>,
+        block: &[T],
+    ) -> Result<u64, FileError> {
+        assert_eq!(self.element, T::ELEMENT, "elements are written as what the file holds");
+        let size = self.element.bytes();
+        let width = cols.end - cols.start;
+        assert_eq!(block.len() as u64, (rows.end - rows.start) * width, "the block has the size announced");
+        let bytes = T::bytes(block);
+        let place = |row: u64| self.data + (row * self.cols + cols.start) * size;
+        if width == self.cols {
+            self.file.write_all_at(bytes, place(rows.start)).map_err(|e| self.failed(e))?;
+        } else if width > 0 {
+            for (row, line) in rows.zip(bytes.chunks_exact((width * size) as usize)) {
+                self.file.write_all_at(line, place(row)).map_err(|e| self.failed(e))?;
+            }
+        }
+        Ok(bytes.len() as u64)
+    }
+
+    fn failed(&self, error: io::Error) -> FileError {
+        FileError::Write { path: self.partial.path.clone(), error }
+    }
+}
+
+/// Files that appear together: all of them, or none.
+#[derive(Default)]
+pub struct Outputs {
+    files: std::sync::Mutex<Vec<Arc<NpyOutput>>>,
+}
+
+impl Outputs {
+    pub fn new() -> Self {
+        Outputs::default()
+    }
+
+    pub fn create(
+        &self,
+        path: &Path,
+        rows: u64,
+        cols: Option<u64>,
+        element: Element,
+    ) -> Result<Arc<NpyOutput>, FileError> {
+        let file = Arc::new(NpyOutput::create(path, rows, cols, element)?);
+        self.files.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(file.clone());
+        Ok(file)
+    }
+
+    /// All data to the disk first, then all names.
+    pub fn commit(self) -> Result<(), FileError> {
+        let files = self.files.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
+        for output in &files {
+            output.file.sync_data().map_err(|e| output.failed(e))?;
+        }
+        files.iter().try_for_each(|output| output.partial.commit())
+    }
+}
+
+/// Writes a small file that appears only when whole.
+pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
+    let (partial, mut file) = Partial::create(path)?;
+    let failed = |error| FileError::Write { path: path.into(), error };
+    file.write_all(bytes).map_err(failed)?;
+    file.sync_data().map_err(failed)?;
+    partial.commit()
+}

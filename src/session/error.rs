@@ -1,0 +1,50 @@
+//! What a session can answer instead of a result.
+
+use crate::array::ArrayError;
+use crate::files::FileError;
+use crate::sched::{Blame, Failure};
+
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The request was wrong; the message says what and how to mend it.
+    #[error("{0}")]
+    Request(String),
+    /// It was begun and failed.
+    #[error("{0}")]
+    Run(String),
+}
+
+impl Error {
+    /// The exit code of the command line: 2 for a wrong request, 1 for a failed run.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Error::Request(_) => 2,
+            Error::Run(_) => 1,
+        }
+    }
+}
+
+impl From<ArrayError> for Error {
+    fn from(error: ArrayError) -> Self {
+        Error::Request(error.to_string())
+    }
+}
+
+impl From<Failure> for Error {
+    fn from(failure: Failure) -> Self {
+        match failure.blame {
+            Blame::Request => Error::Request(failure.message),
+            Blame::Run => Error::Run(failure.message),
+        }
+    }
+}
+
+impl From<FileError> for Error {
+    fn from(error: FileError) -> Self {
+        if error.is_request_error() {
+            Error::Request(error.to_string())
+        } else {
+            Error::Run(error.to_string())
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! Inputs and outputs as the kernels' threads see them.
+
+use crate::array::Element;
+use crate::exec::{Sink, Source};
+use crate::files::{NpyInput, NpyOutput};
+use crate::sched::{Blame, Failure};
+use crate::store::{Numbers, NumbersMut, Real};
+use ndarray::{Array2, ArrayViewMut2, s};
+use std::ops::Range;
+use std::sync::Arc;
+
+/// A matrix in the user's memory.
+pub(super) struct InMemory<T>(pub Array2<T>);
+
+impl<T: Real> Source for InMemory<T> {
+    fn scratch(&self, _: u64, _: u64, _: Element) -> u64 {
+        0
+    }
+
+    fn read(
+        &self,
+        rows: Range<u64>,
+        cols: Range<u64>,
+        out: NumbersMut<'_>,
+        _: &mut [u8],
+    ) -> Result<u64, Failure> {
+        let part = s![rows.start as usize..rows.end as usize, cols.start as usize..cols.end as usize];
+        let part = self.0.slice(part);
+        let out = T::from_numbers(out).expect("an array is read as what it is");
+        ArrayViewMut2::from_shape(part.dim(), out).expect("the block has the part's shape").assign(&part);
+        Ok(0)
+    }
+
+    fn place(&self, row: u64, col: u64) -> String {
+        format!("the array in memory: row {row}, column {col}")
+    }
+}
+
+/// One or several `.npy` files as one matrix.
+pub(super) struct FromFiles(pub NpyInput);
+
+fn failure(error: crate::files::FileError) -> Failure {
+    let blame = if error.is_request_error() { Blame::Request } else { Blame::Run };
+    Failure { blame, message: error.to_string() }
+}
+
+impl Source for FromFiles {
+    fn scratch(&self, rows: u64, cols: u64, _: Element) -> u64 {
+        self.0.scratch_len(rows, cols)
+    }
+
+    fn read(
+        &self,
+        rows: Range<u64>,
+        cols: Range<u64>,
+        out: NumbersMut<'_>,
+        scratch: &mut [u8],
+    ) -> Result<u64, Failure> {
+        match out {
+            NumbersMut::F32(out) => self.0.read_block(rows, cols, out, scratch),
+            NumbersMut::F64(out) => self.0.read_block(rows, cols, out, scratch),
+        }
+        .map_err(failure)
+    }
+
+    fn place(&self, row: u64, col: u64) -> String {
+        let (path, row) = self.0.place(row);
+        format!("{}: row {row}, column {col}", path.display())
+    }
+}
+
+/// A `.npy` file in the making.
+pub(super) struct ToFile(pub Arc<NpyOutput>);
+
+impl Sink for ToFile {
+    fn write(&self, rows: Range<u64>, cols: Range<u64>, block: Numbers<'_>) -> Result<u64, Failure> {
+        match block {
+            Numbers::F32(values) => self.0.write_block(rows, cols, values),
+            Numbers::F64(values) => self.0.write_block(rows, cols, values),
+        }
+        .map_err(failure)
+    }
+}

@@ -1,0 +1,584 @@
+//! A session: actors and threads, what they may use, and how an operation is put through them.
+
+use super::error::Error;
+use super::inputs::{FromFiles, InMemory, ToFile};
+use super::operation::{Operation, Recipe, Ways};
+use super::results::{Matrix, Results, assemble};
+use crate::actors::{Joined, Outcome, Peers, Progress, Run, Scheduler, Submit, Worker};
+use crate::array::{Array, BlockSize, Element, InputId, Source};
+use crate::exec::{self, Bindings, Functions};
+use crate::files::{NpyInput, NpyOutput, Outputs};
+use crate::graph::{Access, Graph, Program};
+use crate::ids::{RunId, StageId, TaskId, WorkerId};
+use crate::sched::{Failure, Plan, plan};
+use crate::store::{Pool, Real, default_memory};
+use actix::{Actor, Addr};
+use futures_channel::oneshot;
+use ndarray::Array2;
+use serde::de::DeserializeOwned;
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
+use std::task::{Context, Poll};
+use std::thread::JoinHandle;
+use std::time::Instant;
+
+/// Threads of a worker that wait for files, beside its compute threads.
+const IO_THREADS: usize = 2;
+/// Gram-type power iterations lose directions below the square root of this many eps: then half steps are taken.
+const RANGE_IN_EPS: f64 = 1e3;
+
+/// What a session may use.
+#[derive(Clone, Debug)]
+pub struct Builder {
+    workers: usize,
+    threads: usize,
+    memory: Option<u64>,
+    block: BlockSize,
+}
+
+impl Builder {
+    /// Workers in this process, each an actor with its own threads. Default 1.
+    pub fn workers(mut self, workers: usize) -> Self {
+        self.workers = workers;
+        self
+    }
+
+    /// Compute threads of each worker. Default: the machine's cores.
+    pub fn threads(mut self, threads: usize) -> Self {
+        self.threads = threads;
+        self
+    }
+
+    /// Bytes that blocks and workspaces may take together. Default: 80 % of what is available.
+    pub fn memory(mut self, bytes: u64) -> Self {
+        self.memory = Some(bytes);
+        self
+    }
+
+    pub fn block(mut self, block: BlockSize) -> Self {
+        self.block = block;
+        self
+    }
+
+    /// Starts the actors and threads.
+    pub fn build(self) -> Result<Session, Error> {
+        if self.workers == 0 || self.threads == 0 {
+            return Err(Error::Request("a session needs at least one worker with one thread".into()));
+        }
+        Session::start(self)
+    }
+}
+
+/// What an operation would do.
+#[derive(Clone, Debug)]
+pub struct Preview {
+    pub tasks: u64,
+    pub flops: f64,
+    pub bytes_read: u64,
+    pub bytes_written: u64,
+    /// The most bytes that the run will hold, proven.
+    pub memory_bound: u64,
+    /// The least memory with which it could run.
+    pub smallest_memory: u64,
+    pub blocks: (u64, u64),
+    /// Name, tasks and largest block of each stage.
+    pub stages: Vec<(&'static str, u64, (u64, u64))>,
+}
+
+/// What a run did.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Stats {
+    pub seconds: f64,
+    pub tasks: u64,
+    pub flops: f64,
+    pub bytes_read: u64,
+    pub bytes_written: u64,
+    pub peak_memory: u64,
+    pub memory_bound: u64,
+    pub most_buffers: u64,
+    pub recomputed: u64,
+    pub blocks: (u64, u64),
+}
+
+struct Ready {
+    program: Program,
+    results: Vec<(&'static str, Access)>,
+    ranges: Vec<Access>,
+    plan: Plan,
+    blocks: (u64, u64),
+}
+
+/// Where results go.
+enum Target<'a> {
+    Memory,
+    Files(&'a [Arc<NpyOutput>]),
+}
+
+struct Inner {
+    options: Builder,
+    memory: u64,
+    pool: Pool,
+    scheduler: Addr<Scheduler>,
+    system: actix::System,
+    thread: Mutex<Option<JoinHandle<()>>>,
+    inputs: Mutex<HashMap<InputId, Arc<dyn exec::Source>>>,
+    functions: Mutex<Functions>,
+    next: AtomicU64,
+    progress: Arc<Progress>,
+    stats: Mutex<Stats>,
+}
+
+/// Computes lazy arrays and runs algorithms on the threads of this process. Clones share everything.
+#[derive(Clone)]
+pub struct Session(Arc<Inner>);
+
+/// A computation that runs beside the caller: wait for it, or await it.
+pub struct Handle<R> {
+    answer: oneshot::Receiver<Result<R, Error>>,
+}
+
+impl<R> Handle<R> {
+    /// Blocks until the result is there.
+    pub fn wait(self) -> Result<R, Error> {
+        block_on(self.answer)
+    }
+}
+
+impl<R> Future for Handle<R> {
+    type Output = Result<R, Error>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        Pin::new(&mut self.answer).poll(context).map(|answer| answer.unwrap_or_else(|_| Err(gone())))
+    }
+}
+
+fn gone() -> Error {
+    Error::Run("the session ended before its run".into())
+}
+
+fn block_on<R>(answer: oneshot::Receiver<Result<R, Error>>) -> Result<R, Error> {
+    futures_executor::block_on(answer).unwrap_or_else(|_| Err(gone()))
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Session {
+    pub fn builder() -> Builder {
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        Builder { workers: 1, threads, memory: None, block: BlockSize::Auto }
+    }
+
+    /// One worker with a thread for each core.
+    pub fn new() -> Result<Session, Error> {
+        Session::builder().build()
+    }
+
+    fn start(options: Builder) -> Result<Session, Error> {
+        let memory = options.memory.unwrap_or_else(default_memory);
+        let pool = Pool::new(memory);
+        let (tell, hear) = mpsc::channel();
+        let fleet = (options.workers, options.threads);
+        let for_actors = pool.clone();
+        let thread = std::thread::Builder::new().name("dolmen-actors".into()).spawn(move || {
+            let system = actix::System::new();
+            let scheduler = system.block_on(async move { start_actors(fleet, for_actors) });
+            if tell.send((scheduler, actix::System::current())).is_ok() {
+                // Runs until the session is dropped; its exit code says nothing.
+                let _ = system.run();
+            }
+        });
+        let broken = |e: &dyn std::fmt::Display| Error::Run(format!("cannot start the actors: {e}"));
+        let thread = thread.map_err(|e| broken(&e))?;
+        let (scheduler, system) = hear.recv().map_err(|e| broken(&e))?;
+        Ok(Session(Arc::new(Inner {
+            options,
+            memory,
+            pool,
+            scheduler,
+            system,
+            thread: Mutex::new(Some(thread)),
+            inputs: Mutex::default(),
+            functions: Mutex::default(),
+            next: AtomicU64::new(0),
+            progress: Arc::default(),
+            stats: Mutex::default(),
+        })))
+    }
+
+    pub fn threads(&self) -> usize {
+        self.0.options.threads
+    }
+
+    pub fn workers(&self) -> usize {
+        self.0.options.workers
+    }
+
+    /// Bytes that blocks and workspaces may take.
+    pub fn memory(&self) -> u64 {
+        self.0.memory
+    }
+
+    /// How far the current run is.
+    pub fn progress(&self) -> Arc<Progress> {
+        self.0.progress.clone()
+    }
+
+    /// What the last run did.
+    pub fn stats(&self) -> Stats {
+        *lock(&self.0.stats)
+    }
+
+    fn bind(&self, source: Arc<dyn exec::Source>, (rows, cols): (u64, u64), element: Element) -> Array {
+        let id = InputId(self.0.next.fetch_add(1, Ordering::Relaxed));
+        lock(&self.0.inputs).insert(id, source);
+        Array::source(Source::Input(id), rows, cols, element)
+    }
+
+    /// A matrix in memory as a lazy array.
+    pub fn from_array<T: Real>(&self, array: Array2<T>) -> Array {
+        let shape = (array.nrows() as u64, array.ncols() as u64);
+        self.bind(Arc::new(InMemory(array)), shape, T::ELEMENT)
+    }
+
+    /// One `.npy` file, or several with equal columns as one tall matrix. Only headers are read here.
+    pub fn from_npy(&self, paths: &[PathBuf]) -> Result<Array, Error> {
+        let input = NpyInput::open(paths)?;
+        let (shape, element) = (input.shape(), input.element());
+        Ok(self.bind(Arc::new(FromFiles(input)), shape, element))
+    }
+
+    /// Makes functions known to hand-wired graphs.
+    pub fn functions(&self, register: impl FnOnce(&mut Functions)) {
+        register(&mut lock(&self.0.functions));
+    }
+
+    /// Runs a blocking computation beside the caller. The answer can be waited for or awaited.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), dolmen::session::Error> {
+    /// use dolmen::{array::{Array, Element}, session::Session};
+    /// let session = Session::new()?;
+    /// let a = Array::normal(500, 20, 1, Element::F64);
+    /// let later = session.spawn(move |session| session.svd::<f64>(&a));
+    /// assert_eq!(later.wait()?.s.len(), 20);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn spawn<R, F>(&self, work: F) -> Handle<R>
+    where
+        R: Send + 'static,
+        F: FnOnce(&Session) -> Result<R, Error> + Send + 'static,
+    {
+        let (tell, answer) = oneshot::channel();
+        let session = self.clone();
+        std::thread::spawn(move || {
+            // Nobody may be waiting any more.
+            let _ = tell.send(work(&session));
+        });
+        Handle { answer }
+    }
+
+    /// What `operation` would do, and whether it fits; nothing is run.
+    pub fn preview(&self, operation: &Operation, to_files: bool) -> Result<Preview, Error> {
+        let bindings = self.bindings(Vec::new());
+        let ready = self.prepare(operation, &bindings, to_files, false)?;
+        let program = &ready.program;
+        let bytes = |wanted: fn(&crate::graph::Kind) -> bool| -> u64 {
+            let stages = program.stage_ids().filter(|id| wanted(&program.stage(*id).kind));
+            stages.map(|id| stage_bytes(program, id)).sum()
+        };
+        let stage = |s: &crate::graph::Stage| (s.kind.name(), u64::from(s.space.tasks()), s.largest_shape());
+        Ok(Preview {
+            tasks: program.tasks() as u64,
+            flops: program.flops(),
+            bytes_read: bytes(|k| matches!(k, crate::graph::Kind::Read { .. })),
+            bytes_written: bytes(|k| matches!(k, crate::graph::Kind::Write { .. })),
+            memory_bound: ready.plan.bound(),
+            smallest_memory: ready.plan.smallest_budget,
+            blocks: ready.blocks,
+            stages: program.stages().iter().map(stage).collect(),
+        })
+    }
+
+    /// Runs an operation; its results come as matrices in memory.
+    pub fn run(&self, operation: &Operation) -> Result<Results, Error> {
+        self.run_to(operation, &Target::Memory)
+    }
+
+    /// Runs an operation with its results written to `.npy` files, one path for each result. They appear
+    /// under their names only when all are whole.
+    pub fn run_to_files(&self, operation: &Operation, paths: &[PathBuf]) -> Result<(), Error> {
+        operation.check()?;
+        // Refused before any file is made.
+        self.prepare(operation, &self.bindings(Vec::new()), true, false)?;
+        let outputs = Outputs::new();
+        let element = operation.element()?;
+        let mut files = Vec::new();
+        for ((name, (rows, cols)), path) in operation.result_shapes()?.into_iter().zip(paths) {
+            let vector = name == "s";
+            files.push(outputs.create(path, rows, (!vector).then_some(cols), element)?);
+        }
+        self.run_to(operation, &Target::Files(&files))?;
+        Ok(outputs.commit()?)
+    }
+
+    /// The paths of an operation's results in a directory: `u.npy`, `s.npy`, …
+    pub fn paths_in(operation: &Operation, directory: &Path) -> Result<Vec<PathBuf>, Error> {
+        let path = |(name, _): (&'static str, (u64, u64))| directory.join(format!("{name}.npy"));
+        Ok(operation.result_shapes()?.into_iter().map(path).collect())
+    }
+
+    /// Runs a graph wired by hand and returns the value of one of its calls.
+    pub fn run_graph<V: DeserializeOwned>(
+        &self,
+        graph: &Graph,
+        result: crate::graph::Delayed,
+    ) -> Result<V, Error> {
+        let missing = lock(&self.0.functions).missing(graph);
+        if let Some(name) = missing.first() {
+            return Err(Error::Request(format!("function {name:?} is not registered in this session")));
+        }
+        let bindings = self.bindings(Vec::new());
+        let mut program = graph.program();
+        exec::annotate(&mut program, &bindings);
+        let plan = self.fit(&program).map_err(|e| Error::Request(format!("the graph {e}")))?;
+        let outcome = self.execute(program, bindings, &plan, (0, 0))?;
+        let block = outcome.1.blocks.get(&TaskId::new(StageId(0), result.index()));
+        let block = block.ok_or_else(|| Error::Run("the result of the graph is missing".into()))?;
+        Ok(exec::value(block)?)
+    }
+
+    /// Runs a program as it is: for benchmarks of the scheduler.
+    pub fn run_program(&self, program: Program) -> Result<(), Error> {
+        let plan = self.fit(&program).map_err(|e| Error::Request(format!("the program {e}")))?;
+        self.execute(program, self.bindings(Vec::new()), &plan, (0, 0)).map(|_| ())
+    }
+
+    fn bindings(&self, outputs: Vec<Arc<dyn exec::Sink>>) -> Bindings {
+        Bindings {
+            inputs: lock(&self.0.inputs).clone(),
+            outputs,
+            functions: lock(&self.0.functions).clone(),
+            ..Bindings::default()
+        }
+    }
+
+    fn fit(&self, program: &Program) -> Result<Plan, crate::sched::PlanError> {
+        let threads = self.0.options.workers * (self.0.options.threads + IO_THREADS);
+        plan(program, threads as u64, self.0.memory)
+    }
+
+    /// The program of an operation and the proof that it fits: as it is best, or with A read again.
+    fn prepare(
+        &self,
+        operation: &Operation,
+        bindings: &Bindings,
+        to_files: bool,
+        half_steps: bool,
+    ) -> Result<Ready, Error> {
+        operation.check()?;
+        let blocks = operation.blocks(self.0.options.block)?;
+        let mut refused = None;
+        for read_again in [false, true] {
+            match self.attempt(operation, bindings, blocks, to_files, Ways { read_again, half_steps })? {
+                Ok(ready) => return Ok(ready),
+                Err(needed) => refused = Some(refused.map_or(needed, |least: u64| least.min(needed))),
+            }
+        }
+        Err(self.refusal(operation, bindings, blocks, to_files, refused.unwrap_or_default()))
+    }
+
+    /// The ready program, or the bytes that it would need.
+    fn attempt(
+        &self,
+        operation: &Operation,
+        bindings: &Bindings,
+        blocks: (u64, u64),
+        to_files: bool,
+        ways: Ways,
+    ) -> Result<Result<Ready, u64>, Error> {
+        let recipe = operation.recipe(blocks, ways)?;
+        let (mut program, results, ranges) = if to_files { recipe.written() } else { Recipe::kept(recipe) };
+        exec::annotate(&mut program, bindings);
+        Ok(match self.fit(&program) {
+            Ok(plan) => Ok(Ready { program, results, ranges, plan, blocks }),
+            Err(error) => Err(error.needed),
+        })
+    }
+
+    /// Says what would fit: smaller blocks if some do, and how much memory these need.
+    fn refusal(
+        &self,
+        operation: &Operation,
+        bindings: &Bindings,
+        blocks: (u64, u64),
+        to_files: bool,
+        needed: u64,
+    ) -> Error {
+        let mut smaller = blocks;
+        let mut hint = String::new();
+        while smaller.0 > 64 {
+            smaller = (smaller.0 / 2, (smaller.1 / 2).max(1));
+            let ways = Ways { read_again: true, half_steps: false };
+            if let Ok(Ok(_)) = self.attempt(operation, bindings, smaller, to_files, ways) {
+                hint = format!(" or --block {}", smaller.0);
+                break;
+            }
+        }
+        Error::Request(format!(
+            "this run needs {} of memory with blocks of {}x{} on {} threads, but {} are allowed: use --memory {}{hint}",
+            human(needed),
+            blocks.0,
+            blocks.1,
+            self.0.options.workers * self.0.options.threads,
+            human(self.0.memory),
+            human_up(needed),
+        ))
+    }
+
+    fn run_to(&self, operation: &Operation, target: &Target) -> Result<Results, Error> {
+        let (results, enough) = self.run_once(operation, target, false)?;
+        if enough {
+            return Ok(results);
+        }
+        Ok(self.run_once(operation, target, true)?.0)
+    }
+
+    /// Runs the operation once; false if its spectrum asks for half steps.
+    fn run_once(&self, operation: &Operation, target: &Target, half: bool) -> Result<(Results, bool), Error> {
+        let sinks: Vec<Arc<dyn exec::Sink>> = match target {
+            Target::Memory => Vec::new(),
+            Target::Files(files) => {
+                files.iter().map(|file| Arc::new(ToFile(file.clone())) as Arc<dyn exec::Sink>).collect()
+            }
+        };
+        let bindings = self.bindings(sinks);
+        let ready = self.prepare(operation, &bindings, matches!(target, Target::Files(..)), half)?;
+        let Ready { program, results, ranges, plan, blocks } = ready;
+        let (program, outcome) = self.execute(program, bindings, &plan, blocks)?;
+        let mut wide_enough = true;
+        for range in ranges {
+            wide_enough &= half || range_is_safe(&assemble(&program, range, &outcome.blocks)?);
+        }
+        let mut taken = Results::default();
+        if matches!(target, Target::Memory) && wide_enough {
+            for (name, access) in results {
+                taken.0.push((name, assemble(&program, access, &outcome.blocks)?));
+            }
+        }
+        Ok((taken, wide_enough))
+    }
+
+    fn execute(
+        &self,
+        program: Program,
+        bindings: Bindings,
+        plan: &Plan,
+        blocks: (u64, u64),
+    ) -> Result<(Arc<Program>, Outcome), Error> {
+        let began = Instant::now();
+        let id = RunId(self.0.next.fetch_add(1, Ordering::Relaxed));
+        let program = Arc::new(program);
+        let bindings = Arc::new(bindings);
+        let run = Run { id, program: program.clone(), bindings: bindings.clone(), workspace: plan.workspace };
+        self.0.pool.begin(plan.bound());
+        let (reply, answer) = oneshot::channel();
+        let submit =
+            Submit { run: Arc::new(run), limit: plan.blocks_limit, progress: self.0.progress.clone(), reply };
+        // `do_send`: nothing else fills the scheduler's mailbox so far that it could refuse.
+        self.0.scheduler.do_send(submit);
+        let answer = futures_executor::block_on(answer).unwrap_or_else(|_| Err(broken()));
+        let used = self.0.pool.usage();
+        let (bytes_read, bytes_written) = bindings.traffic.bytes();
+        let outcome = answer?;
+        *lock(&self.0.stats) = Stats {
+            seconds: began.elapsed().as_secs_f64(),
+            tasks: program.tasks() as u64,
+            flops: program.flops(),
+            bytes_read,
+            bytes_written,
+            peak_memory: used.peak,
+            memory_bound: plan.bound(),
+            most_buffers: used.most_buffers,
+            recomputed: outcome.recomputed,
+            blocks,
+        };
+        Ok((program, outcome))
+    }
+}
+
+fn broken() -> Failure {
+    Failure { blame: crate::sched::Blame::Run, message: "the scheduler ended before the run".into() }
+}
+
+fn stage_bytes(program: &Program, id: StageId) -> u64 {
+    let stage = program.stage(id);
+    let bytes = |index| match stage.kind {
+        crate::graph::Kind::Write { grid, .. } => {
+            let c = stage.space.coords(index);
+            let (rows, cols) = grid.shape(c.i, c.j);
+            rows * cols * stage.element.bytes()
+        }
+        _ => stage.bytes(index),
+    };
+    (0..stage.space.tasks()).map(bytes).sum()
+}
+
+/// Does the diagonal of R stay so far above rounding that no direction was lost?
+fn range_is_safe(r: &Matrix) -> bool {
+    let eps = match r.element() {
+        Element::F32 => f64::from(f32::EPSILON),
+        Element::F64 => f64::EPSILON,
+    };
+    let diagonal = r.to_f64().into_diag();
+    let largest = diagonal.iter().fold(0.0_f64, |m, d| m.max(*d));
+    let smallest = diagonal.iter().fold(f64::INFINITY, |m, d| m.min(*d));
+    diagonal.iter().all(|d| d.is_finite()) && smallest > RANGE_IN_EPS * eps * largest
+}
+
+/// Bytes for a person: `1.5 GiB`.
+pub(crate) fn human(bytes: u64) -> String {
+    const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];
+    if bytes < 1024 {
+        return format!("{bytes} bytes");
+    }
+    let mut value = bytes as f64 / 1024.0;
+    let mut unit = 0;
+    while value >= 1024.0 && unit < 3 {
+        value /= 1024.0;
+        unit += 1;
+    }
+    format!("{value:.1} {}", UNITS[unit])
+}
+
+/// Whole MiB, rounded up, as the command line takes it.
+fn human_up(bytes: u64) -> String {
+    format!("{}MiB", bytes.div_ceil(1 << 20))
+}
+
+fn start_actors((workers, threads): (usize, usize), pool: Pool) -> Addr<Scheduler> {
+    let scheduler = Scheduler::default().start();
+    let peers = Peers::default();
+    for at in 0..workers {
+        let worker = WorkerId(at as u32);
+        let hands = (threads, IO_THREADS);
+        let address = Worker::new(worker, hands, pool.clone(), scheduler.clone(), peers.clone()).start();
+        scheduler.do_send(Joined { worker, threads: threads as u32, address });
+    }
+    scheduler
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.system.stop();
+        if let Some(thread) = lock(&self.thread).take() {
+            // The actors' thread has nothing left to say.
+            let _ = thread.join();
+        }
+    }
+}

@@ -1,0 +1,184 @@
+//! Real kernels in one process: results against independent arithmetic and the sequential interpreter.
+
+use dolmen::array::{Array, BlockSize, Element};
+use dolmen::session::{RsvdOptions, Session};
+use ndarray::{Array2, s};
+
+fn session(threads: usize, workers: usize, block: BlockSize) -> Session {
+    Session::builder().threads(threads).workers(workers).memory(1 << 30).block(block).build().unwrap()
+}
+
+fn max_abs(a: &Array2<f64>) -> f64 {
+    a.iter().fold(0.0, |m: f64, x| m.max(x.abs()))
+}
+
+fn random(rows: usize, cols: usize, seed: u64) -> Array2<f64> {
+    let mut a = Array2::zeros((rows, cols));
+    kernels::random::fill_normal(seed, 0, 0, a.view_mut());
+    a
+}
+
+/// The textbook product, one dot product after the other.
+fn product(a: &Array2<f64>, b: &Array2<f64>) -> Array2<f64> {
+    Array2::from_shape_fn((a.nrows(), b.ncols()), |(i, j)| {
+        a.row(i).iter().zip(b.column(j)).map(|(x, y)| x * y).sum()
+    })
+}
+
+#[test]
+fn transpose_add_is_exact() {
+    for block in [BlockSize::Auto, BlockSize::Square(7), BlockSize::RowsCols(5, 9), BlockSize::Square(1000)] {
+        let session = session(2, 1, block);
+        let a = random(53, 53, 1);
+        let b = session.transpose_add::<f64>(&session.from_array(a.clone())).unwrap();
+        assert_eq!(b, &a + &a.t(), "{block:?}");
+    }
+}
+
+#[test]
+fn products_meet_their_bound() {
+    for (m, k, n, block) in [(50, 40, 30, 16), (1, 1, 1, 4), (33, 100, 7, 10), (64, 3, 64, 64)] {
+        let session = session(2, 2, BlockSize::Square(block));
+        let (a, b) = (random(m, k, 2), random(k, n, 3));
+        let (la, lb) = (session.from_array(a.clone()), session.from_array(b.clone()));
+        let c = session.matmul::<f64>(&la, &lb).unwrap();
+        let bound = 4.0 * k as f64 * f64::EPSILON * max_abs(&a) * max_abs(&b);
+        assert!(max_abs(&(&c - &product(&a, &b))) <= bound);
+        let ct = session.compute::<f64>(&lb.t().dot(&la.t())).unwrap();
+        assert!(max_abs(&(&ct.t() - &c)) <= bound);
+    }
+}
+
+#[test]
+fn expressions_are_what_they_say() {
+    let session = session(2, 1, BlockSize::Square(8));
+    let a = random(30, 20, 4);
+    let x = session.from_array(a.clone());
+    let y = session.compute::<f64>(&((&x * 2.0 - &x) * &x + 1.0).rows(3..28)).unwrap();
+    assert_eq!(y, a.mapv(|v| (v * 2.0 + -v) * v + 1.0).slice(s![3..28, ..]).to_owned());
+    let total = session.compute::<f64>(&x.sum()).unwrap()[(0, 0)];
+    assert!((total - a.sum()).abs() < 1e-12 * 600.0);
+    let norm = session.compute::<f64>(&x.t().norm()).unwrap()[(0, 0)];
+    assert!((norm - a.iter().map(|v| v * v).sum::<f64>().sqrt()).abs() < 1e-12);
+    assert!(session.compute::<f32>(&x).is_err());
+    assert!(session.compute::<f64>(&(&x + &x.t())).is_err());
+}
+
+#[test]
+fn qr_and_svd_meet_their_bounds() {
+    for (m, n, rows) in [(200, 12, 50), (200, 12, 5), (37, 37, 10), (100, 1, 9), (1, 1, 1), (64, 8, 1000)] {
+        let session = session(2, 1, BlockSize::Square(rows));
+        let a = random(m, n, 5);
+        let x = session.from_array(a.clone());
+        let tol = 10.0 * n as f64 * f64::EPSILON;
+        let scale = a.iter().map(|v| v * v).sum::<f64>().sqrt();
+        let qr = session.qr::<f64>(&x).unwrap();
+        assert!(max_abs(&(product(&qr.q.t().to_owned(), &qr.q) - Array2::<f64>::eye(n))) <= tol);
+        assert!(max_abs(&(product(&qr.q, &qr.r) - &a)) <= tol * scale, "{m}x{n} by {rows}");
+        assert!(qr.r.diag().iter().all(|d| *d >= 0.0));
+        let svd = session.svd::<f64>(&x).unwrap();
+        let us = &svd.u * &svd.s;
+        assert!(max_abs(&(product(&us, &svd.vt) - &a)) <= tol * scale);
+        assert!(max_abs(&(product(&svd.u.t().to_owned(), &svd.u) - Array2::<f64>::eye(n))) <= tol);
+        assert!(svd.s.windows(2).into_iter().all(|w| w[0] >= w[1]));
+        let values = session.singular_values::<f64>(&x).unwrap();
+        assert!((&values - &svd.s).iter().all(|d| d.abs() <= tol * svd.s[0]));
+        if m > n {
+            let fat = session.svd::<f64>(&x.t()).unwrap();
+            assert_eq!(fat.s, svd.s);
+            assert_eq!(fat.u, svd.vt.t());
+            let wide = session.qr::<f64>(&x.t()).unwrap();
+            assert!(max_abs(&(product(&wide.q, &wide.r) - a.t())) <= tol * scale);
+            assert!(max_abs(&(product(&wide.q.t().to_owned(), &wide.q) - Array2::<f64>::eye(n))) <= tol);
+        }
+    }
+}
+
+#[test]
+fn rsvd_is_exact_for_low_rank_and_wide_ranges() {
+    let session = session(2, 1, BlockSize::Square(64));
+    let a = product(&random(300, 5, 6), &random(5, 80, 7));
+    let x = session.from_array(a.clone());
+    let reference = session.svd::<f64>(&x).unwrap();
+    for power_iters in [0, 2] {
+        let options = RsvdOptions { power_iters, ..RsvdOptions::new(5) };
+        let low = session.rsvd::<f64>(&x, options).unwrap();
+        assert!((&low.s - &reference.s.slice(s![..5])).iter().all(|d| d.abs() < 1e-11 * reference.s[0]));
+        let wide = session.rsvd::<f64>(&x.t(), options).unwrap();
+        assert!((&wide.s - &low.s).iter().all(|d| d.abs() < 1e-11 * reference.s[0]));
+    }
+    // σᵢ = 10⁻ⁱ: below the square root of eps only half steps find the directions.
+    let (q1, q2) = (
+        session.qr::<f64>(&Array::normal(300, 12, 8, Element::F64)).unwrap().q,
+        session.qr::<f64>(&Array::normal(80, 12, 9, Element::F64)).unwrap().q,
+    );
+    let sigma = Array2::from_shape_fn((1, 12), |(_, j)| 10.0_f64.powi(-(j as i32)));
+    let steep = product(&(&q1 * &sigma), &q2.t().to_owned());
+    let found = session.rsvd::<f64>(&session.from_array(steep), RsvdOptions::new(8)).unwrap();
+    for i in 0..8 {
+        let truth = sigma[(0, i)];
+        assert!((found.s[i] - truth).abs() < 0.01 * truth, "σ{i}: {} for {truth}", found.s[i]);
+    }
+}
+
+#[test]
+fn bits_do_not_depend_on_threads_or_workers() {
+    let a = random(400, 30, 10);
+    let mut seen = Vec::new();
+    for (threads, workers) in [(1, 1), (2, 1), (4, 1), (1, 3), (2, 2)] {
+        let session = session(threads, workers, BlockSize::Square(32));
+        let x = session.from_array(a.clone());
+        let svd = session.svd::<f64>(&x).unwrap();
+        let c = session.compute::<f64>(&x.dot(&x.t())).unwrap();
+        let r = session.rsvd::<f64>(&x, RsvdOptions::new(3)).unwrap();
+        let sum = session.compute::<f64>(&(&x * 3.0).sum()).unwrap();
+        seen.push((svd, c, r, sum));
+    }
+    assert!(seen.windows(2).all(|w| w[0] == w[1]));
+}
+
+#[test]
+fn random_matrices_do_not_depend_on_blocks() {
+    let x = Array::normal(101, 57, 11, Element::F64);
+    let whole = session(2, 1, BlockSize::Square(1000)).compute::<f64>(&x).unwrap();
+    assert_eq!(session(2, 1, BlockSize::RowsCols(7, 13)).compute::<f64>(&x).unwrap(), whole);
+}
+
+#[test]
+fn few_blocks_live_in_a_symmetric_sum() {
+    let session = session(2, 1, BlockSize::Square(64));
+    let x = session.from_array(random(640, 640, 12));
+    session.compute::<f64>(&(&x + &x.t()).sum()).unwrap();
+    let stats = session.stats();
+    let block = 64 * 64 * 8;
+    assert!(stats.peak_memory <= 12 * block, "{} blocks of 100", stats.peak_memory as f64 / block as f64);
+    assert!(stats.peak_memory <= stats.memory_bound);
+}
+
+#[test]
+fn a_run_that_cannot_fit_is_refused_with_what_would() {
+    let session =
+        Session::builder().threads(2).memory(1 << 20).block(BlockSize::Square(512)).build().unwrap();
+    let x = Array::normal(2048, 2048, 1, Element::F64);
+    let message = session.compute::<f64>(&(&x + &x.t()).sum()).unwrap_err().to_string();
+    assert!(message.contains("--memory") && message.contains("--block"), "{message}");
+    let small = Array::normal(20, 20, 1, Element::F64);
+    assert!(session.compute::<f64>(&small.sum()).is_ok(), "the session stays usable");
+}
+
+#[test]
+fn failures_are_one_clear_error_and_the_session_stays_usable() {
+    let session = session(2, 1, BlockSize::Square(4));
+    let mut a = random(20, 10, 13);
+    a[(13, 7)] = f64::NAN;
+    let message = session.singular_values::<f64>(&session.from_array(a)).unwrap_err().to_string();
+    assert!(message.contains("row 13, column 7"), "{message}");
+    session.functions(|f| f.register("boom", |x: f64| if x > 0.0 { panic!("too warm") } else { x }));
+    let mut graph = dolmen::graph::Graph::new();
+    let one = dolmen::graph::Graph::value(&1.0).unwrap();
+    let call = graph.call("boom", [one]);
+    let message = session.run_graph::<f64>(&graph, call).unwrap_err().to_string();
+    assert!(message.contains("too warm") && message.contains("delayed") && message.contains("block (0, 0)"));
+    let x = session.from_array(random(8, 8, 14));
+    assert!(session.transpose_add::<f64>(&x).is_ok());
+}
