@@ -77,9 +77,8 @@ impl<T: Scalar> Base<'_, T> {
         let [ssq] = dots::<T, FMA, 1>(self.column(j, rows), [self.column(j, rows)]);
         let stride = self.v.strides()[1];
         // SAFETY: as in `column`; `self` is borrowed mutably.
-        let tail = unsafe {
-            std::slice::from_raw_parts_mut(self.v.as_mut_ptr().offset(stride * j as isize), rows)
-        };
+        let tail =
+            unsafe { std::slice::from_raw_parts_mut(self.v.as_mut_ptr().offset(stride * j as isize), rows) };
         if ssq < T::MIN_POSITIVE / T::EPS {
             tail.fill(T::ZERO);
             return T::ZERO;
