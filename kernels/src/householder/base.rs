@@ -53,17 +53,23 @@ impl<T: Scalar> Base<'_, T> {
         unsafe { std::slice::from_raw_parts(self.v.as_ptr().offset(self.v.strides()[1] * j as isize), rows) }
     }
 
-    /// Column j to read and column l ≠ j to write.
+    /// Column j to read and columns l.. > j to write.
     #[inline(always)]
-    fn columns(&mut self, j: usize, l: usize, rows: usize) -> (&[T], &mut [T]) {
-        assert_ne!(j, l);
+    fn columns<'b, const C: usize>(&mut self, j: usize, l: usize, rows: usize) -> (&'b [T], [&'b mut [T]; C])
+    where
+        T: 'b,
+    {
+        assert!(j < l && l + C <= self.v.ncols() && rows <= self.v.nrows());
         let stride = self.v.strides()[1];
         let base = self.v.as_mut_ptr();
-        // SAFETY: as in `column`; different columns do not overlap.
+        // SAFETY: as in `column`; different columns do not overlap. The lifetime is longer than the borrow so
+        // that `r` can be used meanwhile; the only caller drops the slices before it touches `v` again.
         unsafe {
             (
                 std::slice::from_raw_parts(base.offset(stride * j as isize), rows),
-                std::slice::from_raw_parts_mut(base.offset(stride * l as isize), rows),
+                std::array::from_fn(|c| {
+                    std::slice::from_raw_parts_mut(base.offset(stride * (l + c) as isize), rows)
+                }),
             )
         }
     }
@@ -91,28 +97,49 @@ impl<T: Scalar> Base<'_, T> {
         (beta - head) / beta
     }
 
-    /// Applies reflector j to the later columns.
+    /// Applies reflector j to the later columns, four at a time.
     #[inline(always)]
     fn update<const FMA: bool>(&mut self, j: usize, rows: usize, tau: T) {
-        for l in j + 1..self.v.ncols() {
-            let [dot] = dots::<T, FMA, 1>(self.column(j, rows), [self.column(l, rows)]);
-            let d = tau * (self.r[(j, l)] + dot);
-            self.r[(j, l)] = self.r[(j, l)] - d;
-            let (vj, vl) = self.columns(j, l, rows);
-            for (y, x) in vl.iter_mut().zip(vj) {
-                *y = fma::<T, FMA>(-d, *x, *y);
-            }
+        let mut l = j + 1;
+        while l < self.v.ncols() {
+            l += match self.v.ncols() - l {
+                1 => self.update_some::<FMA, 1>(j, l, rows, tau),
+                2 => self.update_some::<FMA, 2>(j, l, rows, tau),
+                3 => self.update_some::<FMA, 3>(j, l, rows, tau),
+                _ => self.update_some::<FMA, 4>(j, l, rows, tau),
+            };
         }
+    }
+
+    #[inline(always)]
+    fn update_some<const FMA: bool, const C: usize>(&mut self, j: usize, l: usize, rows: usize, tau: T) -> usize {
+        let (vj, later) = self.columns::<C>(j, l, rows);
+        let dots = dots::<T, FMA, C>(vj, std::array::from_fn(|c| &*later[c]));
+        let d: [T; C] = std::array::from_fn(|c| tau * (self.r[(j, l + c)] + dots[c]));
+        subtract::<T, FMA, C>(vj, d, later);
+        for c in 0..C {
+            self.r[(j, l + c)] = self.r[(j, l + c)] - d[c];
+        }
+        C
     }
 
     /// Column j of T: `−τ·T·(Vᵀv_j)` above `τ`.
     #[inline(always)]
     fn extend_t<const FMA: bool>(&mut self, j: usize, tau: T) {
         let mut products = [T::ZERO; super::BASE];
-        for (i, product) in products.iter_mut().enumerate().take(j) {
+        let mut i = 0;
+        while i < j {
             let rows = self.node.rows(i + 1, self.v.nrows());
-            let [dot] = dots::<T, FMA, 1>(self.column(i, rows), [self.column(j, rows)]);
-            *product = dot;
+            // Columns of a trapezoid end at different rows.
+            let alike = self.node.rows(i + 4, self.v.nrows()) == rows;
+            if alike && i + 4 <= j {
+                let columns = std::array::from_fn(|c| self.column(i + c, rows));
+                products[i..i + 4].copy_from_slice(&dots::<T, FMA, 4>(self.column(j, rows), columns));
+                i += 4;
+            } else {
+                [products[i]] = dots::<T, FMA, 1>(self.column(j, rows), [self.column(i, rows)]);
+                i += 1;
+            }
         }
         for i in 0..j {
             let sum = (i..j).fold(T::ZERO, |sum, l| sum + self.t[(i, l)] * products[l]);
@@ -122,11 +149,37 @@ impl<T: Scalar> Base<'_, T> {
     }
 }
 
-/// The dot products of `v` with each column, in a fixed order of sixteen partial sums each.
+/// `columns[c] ← columns[c] − d[c]·v`, in chunks of a cache line each.
+#[inline(always)]
+fn subtract<T: Scalar, const FMA: bool, const C: usize>(v: &[T], d: [T; C], columns: [&mut [T]; C]) {
+    const LANES: usize = 8;
+    let whole = v.len() / LANES * LANES;
+    for i in (0..whole).step_by(LANES) {
+        let x: [T; LANES] = std::array::from_fn(|lane| v[i + lane]);
+        for c in 0..C {
+            let y: &mut [T] = &mut columns[c][i..i + LANES];
+            let new: [T; LANES] = std::array::from_fn(|lane| fma::<T, FMA>(-d[c], x[lane], y[lane]));
+            y.copy_from_slice(&new);
+        }
+    }
+    for i in whole..v.len() {
+        for c in 0..C {
+            columns[c][i] = fma::<T, FMA>(-d[c], v[i], columns[c][i]);
+        }
+    }
+}
+
+/// The dot products of `v` with each column, in a fixed order that does not depend on how many columns there are.
 #[inline(always)]
 fn dots<T: Scalar, const FMA: bool, const C: usize>(v: &[T], columns: [&[T]; C]) -> [T; C] {
-    const LANES: usize = 16;
+    // 64 bytes: two vectors of partial sums for each of up to four columns keep the multipliers busy.
+    if size_of::<T>() == 4 { lane_dots::<T, FMA, C, 16>(v, columns) } else { lane_dots::<T, FMA, C, 8>(v, columns) }
+}
+
+#[inline(always)]
+fn lane_dots<T: Scalar, const FMA: bool, const C: usize, const LANES: usize>(v: &[T], columns: [&[T]; C]) -> [T; C] {
     let whole = v.len() / LANES * LANES;
+    let columns = columns.map(|column| &column[..v.len()]);
     let mut sums = [[T::ZERO; LANES]; C];
     for i in (0..whole).step_by(LANES) {
         let x = &v[i..i + LANES];

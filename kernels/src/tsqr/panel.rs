@@ -2,7 +2,7 @@
 
 use crate::householder::{self, Shape};
 use crate::scaling::ColumnShifts;
-use crate::{Backend, Scalar, workspace};
+use crate::{Backend, Scalar, reduce, workspace};
 use ndarray::{ArrayView2, ArrayViewMut2, Axis, s};
 
 /// Elements of workspace for [`first`] and [`next`] with k reflectors and n columns.
@@ -105,7 +105,7 @@ pub(super) fn rescale<T: Scalar>(
     mut r: ArrayViewMut2<T>,
 ) {
     for (j, (mut column, mut above)) in v.columns_mut().into_iter().zip(r.columns_mut()).enumerate() {
-        let max = column.iter().fold(T::ZERO, |max, x| max.max(x.abs()));
+        let max = reduce::max_abs(column.view().insert_axis(Axis(0)));
         let change = shifts.admit(j, max);
         if change != 0 {
             above.mapv_inplace(|x| x.times_pow2(change));
