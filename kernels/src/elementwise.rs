@@ -139,7 +139,7 @@ impl<T: Scalar> Kernel for Binary<'_, T> {
     type Output = ();
 
     #[inline(always)]
-    fn run<const FMA: bool>(self) {
+    fn run(self) {
         let pairs = self.x.iter_mut().zip(self.y);
         match self.op {
             Op::Add => pairs.for_each(|(x, y)| *x = *x + *y),
@@ -160,7 +160,7 @@ impl<T: Scalar> Kernel for Unary<'_, T> {
     type Output = ();
 
     #[inline(always)]
-    fn run<const FMA: bool>(self) {
+    fn run(self) {
         let all = self.x.iter_mut();
         match self.op {
             Op::Neg => all.for_each(|x| *x = -*x),

@@ -109,7 +109,7 @@ impl<T: Scalar, M: Map<T>> Kernel for SumBlock<'_, T, M> {
     type Output = T;
 
     #[inline(always)]
-    fn run<const FMA: bool>(self) -> T {
+    fn run(self) -> T {
         let mut lanes = [T::ZERO; LANES];
         let (chunks, rest) = self.values.as_chunks::<LANES>();
         for chunk in chunks {
@@ -181,7 +181,7 @@ impl<T: Scalar> Kernel for MaxAbs<'_, T> {
     type Output = T;
 
     #[inline(always)]
-    fn run<const FMA: bool>(self) -> T {
+    fn run(self) -> T {
         let mut lanes = [T::ZERO; LANES];
         let (chunks, rest) = self.0.as_chunks::<LANES>();
         for chunk in chunks {
@@ -220,7 +220,7 @@ impl<T: Scalar> Kernel for AllFinite<'_, T> {
     type Output = bool;
 
     #[inline(always)]
-    fn run<const FMA: bool>(self) -> bool {
+    fn run(self) -> bool {
         // x − x is 0 for finite x and NaN otherwise, and NaN survives sums.
         let mut lanes = [T::ZERO; LANES];
         let (chunks, rest) = self.0.as_chunks::<LANES>();

@@ -86,7 +86,7 @@ impl<T: Scalar> Kernel for Turn<'_, T> {
     type Output = ();
 
     #[inline(always)]
-    fn run<const FMA: bool>(self) {
+    fn run(self) {
         // A block side of one cache line of f64, or half a line of f32: 8 × 8 fits the registers of AVX.
         const SIDE: usize = 8;
         let (m, n) = self.y.dim();
