@@ -54,6 +54,7 @@ fn dense<B: Backend, T: Scalar>(table: &Table) {
     table.row(&format!("gram {t} 8192x100"), 8192e4, "GFLOP/s (bn²)", || {
         B::gram(a.view(), T::ZERO, g.view_mut())
     });
+    B::gram(a.view(), T::ZERO, g.view_mut());
     B::cholesky(g.view_mut()).expect("Gaussian");
     let mut x = a.clone();
     table.row(&format!("trsm {t} 8192x100"), 8192e4, "GFLOP/s", || {

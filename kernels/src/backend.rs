@@ -89,3 +89,11 @@ pub(crate) fn zero_strict_lower<T: Scalar>(mut a: ArrayViewMut2<T>) {
         row.slice_mut(ndarray::s![..end]).fill(T::ZERO);
     }
 }
+
+/// Finds the NaN that providers may let through as a pivot.
+pub(crate) fn check_pivots<T: Scalar>(r: ArrayView2<T>) -> Result<(), NotPositiveDefinite> {
+    match r.diag().iter().position(|x| !(*x > T::ZERO && x.is_finite())) {
+        Some(column) => Err(NotPositiveDefinite { column }),
+        None => Ok(()),
+    }
+}

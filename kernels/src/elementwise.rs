@@ -1,7 +1,7 @@
 //! Chains of elementwise operations as one pass over a block.
 
 use crate::simd::{Kernel, dispatch};
-use crate::transpose::{TILE, add_transposed, by_rows, copy};
+use crate::transpose::{add, copy};
 use crate::{Scalar, workspace};
 use ndarray::{ArrayView2, ArrayViewMut2, s};
 
@@ -22,29 +22,41 @@ pub enum Op<T> {
     Square,
 }
 
-/// Columns of a tile; with [`TILE`] rows it has 1024 elements, so that a few of them stay in L1.
-const WIDTH: usize = 64;
-const AREA: usize = TILE * WIDTH;
+/// Rows and columns of a tile: 1024 elements, so that a few of them stay in L1.
+const ROWS: usize = 16;
+const COLUMNS: usize = 64;
+const AREA: usize = ROWS * COLUMNS;
 
 /// Deepest the stack gets, or what is wrong with the expression.
 fn depth<T: Scalar>(ops: &[Op<T>], operands: usize) -> Result<usize, String> {
     let (mut now, mut deepest) = (0usize, 0);
     for (i, op) in ops.iter().enumerate() {
         let (pops, pushes) = match op {
-            Op::Load(which) if *which >= operands => return Err(format!("step {i} loads operand {which} of {operands}")),
+            Op::Load(which) if *which >= operands => {
+                return Err(format!("step {i} loads operand {which} of {operands}"));
+            }
             Op::Load(_) | Op::Scalar(_) => (0, 1),
             Op::Add | Op::Sub | Op::Mul | Op::Div => (2, 1),
             Op::Neg | Op::Abs | Op::Sqrt | Op::Square => (1, 1),
         };
-        now = now.checked_sub(pops).ok_or_else(|| format!("step {i} finds too few values"))? + pushes;
+        now = now
+            .checked_sub(pops)
+            .ok_or_else(|| format!("step {i} finds too few values"))?
+            + pushes;
         deepest = deepest.max(now);
     }
-    if now == 1 { Ok(deepest) } else { Err(format!("{now} values are left, not one")) }
+    if now == 1 {
+        Ok(deepest)
+    } else {
+        Err(format!("{now} values are left, not one"))
+    }
 }
 
 /// Flops of [`eval`] for each element.
 pub fn flops_per_element<T>(ops: &[Op<T>]) -> usize {
-    ops.iter().filter(|op| !matches!(op, Op::Load(_) | Op::Scalar(_))).count()
+    ops.iter()
+        .filter(|op| !matches!(op, Op::Load(_) | Op::Scalar(_)))
+        .count()
 }
 
 /// `out ← expression`, element by element, in tiles that stay in cache. Operands have the shape of `out` and any
@@ -62,10 +74,10 @@ pub fn eval<T: Scalar>(ops: &[Op<T>], operands: &[ArrayView2<T>], mut out: Array
     }
     let mut stack = vec![T::ZERO; depth * AREA];
     let (m, n) = out.dim();
-    for i in (0..m).step_by(TILE) {
-        let rows = i..(i + TILE).min(m);
-        for j in (0..n).step_by(WIDTH) {
-            let tile = s![rows.clone(), j..(j + WIDTH).min(n)];
+    for i in (0..m).step_by(ROWS) {
+        let rows = i..(i + ROWS).min(m);
+        for j in (0..n).step_by(COLUMNS) {
+            let tile = s![rows.clone(), j..(j + COLUMNS).min(n)];
             eval_tile(ops, operands, &mut stack, &mut out, tile);
         }
     }
@@ -87,7 +99,10 @@ fn eval_tile<T: Scalar>(
         let (below, free) = stack.split_at_mut(top * AREA);
         match *op {
             Op::Load(which) => {
-                copy(operands[which].slice(tile), workspace::take_rows(&mut &mut *free, m, n));
+                copy(
+                    operands[which].slice(tile),
+                    workspace::take_rows(&mut &mut *free, m, n),
+                );
                 top += 1;
             }
             Op::Scalar(x) => {
@@ -96,11 +111,18 @@ fn eval_tile<T: Scalar>(
             }
             Op::Add | Op::Sub | Op::Mul | Op::Div => {
                 let (x, y) = below[(top - 2) * AREA..].split_at_mut(AREA);
-                dispatch(Binary { op: *op, x: &mut x[..m * n], y: &y[..m * n] });
+                dispatch(Binary {
+                    op: *op,
+                    x: &mut x[..m * n],
+                    y: &y[..m * n],
+                });
                 top -= 1;
             }
             Op::Neg | Op::Abs | Op::Sqrt | Op::Square => {
-                dispatch(Unary { op: *op, x: &mut below[(top - 1) * AREA..][..m * n] });
+                dispatch(Unary {
+                    op: *op,
+                    x: &mut below[(top - 1) * AREA..][..m * n],
+                });
             }
         }
     }
@@ -117,7 +139,7 @@ impl<T: Scalar> Kernel for Binary<'_, T> {
     type Output = ();
 
     #[inline(always)]
-    fn run<const FMA: bool>(self) {
+    fn run(self) {
         let pairs = self.x.iter_mut().zip(self.y);
         match self.op {
             Op::Add => pairs.for_each(|(x, y)| *x = *x + *y),
@@ -138,7 +160,7 @@ impl<T: Scalar> Kernel for Unary<'_, T> {
     type Output = ();
 
     #[inline(always)]
-    fn run<const FMA: bool>(self) {
+    fn run(self) {
         let all = self.x.iter_mut();
         match self.op {
             Op::Neg => all.for_each(|x| *x = -*x),
@@ -158,29 +180,4 @@ impl<T: Scalar> Kernel for Unary<'_, T> {
 pub fn transpose_add<T: Scalar>(a: ArrayView2<T>, b: ArrayView2<T>, out: ArrayViewMut2<T>) {
     assert_eq!((a.dim(), b.t().dim()), (out.dim(), out.dim()), "shapes of A + Bᵀ");
     add(a, b.reversed_axes(), out);
-}
-
-/// `out ← X + Y`, whatever their strides.
-fn add<T: Scalar>(x: ArrayView2<T>, y: ArrayView2<T>, out: ArrayViewMut2<T>) {
-    if !by_rows(out.strides()) && out.nrows() > 1 {
-        return add(x.reversed_axes(), y.reversed_axes(), out.reversed_axes());
-    }
-    match (by_rows(x.strides()), by_rows(y.strides())) {
-        (true, true) => ndarray::azip!((out in out, &x in x, &y in y) *out = x + y),
-        (true, false) => add_transposed(x, y, out),
-        (false, true) => add_transposed(y, x, out),
-        (false, false) => add_both_transposed(x, y, out),
-    }
-}
-
-fn add_both_transposed<T: Scalar>(x: ArrayView2<T>, y: ArrayView2<T>, mut out: ArrayViewMut2<T>) {
-    copy(x, out.view_mut());
-    let (m, n) = out.dim();
-    for i in (0..m).step_by(TILE) {
-        for j in (0..n).step_by(TILE) {
-            let tile = s![i..(i + TILE).min(m), j..(j + TILE).min(n)];
-            let mut out = out.slice_mut(tile);
-            out += &y.slice(tile);
-        }
-    }
 }

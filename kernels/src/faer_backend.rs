@@ -1,7 +1,9 @@
 //! The backend in pure Rust: <https://docs.rs/faer>.
 
-use crate::backend::{Backend, NoConvergence, NotPositiveDefinite, mirror, scale, zero_strict_lower};
 use crate::Scalar;
+use crate::backend::{
+    Backend, NoConvergence, NotPositiveDefinite, check_pivots, mirror, scale, zero_strict_lower,
+};
 use faer::diag::DiagMut;
 use faer::dyn_stack::{MemBuffer, MemStack};
 use faer::linalg::cholesky::llt::factor::{LltError, cholesky_in_place, cholesky_in_place_scratch};
@@ -63,6 +65,7 @@ impl Backend for Faer {
         let stack = MemStack::new(&mut memory);
         cholesky_in_place(lower, Default::default(), Par::Seq, stack, Default::default())
             .map_err(|LltError::NonPositivePivot { index }| NotPositiveDefinite { column: index })?;
+        check_pivots(a.view())?;
         zero_strict_lower(a);
         Ok(())
     }
@@ -78,12 +81,24 @@ impl Backend for Faer {
             None => (None, None),
         };
         let a = mat(a.view());
-        svd(a, DiagMut::from_slice_mut(s), u, v, Par::Seq, stack_in(work), Default::default())
-            .map_err(|_| NoConvergence)
+        svd(
+            a,
+            DiagMut::from_slice_mut(s),
+            u,
+            v,
+            Par::Seq,
+            stack_in(work),
+            Default::default(),
+        )
+        .map_err(|_| NoConvergence)
     }
 
     fn svd_tall_workspace<T: Scalar>(m: usize, n: usize, vectors: bool) -> usize {
-        let compute = if vectors { ComputeSvdVectors::Thin } else { ComputeSvdVectors::No };
+        let compute = if vectors {
+            ComputeSvdVectors::Thin
+        } else {
+            ComputeSvdVectors::No
+        };
         svd_scratch::<T>(m, n, compute, compute, Par::Seq, Default::default())
             .unaligned_bytes_required()
             .div_ceil(size_of::<T>())
@@ -95,7 +110,11 @@ fn prepare<T: Scalar>(beta: T, inner: usize, c: &mut ArrayViewMut2<T>) -> Accum 
     if inner == 0 || (beta != T::ZERO && beta != T::ONE) {
         scale(beta, c.view_mut());
     }
-    if beta == T::ZERO { Accum::Replace } else { Accum::Add }
+    if beta == T::ZERO {
+        Accum::Replace
+    } else {
+        Accum::Add
+    }
 }
 
 fn mat<T>(a: ArrayView2<'_, T>) -> MatRef<'_, T> {
@@ -114,6 +133,7 @@ fn mat_mut<T>(mut a: ArrayViewMut2<'_, T>) -> MatMut<'_, T> {
 fn stack_in<T: Scalar>(work: &mut [T]) -> &mut MemStack {
     // SAFETY: `MaybeUninit<T>` has T's layout. faer may leave bytes of it unwritten or write any bits,
     // and every bit pattern is a valid f32 or f64, so `work` holds valid values afterwards.
-    let raw = unsafe { std::slice::from_raw_parts_mut(work.as_mut_ptr().cast::<MaybeUninit<T>>(), work.len()) };
+    let raw =
+        unsafe { std::slice::from_raw_parts_mut(work.as_mut_ptr().cast::<MaybeUninit<T>>(), work.len()) };
     MemStack::new_any(raw)
 }

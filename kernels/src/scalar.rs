@@ -4,13 +4,35 @@ use ndarray::{LinalgScalar, ScalarOperand};
 use std::fmt::{Debug, Display};
 use std::ops::Neg;
 
-mod sealed {
+pub(crate) mod sealed {
+    use crate::simd::Vector;
+
     #[cfg(not(feature = "openblas"))]
-    pub trait Sealed: faer::traits::RealField {}
+    pub trait Provided: faer::traits::RealField {}
     #[cfg(feature = "openblas")]
-    pub trait Sealed: faer::traits::RealField + crate::openblas::Native {}
-    impl Sealed for f32 {}
-    impl Sealed for f64 {}
+    pub trait Provided: faer::traits::RealField + crate::openblas::Native {}
+
+    pub trait Sealed: Provided {
+        /// Vectors of the AVX2 machine.
+        #[cfg(target_arch = "x86_64")]
+        type Wide: Vector<Self>;
+        /// Vectors of any machine, with as many lanes.
+        type Portable: Vector<Self>;
+    }
+
+    macro_rules! sealed {
+        ($t:ident, $lanes:literal, $wide:ident) => {
+            impl Provided for $t {}
+            impl Sealed for $t {
+                #[cfg(target_arch = "x86_64")]
+                type Wide = std::arch::x86_64::$wide;
+                type Portable = [$t; $lanes];
+            }
+        };
+    }
+
+    sealed!(f32, 8, __m256);
+    sealed!(f64, 4, __m256d);
 }
 
 /// `f32` or `f64`.
@@ -44,8 +66,6 @@ pub trait Scalar:
     fn to_f64(self) -> f64;
     fn abs(self) -> Self;
     fn sqrt(self) -> Self;
-    /// `self · a + b` with one rounding. Slow where the machine has no such instruction.
-    fn mul_add(self, a: Self, b: Self) -> Self;
     fn is_finite(self) -> bool;
     /// The larger; the other one if one is NaN.
     fn max(self, other: Self) -> Self;
@@ -96,10 +116,6 @@ macro_rules! scalar {
                 $t::sqrt(self)
             }
             #[inline(always)]
-            fn mul_add(self, a: Self, b: Self) -> Self {
-                $t::mul_add(self, a, b)
-            }
-            #[inline(always)]
             fn is_finite(self) -> bool {
                 $t::is_finite(self)
             }
@@ -148,6 +164,9 @@ mod tests {
             assert_eq!(x.exponent(), e + 1, "2^{e}");
             assert_eq!(x.times_pow2(-e), 1.0, "2^{e}");
         }
-        assert_eq!((0.75f64.exponent(), (-1.0f64).exponent(), 0f64.exponent()), (0, 1, 0));
+        assert_eq!(
+            (0.75f64.exponent(), (-1.0f64).exponent(), 0f64.exponent()),
+            (0, 1, 0)
+        );
     }
 }

@@ -5,14 +5,22 @@ use ndarray::{ArrayViewMut2, ShapeBuilder};
 
 /// Takes the first `len` elements off `work`.
 pub(crate) fn take<'a, T>(work: &mut &'a mut [T], len: usize) -> &'a mut [T] {
-    assert!(work.len() >= len, "workspace is too small: {} elements are left, {len} are needed", work.len());
+    assert!(
+        work.len() >= len,
+        "workspace is too small: {} elements are left, {len} are needed",
+        work.len()
+    );
     let (head, tail) = std::mem::take(work).split_at_mut(len);
     *work = tail;
     head
 }
 
 /// Takes an m×n column-major matrix off `work`; its content is whatever lay there.
-pub(crate) fn take_columns<'a, T: Scalar>(work: &mut &'a mut [T], m: usize, n: usize) -> ArrayViewMut2<'a, T> {
+pub(crate) fn take_columns<'a, T: Scalar>(
+    work: &mut &'a mut [T],
+    m: usize,
+    n: usize,
+) -> ArrayViewMut2<'a, T> {
     columns(take(work, m * n), m, n)
 }
 

@@ -2,13 +2,13 @@
 
 use super::{Node, Shape};
 use crate::Scalar;
-use crate::simd::{Kernel, dispatch, fma};
+use crate::simd::{Vector, VectorKernel, dispatch_vectors};
 use ndarray::ArrayViewMut2;
 
 /// Factors up to [`super::BASE`] columns; see [`super::factor`] for the arguments.
 pub(super) fn factor<T: Scalar>(node: Node, v: ArrayViewMut2<T>, r: ArrayViewMut2<T>, t: ArrayViewMut2<T>) {
     assert!(v.strides()[0] == 1 || v.nrows() <= 1, "panels are column-major");
-    dispatch(Base { node, v, r, t });
+    dispatch_vectors(Base { node, v, r, t });
 }
 
 struct Base<'a, T> {
@@ -18,22 +18,22 @@ struct Base<'a, T> {
     t: ArrayViewMut2<'a, T>,
 }
 
-impl<T: Scalar> Kernel for Base<'_, T> {
+impl<T: Scalar> VectorKernel<T> for Base<'_, T> {
     type Output = ();
 
     #[inline(always)]
-    fn run<const FMA: bool>(mut self) {
+    fn run<V: Vector<T>>(mut self) {
         for j in 0..self.v.ncols() {
             let rows = self.node.rows(j + 1, self.v.nrows());
             if self.node.shape == Shape::Plain {
                 self.lift_row(j);
             }
-            let tau = self.reflector::<FMA>(j, rows);
-            self.update::<FMA>(j, rows, tau);
+            let tau = self.reflector::<V>(j, rows);
+            self.update::<V>(j, rows, tau);
             if self.node.shape == Shape::Plain {
                 self.v[(j, j)] = T::ONE;
             }
-            self.extend_t::<FMA>(j, tau);
+            self.extend_t::<V>(j, tau);
         }
     }
 }
@@ -53,17 +53,23 @@ impl<T: Scalar> Base<'_, T> {
         unsafe { std::slice::from_raw_parts(self.v.as_ptr().offset(self.v.strides()[1] * j as isize), rows) }
     }
 
-    /// Column j to read and column l ≠ j to write.
+    /// Column j to read and columns l.. > j to write.
     #[inline(always)]
-    fn columns(&mut self, j: usize, l: usize, rows: usize) -> (&[T], &mut [T]) {
-        assert_ne!(j, l);
+    fn columns<'b, const C: usize>(&mut self, j: usize, l: usize, rows: usize) -> (&'b [T], [&'b mut [T]; C])
+    where
+        T: 'b,
+    {
+        assert!(j < l && l + C <= self.v.ncols() && rows <= self.v.nrows());
         let stride = self.v.strides()[1];
         let base = self.v.as_mut_ptr();
-        // SAFETY: as in `column`; different columns do not overlap.
+        // SAFETY: as in `column`; different columns do not overlap. The lifetime is longer than the borrow so
+        // that `r` can be used meanwhile; the only caller drops the slices before it touches `v` again.
         unsafe {
             (
                 std::slice::from_raw_parts(base.offset(stride * j as isize), rows),
-                std::slice::from_raw_parts_mut(base.offset(stride * l as isize), rows),
+                std::array::from_fn(|c| {
+                    std::slice::from_raw_parts_mut(base.offset(stride * (l + c) as isize), rows)
+                }),
             )
         }
     }
@@ -73,13 +79,12 @@ impl<T: Scalar> Base<'_, T> {
     /// A tail whose square would be subnormal is below the rounding error of the whole column, which callers
     /// keep within [`Scalar::SAFE_EXPONENTS`]; it counts as zero.
     #[inline(always)]
-    fn reflector<const FMA: bool>(&mut self, j: usize, rows: usize) -> T {
-        let [ssq] = dots::<T, FMA, 1>(self.column(j, rows), [self.column(j, rows)]);
+    fn reflector<V: Vector<T>>(&mut self, j: usize, rows: usize) -> T {
+        let [ssq] = dots::<T, V, 1>(self.column(j, rows), [self.column(j, rows)]);
         let stride = self.v.strides()[1];
         // SAFETY: as in `column`; `self` is borrowed mutably.
-        let tail = unsafe {
-            std::slice::from_raw_parts_mut(self.v.as_mut_ptr().offset(stride * j as isize), rows)
-        };
+        let tail =
+            unsafe { std::slice::from_raw_parts_mut(self.v.as_mut_ptr().offset(stride * j as isize), rows) };
         if ssq < T::MIN_POSITIVE / T::EPS {
             tail.fill(T::ZERO);
             return T::ZERO;
@@ -92,28 +97,49 @@ impl<T: Scalar> Base<'_, T> {
         (beta - head) / beta
     }
 
-    /// Applies reflector j to the later columns.
+    /// Applies reflector j to the later columns, four at a time.
     #[inline(always)]
-    fn update<const FMA: bool>(&mut self, j: usize, rows: usize, tau: T) {
-        for l in j + 1..self.v.ncols() {
-            let [dot] = dots::<T, FMA, 1>(self.column(j, rows), [self.column(l, rows)]);
-            let d = tau * (self.r[(j, l)] + dot);
-            self.r[(j, l)] = self.r[(j, l)] - d;
-            let (vj, vl) = self.columns(j, l, rows);
-            for (y, x) in vl.iter_mut().zip(vj) {
-                *y = fma::<T, FMA>(-d, *x, *y);
-            }
+    fn update<V: Vector<T>>(&mut self, j: usize, rows: usize, tau: T) {
+        let mut l = j + 1;
+        while l < self.v.ncols() {
+            l += match self.v.ncols() - l {
+                1 => self.update_some::<V, 1>(j, l, rows, tau),
+                2 => self.update_some::<V, 2>(j, l, rows, tau),
+                3 => self.update_some::<V, 3>(j, l, rows, tau),
+                _ => self.update_some::<V, 4>(j, l, rows, tau),
+            };
         }
+    }
+
+    #[inline(always)]
+    fn update_some<V: Vector<T>, const C: usize>(&mut self, j: usize, l: usize, rows: usize, tau: T) -> usize {
+        let (vj, later) = self.columns::<C>(j, l, rows);
+        let dots = dots::<T, V, C>(vj, std::array::from_fn(|c| &*later[c]));
+        let d: [T; C] = std::array::from_fn(|c| tau * (self.r[(j, l + c)] + dots[c]));
+        subtract::<T, V, C>(vj, d, later);
+        for c in 0..C {
+            self.r[(j, l + c)] = self.r[(j, l + c)] - d[c];
+        }
+        C
     }
 
     /// Column j of T: `−τ·T·(Vᵀv_j)` above `τ`.
     #[inline(always)]
-    fn extend_t<const FMA: bool>(&mut self, j: usize, tau: T) {
+    fn extend_t<V: Vector<T>>(&mut self, j: usize, tau: T) {
         let mut products = [T::ZERO; super::BASE];
-        for (i, product) in products.iter_mut().enumerate().take(j) {
+        let mut i = 0;
+        while i < j {
             let rows = self.node.rows(i + 1, self.v.nrows());
-            let [dot] = dots::<T, FMA, 1>(self.column(i, rows), [self.column(j, rows)]);
-            *product = dot;
+            // Columns of a trapezoid end at different rows.
+            let alike = self.node.rows(i + 4, self.v.nrows()) == rows;
+            if alike && i + 4 <= j {
+                let columns = std::array::from_fn(|c| self.column(i + c, rows));
+                products[i..i + 4].copy_from_slice(&dots::<T, V, 4>(self.column(j, rows), columns));
+                i += 4;
+            } else {
+                [products[i]] = dots::<T, V, 1>(self.column(j, rows), [self.column(i, rows)]);
+                i += 1;
+            }
         }
         for i in 0..j {
             let sum = (i..j).fold(T::ZERO, |sum, l| sum + self.t[(i, l)] * products[l]);
@@ -123,34 +149,51 @@ impl<T: Scalar> Base<'_, T> {
     }
 }
 
-/// The dot products of `v` with each column, in a fixed order of sixteen partial sums each.
+/// `columns[c] ← columns[c] − d[c]·v`.
 #[inline(always)]
-fn dots<T: Scalar, const FMA: bool, const C: usize>(v: &[T], columns: [&[T]; C]) -> [T; C] {
-    const LANES: usize = 16;
-    let whole = v.len() / LANES * LANES;
-    let mut sums = [[T::ZERO; LANES]; C];
-    for i in (0..whole).step_by(LANES) {
-        let x = &v[i..i + LANES];
+fn subtract<T: Scalar, V: Vector<T>, const C: usize>(v: &[T], d: [T; C], columns: [&mut [T]; C]) {
+    let whole = v.len() / V::LANES * V::LANES;
+    assert!(columns.iter().all(|column| column.len() == v.len()));
+    let factors = d.map(|d| V::splat(-d));
+    for i in (0..whole).step_by(V::LANES) {
+        // SAFETY: i + LANES ≤ whole ≤ the length of all columns.
+        unsafe {
+            let x = V::load(v.as_ptr().add(i));
+            for c in 0..C {
+                let y = columns[c].as_mut_ptr().add(i);
+                factors[c].mul_add(x, V::load(y)).store(y);
+            }
+        }
+    }
+    for i in whole..v.len() {
         for c in 0..C {
-            let y = &columns[c][i..i + LANES];
-            for lane in 0..LANES {
-                sums[c][lane] = fma::<T, FMA>(x[lane], y[lane], sums[c][lane]);
+            columns[c][i] = V::mul_add_one(-d[c], v[i], columns[c][i]);
+        }
+    }
+}
+
+/// The dot products of `v` with each column, in two vectors of partial sums each: the order does not depend on
+/// how many columns there are.
+#[inline(always)]
+fn dots<T: Scalar, V: Vector<T>, const C: usize>(v: &[T], columns: [&[T]; C]) -> [T; C] {
+    let step = 2 * V::LANES;
+    let whole = v.len() / step * step;
+    assert!(columns.iter().all(|column| column.len() == v.len()));
+    let mut even = [V::splat(T::ZERO); C];
+    let mut odd = even;
+    for i in (0..whole).step_by(step) {
+        // SAFETY: i + 2·LANES ≤ whole ≤ the length of all columns.
+        unsafe {
+            let x = (V::load(v.as_ptr().add(i)), V::load(v.as_ptr().add(i + V::LANES)));
+            for c in 0..C {
+                let y = columns[c].as_ptr().add(i);
+                even[c] = x.0.mul_add(V::load(y), even[c]);
+                odd[c] = x.1.mul_add(V::load(y.add(V::LANES)), odd[c]);
             }
         }
     }
     std::array::from_fn(|c| {
-        let mut rest = T::ZERO;
-        for i in whole..v.len() {
-            rest = fma::<T, FMA>(v[i], columns[c][i], rest);
-        }
-        let mut lanes = sums[c];
-        let mut width = LANES / 2;
-        while width > 0 {
-            for lane in 0..width {
-                lanes[lane] = lanes[lane] + lanes[lane + width];
-            }
-            width /= 2;
-        }
-        lanes[0] + rest
+        let rest = (whole..v.len()).fold(T::ZERO, |sum, i| V::mul_add_one(v[i], columns[c][i], sum));
+        even[c].add(odd[c]).sum() + rest
     })
 }

@@ -13,5 +13,6 @@ mod panel;
 
 pub use leaf::{leaf_apply, leaf_apply_flops, leaf_apply_workspace, leaf_flops, leaf_r, leaf_workspace};
 pub use merge::{
-    factor_len, factor_r, merge, merge_apply, merge_apply_flops, merge_apply_workspace, merge_flops, merge_workspace,
+    factor_len, factor_r, merge, merge_apply, merge_apply_flops, merge_apply_workspace, merge_flops,
+    merge_workspace,
 };

@@ -2,7 +2,7 @@
 
 use crate::householder::{self, Shape};
 use crate::scaling::ColumnShifts;
-use crate::{Backend, Scalar, workspace};
+use crate::{Backend, Scalar, reduce, workspace};
 use ndarray::{ArrayView2, ArrayViewMut2, Axis, s};
 
 /// Elements of workspace for [`first`] and [`next`] with k reflectors and n columns.
@@ -70,7 +70,13 @@ pub(super) fn apply_first<B: Backend, T: Scalar>(
     let (k, c) = seed.dim();
     let mut w = workspace::take_rows(&mut work, k, c);
     let mut tw = workspace::take_rows(&mut work, k, c);
-    B::gemm(T::ONE, v.slice(s![..k, ..]).reversed_axes(), seed, T::ZERO, w.view_mut());
+    B::gemm(
+        T::ONE,
+        v.slice(s![..k, ..]).reversed_axes(),
+        seed,
+        T::ZERO,
+        w.view_mut(),
+    );
     B::gemm(T::ONE, t, w.view(), T::ZERO, tw.view_mut());
     B::gemm(-T::ONE, v, tw.view(), T::ZERO, out.view_mut());
     let mut top = out.slice_mut(s![..k, ..]);
@@ -99,7 +105,7 @@ pub(super) fn rescale<T: Scalar>(
     mut r: ArrayViewMut2<T>,
 ) {
     for (j, (mut column, mut above)) in v.columns_mut().into_iter().zip(r.columns_mut()).enumerate() {
-        let max = column.iter().fold(T::ZERO, |max, x| max.max(x.abs()));
+        let max = reduce::max_abs(column.view().insert_axis(Axis(0)));
         let change = shifts.admit(j, max);
         if change != 0 {
             above.mapv_inplace(|x| x.times_pow2(change));
@@ -114,6 +120,10 @@ pub(super) fn rescale<T: Scalar>(
 /// Copies the upper trapezoid of `r` to `out`, undoing the scales; zeros below.
 pub(super) fn write_r<T: Scalar>(r: ArrayView2<T>, shifts: &ColumnShifts<T>, mut out: ArrayViewMut2<T>) {
     for ((i, j), x) in out.indexed_iter_mut() {
-        *x = if i <= j { r[(i, j)].times_pow2(shifts.of(j)) } else { T::ZERO };
+        *x = if i <= j {
+            r[(i, j)].times_pow2(shifts.of(j))
+        } else {
+            T::ZERO
+        };
     }
 }

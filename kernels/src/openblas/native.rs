@@ -1,0 +1,216 @@
+//! The C and Fortran routines of OpenBLAS for each element type, behind one trait.
+
+use super::layout::{Lines, LinesMut};
+use crate::{NoConvergence, NotPositiveDefinite};
+use cblas_sys::{CBLAS_LAYOUT, CBLAS_TRANSPOSE};
+use ndarray::ArrayViewMut2;
+use ndarray_linalg::cholesky::{CholeskyInplace, UPLO};
+use ndarray_linalg::error::LinalgError;
+use std::ffi::{c_char, c_int};
+
+// Makes cargo link the library.
+use openblas_src as _;
+
+unsafe extern "C" {
+    fn openblas_set_num_threads(threads: c_int);
+}
+
+/// Holds OpenBLAS to the calling thread, once for the process.
+pub(super) fn single_threaded() {
+    static ONCE: std::sync::Once = std::sync::Once::new();
+    // SAFETY: no argument is a pointer, and `Once` keeps calls apart.
+    ONCE.call_once(|| unsafe { openblas_set_num_threads(1) });
+}
+
+/// Column-major output of an SVD: U (m×n) and Vᵀ (n×n), or neither.
+pub struct Vectors<'a, T> {
+    pub(super) u: &'a mut [T],
+    pub(super) vt: &'a mut [T],
+}
+
+/// `c_int` of a size; sizes beyond it would have been refused long before.
+pub(super) fn int(n: usize) -> c_int {
+    c_int::try_from(n).expect("a block's side fits 31 bits, the limit of BLAS")
+}
+
+fn flag(transposed: bool) -> CBLAS_TRANSPOSE {
+    if transposed {
+        CBLAS_TRANSPOSE::CblasTrans
+    } else {
+        CBLAS_TRANSPOSE::CblasNoTrans
+    }
+}
+
+/// What OpenBLAS does for an element type. All matrices are row-major lines; see [`super::layout`].
+pub trait Native: Sized {
+    fn gemm(alpha: Self, a: &Lines<Self>, b: &Lines<Self>, beta: Self, c: &mut LinesMut<Self>);
+    fn syrk(a: &Lines<Self>, beta: Self, c: &mut LinesMut<Self>);
+    fn trsm(r: &Lines<Self>, x: &mut LinesMut<Self>);
+    fn potrf(a: ArrayViewMut2<Self>) -> Result<(), NotPositiveDefinite>;
+    fn gesdd(
+        m: usize,
+        a: &mut [Self],
+        s: &mut [Self],
+        vectors: Option<Vectors<Self>>,
+        work: &mut [Self],
+    ) -> Result<(), NoConvergence>;
+    fn gesdd_work(m: usize, n: usize, vectors: bool) -> usize;
+}
+
+macro_rules! native {
+    ($t:ident, $gemm:ident, $syrk:ident, $trsm:ident, $gesdd:ident) => {
+        impl Native for $t {
+            fn gemm(alpha: $t, a: &Lines<$t>, b: &Lines<$t>, beta: $t, c: &mut LinesMut<$t>) {
+                let (m, n, k) = (int(c.rows), int(c.cols), int(a.inner_of(c.rows)));
+                // SAFETY: shapes were checked by the caller; `Lines` bound the memory that strides reach.
+                unsafe {
+                    cblas_sys::$gemm(
+                        CBLAS_LAYOUT::CblasRowMajor,
+                        flag(a.transposed),
+                        flag(b.transposed),
+                        m,
+                        n,
+                        k,
+                        alpha,
+                        a.ptr,
+                        a.ld,
+                        b.ptr,
+                        b.ld,
+                        beta,
+                        c.ptr,
+                        c.ld,
+                    );
+                }
+            }
+
+            fn syrk(a: &Lines<$t>, beta: $t, c: &mut LinesMut<$t>) {
+                // SAFETY: as in `gemm`.
+                unsafe {
+                    cblas_sys::$syrk(
+                        CBLAS_LAYOUT::CblasRowMajor,
+                        cblas_sys::CBLAS_UPLO::CblasUpper,
+                        flag(!a.transposed),
+                        int(c.cols),
+                        int(a.rows),
+                        1.0,
+                        a.ptr,
+                        a.ld,
+                        beta,
+                        c.ptr,
+                        c.ld,
+                    );
+                }
+            }
+
+            fn trsm(r: &Lines<$t>, x: &mut LinesMut<$t>) {
+                use cblas_sys::CBLAS_UPLO::{CblasLower, CblasUpper};
+                // SAFETY: as in `gemm`.
+                unsafe {
+                    cblas_sys::$trsm(
+                        CBLAS_LAYOUT::CblasRowMajor,
+                        cblas_sys::CBLAS_SIDE::CblasRight,
+                        if r.transposed { CblasLower } else { CblasUpper },
+                        flag(r.transposed),
+                        cblas_sys::CBLAS_DIAG::CblasNonUnit,
+                        int(x.rows),
+                        int(x.cols),
+                        1.0,
+                        r.ptr,
+                        r.ld,
+                        x.ptr,
+                        x.ld,
+                    );
+                }
+            }
+
+            fn potrf(mut a: ArrayViewMut2<$t>) -> Result<(), NotPositiveDefinite> {
+                match a.cholesky_inplace(UPLO::Upper) {
+                    Ok(_) => Ok(()),
+                    Err(LinalgError::Lapack(lax::error::Error::LapackComputationalFailure {
+                        return_code,
+                    })) => Err(NotPositiveDefinite {
+                        column: return_code as usize - 1,
+                    }),
+                    Err(other) => unreachable!("a square contiguous matrix was refused: {other}"),
+                }
+            }
+
+            fn gesdd(
+                m: usize,
+                a: &mut [$t],
+                s: &mut [$t],
+                vectors: Option<Vectors<$t>>,
+                work: &mut [$t],
+            ) -> Result<(), NoConvergence> {
+                let (rows, n, lwork) = (
+                    int(m),
+                    int(s.len()),
+                    work.len().min(c_int::MAX as usize) as c_int,
+                );
+                let job = if vectors.is_some() { b'S' } else { b'N' } as c_char;
+                let (u, vt) = match vectors {
+                    Some(Vectors { u, vt }) => (u.as_mut_ptr(), vt.as_mut_ptr()),
+                    None => (std::ptr::null_mut(), std::ptr::null_mut()),
+                };
+                let mut integers = vec![0 as c_int; 8 * s.len()];
+                let mut info = 0;
+                // SAFETY: `a` and `u` are m×n, `vt` n×n, `work` as long as the query asked for.
+                unsafe {
+                    lapack_sys::$gesdd(
+                        &job,
+                        &rows,
+                        &n,
+                        a.as_mut_ptr(),
+                        &rows,
+                        s.as_mut_ptr(),
+                        u,
+                        &rows,
+                        vt,
+                        &n,
+                        work.as_mut_ptr(),
+                        &lwork,
+                        integers.as_mut_ptr(),
+                        &mut info,
+                    );
+                }
+                assert!(info >= 0, "argument {} of gesdd", -info);
+                if info == 0 {
+                    Ok(())
+                } else {
+                    Err(NoConvergence)
+                }
+            }
+
+            fn gesdd_work(m: usize, n: usize, vectors: bool) -> usize {
+                let (rows, cols, query) = (int(m), int(n), -1);
+                let job = if vectors { b'S' } else { b'N' } as c_char;
+                let (mut answer, mut nothing, mut integer, mut info) = (0.0, 0.0, 0, 0);
+                // SAFETY: a query writes `answer` and `info` only.
+                unsafe {
+                    lapack_sys::$gesdd(
+                        &job,
+                        &rows,
+                        &cols,
+                        &mut nothing,
+                        &rows,
+                        &mut nothing,
+                        &mut nothing,
+                        &rows,
+                        &mut nothing,
+                        &cols,
+                        &mut answer,
+                        &query,
+                        &mut integer,
+                        &mut info,
+                    );
+                }
+                assert_eq!(info, 0, "query of gesdd");
+                // The answer is a float, and in f32 it may have been rounded down.
+                (answer as f64 * (1.0 + f64::from(f32::EPSILON))) as usize + 1
+            }
+        }
+    };
+}
+
+native!(f32, cblas_sgemm, cblas_ssyrk, cblas_strsm, sgesdd_);
+native!(f64, cblas_dgemm, cblas_dsyrk, cblas_dtrsm, dgesdd_);
