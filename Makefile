@@ -30,9 +30,9 @@ check: openblas
 # The licences, bans and sources are in the lock file; the advisories are in a database elsewhere, which may be out of reach.
 check-deps:
 	@$(CARGO) deny --version >/dev/null 2>&1 || $(CARGO) install cargo-deny --locked
-	$(CARGO) deny check bans licenses sources
+	$(CARGO) deny --workspace check bans licenses sources
 	if $(CARGO) deny fetch db >/dev/null 2>&1; then
-	    $(CARGO) deny check advisories
+	    $(CARGO) deny --workspace check advisories
 	else
 	    echo "SKIPPED: cargo deny check advisories (the RustSec database cannot be reached from here)" >&2
 	fi
@@ -63,9 +63,9 @@ test: openblas
 	fi
 	echo
 	awk '/^test result: ok/ { n += $$4 } END { print "Passed: " n + 0 " tests in all." }' $(TEST_LOG)
-	if grep -q '^SKIPPED' $(TEST_LOG); then
+	if grep -q 'SKIPPED: ' $(TEST_LOG); then
 	    echo "What was skipped:"
-	    grep '^SKIPPED' $(TEST_LOG) | sort -u | sed 's/^/  /'
+	    grep -o 'SKIPPED: .*' $(TEST_LOG) | sort -u | sed 's/^/  /'
 	else
 	    echo "Nothing was skipped."
 	fi
