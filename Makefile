@@ -10,6 +10,7 @@ SHELL := /bin/bash
 CARGO ?= cargo
 # Tests that run code of kernels/ and so are worth a second run on the other backend.
 BACKEND_TESTS := $(foreach t,cli numerics session mnist,$(if $(wildcard tests/$(t).rs tests/$(t)/main.rs),--test $(t)))
+KERNEL_TESTS := $(foreach t,$(wildcard kernels/tests/*.rs),--test $(basename $(notdir $(t))))
 # Packages that must be there for feature `openblas` on Debian and its kin.
 OPENBLAS_PACKAGES := libopenblas-dev pkg-config
 TEST_LOG := target/test.log
@@ -30,9 +31,9 @@ check: openblas
 # The licences, bans and sources are in the lock file; the advisories are in a database elsewhere, which may be out of reach.
 check-deps:
 	@$(CARGO) deny --version >/dev/null 2>&1 || $(CARGO) install cargo-deny --locked
-	$(CARGO) deny check bans licenses sources
+	$(CARGO) deny --workspace check bans licenses sources
 	if $(CARGO) deny fetch db >/dev/null 2>&1; then
-	    $(CARGO) deny check advisories
+	    $(CARGO) deny --workspace check advisories
 	else
 	    echo "SKIPPED: cargo deny check advisories (the RustSec database cannot be reached from here)" >&2
 	fi
@@ -54,18 +55,18 @@ test: openblas
 	@mkdir -p $(dir $(TEST_LOG))
 	: >$(TEST_LOG)
 	run() { echo "+ $$*"; "$$@" </dev/null 2>&1 | tee -a $(TEST_LOG); }
-	run $(CARGO) test --workspace --locked
+	run $(CARGO) test --workspace --locked --no-fail-fast
 	if pkg-config --exists openblas 2>/dev/null; then
-	    run $(CARGO) test --locked -p kernels --features openblas
-	    run $(CARGO) test --locked -p dolmen --features openblas --lib $(BACKEND_TESTS)
+	    # One command: chosen one by one, the packages would each build their dependencies anew.
+	    run $(CARGO) test --locked --no-fail-fast -p kernels -p dolmen --features openblas --lib $(KERNEL_TESTS) $(BACKEND_TESTS)
 	else
 	    echo "SKIPPED: all tests of feature openblas (no OpenBLAS here and no way to install it)" | tee -a $(TEST_LOG)
 	fi
 	echo
 	awk '/^test result: ok/ { n += $$4 } END { print "Passed: " n + 0 " tests in all." }' $(TEST_LOG)
-	if grep -q '^SKIPPED' $(TEST_LOG); then
+	if grep -q 'SKIPPED: ' $(TEST_LOG); then
 	    echo "What was skipped:"
-	    grep '^SKIPPED' $(TEST_LOG) | sort -u | sed 's/^/  /'
+	    grep -o 'SKIPPED: .*' $(TEST_LOG) | sort -u | sed 's/^/  /'
 	else
 	    echo "Nothing was skipped."
 	fi

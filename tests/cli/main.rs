@@ -1,0 +1,10 @@
+//! The program as a user meets it: DESIGN's command line, held to NUMERICS' bounds by code that shares nothing with it.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod contract;
+mod reference;
+mod refused;
+mod results;
+mod same_bits;
