@@ -13,9 +13,11 @@
 //! - [`exec`]: from a task to its kernel
 //! - [`actors`]: scheduler, worker, executor
 //! - [`session`]: what the user holds
+//! - [`cli`]: the command line
 
 pub mod actors;
 pub mod array;
+pub mod cli;
 pub mod exec;
 pub mod files;
 pub mod graph;

@@ -1,1 +1,5 @@
-fn main() {}
+//! The `dolmen` command.
+
+fn main() -> std::process::ExitCode {
+    dolmen::cli::main(std::env::args_os())
+}

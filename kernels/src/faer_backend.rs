@@ -81,24 +81,12 @@ impl Backend for Faer {
             None => (None, None),
         };
         let a = mat(a.view());
-        svd(
-            a,
-            DiagMut::from_slice_mut(s),
-            u,
-            v,
-            Par::Seq,
-            stack_in(work),
-            Default::default(),
-        )
-        .map_err(|_| NoConvergence)
+        svd(a, DiagMut::from_slice_mut(s), u, v, Par::Seq, stack_in(work), Default::default())
+            .map_err(|_| NoConvergence)
     }
 
     fn svd_tall_workspace<T: Scalar>(m: usize, n: usize, vectors: bool) -> usize {
-        let compute = if vectors {
-            ComputeSvdVectors::Thin
-        } else {
-            ComputeSvdVectors::No
-        };
+        let compute = if vectors { ComputeSvdVectors::Thin } else { ComputeSvdVectors::No };
         svd_scratch::<T>(m, n, compute, compute, Par::Seq, Default::default())
             .unaligned_bytes_required()
             .div_ceil(size_of::<T>())
@@ -110,11 +98,7 @@ fn prepare<T: Scalar>(beta: T, inner: usize, c: &mut ArrayViewMut2<T>) -> Accum 
     if inner == 0 || (beta != T::ZERO && beta != T::ONE) {
         scale(beta, c.view_mut());
     }
-    if beta == T::ZERO {
-        Accum::Replace
-    } else {
-        Accum::Add
-    }
+    if beta == T::ZERO { Accum::Replace } else { Accum::Add }
 }
 
 fn mat<T>(a: ArrayView2<'_, T>) -> MatRef<'_, T> {

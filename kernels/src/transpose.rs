@@ -65,8 +65,7 @@ fn add_turned<T: Scalar>(x: Option<ArrayView2<T>>, y: ArrayView2<T>, mut out: Ar
         None if !units => out += &y,
         _ => {
             let (target, out_stride) = (out.as_mut_ptr(), out.strides()[0]);
-            let (x, x_stride) =
-                x.map_or((target.cast_const(), out_stride), |x| (x.as_ptr(), x.strides()[0]));
+            let (x, x_stride) = x.map_or((target.cast_const(), out_stride), |x| (x.as_ptr(), x.strides()[0]));
             dispatch(Turn { x: Some(x), y, out: target, out_stride, x_stride });
         }
     }

@@ -198,3 +198,50 @@ pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
     file.sync_data().map_err(failed)?;
     partial.commit()
 }
+
+/// Refuses a target that could not be written, before time is spent on what goes there.
+pub fn check_target(path: &Path) -> Result<(), FileError> {
+    Partial::create(path).map(|_| ())
+}
+
+/// A folder for results. What was made for it goes again if it is not kept.
+pub struct OutDir {
+    /// Folders that were made, outermost first.
+    made: Vec<PathBuf>,
+}
+
+impl OutDir {
+    /// Makes the folder and those above it where they are missing.
+    pub fn create(path: &Path) -> Result<OutDir, FileError> {
+        let mut missing: Vec<PathBuf> = Vec::new();
+        let mut at = path;
+        while !at.as_os_str().is_empty() && !at.exists() {
+            missing.push(at.to_path_buf());
+            at = at.parent().unwrap_or(Path::new(""));
+        }
+        let mut folder = OutDir { made: Vec::new() };
+        for path in missing.into_iter().rev() {
+            let target = |e: io::Error| FileError::Target { path: path.clone(), why: e.to_string() };
+            fs::create_dir(&path).map_err(target)?;
+            folder.made.push(path);
+        }
+        if !path.is_dir() {
+            let why = "it is not a directory".into();
+            return Err(FileError::Target { path: path.into(), why });
+        }
+        Ok(folder)
+    }
+
+    pub fn keep(mut self) {
+        self.made.clear();
+    }
+}
+
+impl Drop for OutDir {
+    fn drop(&mut self) {
+        for path in self.made.iter().rev() {
+            // Not empty means that someone else uses it.
+            let _ = fs::remove_dir(path);
+        }
+    }
+}

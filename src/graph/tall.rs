@@ -48,8 +48,6 @@ impl Tall {
             vec![a.read(Pick::Row, Pick::Zero)],
         );
         let mut tall = Tall { a, again: a, element, leaf, merges: Vec::new() };
-        let mut tall = Tall { a, again: a, element, leaf, merges: Vec::new() };
-        let factor = factor_len(n as usize, n as usize, n as usize) as u64;
         while builder.stage(tall.top()).space.tasks() > 1 {
             tall.merge_level(builder, factor_len);
         }

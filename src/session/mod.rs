@@ -11,4 +11,5 @@ pub use algorithms::{Qr, Rsvd, Svd};
 pub use error::Error;
 pub use operation::{Operation, RsvdOptions};
 pub use results::{Matrix, Results};
+pub(crate) use runtime::human;
 pub use runtime::{Builder, Handle, Preview, Session, Stats};

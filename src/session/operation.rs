@@ -97,6 +97,11 @@ impl Operation {
         Ok(self.array().element()?)
     }
 
+    /// Shape of the matrix that is worked on.
+    pub fn shape(&self) -> Result<(u64, u64), Error> {
+        Ok(self.array().shape()?)
+    }
+
     /// Names and shapes of the results, in the order of the recipe. A vector is a column here.
     pub fn result_shapes(&self) -> Result<Vec<(&'static str, (u64, u64))>, Error> {
         let (m, n) = self.array().shape()?;

@@ -83,6 +83,7 @@ pub struct Preview {
     pub memory_bound: u64,
     /// The least memory with which it could run.
     pub smallest_memory: u64,
+    pub shape: (u64, u64),
     pub blocks: (u64, u64),
     /// Name, tasks and largest block of each stage.
     pub stages: Vec<(&'static str, u64, (u64, u64))>,
@@ -223,6 +224,11 @@ impl Session {
         self.0.memory
     }
 
+    /// The library that multiplies: `faer` or `openblas`.
+    pub fn backend(&self) -> &'static str {
+        <kernels::Active as kernels::Backend>::NAME
+    }
+
     /// How far the current run is.
     pub fn progress(&self) -> Arc<Progress> {
         self.0.progress.clone()
@@ -300,6 +306,7 @@ impl Session {
             bytes_written: bytes(|k| matches!(k, crate::graph::Kind::Write { .. })),
             memory_bound: ready.plan.bound(),
             smallest_memory: ready.plan.smallest_budget,
+            shape: operation.shape()?,
             blocks: ready.blocks,
             stages: program.stages().iter().map(stage).collect(),
         })

@@ -112,7 +112,13 @@ impl<T: Scalar> Base<'_, T> {
     }
 
     #[inline(always)]
-    fn update_some<V: Vector<T>, const C: usize>(&mut self, j: usize, l: usize, rows: usize, tau: T) -> usize {
+    fn update_some<V: Vector<T>, const C: usize>(
+        &mut self,
+        j: usize,
+        l: usize,
+        rows: usize,
+        tau: T,
+    ) -> usize {
         let (vj, later) = self.columns::<C>(j, l, rows);
         let dots = dots::<T, V, C>(vj, std::array::from_fn(|c| &*later[c]));
         let d: [T; C] = std::array::from_fn(|c| tau * (self.r[(j, l + c)] + dots[c]));

@@ -1,0 +1,274 @@
+//! What can be written on the command line.
+
+use super::sizes;
+use crate::array::{BlockSize, Element, Law};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
+
+/// Large dense linear algebra in blocks.
+#[derive(Parser, Debug)]
+#[command(name = "dolmen", version, about, disable_help_subcommand = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand, Debug)]
+pub enum Command {
+    #[command(flatten)]
+    Work(Work),
+    /// Show what a command would do: tasks, flops, bytes and the memory bound
+    #[command(subcommand)]
+    Plan(Work),
+}
+
+#[derive(Subcommand, Debug)]
+pub enum Work {
+    /// Make a random matrix; element (i,j) depends on the seed, i and j only
+    Generate {
+        #[arg(value_enum)]
+        law: LawName,
+        /// Rows and columns, like 200000x100
+        #[arg(long, value_parser = sizes::shape)]
+        shape: (u64, u64),
+        #[arg(long, default_value_t = 0)]
+        seed: u64,
+        #[arg(long, value_enum, default_value = "f64")]
+        dtype: ElementName,
+        #[command(flatten)]
+        file: OutFile,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// A + Aᵀ of a square matrix
+    TransposeAdd {
+        #[command(flatten)]
+        input: Input,
+        #[command(flatten)]
+        file: OutFile,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// A·B
+    Matmul {
+        /// A: a .npy file, or a quoted pattern of files below each other
+        a: String,
+        /// B
+        b: String,
+        #[command(flatten)]
+        file: OutFile,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// A = Q·R, to q.npy and r.npy
+    Qr {
+        #[command(flatten)]
+        input: Input,
+        #[command(flatten)]
+        folder: OutFolder,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Thin SVD of a tall-skinny or short-fat matrix, to u.npy, s.npy and vt.npy
+    Svd {
+        #[command(flatten)]
+        input: Input,
+        #[command(flatten)]
+        folder: OutFolder,
+        /// Only s.npy
+        #[arg(long)]
+        values_only: bool,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// The leading singular triplets by random projection, to u.npy, s.npy and vt.npy
+    Rsvd {
+        #[command(flatten)]
+        input: Input,
+        #[command(flatten)]
+        folder: OutFolder,
+        #[command(flatten)]
+        sketch: Sketch,
+        #[command(flatten)]
+        common: Common,
+    },
+}
+
+#[derive(Args, Debug)]
+pub struct Input {
+    /// .npy files, below each other if several; a quoted pattern like 'day*.npy' will do
+    #[arg(required = true)]
+    pub files: Vec<String>,
+}
+
+#[derive(Args, Debug)]
+pub struct OutFile {
+    /// The .npy file to make
+    #[arg(long)]
+    pub out: PathBuf,
+}
+
+#[derive(Args, Debug)]
+pub struct OutFolder {
+    /// The folder for the results; made if it is not there
+    #[arg(long)]
+    pub out: PathBuf,
+}
+
+#[derive(Args, Debug)]
+pub struct Sketch {
+    /// Number of singular triplets
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
+    pub rank: u64,
+    /// Further columns of the random sketch
+    #[arg(long, default_value_t = 10)]
+    pub oversample: u64,
+    #[arg(long, default_value_t = 2)]
+    pub power_iters: u32,
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
+}
+
+#[derive(Args, Debug)]
+pub struct Common {
+    /// Rows and columns of a block: 4096, 4096x512 or auto; qr, svd and rsvd use the rows
+    #[arg(long, default_value = "auto", value_parser = sizes::block)]
+    pub block: BlockSize,
+    /// Workers in this process
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
+    pub workers: u16,
+    /// Compute threads of each worker; default: the cores of this machine
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
+    pub threads: Option<u16>,
+    /// Memory for blocks and workspace, like 4GiB; default: most of what is free
+    #[arg(long, value_parser = sizes::memory)]
+    pub memory: Option<u64>,
+    /// Write figures about the run to a JSON file
+    #[arg(long)]
+    pub report: Option<PathBuf>,
+    /// No progress bar and no summary
+    #[arg(long)]
+    pub quiet: bool,
+}
+
+#[derive(ValueEnum, Clone, Copy, Debug)]
+pub enum LawName {
+    Normal,
+    Uniform,
+}
+
+impl From<LawName> for Law {
+    fn from(name: LawName) -> Law {
+        match name {
+            LawName::Normal => Law::Normal,
+            LawName::Uniform => Law::Uniform,
+        }
+    }
+}
+
+#[derive(ValueEnum, Clone, Copy, Debug)]
+pub enum ElementName {
+    F32,
+    F64,
+}
+
+impl From<ElementName> for Element {
+    fn from(name: ElementName) -> Element {
+        match name {
+            ElementName::F32 => Element::F32,
+            ElementName::F64 => Element::F64,
+        }
+    }
+}
+
+impl Work {
+    pub fn name(&self) -> &'static str {
+        match self {
+            Work::Generate { .. } => "generate",
+            Work::TransposeAdd { .. } => "transpose-add",
+            Work::Matmul { .. } => "matmul",
+            Work::Qr { .. } => "qr",
+            Work::Svd { .. } => "svd",
+            Work::Rsvd { .. } => "rsvd",
+        }
+    }
+
+    pub fn common(&self) -> &Common {
+        match self {
+            Work::Generate { common, .. }
+            | Work::TransposeAdd { common, .. }
+            | Work::Matmul { common, .. }
+            | Work::Qr { common, .. }
+            | Work::Svd { common, .. }
+            | Work::Rsvd { common, .. } => common,
+        }
+    }
+}
+
+/// Parses the words after the program's name. The error is text to print and an exit code: help and
+/// version whole with 0, a wrong request as one line with 2.
+pub fn parse(words: impl IntoIterator<Item = std::ffi::OsString>) -> Result<Command, (String, u8)> {
+    match Cli::try_parse_from(words) {
+        Ok(cli) => Ok(cli.command),
+        Err(error) if !error.use_stderr() => Err((error.to_string(), 0)),
+        Err(error) => Err((one_line(&error.to_string()), 2)),
+    }
+}
+
+/// clap explains over several lines, blank ones between: what is wrong comes first, usage and hints
+/// follow. Wrong requests are one line here.
+fn one_line(message: &str) -> String {
+    let first: Vec<&str> = message.lines().map(str::trim).take_while(|line| !line.is_empty()).collect();
+    let line = first.join(" ");
+    let line = line.strip_prefix("error: ").unwrap_or(&line);
+    match line.starts_with("Usage") || line.is_empty() {
+        true => "a command is missing: try dolmen --help".into(),
+        false => format!("{line}: see --help"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(line: &str) -> Result<Command, (String, u8)> {
+        parse(line.split(' ').map(Into::into))
+    }
+
+    #[test]
+    fn the_contract_is_accepted() {
+        for line in [
+            "dolmen generate normal --shape 200000x100 --seed 1 --dtype f32 --out a.npy",
+            "dolmen transpose-add a.npy --out b.npy --block 4096x512 --memory 4GiB --quiet",
+            "dolmen matmul a.npy b.npy --out c.npy --workers 2 --threads 1 --report r.json",
+            "dolmen qr a.npy --out d",
+            "dolmen svd a.npy b.npy --out d --values-only --block auto",
+            "dolmen rsvd a.npy --rank 20 --oversample 10 --power-iters 2 --seed 0 --out d",
+            "dolmen plan rsvd a.npy --rank 20 --out d",
+        ] {
+            assert!(words(line).is_ok(), "{line}: {:?}", words(line).err());
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_is_one_line() {
+        for line in [
+            "dolmen",
+            "dolmen svd a.npy",
+            "dolmen svd --out d",
+            "dolmen rsvd a.npy --rank 0 --out d",
+            "dolmen qr a.npy --out d --block 0",
+            "dolmen qr a.npy --out d --threads 0",
+            "dolmen qr a.npy --out d --nonsense",
+        ] {
+            let (message, code) = words(line).unwrap_err();
+            assert_eq!(code, 2, "{line}");
+            assert!(!message.contains('\n') && !message.is_empty(), "{line}: {message}");
+        }
+    }
+
+    #[test]
+    fn help_is_no_error() {
+        assert_eq!(words("dolmen --help").unwrap_err().1, 0);
+    }
+}

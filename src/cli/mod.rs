@@ -1,0 +1,10 @@
+//! The command line: a request in words becomes an operation, its outcome an exit code.
+
+mod args;
+mod progress;
+mod report;
+mod run;
+mod sizes;
+
+pub use args::{Command, parse};
+pub use run::main;

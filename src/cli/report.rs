@@ -1,0 +1,25 @@
+//! What `--report` writes.
+
+use serde::Serialize;
+
+#[derive(Serialize, Debug)]
+pub struct Report {
+    pub command: &'static str,
+    pub seconds: f64,
+    pub tasks: u64,
+    pub flops: f64,
+    pub gflops: f64,
+    pub bytes_read: u64,
+    pub bytes_written: u64,
+    pub bytes_network: u64,
+    pub bytes_spilled: u64,
+    pub peak_memory_bytes: u64,
+    pub memory_bound_bytes: u64,
+    pub workers: usize,
+    pub threads: usize,
+    pub recomputed_tasks: u64,
+    pub backend: &'static str,
+    pub dtype: String,
+    pub shape: (u64, u64),
+    pub block: (u64, u64),
+}

@@ -1,0 +1,190 @@
+//! Does what was asked.
+
+use super::args::{Command, Common, Sketch, Work, parse};
+use super::progress::Bar;
+use super::report::Report;
+use crate::array::{Array, Fill, Source};
+use crate::files::{self, OutDir};
+use crate::session::{Error, Operation, Preview, RsvdOptions, Session, human};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+/// Parses, runs, prints one line if something was wrong, and returns the exit code.
+pub fn main(words: impl IntoIterator<Item = std::ffi::OsString>) -> ExitCode {
+    let command = match parse(words) {
+        Ok(command) => command,
+        Err((text, 0)) => {
+            print!("{text}");
+            return ExitCode::SUCCESS;
+        }
+        Err((text, code)) => {
+            eprintln!("dolmen: {text}");
+            return ExitCode::from(code);
+        }
+    };
+    let result = match &command {
+        Command::Work(work) => run(work),
+        Command::Plan(work) => plan(work),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("dolmen: {}", error.to_string().replace('\n', " "));
+            ExitCode::from(error.exit_code())
+        }
+    }
+}
+
+fn session(common: &Common) -> Result<Session, Error> {
+    let mut builder = Session::builder().workers(usize::from(common.workers)).block(common.block);
+    if let Some(threads) = common.threads {
+        builder = builder.threads(usize::from(threads));
+    }
+    if let Some(memory) = common.memory {
+        builder = builder.memory(memory);
+    }
+    builder.build()
+}
+
+fn open(session: &Session, names: &[String]) -> Result<Array, Error> {
+    let mut paths = Vec::new();
+    for name in names {
+        paths.extend(files::expand(name)?);
+    }
+    session.from_npy(&paths)
+}
+
+/// The operation that was asked for.
+fn operation(session: &Session, work: &Work) -> Result<Operation, Error> {
+    Ok(match work {
+        Work::Generate { law, shape, seed, dtype, .. } => {
+            let fill = Fill::Random { law: (*law).into(), seed: *seed };
+            Operation::Compute(Array::source(Source::Fill(fill), shape.0, shape.1, (*dtype).into()))
+        }
+        Work::TransposeAdd { input, .. } => {
+            let a = open(session, &input.files)?;
+            let (m, n) = a.shape()?;
+            if m != n {
+                return Err(Error::Request(format!("transpose-add needs a square matrix, got {m}x{n}")));
+            }
+            Operation::Compute(&a + &a.t())
+        }
+        Work::Matmul { a, b, .. } => {
+            let (a, b) = (open(session, std::slice::from_ref(a))?, open(session, std::slice::from_ref(b))?);
+            Operation::Compute(a.dot(&b))
+        }
+        Work::Qr { input, .. } => Operation::Qr(open(session, &input.files)?),
+        Work::Svd { input, values_only, .. } => {
+            Operation::Svd { a: open(session, &input.files)?, values_only: *values_only }
+        }
+        Work::Rsvd { input, sketch, .. } => {
+            let Sketch { rank, oversample, power_iters, seed } = *sketch;
+            let options = RsvdOptions { rank, oversample, power_iters, seed };
+            Operation::Rsvd { a: open(session, &input.files)?, options }
+        }
+    })
+}
+
+/// The files of the results, and the folder if there is one to be made.
+fn targets(work: &Work, operation: &Operation) -> Result<(Vec<PathBuf>, Option<PathBuf>), Error> {
+    match work {
+        Work::Generate { file, .. } | Work::TransposeAdd { file, .. } | Work::Matmul { file, .. } => {
+            Ok((vec![file.out.clone()], None))
+        }
+        Work::Qr { folder, .. } | Work::Svd { folder, .. } | Work::Rsvd { folder, .. } => {
+            Ok((Session::paths_in(operation, &folder.out)?, Some(folder.out.clone())))
+        }
+    }
+}
+
+fn run(work: &Work) -> Result<(), Error> {
+    let common = work.common();
+    let session = session(common)?;
+    let operation = operation(&session, work)?;
+    let preview = session.preview(&operation, true)?;
+    let (paths, folder) = targets(work, &operation)?;
+    if let Some(report) = &common.report {
+        files::check_target(report)?;
+    }
+    let folder = folder.map(|folder| OutDir::create(&folder)).transpose()?;
+    let bar = Bar::start(&session, work.name(), common.quiet);
+    session.run_to_files(&operation, &paths)?;
+    drop(bar);
+    if let Some(folder) = folder {
+        folder.keep();
+    }
+    let report = report(&session, work, &operation, &preview)?;
+    if let Some(path) = &common.report {
+        write_report(path, &report)?;
+    }
+    if !common.quiet {
+        summarise(&report, &paths);
+    }
+    Ok(())
+}
+
+fn report(session: &Session, work: &Work, operation: &Operation, preview: &Preview) -> Result<Report, Error> {
+    let stats = session.stats();
+    Ok(Report {
+        command: work.name(),
+        seconds: stats.seconds,
+        tasks: stats.tasks,
+        flops: stats.flops,
+        gflops: stats.flops / stats.seconds / 1e9,
+        bytes_read: stats.bytes_read,
+        bytes_written: stats.bytes_written,
+        bytes_network: 0,
+        bytes_spilled: 0,
+        peak_memory_bytes: stats.peak_memory,
+        memory_bound_bytes: stats.memory_bound,
+        workers: session.workers(),
+        threads: session.threads(),
+        recomputed_tasks: stats.recomputed,
+        backend: session.backend(),
+        dtype: operation.element()?.to_string(),
+        shape: preview.shape,
+        block: stats.blocks,
+    })
+}
+
+fn write_report(path: &Path, report: &Report) -> Result<(), Error> {
+    let text = serde_json::to_string_pretty(report).map_err(|e| Error::Run(e.to_string()))?;
+    Ok(files::write_whole(path, format!("{text}\n").as_bytes())?)
+}
+
+fn summarise(report: &Report, paths: &[PathBuf]) {
+    let names: Vec<String> = paths.iter().map(|path| path.display().to_string()).collect();
+    println!(
+        "{}: {:.2} s, {} tasks, {:.1} GFLOP/s, read {}, wrote {}, peak memory {} of {} -> {}",
+        report.command,
+        report.seconds,
+        report.tasks,
+        report.gflops,
+        human(report.bytes_read),
+        human(report.bytes_written),
+        human(report.peak_memory_bytes),
+        human(report.memory_bound_bytes),
+        names.join(", ")
+    );
+}
+
+fn plan(work: &Work) -> Result<(), Error> {
+    let session = session(work.common())?;
+    let operation = operation(&session, work)?;
+    let preview = session.preview(&operation, true)?;
+    println!("{} of a {}x{} {} matrix", work.name(), preview.shape.0, preview.shape.1, operation.element()?);
+    println!("blocks         {}x{}", preview.blocks.0, preview.blocks.1);
+    println!("workers        {} with {} threads each", session.workers(), session.threads());
+    println!("tasks          {}", preview.tasks);
+    println!("flops          {:.4e}", preview.flops);
+    println!("bytes read     {} ({})", preview.bytes_read, human(preview.bytes_read));
+    println!("bytes written  {} ({})", preview.bytes_written, human(preview.bytes_written));
+    println!("memory bound   {} bytes ({})", preview.memory_bound, human(preview.memory_bound));
+    println!("memory allowed {} bytes ({})", session.memory(), human(session.memory()));
+    println!("runs from      {} bytes ({})", preview.smallest_memory, human(preview.smallest_memory));
+    println!("stages");
+    for (name, tasks, (rows, cols)) in &preview.stages {
+        println!("  {name:<12} {tasks:>8} tasks, blocks of {rows}x{cols}");
+    }
+    Ok(())
+}
