@@ -171,7 +171,7 @@ impl Program {
             (0..tasks).map(|index| self.share(TaskId::new(id, index))).sum::<f64>()
                 * self.stage(id).work.flops
         };
-        self.stage_ids().filter(|id| self.stage(*id).work.flops > 0.0).map(of_stage).sum()
+        self.stage_ids().filter(|id| self.stage(*id).work.flops > 0.0).map(of_stage).fold(0.0, |a, b| a + b)
     }
 
     /// The work of a ragged task as a share of a full one's.
