@@ -39,24 +39,15 @@ fn depth<T: Scalar>(ops: &[Op<T>], operands: usize) -> Result<usize, String> {
             Op::Add | Op::Sub | Op::Mul | Op::Div => (2, 1),
             Op::Neg | Op::Abs | Op::Sqrt | Op::Square => (1, 1),
         };
-        now = now
-            .checked_sub(pops)
-            .ok_or_else(|| format!("step {i} finds too few values"))?
-            + pushes;
+        now = now.checked_sub(pops).ok_or_else(|| format!("step {i} finds too few values"))? + pushes;
         deepest = deepest.max(now);
     }
-    if now == 1 {
-        Ok(deepest)
-    } else {
-        Err(format!("{now} values are left, not one"))
-    }
+    if now == 1 { Ok(deepest) } else { Err(format!("{now} values are left, not one")) }
 }
 
 /// Flops of [`eval`] for each element.
 pub fn flops_per_element<T>(ops: &[Op<T>]) -> usize {
-    ops.iter()
-        .filter(|op| !matches!(op, Op::Load(_) | Op::Scalar(_)))
-        .count()
+    ops.iter().filter(|op| !matches!(op, Op::Load(_) | Op::Scalar(_))).count()
 }
 
 /// `out ← expression`, element by element, in tiles that stay in cache. Operands have the shape of `out` and any
@@ -99,10 +90,7 @@ fn eval_tile<T: Scalar>(
         let (below, free) = stack.split_at_mut(top * AREA);
         match *op {
             Op::Load(which) => {
-                copy(
-                    operands[which].slice(tile),
-                    workspace::take_rows(&mut &mut *free, m, n),
-                );
+                copy(operands[which].slice(tile), workspace::take_rows(&mut &mut *free, m, n));
                 top += 1;
             }
             Op::Scalar(x) => {
@@ -111,18 +99,11 @@ fn eval_tile<T: Scalar>(
             }
             Op::Add | Op::Sub | Op::Mul | Op::Div => {
                 let (x, y) = below[(top - 2) * AREA..].split_at_mut(AREA);
-                dispatch(Binary {
-                    op: *op,
-                    x: &mut x[..m * n],
-                    y: &y[..m * n],
-                });
+                dispatch(Binary { op: *op, x: &mut x[..m * n], y: &y[..m * n] });
                 top -= 1;
             }
             Op::Neg | Op::Abs | Op::Sqrt | Op::Square => {
-                dispatch(Unary {
-                    op: *op,
-                    x: &mut below[(top - 1) * AREA..][..m * n],
-                });
+                dispatch(Unary { op: *op, x: &mut below[(top - 1) * AREA..][..m * n] });
             }
         }
     }
@@ -142,10 +123,10 @@ impl<T: Scalar> Kernel for Binary<'_, T> {
     fn run(self) {
         let pairs = self.x.iter_mut().zip(self.y);
         match self.op {
-            Op::Add => pairs.for_each(|(x, y)| *x = *x + *y),
-            Op::Sub => pairs.for_each(|(x, y)| *x = *x - *y),
-            Op::Mul => pairs.for_each(|(x, y)| *x = *x * *y),
-            Op::Div => pairs.for_each(|(x, y)| *x = *x / *y),
+            Op::Add => pairs.for_each(|(x, y)| *x += *y),
+            Op::Sub => pairs.for_each(|(x, y)| *x -= *y),
+            Op::Mul => pairs.for_each(|(x, y)| *x *= *y),
+            Op::Div => pairs.for_each(|(x, y)| *x /= *y),
             _ => unreachable!("not a binary operation"),
         }
     }

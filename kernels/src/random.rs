@@ -35,17 +35,9 @@ fn philox(mut counter: [u32; 4], mut key: [u32; 2]) -> [u32; 4] {
 #[inline(always)]
 fn words(seed: u64, distribution: u64, row: u64, pair: u64) -> [u64; 2] {
     let column = pair | distribution << 48;
-    let counter = [
-        column as u32,
-        (column >> 32) as u32,
-        row as u32,
-        (row >> 32) as u32,
-    ];
+    let counter = [column as u32, (column >> 32) as u32, row as u32, (row >> 32) as u32];
     let [a, b, c, d] = philox(counter, [seed as u32, (seed >> 32) as u32]);
-    [
-        u64::from(a) | u64::from(b) << 32,
-        u64::from(c) | u64::from(d) << 32,
-    ]
+    [u64::from(a) | u64::from(b) << 32, u64::from(c) | u64::from(d) << 32]
 }
 
 /// Two numbers in [0, 1), multiples of 2⁻⁵³.
@@ -82,10 +74,7 @@ pub fn fill_normal<T: Scalar>(seed: u64, row0: u64, col0: u64, out: ArrayViewMut
 
 fn fill<T: Scalar>(row0: u64, col0: u64, mut out: ArrayViewMut2<T>, pair: impl Fn(u64, u64) -> [f64; 2]) {
     let end = col0.saturating_add(out.ncols() as u64);
-    assert!(
-        end <= MAX_COLUMNS,
-        "column {end} is beyond the generator's {MAX_COLUMNS}"
-    );
+    assert!(end <= MAX_COLUMNS, "column {end} is beyond the generator's {MAX_COLUMNS}");
     for (i, mut row) in out.rows_mut().into_iter().enumerate() {
         let at = row0.wrapping_add(i as u64);
         let mut j = 0;
@@ -108,19 +97,13 @@ mod tests {
     /// From `kat_vectors` of Random123 1.14.
     #[test]
     fn philox_gives_the_published_answers() {
-        assert_eq!(
-            philox([0; 4], [0; 2]),
-            [0x6627_e8d5, 0xe169_c58d, 0xbc57_ac4c, 0x9b00_dbd8]
-        );
+        assert_eq!(philox([0; 4], [0; 2]), [0x6627_e8d5, 0xe169_c58d, 0xbc57_ac4c, 0x9b00_dbd8]);
         assert_eq!(
             philox([u32::MAX; 4], [u32::MAX; 2]),
             [0x408f_276d, 0x41c8_3b0e, 0xa20b_c7c6, 0x6d54_51fd]
         );
         assert_eq!(
-            philox(
-                [0x243f_6a88, 0x85a3_08d3, 0x1319_8a2e, 0x0370_7344],
-                [0xa409_3822, 0x299f_31d0]
-            ),
+            philox([0x243f_6a88, 0x85a3_08d3, 0x1319_8a2e, 0x0370_7344], [0xa409_3822, 0x299f_31d0]),
             [0xd16c_fe09, 0x94fd_cceb, 0x5001_e420, 0x2412_6ea1]
         );
     }

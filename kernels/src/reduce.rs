@@ -18,10 +18,7 @@ struct Pairwise<T> {
 
 impl<T: Scalar> Pairwise<T> {
     fn new() -> Self {
-        Self {
-            partial: [T::ZERO; 64],
-            count: 0,
-        }
+        Self { partial: [T::ZERO; 64], count: 0 }
     }
 
     #[inline]
@@ -35,9 +32,7 @@ impl<T: Scalar> Pairwise<T> {
     }
 
     fn total(&self) -> T {
-        (0..64)
-            .filter(|i| self.count >> i & 1 == 1)
-            .fold(T::ZERO, |sum, i| self.partial[i] + sum)
+        (0..64).filter(|i| self.count >> i & 1 == 1).fold(T::ZERO, |sum, i| self.partial[i] + sum)
     }
 }
 
@@ -114,16 +109,16 @@ impl<T: Scalar, M: Map<T>> Kernel for SumBlock<'_, T, M> {
         let (chunks, rest) = self.values.as_chunks::<LANES>();
         for chunk in chunks {
             for lane in 0..LANES {
-                lanes[lane] = lanes[lane] + self.map.map(chunk[lane]);
+                lanes[lane] += self.map.map(chunk[lane]);
             }
         }
         for (lane, x) in rest.iter().enumerate() {
-            lanes[lane] = lanes[lane] + self.map.map(*x);
+            lanes[lane] += self.map.map(*x);
         }
         let mut width = LANES / 2;
         while width > 0 {
             for lane in 0..width {
-                lanes[lane] = lanes[lane] + lanes[lane + width];
+                lanes[lane] += lanes[lane + width];
             }
             width /= 2;
         }
@@ -150,29 +145,18 @@ pub fn sum_squares_scaled<T: Scalar>(a: ArrayView2<T>) -> (T, T) {
 
 /// The `(scale, ssq)` of two blocks together.
 pub fn combine<T: Scalar>(a: (T, T), b: (T, T)) -> (T, T) {
-    let (large, small) = if b.1 == T::ZERO || (a.1 != T::ZERO && a.0 >= b.0) {
-        (a, b)
-    } else {
-        (b, a)
-    };
+    let (large, small) = if b.1 == T::ZERO || (a.1 != T::ZERO && a.0 >= b.0) { (a, b) } else { (b, a) };
     let ratio = small.0 / large.0;
     (large.0, large.1 + small.1 * ratio * ratio)
 }
 
 /// The largest magnitude; 0 for an empty block. NaN is passed over: ask [`first_nonfinite`] for it.
 pub fn max_abs<T: Scalar>(a: ArrayView2<T>) -> T {
-    let lines = if by_rows(a.strides()) {
-        a
-    } else {
-        a.reversed_axes()
-    };
-    lines
-        .rows()
-        .into_iter()
-        .fold(T::ZERO, |max, row| match row.to_slice() {
-            Some(values) => max.max(dispatch(MaxAbs(values))),
-            None => row.iter().fold(max, |max, x| max.max(x.abs())),
-        })
+    let lines = if by_rows(a.strides()) { a } else { a.reversed_axes() };
+    lines.rows().into_iter().fold(T::ZERO, |max, row| match row.to_slice() {
+        Some(values) => max.max(dispatch(MaxAbs(values))),
+        None => row.iter().fold(max, |max, x| max.max(x.abs())),
+    })
 }
 
 struct MaxAbs<'a, T>(&'a [T]);
@@ -196,11 +180,7 @@ impl<T: Scalar> Kernel for MaxAbs<'_, T> {
 
 /// Row and column of the first NaN or infinity in row-major order.
 pub fn first_nonfinite<T: Scalar>(a: ArrayView2<T>) -> Option<(usize, usize)> {
-    let lines = if by_rows(a.strides()) {
-        a
-    } else {
-        a.reversed_axes()
-    };
+    let lines = if by_rows(a.strides()) { a } else { a.reversed_axes() };
     if lines.rows().into_iter().all(all_finite) {
         return None;
     }
@@ -221,12 +201,12 @@ impl<T: Scalar> Kernel for AllFinite<'_, T> {
 
     #[inline(always)]
     fn run(self) -> bool {
-        // x − x is 0 for finite x and NaN otherwise, and NaN survives sums.
+        // 0·x is 0 for finite x and NaN otherwise, and NaN survives sums.
         let mut lanes = [T::ZERO; LANES];
         let (chunks, rest) = self.0.as_chunks::<LANES>();
         for chunk in chunks {
             for lane in 0..LANES {
-                lanes[lane] = lanes[lane] + (chunk[lane] - chunk[lane]);
+                lanes[lane] += chunk[lane] * T::ZERO;
             }
         }
         lanes.iter().chain(rest).all(|x| x.is_finite())

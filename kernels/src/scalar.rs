@@ -80,7 +80,7 @@ pub trait Scalar:
         let step = 1 - Self::MIN_POSITIVE.exponent();
         let (mut x, mut left) = (self, e);
         while left.abs() > step {
-            x = x * Self::pow2(step * left.signum());
+            x *= Self::pow2(step * left.signum());
             left -= step * left.signum();
         }
         x * Self::pow2(left)
@@ -164,9 +164,6 @@ mod tests {
             assert_eq!(x.exponent(), e + 1, "2^{e}");
             assert_eq!(x.times_pow2(-e), 1.0, "2^{e}");
         }
-        assert_eq!(
-            (0.75f64.exponent(), (-1.0f64).exponent(), 0f64.exponent()),
-            (0, 1, 0)
-        );
+        assert_eq!((0.75f64.exponent(), (-1.0f64).exponent(), 0f64.exponent()), (0, 1, 0));
     }
 }

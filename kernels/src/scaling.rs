@@ -6,11 +6,7 @@ use crate::Scalar;
 pub(crate) fn shift_for<T: Scalar>(max: T) -> i32 {
     let (lo, hi) = T::SAFE_EXPONENTS;
     let e = max.exponent();
-    if max == T::ZERO || !max.is_finite() || (lo < e && e <= hi) {
-        0
-    } else {
-        e
-    }
+    if max == T::ZERO || !max.is_finite() || (lo < e && e <= hi) { 0 } else { e }
 }
 
 /// One exponent per column, kept as numbers in the caller's workspace: what is stored of column j is

@@ -27,11 +27,7 @@ pub fn gram_apply<B: Backend, T: Scalar>(
     mut work: &mut [T],
 ) {
     let ((b, n), l) = (a.dim(), x.ncols());
-    assert_eq!(
-        (x.nrows(), z.dim()),
-        (n, (n, l)),
-        "shapes of Aᵀ(A·X) with A {b}×{n}"
-    );
+    assert_eq!((x.nrows(), z.dim()), (n, (n, l)), "shapes of Aᵀ(A·X) with A {b}×{n}");
     let mut y = workspace::take_rows(&mut work, ROWS.min(b), l);
     for start in (0..b).step_by(ROWS) {
         let rows = a.slice(s![start..(start + ROWS).min(b), ..]);

@@ -35,22 +35,13 @@ pub fn small<B: Backend, T: Scalar>(
 ) -> Result<(), NoConvergence> {
     let (r, c) = a.dim();
     let k = r.min(c);
-    assert_eq!(
-        (u.dim(), s.len(), vt.dim()),
-        ((r, k), k, (k, c)),
-        "shapes of the SVD of a {r}×{c} matrix"
-    );
+    assert_eq!((u.dim(), s.len(), vt.dim()), ((r, k), k, (k, c)), "shapes of the SVD of a {r}×{c} matrix");
     let (m, flipped) = (r.max(c), r < c);
     let (mut tall, e) = scaled_tall(a, &mut work)?;
     let mut left = workspace::take_columns(&mut work, m, k);
     let mut right = workspace::take_columns(&mut work, k, k);
     if k > 0 {
-        B::svd_tall(
-            tall.view_mut(),
-            s,
-            Some((left.view_mut(), right.view_mut())),
-            work,
-        )?;
+        B::svd_tall(tall.view_mut(), s, Some((left.view_mut(), right.view_mut())), work)?;
     }
     s.iter_mut().for_each(|x| *x = x.times_pow2(e));
     let (mut left, mut right) = if flipped { (right, left) } else { (left, right) };
@@ -81,11 +72,7 @@ pub fn values<B: Backend, T: Scalar>(
     s: &mut [T],
     mut work: &mut [T],
 ) -> Result<(), NoConvergence> {
-    assert_eq!(
-        s.len(),
-        a.nrows().min(a.ncols()),
-        "as many singular values as the shorter side"
-    );
+    assert_eq!(s.len(), a.nrows().min(a.ncols()), "as many singular values as the shorter side");
     let (tall, e) = scaled_tall(a, &mut work)?;
     if !s.is_empty() {
         B::svd_tall(tall, s, None, work)?;
@@ -102,11 +89,7 @@ fn scaled_tall<'a, T: Scalar>(
     if reduce::first_nonfinite(a).is_some() {
         return Err(NoConvergence);
     }
-    let a = if a.nrows() < a.ncols() {
-        a.reversed_axes()
-    } else {
-        a
-    };
+    let a = if a.nrows() < a.ncols() { a.reversed_axes() } else { a };
     let e = reduce::max_abs(a).exponent();
     let mut tall = workspace::take_columns(work, a.nrows(), a.ncols());
     transpose::copy(a, tall.view_mut());
@@ -117,9 +100,7 @@ fn scaled_tall<'a, T: Scalar>(
 /// Flips pairs of columns so that the largest entry of each right one is positive.
 fn fix_signs<T: Scalar>(mut left: ArrayViewMut2<T>, mut right: ArrayViewMut2<T>) {
     for (mut u, mut v) in left.columns_mut().into_iter().zip(right.columns_mut()) {
-        let largest = v
-            .iter()
-            .fold(T::ZERO, |best, &x| if x.abs() > best.abs() { x } else { best });
+        let largest = v.iter().fold(T::ZERO, |best, &x| if x.abs() > best.abs() { x } else { best });
         if largest < T::ZERO {
             u.mapv_inplace(|x| -x);
             v.mapv_inplace(|x| -x);

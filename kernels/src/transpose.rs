@@ -65,8 +65,7 @@ fn add_turned<T: Scalar>(x: Option<ArrayView2<T>>, y: ArrayView2<T>, mut out: Ar
         None if !units => out += &y,
         _ => {
             let (target, out_stride) = (out.as_mut_ptr(), out.strides()[0]);
-            let (x, x_stride) =
-                x.map_or((target.cast_const(), out_stride), |x| (x.as_ptr(), x.strides()[0]));
+            let (x, x_stride) = x.map_or((target.cast_const(), out_stride), |x| (x.as_ptr(), x.strides()[0]));
             dispatch(Turn { x: Some(x), y, out: target, out_stride, x_stride });
         }
     }
@@ -108,6 +107,7 @@ impl<T: Scalar> Kernel for Turn<'_, T> {
 
 impl<T: Scalar> Turn<'_, T> {
     #[inline(always)]
+    #[allow(clippy::needless_range_loop)] // r is the row of a transposed block
     unsafe fn block<const SIDE: usize>(&self, i: usize, j: usize) {
         let stride = self.y.strides()[1];
         // SAFETY: the caller keeps the block inside the matrices, and Y's columns are contiguous.

@@ -5,11 +5,7 @@ use ndarray::{ArrayViewMut2, ShapeBuilder};
 
 /// Takes the first `len` elements off `work`.
 pub(crate) fn take<'a, T>(work: &mut &'a mut [T], len: usize) -> &'a mut [T] {
-    assert!(
-        work.len() >= len,
-        "workspace is too small: {} elements are left, {len} are needed",
-        work.len()
-    );
+    assert!(work.len() >= len, "workspace is too small: {} elements are left, {len} are needed", work.len());
     let (head, tail) = std::mem::take(work).split_at_mut(len);
     *work = tail;
     head

@@ -39,10 +39,7 @@ pub(crate) fn factor<B: Backend, T: Scalar>(
     mut t: ArrayViewMut2<T>,
     work: &mut [T],
 ) {
-    assert!(
-        shape != Shape::Plain || v.nrows() >= v.ncols(),
-        "a plain panel needs as many rows as columns"
-    );
+    assert!(shape != Shape::Plain || v.nrows() >= v.ncols(), "a plain panel needs as many rows as columns");
     t.fill(T::ZERO);
     recurse::<B, T>(Node { shape, first: 0 }, v, r, t, work);
 }
@@ -88,19 +85,9 @@ fn recurse<B: Backend, T: Scalar>(
 
     recurse::<B, T>(node, v1.view_mut(), r11.view_mut(), t11.view_mut(), work);
     let v1 = v1.slice(s![..rows, ..]);
-    update::<B, T>(
-        node.shape,
-        v1,
-        t11.view(),
-        v2.slice_mut(s![..rows, ..]),
-        r12.view_mut(),
-        work,
-    );
+    update::<B, T>(node.shape, v1, t11.view(), v2.slice_mut(s![..rows, ..]), r12.view_mut(), work);
 
-    let right = Node {
-        first: node.first + half,
-        ..node
-    };
+    let right = Node { first: node.first + half, ..node };
     let skip = node.skip(half);
     let mut v2 = v2.slice_mut(s![skip.., ..]);
     recurse::<B, T>(right, v2.view_mut(), r22, t22.view_mut(), work);

@@ -44,11 +44,7 @@ pub(super) fn leading(dim: (usize, usize), strides: &[isize]) -> Option<usize> {
 /// The view itself if BLAS can read it one way or the other, a copy if its strides are stranger than that.
 pub(super) fn readable<T: Scalar>(a: ArrayView2<'_, T>) -> CowArray<'_, T, Ix2> {
     let fits = leading(a.dim(), a.strides()).is_some() || leading(a.t().dim(), a.t().strides()).is_some();
-    if fits {
-        a.into()
-    } else {
-        Array2::from_shape_fn(a.dim(), |at| a[at]).into()
-    }
+    if fits { a.into() } else { Array2::from_shape_fn(a.dim(), |at| a[at]).into() }
 }
 
 /// Describes a [`readable`] view.
@@ -56,41 +52,19 @@ pub(super) fn lines<'a, T: Scalar>(a: &'a CowArray<'_, T, Ix2>) -> Lines<'a, T> 
     let (rows, cols) = a.dim();
     let (ld, transposed) = match leading(a.dim(), a.strides()) {
         Some(ld) => (ld, false),
-        None => (
-            leading(a.t().dim(), a.t().strides()).expect("the view is readable"),
-            true,
-        ),
+        None => (leading(a.t().dim(), a.t().strides()).expect("the view is readable"), true),
     };
-    Lines {
-        ptr: a.as_ptr(),
-        rows,
-        cols,
-        ld: int(ld),
-        transposed,
-        life: PhantomData,
-    }
+    Lines { ptr: a.as_ptr(), rows, cols, ld: int(ld), transposed, life: PhantomData }
 }
 
 /// Runs `f` on `c` itself if its rows are contiguous, else on a copy that is written back.
 pub(super) fn write<T: Scalar>(mut c: ArrayViewMut2<T>, f: impl FnOnce(&mut LinesMut<T>)) {
     let (rows, cols) = c.dim();
     match leading(c.dim(), c.strides()) {
-        Some(ld) => f(&mut LinesMut {
-            ptr: c.as_mut_ptr(),
-            rows,
-            cols,
-            ld: int(ld),
-            life: PhantomData,
-        }),
+        Some(ld) => f(&mut LinesMut { ptr: c.as_mut_ptr(), rows, cols, ld: int(ld), life: PhantomData }),
         None => {
             let mut copy = Array2::from_shape_fn(c.dim(), |at| c[at]);
-            f(&mut LinesMut {
-                ptr: copy.as_mut_ptr(),
-                rows,
-                cols,
-                ld: int(cols.max(1)),
-                life: PhantomData,
-            });
+            f(&mut LinesMut { ptr: copy.as_mut_ptr(), rows, cols, ld: int(cols.max(1)), life: PhantomData });
             c.assign(&copy);
         }
     }

@@ -22,23 +22,13 @@ impl Backend for OpenBlas {
     const NAME: &'static str = "openblas";
 
     fn gemm<T: Scalar>(alpha: T, a: ArrayView2<T>, b: ArrayView2<T>, beta: T, c: ArrayViewMut2<T>) {
-        assert_eq!(
-            (a.nrows(), a.ncols(), b.ncols()),
-            (c.nrows(), b.nrows(), c.ncols()),
-            "shapes of A·B"
-        );
+        assert_eq!((a.nrows(), a.ncols(), b.ncols()), (c.nrows(), b.nrows(), c.ncols()), "shapes of A·B");
         single_threaded();
         if c.is_empty() || a.ncols() == 0 {
             return scale(beta, c);
         }
         if leading(c.dim(), c.strides()).is_none() && leading(c.t().dim(), c.t().strides()).is_some() {
-            return Self::gemm(
-                alpha,
-                b.reversed_axes(),
-                a.reversed_axes(),
-                beta,
-                c.reversed_axes(),
-            );
+            return Self::gemm(alpha, b.reversed_axes(), a.reversed_axes(), beta, c.reversed_axes());
         }
         let (a, b) = (readable(a), readable(b));
         write(c, |c| T::gemm(alpha, &lines(&a), &lines(&b), beta, c));
@@ -99,10 +89,7 @@ impl Backend for OpenBlas {
         match vectors {
             None => T::gesdd(m, a, s, None, work),
             Some((mut u, mut v)) => {
-                let vectors = Vectors {
-                    u: column_major(&mut u),
-                    vt: column_major(&mut v),
-                };
+                let vectors = Vectors { u: column_major(&mut u), vt: column_major(&mut v) };
                 T::gesdd(m, a, s, Some(vectors), work)?;
                 transpose_square(v);
                 Ok(())
@@ -118,12 +105,7 @@ impl Backend for OpenBlas {
 fn column_major<'a, T: Scalar>(a: &'a mut ArrayViewMut2<T>) -> &'a mut [T] {
     let dim = a.dim();
     // Not through `t_mut`, which ndarray does not have: the memory order is what matters.
-    assert!(
-        a.t().is_standard_layout(),
-        "a column-major matrix, {}×{}",
-        dim.0,
-        dim.1
-    );
+    assert!(a.t().is_standard_layout(), "a column-major matrix, {}×{}", dim.0, dim.1);
     a.as_slice_memory_order_mut().expect("contiguous")
 }
 

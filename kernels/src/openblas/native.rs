@@ -34,11 +34,7 @@ pub(super) fn int(n: usize) -> c_int {
 }
 
 fn flag(transposed: bool) -> CBLAS_TRANSPOSE {
-    if transposed {
-        CBLAS_TRANSPOSE::CblasTrans
-    } else {
-        CBLAS_TRANSPOSE::CblasNoTrans
-    }
+    if transposed { CBLAS_TRANSPOSE::CblasTrans } else { CBLAS_TRANSPOSE::CblasNoTrans }
 }
 
 /// What OpenBLAS does for an element type. All matrices are row-major lines; see [`super::layout`].
@@ -128,9 +124,7 @@ macro_rules! native {
                     Ok(_) => Ok(()),
                     Err(LinalgError::Lapack(lax::error::Error::LapackComputationalFailure {
                         return_code,
-                    })) => Err(NotPositiveDefinite {
-                        column: return_code as usize - 1,
-                    }),
+                    })) => Err(NotPositiveDefinite { column: return_code as usize - 1 }),
                     Err(other) => unreachable!("a square contiguous matrix was refused: {other}"),
                 }
             }
@@ -142,11 +136,7 @@ macro_rules! native {
                 vectors: Option<Vectors<$t>>,
                 work: &mut [$t],
             ) -> Result<(), NoConvergence> {
-                let (rows, n, lwork) = (
-                    int(m),
-                    int(s.len()),
-                    work.len().min(c_int::MAX as usize) as c_int,
-                );
+                let (rows, n, lwork) = (int(m), int(s.len()), work.len().min(c_int::MAX as usize) as c_int);
                 let job = if vectors.is_some() { b'S' } else { b'N' } as c_char;
                 let (u, vt) = match vectors {
                     Some(Vectors { u, vt }) => (u.as_mut_ptr(), vt.as_mut_ptr()),
@@ -174,11 +164,7 @@ macro_rules! native {
                     );
                 }
                 assert!(info >= 0, "argument {} of gesdd", -info);
-                if info == 0 {
-                    Ok(())
-                } else {
-                    Err(NoConvergence)
-                }
+                if info == 0 { Ok(()) } else { Err(NoConvergence) }
             }
 
             fn gesdd_work(m: usize, n: usize, vectors: bool) -> usize {

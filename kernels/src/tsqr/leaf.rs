@@ -23,10 +23,7 @@ impl Cut {
     /// Panels of nearly equal size, none with fewer rows than columns unless it is the only one.
     fn new<T>(b: usize, n: usize) -> Self {
         let wanted = (PANEL_BYTES / size_of::<T>() / n.max(1)).max(2 * n).max(1);
-        Self {
-            rows: b,
-            panels: b.div_ceil(wanted).max(1),
-        }
+        Self { rows: b, panels: b.div_ceil(wanted).max(1) }
     }
 
     fn panel(self, i: usize) -> Range<usize> {
@@ -81,10 +78,7 @@ impl<'a, T: Scalar> Chain<'a, T> {
     fn new(k: usize, n: usize, work: &mut &'a mut [T]) -> Self {
         let mut r = workspace::take_columns(work, k, n);
         r.fill(T::ZERO);
-        Self {
-            r,
-            shifts: ColumnShifts::new(workspace::take(work, n)),
-        }
+        Self { r, shifts: ColumnShifts::new(workspace::take(work, n)) }
     }
 
     /// Factors panel i, whose reflectors go to `v` and `t`.

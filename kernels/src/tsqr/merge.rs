@@ -24,19 +24,11 @@ pub fn factor_len(r1: usize, r2: usize, n: usize) -> usize {
 /// R (k×n), T (k×k) and reflectors of a factor, all column-major.
 fn parts<T>(factor: &mut [T], r1: usize, r2: usize, n: usize) -> [ArrayViewMut2<'_, T>; 3] {
     let k = n.min(r1 + r2);
-    assert_eq!(
-        factor.len(),
-        factor_len(r1, r2, n),
-        "length of the factor of {r1}×{n} on {r2}×{n}"
-    );
+    assert_eq!(factor.len(), factor_len(r1, r2, n), "length of the factor of {r1}×{n} on {r2}×{n}");
     let (r, rest) = factor.split_at_mut(k * n);
     let (t, v) = rest.split_at_mut(k * k);
     let m = reflector_rows(r1, r2, n);
-    [
-        workspace::columns(r, k, n),
-        workspace::columns(t, k, k),
-        workspace::columns(v, m, n),
-    ]
+    [workspace::columns(r, k, n), workspace::columns(t, k, k), workspace::columns(v, m, n)]
 }
 
 /// Elements of workspace for [`merge`].
@@ -47,12 +39,8 @@ pub fn merge_workspace(r1: usize, r2: usize, n: usize) -> usize {
 /// Flops of [`merge`]: about `2r³/3` for two n×n triangles, more for short ones.
 pub fn merge_flops(r1: usize, r2: usize, n: usize) -> f64 {
     let (p, n, k) = (reflector_rows(r1, r2, n) as f64, n as f64, n.min(r1 + r2) as f64);
-    if r1 as f64 == n {
-        2.0 * p * n * n - 4.0 / 3.0 * p * p * n.min(p)
-    } else {
-        2.0 * p * k * n
-    }
-    .max(2.0 / 3.0 * p * k * k)
+    if r1 as f64 == n { 2.0 * p * n * n - 4.0 / 3.0 * p * p * n.min(p) } else { 2.0 * p * k * n }
+        .max(2.0 / 3.0 * p * k * k)
 }
 
 /// QR of `[top; bottom]`, r1×n and r2×n upper trapezoidal: what lies below their diagonals is not read.
@@ -153,16 +141,9 @@ pub fn merge_apply<B: Backend, T: Scalar>(
 /// T and the reflectors of a factor.
 fn reflectors<T>(factor: &[T], r1: usize, r2: usize, n: usize) -> [ArrayView2<'_, T>; 2] {
     let k = n.min(r1 + r2);
-    assert_eq!(
-        factor.len(),
-        factor_len(r1, r2, n),
-        "length of the factor of {r1}×{n} on {r2}×{n}"
-    );
+    assert_eq!(factor.len(), factor_len(r1, r2, n), "length of the factor of {r1}×{n} on {r2}×{n}");
     let (t, v) = factor[k * n..].split_at(k * k);
-    let columns = |data, m, n| {
-        ArrayView2::from_shape((n, m), data)
-            .expect("the length is m·n")
-            .reversed_axes()
-    };
+    let columns =
+        |data, m, n| ArrayView2::from_shape((n, m), data).expect("the length is m·n").reversed_axes();
     [columns(t, k, k), columns(v, reflector_rows(r1, r2, n), n)]
 }

@@ -70,13 +70,7 @@ pub(super) fn apply_first<B: Backend, T: Scalar>(
     let (k, c) = seed.dim();
     let mut w = workspace::take_rows(&mut work, k, c);
     let mut tw = workspace::take_rows(&mut work, k, c);
-    B::gemm(
-        T::ONE,
-        v.slice(s![..k, ..]).reversed_axes(),
-        seed,
-        T::ZERO,
-        w.view_mut(),
-    );
+    B::gemm(T::ONE, v.slice(s![..k, ..]).reversed_axes(), seed, T::ZERO, w.view_mut());
     B::gemm(T::ONE, t, w.view(), T::ZERO, tw.view_mut());
     B::gemm(-T::ONE, v, tw.view(), T::ZERO, out.view_mut());
     let mut top = out.slice_mut(s![..k, ..]);
@@ -120,10 +114,6 @@ pub(super) fn rescale<T: Scalar>(
 /// Copies the upper trapezoid of `r` to `out`, undoing the scales; zeros below.
 pub(super) fn write_r<T: Scalar>(r: ArrayView2<T>, shifts: &ColumnShifts<T>, mut out: ArrayViewMut2<T>) {
     for ((i, j), x) in out.indexed_iter_mut() {
-        *x = if i <= j {
-            r[(i, j)].times_pow2(shifts.of(j))
-        } else {
-            T::ZERO
-        };
+        *x = if i <= j { r[(i, j)].times_pow2(shifts.of(j)) } else { T::ZERO };
     }
 }
