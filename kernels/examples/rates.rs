@@ -148,7 +148,7 @@ fn passes<T: Scalar>(table: &Table) {
     let elements = c.len() as f64;
     table.row(&format!("fill_uniform {t}"), elements, "G/s", || random::fill_uniform(1, 0, 0, c.view_mut()));
     table.row(&format!("fill_normal {t}"), elements, "G/s", || random::fill_normal(1, 0, 0, c.view_mut()));
-    assert!(total == total);
+    std::hint::black_box(total);
 }
 
 fn all<B: Backend>() {

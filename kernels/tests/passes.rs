@@ -153,7 +153,8 @@ fn sketches<B: Backend, T: Scalar>() {
         let want = wide(z0.view()) + aw.t().dot(&aw.dot(&xw));
         let size = max_abs(&aw.mapv(f64::abs).t().dot(&aw.mapv(f64::abs).dot(&xw.mapv(f64::abs)))).max(1.0);
         with_views(&a, |a| {
-            let (mut z, mut work) = (z0.clone(), vec![T::ZERO / T::ZERO; sketch::gram_apply_workspace(b, l)]);
+            let (mut z, mut work) =
+                (z0.clone(), vec![T::from_f64(f64::NAN); sketch::gram_apply_workspace(b, l)]);
             sketch::gram_apply::<B, T>(a, x.view(), z.view_mut(), &mut work);
             let error = max_abs(&(wide(z.view()) - &want));
             let limit = 2.0 * (b + n + 4) as f64 * T::EPS.to_f64() * size;

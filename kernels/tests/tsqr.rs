@@ -9,7 +9,7 @@ use ndarray::{Array2, ArrayView2, Axis, concatenate, s};
 fn leaf<B: Backend, T: Scalar>(a: ArrayView2<T>) -> (Array2<T>, Array2<T>) {
     let (b, n) = a.dim();
     let k = b.min(n);
-    let nan = T::ZERO / T::ZERO;
+    let nan = T::from_f64(f64::NAN);
     let (mut r, mut q) = (Array2::from_elem((k, n), nan), Array2::from_elem((b, k), nan));
     tsqr::leaf_r::<B, T>(a, &mut r.view_mut(), &mut vec![nan; tsqr::leaf_workspace::<T>(b, n)]);
     let mut work = vec![nan; tsqr::leaf_apply_workspace::<T>(b, n, k)];
@@ -20,7 +20,7 @@ fn leaf<B: Backend, T: Scalar>(a: ArrayView2<T>) -> (Array2<T>, Array2<T>) {
 fn merge<B: Backend, T: Scalar>(top: ArrayView2<T>, bottom: ArrayView2<T>) -> (Array2<T>, Array2<T>) {
     let ((r1, n), r2) = (top.dim(), bottom.nrows());
     let k = n.min(r1 + r2);
-    let nan = T::ZERO / T::ZERO;
+    let nan = T::from_f64(f64::NAN);
     let mut factor = vec![nan; tsqr::factor_len(r1, r2, n)];
     tsqr::merge::<B, T>(top, bottom, &mut factor, &mut vec![nan; tsqr::merge_workspace(r1, r2, n)]);
     let (mut r, mut q) = (Array2::from_elem((k, n), nan), Array2::from_elem((r1 + r2, k), nan));
