@@ -123,10 +123,10 @@ impl<T: Scalar> Kernel for Binary<'_, T> {
     fn run(self) {
         let pairs = self.x.iter_mut().zip(self.y);
         match self.op {
-            Op::Add => pairs.for_each(|(x, y)| *x = *x + *y),
-            Op::Sub => pairs.for_each(|(x, y)| *x = *x - *y),
-            Op::Mul => pairs.for_each(|(x, y)| *x = *x * *y),
-            Op::Div => pairs.for_each(|(x, y)| *x = *x / *y),
+            Op::Add => pairs.for_each(|(x, y)| *x += *y),
+            Op::Sub => pairs.for_each(|(x, y)| *x -= *y),
+            Op::Mul => pairs.for_each(|(x, y)| *x *= *y),
+            Op::Div => pairs.for_each(|(x, y)| *x /= *y),
             _ => unreachable!("not a binary operation"),
         }
     }

@@ -109,16 +109,16 @@ impl<T: Scalar, M: Map<T>> Kernel for SumBlock<'_, T, M> {
         let (chunks, rest) = self.values.as_chunks::<LANES>();
         for chunk in chunks {
             for lane in 0..LANES {
-                lanes[lane] = lanes[lane] + self.map.map(chunk[lane]);
+                lanes[lane] += self.map.map(chunk[lane]);
             }
         }
         for (lane, x) in rest.iter().enumerate() {
-            lanes[lane] = lanes[lane] + self.map.map(*x);
+            lanes[lane] += self.map.map(*x);
         }
         let mut width = LANES / 2;
         while width > 0 {
             for lane in 0..width {
-                lanes[lane] = lanes[lane] + lanes[lane + width];
+                lanes[lane] += lanes[lane + width];
             }
             width /= 2;
         }
@@ -201,12 +201,12 @@ impl<T: Scalar> Kernel for AllFinite<'_, T> {
 
     #[inline(always)]
     fn run(self) -> bool {
-        // x − x is 0 for finite x and NaN otherwise, and NaN survives sums.
+        // 0·x is 0 for finite x and NaN otherwise, and NaN survives sums.
         let mut lanes = [T::ZERO; LANES];
         let (chunks, rest) = self.0.as_chunks::<LANES>();
         for chunk in chunks {
             for lane in 0..LANES {
-                lanes[lane] = lanes[lane] + (chunk[lane] - chunk[lane]);
+                lanes[lane] += chunk[lane] * T::ZERO;
             }
         }
         lanes.iter().chain(rest).all(|x| x.is_finite())

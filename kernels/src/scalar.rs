@@ -80,7 +80,7 @@ pub trait Scalar:
         let step = 1 - Self::MIN_POSITIVE.exponent();
         let (mut x, mut left) = (self, e);
         while left.abs() > step {
-            x = x * Self::pow2(step * left.signum());
+            x *= Self::pow2(step * left.signum());
             left -= step * left.signum();
         }
         x * Self::pow2(left)

@@ -107,6 +107,7 @@ impl<T: Scalar> Kernel for Turn<'_, T> {
 
 impl<T: Scalar> Turn<'_, T> {
     #[inline(always)]
+    #[allow(clippy::needless_range_loop)] // r is the row of a transposed block
     unsafe fn block<const SIDE: usize>(&self, i: usize, j: usize) {
         let stride = self.y.strides()[1];
         // SAFETY: the caller keeps the block inside the matrices, and Y's columns are contiguous.

@@ -29,9 +29,9 @@ pub enum Work {
         #[arg(value_enum)]
         law: LawName,
         /// Rows and columns, like 200000x100
-        #[arg(long, value_parser = sizes::shape)]
+        #[arg(long, allow_hyphen_values = true, value_parser = sizes::shape)]
         shape: (u64, u64),
-        #[arg(long, default_value_t = 0)]
+        #[arg(long, allow_negative_numbers = true, default_value_t = 0)]
         seed: u64,
         #[arg(long, value_enum, default_value = "f64")]
         dtype: ElementName,
@@ -118,30 +118,30 @@ pub struct OutFolder {
 #[derive(Args, Debug)]
 pub struct Sketch {
     /// Number of singular triplets
-    #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, allow_negative_numbers = true, value_parser = clap::value_parser!(u64).range(1..))]
     pub rank: u64,
     /// Further columns of the random sketch
-    #[arg(long, default_value_t = 10)]
+    #[arg(long, allow_negative_numbers = true, default_value_t = 10)]
     pub oversample: u64,
-    #[arg(long, default_value_t = 2)]
+    #[arg(long, allow_negative_numbers = true, default_value_t = 2)]
     pub power_iters: u32,
-    #[arg(long, default_value_t = 0)]
+    #[arg(long, allow_negative_numbers = true, default_value_t = 0)]
     pub seed: u64,
 }
 
 #[derive(Args, Debug)]
 pub struct Common {
     /// Rows and columns of a block: 4096, 4096x512 or auto; qr, svd and rsvd use the rows
-    #[arg(long, default_value = "auto", value_parser = sizes::block)]
+    #[arg(long, allow_hyphen_values = true, default_value = "auto", value_parser = sizes::block)]
     pub block: BlockSize,
     /// Workers in this process
-    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(long, allow_negative_numbers = true, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
     pub workers: u16,
     /// Compute threads of each worker; default: the cores of this machine
-    #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(long, allow_negative_numbers = true, value_parser = clap::value_parser!(u16).range(1..))]
     pub threads: Option<u16>,
     /// Memory for blocks and workspace, like 4GiB; default: most of what is free
-    #[arg(long, value_parser = sizes::memory)]
+    #[arg(long, allow_hyphen_values = true, value_parser = sizes::memory)]
     pub memory: Option<u64>,
     /// Write figures about the run to a JSON file
     #[arg(long)]

@@ -10,8 +10,8 @@ use std::ops::Range;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// A file beside its final name; removed when dropped uncommitted.
 struct Partial {
@@ -46,8 +46,9 @@ impl Partial {
     }
 }
 
-impl Drop for Partial {
-    fn drop(&mut self) {
+impl Partial {
+    /// Writers may still hold the file open: it goes without them.
+    fn discard(&self) {
         if !self.committed.load(Ordering::Relaxed) {
             // It may be gone with its folder; there is nobody to tell.
             let _ = fs::remove_file(&self.temporary);
@@ -157,10 +158,16 @@ impl NpyOutput {
     }
 }
 
-/// Files that appear together: all of them, or none.
+impl Drop for Partial {
+    fn drop(&mut self) {
+        self.discard();
+    }
+}
+
+/// Files that appear together: all of them, or none, at once when this is dropped.
 #[derive(Default)]
 pub struct Outputs {
-    files: std::sync::Mutex<Vec<Arc<NpyOutput>>>,
+    files: Mutex<Vec<Arc<NpyOutput>>>,
 }
 
 impl Outputs {
@@ -176,17 +183,27 @@ impl Outputs {
         element: Element,
     ) -> Result<Arc<NpyOutput>, FileError> {
         let file = Arc::new(NpyOutput::create(path, rows, cols, element)?);
-        self.files.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(file.clone());
+        self.files().push(file.clone());
         Ok(file)
     }
 
     /// All data to the disk first, then all names.
     pub fn commit(self) -> Result<(), FileError> {
-        let files = self.files.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
-        for output in &files {
+        let files = self.files();
+        for output in files.iter() {
             output.file.sync_data().map_err(|e| output.failed(e))?;
         }
         files.iter().try_for_each(|output| output.partial.commit())
+    }
+
+    fn files(&self) -> MutexGuard<'_, Vec<Arc<NpyOutput>>> {
+        self.files.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Outputs {
+    fn drop(&mut self) {
+        self.files().iter().for_each(|output| output.partial.discard());
     }
 }
 

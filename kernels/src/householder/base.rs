@@ -92,7 +92,7 @@ impl<T: Scalar> Base<'_, T> {
         let head = self.r[(j, j)];
         let beta = -(head * head + ssq).sqrt().copysign(head);
         let scale = T::ONE / (head - beta);
-        tail.iter_mut().for_each(|x| *x = *x * scale);
+        tail.iter_mut().for_each(|x| *x *= scale);
         self.r[(j, j)] = beta;
         (beta - head) / beta
     }
@@ -123,8 +123,8 @@ impl<T: Scalar> Base<'_, T> {
         let dots = dots::<T, V, C>(vj, std::array::from_fn(|c| &*later[c]));
         let d: [T; C] = std::array::from_fn(|c| tau * (self.r[(j, l + c)] + dots[c]));
         subtract::<T, V, C>(vj, d, later);
-        for c in 0..C {
-            self.r[(j, l + c)] = self.r[(j, l + c)] - d[c];
+        for (c, d) in d.into_iter().enumerate() {
+            self.r[(j, l + c)] -= d;
         }
         C
     }
@@ -178,10 +178,23 @@ fn subtract<T: Scalar, V: Vector<T>, const C: usize>(v: &[T], d: [T; C], columns
     }
 }
 
-/// The dot products of `v` with each column, in two vectors of partial sums each: the order does not depend on
-/// how many columns there are.
+/// The dot products of `v` with each column, in blocks, so that errors grow with the square root of the length
+/// at most; blocks are added in f64. The order does not depend on how many columns there are.
 #[inline(always)]
 fn dots<T: Scalar, V: Vector<T>, const C: usize>(v: &[T], columns: [&[T]; C]) -> [T; C] {
+    const BLOCK: usize = 1024;
+    let mut total = [0.0; C];
+    for start in (0..v.len()).step_by(BLOCK) {
+        let rows = start..(start + BLOCK).min(v.len());
+        let part = block_dots::<T, V, C>(&v[rows.clone()], columns.map(|column| &column[rows.clone()]));
+        total = std::array::from_fn(|c| total[c] + part[c].to_f64());
+    }
+    total.map(T::from_f64)
+}
+
+/// [`dots`] in two vectors of partial sums for each column.
+#[inline(always)]
+fn block_dots<T: Scalar, V: Vector<T>, const C: usize>(v: &[T], columns: [&[T]; C]) -> [T; C] {
     let step = 2 * V::LANES;
     let whole = v.len() / step * step;
     assert!(columns.iter().all(|column| column.len() == v.len()));
