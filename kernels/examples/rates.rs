@@ -135,21 +135,12 @@ fn passes<T: Scalar>(table: &Table) {
         elementwise::eval(&ops, &views, c.view_mut())
     });
     let mut total = T::ZERO;
-<<<<<<< HEAD
-    table.row(&format!("sum {t} {n}"), bytes, "GB/s", || total = total + reduce::sum(a.view()));
-    table.row(&format!("sum transposed {t} {n}"), bytes, "GB/s", || total = total + reduce::sum(a.t()));
-    table.row(&format!("sum_squares {t} {n}"), bytes, "GB/s", || {
-        total = total + reduce::sum_squares_scaled(a.view()).1
-    });
-    table.row(&format!("max_abs {t} {n}"), bytes, "GB/s", || total = total + reduce::max_abs(a.view()));
-=======
     table.row(&format!("sum {t} {n}"), bytes, "GB/s", || total += reduce::sum(a.view()));
     table.row(&format!("sum transposed {t} {n}"), bytes, "GB/s", || total += reduce::sum(a.t()));
     table.row(&format!("sum_squares {t} {n}"), bytes, "GB/s", || {
         total += reduce::sum_squares_scaled(a.view()).1
     });
     table.row(&format!("max_abs {t} {n}"), bytes, "GB/s", || total += reduce::max_abs(a.view()));
->>>>>>> 158521596a073310a6799557fea4f4eaa8f3c103
     table.row(&format!("first_nonfinite {t} {n}"), bytes, "GB/s", || {
         assert!(reduce::first_nonfinite(a.view()).is_none())
     });
@@ -157,11 +148,7 @@ fn passes<T: Scalar>(table: &Table) {
     let elements = c.len() as f64;
     table.row(&format!("fill_uniform {t}"), elements, "G/s", || random::fill_uniform(1, 0, 0, c.view_mut()));
     table.row(&format!("fill_normal {t}"), elements, "G/s", || random::fill_normal(1, 0, 0, c.view_mut()));
-<<<<<<< HEAD
-    assert!(total == total);
-=======
     std::hint::black_box(total);
->>>>>>> 158521596a073310a6799557fea4f4eaa8f3c103
 }
 
 fn all<B: Backend>() {

@@ -81,21 +81,13 @@ impl Backend for Faer {
             None => (None, None),
         };
         let a = mat(a.view());
-<<<<<<< HEAD
-        svd(a, DiagMut::from_slice_mut(s), u, v, Par::Seq, stack_in(work), Default::default())
-=======
         svd(a, DiagMut::from_slice_mut(s), u, v, Par::Seq, stack_in(work), svd_params::<T>())
->>>>>>> 158521596a073310a6799557fea4f4eaa8f3c103
             .map_err(|_| NoConvergence)
     }
 
     fn svd_tall_workspace<T: Scalar>(m: usize, n: usize, vectors: bool) -> usize {
         let compute = if vectors { ComputeSvdVectors::Thin } else { ComputeSvdVectors::No };
-<<<<<<< HEAD
-        svd_scratch::<T>(m, n, compute, compute, Par::Seq, Default::default())
-=======
         svd_scratch::<T>(m, n, compute, compute, Par::Seq, svd_params::<T>())
->>>>>>> 158521596a073310a6799557fea4f4eaa8f3c103
             .unaligned_bytes_required()
             .div_ceil(size_of::<T>())
     }
