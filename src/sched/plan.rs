@@ -116,7 +116,7 @@ pub(super) fn serial_peak(program: &Program) -> u64 {
         let at = program.position(task);
         program.consumers(task, &mut consumers);
         table.set_count(at, consumers.len() as u32);
-        let keep = program.stage(task.stage).keep;
+        let keep = program.keeps(task);
         if consumers.is_empty() && !keep {
             held -= program.releases(task);
         }
@@ -124,7 +124,7 @@ pub(super) fn serial_peak(program: &Program) -> u64 {
         program.inputs(task, &mut inputs);
         for input in &inputs {
             let at = program.position(*input);
-            if table.take(at) == 0 && !program.stage(input.stage).keep {
+            if table.take(at) == 0 && !program.keeps(*input) {
                 table.set(at, State::Released);
                 held -= program.releases(*input);
             }
