@@ -205,6 +205,11 @@ impl Stage {
         }
     }
 
+    /// Do the tasks of this stage leave blocks behind, be they empty?
+    pub fn leaves_blocks(&self) -> bool {
+        self.blocks != Blocks::Nothing
+    }
+
     /// The largest shape of a block.
     pub fn largest_shape(&self) -> (u64, u64) {
         match self.blocks {

@@ -4,6 +4,7 @@ mod core;
 mod cursor;
 mod fleet;
 mod invariants;
+mod moves;
 mod plan;
 mod ready;
 mod recovery;
