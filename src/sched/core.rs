@@ -168,6 +168,7 @@ pub struct Core {
     pub(super) restart: bool,
     /// What has been dropped since the last loss to get on.
     pub(super) dropped: Dropped,
+    pub(super) drops: u32,
     pub(super) over: bool,
     paths: Paths,
     pub(super) seconds: Vec<f64>,
@@ -199,6 +200,7 @@ impl Core {
             exhausted: false,
             restart: false,
             dropped: Dropped::Nothing,
+            drops: 0,
             over: false,
             paths: Paths::new(&program, |at| seconds[at]),
             seconds,
@@ -241,6 +243,11 @@ impl Core {
     /// Tasks that were done more than once.
     pub fn recomputed(&self) -> u64 {
         self.recomputed
+    }
+
+    /// How often blocks that were there had to be given up to get on after a loss.
+    pub fn drops(&self) -> u32 {
+        self.drops
     }
 
     /// Where a block lies, if it is there.

@@ -236,6 +236,7 @@ impl Core {
                 return false;
             }
         };
+        self.drops += 1;
         self.drop_blocks(self.dropped == Dropped::All);
         true
     }
