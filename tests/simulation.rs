@@ -82,6 +82,7 @@ fn run(seed: u64, tally: &mut Tally) {
 #[test]
 fn chaos_and_then_every_block() {
     let mut tally = Tally::default();
+    let mut wrong = 0;
     if let Some(seed) = env("DOLMEN_SEED") {
         return run(seed, &mut tally);
     }
@@ -89,12 +90,14 @@ fn chaos_and_then_every_block() {
     for seed in from..from + env("DOLMEN_SEEDS").unwrap_or(SEEDS) {
         if let Err(panic) = catch_unwind(AssertUnwindSafe(|| run(seed, &mut tally))) {
             println!("replay with DOLMEN_SEED={seed}");
+            wrong += 1;
             if env("DOLMEN_ALL").is_none() {
                 resume_unwind(panic);
             }
         }
     }
     println!("{tally:?}");
+    assert_eq!(wrong, 0, "seeds went wrong");
 }
 
 #[test]

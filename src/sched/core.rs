@@ -471,7 +471,7 @@ impl Core {
 
     fn walk(&mut self) -> Option<TaskId> {
         let (program, mut cursor) = (self.program.clone(), std::mem::take(&mut self.cursor));
-        let task = cursor.next(&program, self);
+        let task = cursor.next(&program, &*self);
         self.cursor = cursor;
         task
     }
@@ -613,13 +613,6 @@ impl Core {
 impl Ground for Core {
     fn state(&self, task: TaskId) -> State {
         Core::state(self, task)
-    }
-
-    fn revive(&mut self, task: TaskId) {
-        self.set(task, State::Idle);
-        self.unfinished += 1;
-        self.recomputed += 1;
-        self.unconsume(task);
     }
 }
 

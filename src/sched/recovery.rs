@@ -1,8 +1,8 @@
 //! What a crash undoes: blocks that are gone are made again if they are still needed.
 //!
 //! After a loss nothing is patched: what was admitted and not handed out is forgotten, the cursor
-//! starts again at the results and, asking `inputs` backwards, comes to just the blocks that are gone
-//! and still needed.
+//! starts again at the results. Asking `inputs` backwards from the blocks that are gone and still
+//! needed to blocks that exist tells what has to be done again.
 
 use super::core::{Action, Core, Dropped};
 use super::table::{NOWHERE, State};
@@ -67,9 +67,10 @@ impl Core {
         }
         self.unfinished += gone.len();
         self.recomputed += gone.len() as u64;
-        gone.into_iter().for_each(|task| self.unconsume(task));
+        gone.iter().for_each(|task| self.unconsume(*task));
         self.clear_queues();
         idle.into_iter().for_each(|task| self.abandon(task));
+        self.revive_lineage(gone);
         self.reserved = self.reserved_by_table();
     }
 
@@ -94,6 +95,27 @@ impl Core {
         let parked: Vec<WorkerId> = self.fleet.with_parked().collect();
         for worker in parked {
             self.fleet.take_parked(worker);
+        }
+    }
+
+    /// Back from blocks that are gone to blocks that exist: what was released is wanted once more. All of
+    /// it at once, so that a block that is made again waits for all who need it again.
+    fn revive_lineage(&mut self, mut gone: Vec<TaskId>) {
+        let mut inputs = Vec::new();
+        while let Some(task) = gone.pop() {
+            if self.state(task) != State::Idle {
+                continue;
+            }
+            self.program.inputs(task, &mut inputs);
+            for input in inputs.drain(..) {
+                if self.state(input) == State::Released {
+                    self.set(input, State::Idle);
+                    self.unfinished += 1;
+                    self.recomputed += 1;
+                    self.unconsume(input);
+                    gone.push(input);
+                }
+            }
         }
     }
 

@@ -6,7 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 pub struct Held {
     pub value: u64,
-    /// The core knows of this block: made here, copied on request, or read by a task that is done.
+    /// The core knows of this block, or will: made here, copied on request, or read by a task that has
+    /// started. A copy of which it does not know must go with the task that it was fetched for.
     pub known: bool,
 }
 

@@ -361,7 +361,9 @@ impl World {
         let queued = worker.take(task).expect("only queued tasks start");
         let mut value = begin(task);
         for (block, _) in &queued.inputs {
-            value = fold(value, worker.store[block].value);
+            let held = worker.store.get_mut(block).expect("inputs are here when a task starts");
+            held.known = true;
+            value = fold(value, held.value);
             if block.stage == task.stage && self.program.takes_over(task) {
                 worker.store.remove(block);
             }
@@ -384,13 +386,6 @@ impl World {
         worker.ran += 1;
         if self.program.stage(task.stage).leaves_blocks() {
             worker.store.insert(task, Held { value, known: true });
-        }
-        let mut inputs = Vec::new();
-        self.program.inputs(task, &mut inputs);
-        for input in inputs {
-            if let Some(held) = worker.store.get_mut(&input) {
-                held.known = true;
-            }
         }
         worker.report.push(task);
         if !worker.report_due {
@@ -442,7 +437,9 @@ impl World {
             }
             return;
         };
-        worker.store.entry(block).or_insert(Held { value, known: copy }).known |= copy;
+        if copy || worker.queue.iter().any(|q| q.inputs.iter().any(|(b, _)| *b == block)) {
+            worker.store.entry(block).or_insert(Held { value, known: false }).known |= copy;
+        }
         if copy {
             self.say(to, Event::Copied { worker: to, block });
         }
