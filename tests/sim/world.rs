@@ -58,6 +58,8 @@ pub struct World {
     /// Links are FIFO: when the last message on each arrives.
     to_worker: HashMap<WorkerId, u64>,
     to_core: HashMap<WorkerId, u64>,
+    /// Copies that were under way when the run came to its end.
+    late_copies: BTreeSet<(WorkerId, BlockId)>,
     inbox: Vec<Event>,
     handle_due: bool,
     latency: u64,
@@ -97,6 +99,7 @@ impl World {
             next_worker: 0,
             to_worker: HashMap::new(),
             to_core: HashMap::new(),
+            late_copies: BTreeSet::new(),
             inbox: Vec::new(),
             handle_due: false,
             latency,
@@ -255,6 +258,13 @@ impl World {
         }
         let mut actions = Vec::new();
         let was_over = self.core.is_over();
+        if was_over {
+            let late = |event: &Event| match event {
+                Event::Copied { worker, block } => Some((*worker, *block)),
+                _ => None,
+            };
+            self.late_copies.extend(batch.iter().filter_map(late));
+        }
         if self.verbose {
             println!("             core hears {batch:?}");
         }
@@ -496,6 +506,7 @@ impl World {
         for (id, worker) in &self.workers {
             left.extend(worker.store.keys().filter(|b| !self.program.keeps(**b)).map(|b| (*id, *b)));
         }
+        left.retain(|held| !self.late_copies.contains(held));
         left
     }
 }
