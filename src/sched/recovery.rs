@@ -134,6 +134,9 @@ impl Core {
 
     /// Does anybody still want this block? O(consumers): asked after a loss only.
     pub(super) fn is_needed(&self, block: BlockId) -> bool {
+        if self.state(block) == State::Released {
+            return false;
+        }
         let mut consumers = Vec::new();
         self.program.consumers(block, &mut consumers);
         self.is_root(block) || consumers.iter().any(|c| !self.state(*c).is_finished())
