@@ -416,10 +416,8 @@ impl Core {
         }
         self.end_copy(block);
         let others = self.replicas.remove(&block).unwrap_or_default();
-        // A step that went on at its holder was taken over there: nothing is left of it.
-        if !self.program.stage(block.stage).space.is_partial(block.index) || !others.is_empty() {
-            self.outbox.entry(holder).or_default().free.push(block);
-        }
+        // Of a step that went on at its holder nothing may be left, or a copy that came while it went on.
+        self.outbox.entry(holder).or_default().free.push(block);
         for worker in others {
             self.outbox.entry(worker).or_default().free.push(block);
         }
