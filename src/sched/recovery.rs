@@ -178,10 +178,7 @@ impl Core {
     /// The copy counts when the block is made again, or goes if nobody wants it.
     pub(super) fn used_after_loss(&mut self, worker: WorkerId, block: BlockId) {
         if self.is_needed(block) {
-            if self.state(block) != State::Assigned(worker) {
-                self.add_replica(worker, block);
-            }
-            return;
+            return self.add_replica(worker, block);
         }
         self.free(worker, block);
         self.abandon(block);
