@@ -11,4 +11,4 @@ mod recovery;
 mod table;
 
 pub use core::{Action, Core, Event, Explain, Timing};
-pub use plan::{Plan, PlanError, plan};
+pub use plan::{Plan, PlanError, plan, serial_order};

@@ -99,6 +99,18 @@ impl Ground for Serial<'_> {
     }
 }
 
+/// All tasks in the order in which one thread would do them, and in which they are admitted.
+pub fn serial_order(program: &Program) -> Vec<TaskId> {
+    let mut table = Table::new(program.tasks());
+    let mut cursor = Cursor::default();
+    let mut order = Vec::new();
+    while let Some(task) = cursor.next(program, &Serial { program, table: &table }) {
+        table.set(program.position(task), State::Done(WorkerId(0)));
+        order.push(task);
+    }
+    order
+}
+
 /// The most bytes of blocks that the serial walk holds at once.
 pub(super) fn serial_peak(program: &Program) -> u64 {
     let here = WorkerId(0);
