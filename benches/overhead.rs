@@ -38,6 +38,11 @@ fn main() {
             })
             .collect();
         each.sort_by(f64::total_cmp);
-        println!("{shape:<6} {count:>9} tasks {:8.3} ({:.3} to {:.3})", each[ROUNDS / 2], each[0], each[ROUNDS - 1]);
+        println!(
+            "{shape:<6} {count:>9} tasks {:8.3} ({:.3} to {:.3})",
+            each[ROUNDS / 2],
+            each[0],
+            each[ROUNDS - 1]
+        );
     }
 }

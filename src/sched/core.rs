@@ -183,6 +183,7 @@ pub struct Core {
     pub(super) restart: bool,
     /// What has been dropped since the last loss to get on.
     pub(super) dropped: Dropped,
+    pub(super) drops: u32,
     pub(super) over: bool,
     paths: Paths,
     pub(super) seconds: Vec<f64>,
@@ -214,6 +215,7 @@ impl Core {
             exhausted: false,
             restart: false,
             dropped: Dropped::Nothing,
+            drops: 0,
             over: false,
             paths: Paths::new(&program, |at| seconds[at]),
             seconds,
@@ -256,6 +258,11 @@ impl Core {
     /// Tasks that were done more than once.
     pub fn recomputed(&self) -> u64 {
         self.recomputed
+    }
+
+    /// How often blocks that were there had to be given up to get on after a loss.
+    pub fn drops(&self) -> u32 {
+        self.drops
     }
 
     /// Where a block lies, if it is there.
@@ -429,10 +436,8 @@ impl Core {
         }
         self.end_copy(block);
         let others = self.replicas.remove(&block).unwrap_or_default();
-        // A step that went on at its holder was taken over there: nothing is left of it.
-        if !self.program.stage(block.stage).space.is_partial(block.index) || !others.is_empty() {
-            self.outbox.entry(holder).or_default().free.push(block);
-        }
+        // Of a step that went on at its holder nothing may be left, or a copy that came while it went on.
+        self.outbox.entry(holder).or_default().free.push(block);
         for worker in others {
             self.outbox.entry(worker).or_default().free.push(block);
         }
@@ -484,7 +489,7 @@ impl Core {
 
     fn walk(&mut self) -> Option<TaskId> {
         let (program, mut cursor) = (self.program.clone(), std::mem::take(&mut self.cursor));
-        let task = cursor.next(&program, self);
+        let task = cursor.next(&program, &*self);
         self.cursor = cursor;
         task
     }
@@ -626,13 +631,6 @@ impl Core {
 impl Ground for Core {
     fn state(&self, task: TaskId) -> State {
         Core::state(self, task)
-    }
-
-    fn revive(&mut self, task: TaskId) {
-        self.set(task, State::Idle);
-        self.unfinished += 1;
-        self.recomputed += 1;
-        self.unconsume(task);
     }
 }
 

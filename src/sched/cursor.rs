@@ -18,14 +18,12 @@ enum Frame {
     Chain { stage: StageId, next: u32, last: u32 },
 }
 
-/// What the walk asks and tells the table of tasks.
+/// What the walk asks the table of tasks.
 pub trait Ground {
     fn state(&self, task: TaskId) -> State;
-    /// A released block is needed once more: its task counts as unfinished from now on.
-    fn revive(&mut self, task: TaskId);
 
     fn missing(&self, task: TaskId) -> bool {
-        matches!(self.state(task), State::Idle | State::Released)
+        self.state(task) == State::Idle
     }
 }
 
@@ -47,7 +45,7 @@ impl Cursor {
     }
 
     /// The next task to admit, all of whose inputs are available or have been admitted before.
-    pub fn next(&mut self, program: &Program, ground: &mut impl Ground) -> Option<TaskId> {
+    pub fn next(&mut self, program: &Program, ground: &impl Ground) -> Option<TaskId> {
         loop {
             match self.stack.pop() {
                 Some(Frame::Visit(task)) if ground.missing(task) => self.visit(program, task, ground),
@@ -61,7 +59,7 @@ impl Cursor {
                 }
                 None => {
                     let sink = self.next_sink(program)?;
-                    if ground.state(sink) == State::Idle {
+                    if ground.missing(sink) {
                         self.stack.push(Frame::Visit(sink));
                     }
                 }
@@ -87,7 +85,7 @@ impl Cursor {
         None
     }
 
-    fn visit(&mut self, program: &Program, task: TaskId, ground: &mut impl Ground) {
+    fn visit(&mut self, program: &Program, task: TaskId, ground: &impl Ground) {
         let space = &program.stage(task.stage).space;
         if space.extents().k == 1 {
             return self.expand(program, task, ground);
@@ -98,15 +96,11 @@ impl Cursor {
         while next > first && ground.missing(TaskId::new(task.stage, next - 1)) {
             next -= 1;
         }
-        for step in next..=task.index {
-            revive(ground, TaskId::new(task.stage, step));
-        }
         self.stack.push(Frame::Chain { stage: task.stage, next, last: task.index });
     }
 
     /// The task after all its inputs.
-    fn expand(&mut self, program: &Program, task: TaskId, ground: &mut impl Ground) {
-        revive(ground, task);
+    fn expand(&mut self, program: &Program, task: TaskId, ground: &impl Ground) {
         let stage = program.stage(task.stage);
         self.stack.push(Frame::Emit(task));
         if stage.reads.is_empty() {
@@ -122,11 +116,5 @@ impl Cursor {
             self.stack.push(Frame::Visit(*input));
         }
         self.inputs = inputs;
-    }
-}
-
-fn revive(ground: &mut impl Ground, task: TaskId) {
-    if ground.state(task) == State::Released {
-        ground.revive(task);
     }
 }

@@ -2,7 +2,7 @@
 
 use super::ready::{Heap, Urgent};
 use crate::ids::WorkerId;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 
 /// Work is handed out so far ahead: enough to hide a round trip, little enough to be wrong about.
 const AHEAD_SECONDS: f64 = 0.01;
@@ -103,6 +103,8 @@ impl Worker {
 #[derive(Default)]
 pub struct Fleet {
     workers: Vec<Option<Worker>>,
+    /// Who has gone: a name is not used again, so a join that arrives after the loss changes nothing.
+    gone: HashSet<WorkerId>,
     /// (rank, worker) of those that stay, for the least loaded one in O(log workers).
     by_compute: BTreeSet<(u32, WorkerId)>,
     by_io: BTreeSet<(u32, WorkerId)>,
@@ -121,7 +123,7 @@ impl Fleet {
         if self.workers.len() <= at {
             self.workers.resize_with(at + 1, || None);
         }
-        if self.workers[at].is_some() {
+        if self.workers[at].is_some() || self.gone.contains(&id) {
             return false;
         }
         self.workers[at] = Some(Worker::new(threads));
@@ -151,6 +153,7 @@ impl Fleet {
     }
 
     pub fn remove(&mut self, id: WorkerId) -> Option<Worker> {
+        self.gone.insert(id);
         let draining = self.get(id)?.draining;
         if draining {
             self.draining -= 1;

@@ -20,6 +20,7 @@ impl Core {
     /// - I9: what is not finished is a result, a sink, or has a consumer that is not finished.
     /// - I10: further holders of a block are there, each once, and are not the holder in the table.
     /// - I11: a copy is under way between two workers that are there, of a block that lies at the first.
+    /// - I12: no input of what is not finished has been released.
     pub fn check_invariants(&self) {
         if self.is_over() {
             return;
@@ -38,6 +39,8 @@ impl Core {
                 state.is_finished() || left > 0 || self.is_root(task) || state.is_pending(),
                 "I9: {task:?}"
             );
+            let released = inputs.iter().find(|i| self.state(**i) == State::Released);
+            assert!(state.is_finished() || released.is_none(), "I12: {task:?} needs {released:?}");
             match state {
                 State::Waiting | State::Ready => {
                     let there = |i: &&TaskId| matches!(self.state(**i), State::Done(_));

@@ -11,4 +11,4 @@ mod recovery;
 mod table;
 
 pub use core::{Action, Blame, Core, Event, Explain, Failure, Timing};
-pub use plan::{Plan, PlanError, plan};
+pub use plan::{Plan, PlanError, plan, serial_order};

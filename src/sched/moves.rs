@@ -105,6 +105,8 @@ impl Core {
         if let Some(other) = self.replicas.get(&block).and_then(|others| others.iter().copied().find(stays)) {
             self.set(block, State::Done(other));
             self.no_longer_replica(other, block);
+            // Until it is let go it has the block, and wants to be told when that is not needed.
+            self.add_replica(from, block);
             return true;
         }
         if takers.is_empty() {

@@ -1,8 +1,8 @@
 //! What a crash undoes: blocks that are gone are made again if they are still needed.
 //!
 //! After a loss nothing is patched: what was admitted and not handed out is forgotten, the cursor
-//! starts again at the results and, asking `inputs` backwards, comes to just the blocks that are gone
-//! and still needed.
+//! starts again at the results. Asking `inputs` backwards from the blocks that are gone and still
+//! needed to blocks that exist tells what has to be done again.
 
 use super::core::{Action, Blame, Core, Dropped, Failure};
 use super::table::{NOWHERE, State};
@@ -67,9 +67,10 @@ impl Core {
         }
         self.unfinished += gone.len();
         self.recomputed += gone.len() as u64;
-        gone.into_iter().for_each(|task| self.unconsume(task));
+        gone.iter().for_each(|task| self.unconsume(*task));
         self.clear_queues();
         idle.into_iter().for_each(|task| self.abandon(task));
+        self.revive_lineage(gone);
         self.reserved = self.reserved_by_table();
     }
 
@@ -97,6 +98,27 @@ impl Core {
         }
     }
 
+    /// Back from blocks that are gone to blocks that exist: what was released is wanted once more. All of
+    /// it at once, so that a block that is made again waits for all who need it again.
+    fn revive_lineage(&mut self, mut gone: Vec<TaskId>) {
+        let mut inputs = Vec::new();
+        while let Some(task) = gone.pop() {
+            if self.state(task) != State::Idle {
+                continue;
+            }
+            self.program.inputs(task, &mut inputs);
+            for input in inputs.drain(..) {
+                if self.state(input) == State::Released {
+                    self.set(input, State::Idle);
+                    self.unfinished += 1;
+                    self.recomputed += 1;
+                    self.unconsume(input);
+                    gone.push(input);
+                }
+            }
+        }
+    }
+
     /// A finished task will be done again: each input that is still there gets a consumer back.
     pub(super) fn unconsume(&mut self, task: TaskId) {
         let mut inputs = std::mem::take(&mut self.inputs);
@@ -112,6 +134,9 @@ impl Core {
 
     /// Does anybody still want this block? O(consumers): asked after a loss only.
     pub(super) fn is_needed(&self, block: BlockId) -> bool {
+        if self.state(block) == State::Released {
+            return false;
+        }
         let mut consumers = Vec::new();
         self.program.consumers(block, &mut consumers);
         self.is_root(block) || consumers.iter().any(|c| !self.state(*c).is_finished())
@@ -154,10 +179,7 @@ impl Core {
     /// The copy counts when the block is made again, or goes if nobody wants it.
     pub(super) fn used_after_loss(&mut self, worker: WorkerId, block: BlockId) {
         if self.is_needed(block) {
-            if self.state(block) != State::Assigned(worker) {
-                self.add_replica(worker, block);
-            }
-            return;
+            return self.add_replica(worker, block);
         }
         self.free(worker, block);
         self.abandon(block);
@@ -237,6 +259,7 @@ impl Core {
                 return false;
             }
         };
+        self.drops += 1;
         self.drop_blocks(self.dropped == Dropped::All);
         true
     }
