@@ -310,7 +310,7 @@ impl World {
             | Action::Release { worker }
             | Action::Copy { to: worker, .. } => self.send_worker(worker, action),
             Action::Completed => self.completed = true,
-            Action::Failed { message } => self.failed = Some(message),
+            Action::Failed(failure) => self.failed = Some(failure.message),
         }
     }
 
