@@ -3,7 +3,9 @@
 mod sim;
 
 use dolmen::array::{Array, ArrayError, Axis, BlockGrid, Element, Fill, Law, footprint};
-use dolmen::graph::{Blocks, Builder, Edges, Kind, Lowering, Order, Pattern, Program, Read, Space, Stage, Tall, Work};
+use dolmen::graph::{
+    Blocks, Builder, Edges, Kind, Lowering, Order, Pattern, Program, Read, Space, Stage, Tall, Work,
+};
 use dolmen::ids::{StageId, TaskId};
 use dolmen::sched::{plan, serial_order};
 use sim::programs;
@@ -50,7 +52,9 @@ fn consumers_are_the_inverse_of_inputs() {
             let inputs = inputs(program, task);
             let distinct: BTreeSet<TaskId> = inputs.iter().copied().collect();
             assert_eq!(distinct.len(), inputs.len(), "{task:?} reads a block twice: {inputs:?}");
-            distinct.into_iter().for_each(|input| drop(by_inputs.entry(input).or_default().insert(task)));
+            distinct.into_iter().for_each(|input| {
+                by_inputs.entry(input).or_default().insert(task);
+            });
         }
         for task in tasks(program) {
             let found = consumers(program, task);
@@ -71,7 +75,10 @@ fn stages_read_earlier_ones_and_finished_blocks() {
                 let space = &program.stage(input.stage).space;
                 assert!(input.index < space.tasks(), "{task:?} reads {input:?}");
                 let own = input.stage == task.stage;
-                assert!(own || !space.is_partial(input.index), "{task:?} reads {input:?}, which is not whole");
+                assert!(
+                    own || !space.is_partial(input.index),
+                    "{task:?} reads {input:?}, which is not whole"
+                );
             }
         }
     });
@@ -83,7 +90,9 @@ fn operands_are_the_inputs() {
         for task in tasks(program) {
             let mut read = BTreeSet::new();
             for number in 0..program.stage(task.stage).reads.len() {
-                program.operand(task, number, |block| drop(read.insert(block)));
+                program.operand(task, number, |block| {
+                    read.insert(block);
+                });
             }
             assert_eq!(read, inputs(program, task).into_iter().collect());
         }

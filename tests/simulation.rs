@@ -44,7 +44,10 @@ fn world(seed: u64) -> (World, Chaos, bool) {
     };
     let workers = rng.range(1, 5) as u32;
     if env("DOLMEN_SEED").is_some() {
-        println!("seed {seed}: {name}, {} tasks, {workers} workers, {chaos:?}, tight {tight}", program.tasks());
+        println!(
+            "seed {seed}: {name}, {} tasks, {workers} workers, {chaos:?}, tight {tight}",
+            program.tasks()
+        );
     }
     let mut world = World::new(rng.next(), program, limit).workers(workers).chaos(chaos);
     world.verbose = env("DOLMEN_SEED").is_some();
@@ -128,6 +131,10 @@ fn the_same_seed_says_the_same() {
     }
 }
 
+fn wide<const TASKS: u32>(builder: &mut Builder) {
+    builder.null_wide(TASKS);
+}
+
 fn null_world(build: impl FnOnce(&mut Builder), workers: u32) -> World {
     let mut builder = Builder::default();
     build(&mut builder);
@@ -137,7 +144,7 @@ fn null_world(build: impl FnOnce(&mut Builder), workers: u32) -> World {
 #[test]
 fn null_programs_run_to_the_end() {
     let builds: [fn(&mut Builder); 4] =
-        [|b| drop(b.null_wide(3000)), |b| b.null_tree(1000), |b| b.null_chain(300), |b| b.null_grid(20)];
+        [wide::<3000>, |b| b.null_tree(1000), |b| b.null_chain(300), |b| b.null_grid(20)];
     for build in builds {
         let mut world = null_world(build, 3);
         world.drive();
@@ -148,7 +155,7 @@ fn null_programs_run_to_the_end() {
 
 #[test]
 fn who_joins_late_finds_work() {
-    let mut world = null_world(|b| drop(b.null_wide(2000)), 1).speeds(0.01, 0.0005);
+    let mut world = null_world(wide::<2000>, 1).speeds(0.01, 0.0005);
     while world.ran.len() < 100 {
         assert!(world.step());
     }

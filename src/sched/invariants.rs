@@ -35,7 +35,10 @@ impl Core {
             self.program.inputs(task, &mut inputs);
             self.program.consumers(task, &mut consumers);
             let left = consumers.iter().filter(|c| !self.state(**c).is_finished()).count();
-            assert!(state.is_finished() || left > 0 || self.is_root(task) || state.is_pending(), "I9: {task:?}");
+            assert!(
+                state.is_finished() || left > 0 || self.is_root(task) || state.is_pending(),
+                "I9: {task:?}"
+            );
             let released = inputs.iter().find(|i| self.state(**i) == State::Released);
             assert!(state.is_finished() || released.is_none(), "I12: {task:?} needs {released:?}");
             match state {
@@ -67,7 +70,10 @@ impl Core {
         assert!(self.reserved <= self.limit, "I5: {} of {}", self.reserved, self.limit);
         self.check_loads(&loads);
         self.check_copies();
-        assert!(self.fleet.staying() == 0 || assigned > 0 || !self.copies.is_empty(), "I8: nothing is under way");
+        assert!(
+            self.fleet.staying() == 0 || assigned > 0 || !self.copies.is_empty(),
+            "I8: nothing is under way"
+        );
     }
 
     fn check_copies(&self) {

@@ -70,8 +70,7 @@ impl Core {
     /// Copies the only copies off workers that leave, and lets those go that hold nothing needed.
     fn hand_over(&mut self, out: &mut Vec<Action>) {
         let ready = |w: &super::fleet::Worker| w.draining && w.is_idle() && w.handing_over == 0;
-        let leaving: Vec<WorkerId> =
-            self.fleet.iter().filter(|(_, w)| ready(w)).map(|(id, _)| id).collect();
+        let leaving: Vec<WorkerId> = self.fleet.iter().filter(|(_, w)| ready(w)).map(|(id, _)| id).collect();
         if leaving.is_empty() {
             return;
         }

@@ -144,7 +144,8 @@ impl Core {
 
     /// Is it made for its own sake: a result, or the end of a stage that nobody reads?
     pub(super) fn is_root(&self, task: TaskId) -> bool {
-        let end = self.program.is_sink(task.stage) && !self.program.stage(task.stage).space.is_partial(task.index);
+        let end =
+            self.program.is_sink(task.stage) && !self.program.stage(task.stage).space.is_partial(task.index);
         end || self.program.keeps(task)
     }
 

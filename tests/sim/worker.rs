@@ -104,7 +104,8 @@ impl SimWorker {
 
     /// Drops copies that were fetched for tasks that have been given back only.
     pub fn drop_unused(&mut self, given_back: &[Queued]) {
-        let wanted: BTreeSet<BlockId> = self.queue.iter().flat_map(|q| q.inputs.iter().map(|i| i.0)).collect();
+        let wanted: BTreeSet<BlockId> =
+            self.queue.iter().flat_map(|q| q.inputs.iter().map(|i| i.0)).collect();
         for (block, _) in given_back.iter().flat_map(|q| &q.inputs) {
             if !wanted.contains(block) && self.store.get(block).is_some_and(|held| !held.known) {
                 self.store.remove(block);

@@ -331,8 +331,14 @@ impl World {
             }
             Action::TakeBack { tasks, .. } => {
                 let is_io = |t: TaskId| self.program.stage(t.stage).kind.is_io();
-                let back: Vec<TaskId> =
-                    worker.queue.iter().rev().map(|q| q.task).filter(|t| !is_io(*t)).take(tasks as usize).collect();
+                let back: Vec<TaskId> = worker
+                    .queue
+                    .iter()
+                    .rev()
+                    .map(|q| q.task)
+                    .filter(|t| !is_io(*t))
+                    .take(tasks as usize)
+                    .collect();
                 self.give_back(id, &back);
             }
             Action::Copy { from, block, .. } => {
