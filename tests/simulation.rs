@@ -1,5 +1,6 @@
 //! The scheduler core in a simulated world. `DOLMEN_SEED=n` replays one seed with a log,
-//! `DOLMEN_SEEDS=count` runs so many.
+//! `DOLMEN_SEEDS=count` runs so many from `DOLMEN_FROM` on, with `DOLMEN_ALL=1` beyond the first that
+//! goes wrong; matrices have up to 2^`DOLMEN_SIZE` rows (default 5).
 
 mod sim;
 
@@ -32,7 +33,7 @@ fn env(name: &str) -> Option<u64> {
 
 fn world(seed: u64) -> (World, Chaos, bool) {
     let mut rng = Rng::new(seed);
-    let size = 1 << rng.range(2, 5);
+    let size = 1 << rng.range(2, env("DOLMEN_SIZE").unwrap_or(5));
     let (name, program) = programs::random(&mut rng, size);
     let chaos = *rng.pick(&[Chaos::None, Chaos::Elastic, Chaos::Crashes, Chaos::Crashes]);
     let tight = rng.chance(40);
@@ -56,7 +57,6 @@ fn world(seed: u64) -> (World, Chaos, bool) {
 
 fn run(seed: u64, tally: &mut Tally) {
     let (mut world, chaos, tight) = world(seed);
-    let tight = tight || env("DOLMEN_TIGHT").is_some();
     world.drive();
     tally.runs += 1;
     tally.tight += u64::from(tight);
