@@ -52,7 +52,9 @@ fn consumers_are_the_inverse_of_inputs() {
             let inputs = inputs(program, task);
             let distinct: BTreeSet<TaskId> = inputs.iter().copied().collect();
             assert_eq!(distinct.len(), inputs.len(), "{task:?} reads a block twice: {inputs:?}");
-            distinct.into_iter().for_each(|input| drop(by_inputs.entry(input).or_default().insert(task)));
+            distinct.into_iter().for_each(|input| {
+                by_inputs.entry(input).or_default().insert(task);
+            });
         }
         for task in tasks(program) {
             let found = consumers(program, task);
@@ -88,7 +90,9 @@ fn operands_are_the_inputs() {
         for task in tasks(program) {
             let mut read = BTreeSet::new();
             for number in 0..program.stage(task.stage).reads.len() {
-                program.operand(task, number, |block| drop(read.insert(block)));
+                program.operand(task, number, |block| {
+                    read.insert(block);
+                });
             }
             assert_eq!(read, inputs(program, task).into_iter().collect());
         }

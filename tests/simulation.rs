@@ -1,5 +1,6 @@
 //! The scheduler core in a simulated world. `DOLMEN_SEED=n` replays one seed with a log,
-//! `DOLMEN_SEEDS=count` runs so many.
+//! `DOLMEN_SEEDS=count` runs so many from `DOLMEN_FROM` on, with `DOLMEN_ALL=1` beyond the first that
+//! goes wrong; matrices have up to 2^`DOLMEN_SIZE` rows (default 5).
 
 mod sim;
 
@@ -32,7 +33,7 @@ fn env(name: &str) -> Option<u64> {
 
 fn world(seed: u64) -> (World, Chaos, bool) {
     let mut rng = Rng::new(seed);
-    let size = 1 << rng.range(2, 5);
+    let size = 1 << rng.range(2, env("DOLMEN_SIZE").unwrap_or(5));
     let (name, program) = programs::random(&mut rng, size);
     let chaos = *rng.pick(&[Chaos::None, Chaos::Elastic, Chaos::Crashes, Chaos::Crashes]);
     let tight = rng.chance(40);
@@ -56,7 +57,6 @@ fn world(seed: u64) -> (World, Chaos, bool) {
 
 fn run(seed: u64, tally: &mut Tally) {
     let (mut world, chaos, tight) = world(seed);
-    let tight = tight || env("DOLMEN_TIGHT").is_some();
     world.drive();
     tally.runs += 1;
     tally.tight += u64::from(tight);
@@ -131,6 +131,10 @@ fn the_same_seed_says_the_same() {
     }
 }
 
+fn wide<const TASKS: u32>(builder: &mut Builder) {
+    builder.null_wide(TASKS);
+}
+
 fn null_world(build: impl FnOnce(&mut Builder), workers: u32) -> World {
     let mut builder = Builder::default();
     build(&mut builder);
@@ -140,7 +144,7 @@ fn null_world(build: impl FnOnce(&mut Builder), workers: u32) -> World {
 #[test]
 fn null_programs_run_to_the_end() {
     let builds: [fn(&mut Builder); 4] =
-        [|b| drop(b.null_wide(3000)), |b| b.null_tree(1000), |b| b.null_chain(300), |b| b.null_grid(20)];
+        [wide::<3000>, |b| b.null_tree(1000), |b| b.null_chain(300), |b| b.null_grid(20)];
     for build in builds {
         let mut world = null_world(build, 3);
         world.drive();
@@ -151,7 +155,7 @@ fn null_programs_run_to_the_end() {
 
 #[test]
 fn who_joins_late_finds_work() {
-    let mut world = null_world(|b| drop(b.null_wide(2000)), 1).speeds(0.01, 0.0005);
+    let mut world = null_world(wide::<2000>, 1).speeds(0.01, 0.0005);
     while world.ran.len() < 100 {
         assert!(world.step());
     }

@@ -96,14 +96,16 @@ impl Program {
         out.clear();
         let stage = self.stage(task.stage);
         for (number, read) in stage.reads.iter().enumerate() {
+            if let Pattern::Edges(edges) = &read.pattern {
+                out.extend(edges.distinct(task.index).iter().map(|index| TaskId::new(read.source, *index)));
+                continue;
+            }
             let source = self.stage(read.source);
             let seen = out.len();
-            let again = stage.reads[..number].iter().any(|r| r.source == read.source)
-                || matches!(read.pattern, Pattern::Edges(_));
+            let again = stage.reads[..number].iter().any(|r| r.source == read.source);
             read.pattern.inputs(&stage.space, task.index, &source.space, |index| {
                 let block = TaskId::new(read.source, index);
-                let known = if matches!(read.pattern, Pattern::Edges(_)) { &out[..] } else { &out[..seen] };
-                if !(again && known.contains(&block)) {
+                if !(again && out[..seen].contains(&block)) {
                     out.push(block);
                 }
             });

@@ -168,7 +168,9 @@ fn null(rng: &mut Rng, size: u64) -> Program {
     let mut builder = Builder::default();
     let tasks = rng.range(1, 5 * size) as u32;
     match rng.below(4) {
-        0 => drop(builder.null_wide(tasks)),
+        0 => {
+            builder.null_wide(tasks);
+        }
         1 => builder.null_tree(tasks),
         2 => builder.null_chain(tasks),
         _ => builder.null_grid(rng.range(1, 9) as u32),
