@@ -37,7 +37,7 @@ impl NullWorkers {
                     self.events.push(Event::Returned { worker, tasks: Default::default() });
                 }
                 Action::Completed => return true,
-                Action::Failed { message } => panic!("{message}"),
+                Action::Failed(failure) => panic!("{failure}"),
                 Action::Free { .. } | Action::Copy { .. } | Action::Release { .. } => {}
             }
         }

@@ -34,6 +34,9 @@ impl RsvdOptions {
     }
 }
 
+/// A result's name and shape.
+pub type Named = (&'static str, (u64, u64));
+
 #[derive(Clone, Debug)]
 pub enum Operation {
     Compute(Array),
@@ -107,7 +110,7 @@ impl Operation {
     }
 
     /// Names and shapes of the results, in the order of the recipe. A vector is a column here.
-    pub fn result_shapes(&self) -> Result<Vec<(&'static str, (u64, u64))>, Error> {
+    pub fn result_shapes(&self) -> Result<Vec<Named>, Error> {
         let (m, n) = self.array().shape()?;
         let k = m.min(n);
         Ok(match self {

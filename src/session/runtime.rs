@@ -298,7 +298,11 @@ impl Session {
             let stages = program.stage_ids().filter(|id| wanted(&program.stage(*id).kind));
             stages.map(|id| stage_bytes(program, id)).sum()
         };
-        let stage = |s: &crate::graph::Stage| (s.kind.name(), u64::from(s.space.tasks()), s.largest_shape());
+        let shape = |s: &crate::graph::Stage| match s.kind {
+            crate::graph::Kind::Write { grid, .. } => grid.block_shape(),
+            _ => s.largest_shape(),
+        };
+        let stage = |s: &crate::graph::Stage| (s.kind.name(), u64::from(s.space.tasks()), shape(s));
         Ok(Preview {
             tasks: program.tasks() as u64,
             flops: program.flops(),
@@ -336,7 +340,7 @@ impl Session {
 
     /// The paths of an operation's results in a directory: `u.npy`, `s.npy`, …
     pub fn paths_in(operation: &Operation, directory: &Path) -> Result<Vec<PathBuf>, Error> {
-        let path = |(name, _): (&'static str, (u64, u64))| directory.join(format!("{name}.npy"));
+        let path = |(name, _): super::operation::Named| directory.join(format!("{name}.npy"));
         Ok(operation.result_shapes()?.into_iter().map(path).collect())
     }
 
