@@ -188,7 +188,7 @@ fn ten_million_tasks_are_a_few_hundred_bytes() {
     let formula = (&a + &a.t()).dot(&programs::input(0, n, n)) * 2.0;
     let grid = BlockGrid::new(Axis::new(n, block), Axis::new(n, block));
     let access = Lowering::new(&mut builder, block).lower(&formula, grid).unwrap();
-    builder.write(access, 0);
+    builder.write(access, 0, (0, 0));
     let program = builder.finish();
     assert!(program.tasks() > 10_000_000, "{}", program.tasks());
     let bytes = bincode::serde::encode_to_vec(&program, bincode::config::standard()).unwrap();
@@ -310,6 +310,7 @@ fn a_task_with_many_inputs() {
         element: Element::F64,
         reads: vec![read],
         keep: true,
+        lockstep: false,
         work: Work::default(),
     }]);
     assert_eq!(inputs(&program, TaskId::new(StageId(0), many as u32)).len(), many);

@@ -16,6 +16,8 @@ enum Frame {
     Emit(TaskId),
     /// Steps `next ..= last` of a chain.
     Chain { stage: StageId, next: u32, last: u32 },
+    /// Step `step` and those after it, of all chains of a stage together.
+    Lockstep { stage: StageId, step: u32 },
 }
 
 /// What the walk asks the table of tasks.
@@ -55,8 +57,12 @@ impl Cursor {
                     if next < last {
                         self.stack.push(Frame::Chain { stage, next: next + 1, last });
                     }
-                    self.expand(program, TaskId::new(stage, next), ground);
+                    let task = TaskId::new(stage, next);
+                    if ground.missing(task) {
+                        self.expand(program, task, ground);
+                    }
                 }
+                Some(Frame::Lockstep { stage, step }) => self.lockstep(program, stage, step),
                 None => {
                     let sink = self.next_sink(program)?;
                     if ground.missing(sink) {
@@ -90,6 +96,10 @@ impl Cursor {
         if space.extents().k == 1 {
             return self.expand(program, task, ground);
         }
+        if program.stage(task.stage).lockstep {
+            self.stack.push(Frame::Lockstep { stage: task.stage, step: 0 });
+            return;
+        }
         // The steps of a chain from the first one whose predecessor is there.
         let first = task.index - space.coords(task.index).k;
         let mut next = task.index;
@@ -97,6 +107,19 @@ impl Cursor {
             next -= 1;
         }
         self.stack.push(Frame::Chain { stage: task.stage, next, last: task.index });
+    }
+
+    /// One step of each chain; what has been seen to is passed over when its turn comes.
+    fn lockstep(&mut self, program: &Program, stage: StageId, step: u32) {
+        let space = &program.stage(stage).space;
+        let steps = space.extents().k;
+        if step + 1 < steps {
+            self.stack.push(Frame::Lockstep { stage, step: step + 1 });
+        }
+        for block in (0..space.tasks() / steps).rev() {
+            let task = block * steps + step;
+            self.stack.push(Frame::Chain { stage, next: task, last: task });
+        }
     }
 
     /// The task after all its inputs.

@@ -81,10 +81,13 @@ impl Formulas<'_> {
 
 fn finish(rng: &mut Rng, builder: &mut Builder, results: &[Access]) {
     for (at, access) in results.iter().enumerate() {
+        if rng.chance(30) {
+            builder.lockstep(access.stage);
+        }
         if rng.chance(50) {
             builder.keep(access.stage);
         } else {
-            builder.write(*access, at as u32);
+            builder.write(*access, at as u32, (0, 0));
         }
     }
 }
@@ -194,6 +197,7 @@ pub fn edges(rng: &mut Rng, size: u64) -> Program {
         element: Element::F64,
         reads: vec![read],
         keep: rng.chance(50),
+        lockstep: false,
         work: Work::default(),
     }];
     if rng.chance(50) {
