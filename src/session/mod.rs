@@ -10,6 +10,6 @@ mod runtime;
 pub use algorithms::{Qr, Rsvd, Svd};
 pub use error::Error;
 pub use operation::{Operation, RsvdOptions};
-pub use results::{Matrix, Results};
+pub use results::{Matrix, Results, Take};
 pub(crate) use runtime::human;
 pub use runtime::{Builder, Handle, Preview, Session, Stats};
