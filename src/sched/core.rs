@@ -5,8 +5,9 @@
 //! says so, and its block *released* when the last consumer is done.
 
 use super::cursor::{Cursor, Ground};
+use super::events::{Action, Blame, Event, Explain, Failure, Timing};
 use super::fleet::{Fleet, Lane};
-use super::ready::{Heap, Paths, Urgent};
+use super::ready::{Heap, Paths};
 use super::table::{NOWHERE, State, Table};
 use crate::graph::Program;
 use crate::ids::{BlockId, StageId, TaskId, TaskList, WorkerId};
@@ -16,120 +17,12 @@ use std::sync::Arc;
 /// First guess of what one core does, until it has been measured.
 const FLOPS_PER_SECOND: f64 = 2e10;
 const BYTES_PER_SECOND: f64 = 4e9;
-/// First guess of a link between two workers.
-const LINK_BYTES_PER_SECOND: f64 = 1e9;
 const TASK_SECONDS: f64 = 1e-6;
 /// Weight of the newest measurement in a moving average.
 const NEWEST: f64 = 0.2;
-/// Holders of so many inputs are looked at when a task is placed: it keeps the decision constant-time.
-const MOST_HOLDERS: usize = 8;
 /// Admitted and unfinished tasks per thread, and at least; their queues are the scheduler's only other memory.
 const ADMITTED_PER_THREAD: usize = 64;
 const ADMITTED_AT_LEAST: usize = 8192;
-
-/// How long tasks of a stage took.
-#[derive(Clone, Copy, PartialEq, Debug, serde::Serialize, serde::Deserialize)]
-pub struct Timing {
-    pub stage: StageId,
-    pub tasks: u32,
-    pub seconds: f64,
-}
-
-/// Who has to mend a failure.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, serde::Serialize, serde::Deserialize)]
-pub enum Blame {
-    /// The input or the request is wrong.
-    Request,
-    /// Something broke while it ran.
-    Run,
-}
-
-/// Why a run came to nothing.
-#[derive(Clone, PartialEq, Eq, Debug, serde::Serialize, serde::Deserialize, thiserror::Error)]
-#[error("{message}")]
-pub struct Failure {
-    pub blame: Blame,
-    pub message: String,
-}
-
-/// What the core is told.
-#[derive(Clone, PartialEq, Debug)]
-pub enum Event {
-    Join {
-        worker: WorkerId,
-        threads: u32,
-    },
-    /// Planned: nothing new goes there, its blocks are handed over, then it is let go.
-    Leave {
-        worker: WorkerId,
-    },
-    /// Gone without notice, with all its blocks.
-    Lost {
-        worker: WorkerId,
-    },
-    Finished {
-        worker: WorkerId,
-        tasks: TaskList,
-        timings: Vec<Timing>,
-    },
-    /// Given back without having been started: because asked to, or because an input could not be had.
-    /// The answer to every [`Action::TakeBack`], empty if there is nothing to give. Copies that the
-    /// worker fetched for these tasks only, and used for no other, are dropped by the worker itself.
-    Returned {
-        worker: WorkerId,
-        tasks: TaskList,
-    },
-    /// `worker` now holds `block` too.
-    Copied {
-        worker: WorkerId,
-        block: BlockId,
-    },
-    Failed {
-        worker: WorkerId,
-        task: TaskId,
-        failure: Failure,
-    },
-}
-
-/// What the core wants done.
-#[derive(Clone, PartialEq, Debug)]
-pub enum Action {
-    /// Run these; the inputs that are not at the worker lie where `fetch` says.
-    Assign {
-        worker: WorkerId,
-        tasks: TaskList,
-        fetch: Vec<(BlockId, WorkerId)>,
-    },
-    Free {
-        worker: WorkerId,
-        blocks: TaskList,
-    },
-    /// Return up to so many compute tasks that have not been started.
-    TakeBack {
-        worker: WorkerId,
-        tasks: u32,
-    },
-    /// Fetch a block that would otherwise be lost with a leaving worker.
-    Copy {
-        from: WorkerId,
-        to: WorkerId,
-        block: BlockId,
-    },
-    /// A leaving worker has nothing left that is needed.
-    Release {
-        worker: WorkerId,
-    },
-    Completed,
-    Failed(Failure),
-}
-
-/// Why a task is where it is.
-#[derive(Clone, PartialEq, Debug)]
-pub struct Explain {
-    pub task: TaskId,
-    pub state: String,
-    pub missing: Vec<TaskId>,
-}
 
 /// A block on its way from a leaving worker.
 #[derive(Clone, Copy)]
@@ -149,10 +42,10 @@ pub(super) enum Dropped {
 
 /// What a batch of events gathers for each worker.
 #[derive(Default)]
-struct Outbox {
-    assign: TaskList,
-    fetch: Vec<(BlockId, WorkerId)>,
-    free: TaskList,
+pub(super) struct Outbox {
+    pub assign: TaskList,
+    pub fetch: Vec<(BlockId, WorkerId)>,
+    pub free: TaskList,
 }
 
 /// The scheduler of one program.
@@ -187,7 +80,7 @@ pub struct Core {
     pub(super) over: bool,
     paths: Paths,
     pub(super) seconds: Vec<f64>,
-    outbox: BTreeMap<WorkerId, Outbox>,
+    pub(super) outbox: BTreeMap<WorkerId, Outbox>,
     pub(super) inputs: Vec<TaskId>,
     pub(super) consumers: Vec<TaskId>,
 }
@@ -506,104 +399,6 @@ impl Core {
         if missing == 0 {
             self.make_ready(task);
         }
-    }
-
-    fn place_all(&mut self, lane: Lane) -> usize {
-        let mut handed = if lane == Lane::Compute { self.unpark() } else { 0 };
-        loop {
-            let heap = if lane == Lane::Io { &mut self.io } else { &mut self.compute };
-            let Some(urgent) = heap.peek().copied() else { break };
-            if self.state(urgent.task) != State::Ready {
-                self.pop(lane);
-                continue;
-            }
-            let Some(spare) = self.fleet.least_loaded(lane, self.seconds(urgent.task)) else { break };
-            self.pop(lane);
-            let best = self.choose(urgent.task, spare);
-            handed += 1;
-            if self.fleet.get(best).is_some_and(|w| w.has_room(lane, self.seconds(urgent.task))) {
-                self.assign(best, urgent.task);
-            } else if lane == Lane::Io {
-                self.assign(spare, urgent.task);
-            } else {
-                self.fleet.park(best, urgent, self.seconds(urgent.task));
-            }
-        }
-        handed
-    }
-
-    fn pop(&mut self, lane: Lane) -> Option<Urgent> {
-        if lane == Lane::Io { self.io.pop() } else { self.compute.pop() }
-    }
-
-    /// Gives workers with room the tasks that were waiting for just them.
-    fn unpark(&mut self) -> usize {
-        let mut handed = 0;
-        for id in self.fleet.take_freed() {
-            while let Some(urgent) = self.fleet.unpark(id, &self.seconds) {
-                handed += 1;
-                if self.state(urgent.task) == State::Ready {
-                    self.assign(id, urgent.task);
-                }
-            }
-        }
-        handed
-    }
-
-    /// The worker where the task would finish first: among the holders of its inputs and `spare`,
-    /// the shortest queue plus transfer of what is missing.
-    pub(super) fn choose(&mut self, task: TaskId, spare: WorkerId) -> WorkerId {
-        let mut inputs = std::mem::take(&mut self.inputs);
-        self.program.inputs(task, &mut inputs);
-        let held: Vec<(WorkerId, u64)> = inputs
-            .iter()
-            .take(MOST_HOLDERS)
-            .filter_map(|input| {
-                Some((self.location(*input)?, self.program.stage(input.stage).bytes(input.index)))
-            })
-            .collect();
-        self.inputs = inputs;
-        let finish = |id: WorkerId| {
-            let missing: u64 = held.iter().filter(|(holder, _)| *holder != id).map(|(_, bytes)| bytes).sum();
-            let queue = self
-                .fleet
-                .get(id)
-                .map_or(f64::INFINITY, |w| if w.draining { f64::INFINITY } else { w.queue() });
-            queue + missing as f64 / LINK_BYTES_PER_SECOND
-        };
-        let mut best = (finish(spare), spare);
-        for (holder, _) in &held {
-            let at = finish(*holder);
-            if at < best.0 {
-                best = (at, *holder);
-            }
-        }
-        best.1
-    }
-
-    pub(super) fn assign(&mut self, worker: WorkerId, task: TaskId) {
-        let (lane, seconds) = (self.lane(task), self.seconds(task));
-        self.fleet.charge(worker, lane, 1, seconds);
-        self.assigned += 1;
-        self.set(task, State::Assigned(worker));
-        let mut inputs = std::mem::take(&mut self.inputs);
-        self.program.inputs(task, &mut inputs);
-        let mut fetch = Vec::new();
-        for &input in &inputs {
-            match self.state(input) {
-                State::Done(holder) if holder != worker && holder != NOWHERE => {
-                    let here = self.replicas.get(&input).is_some_and(|others| others.contains(&worker));
-                    if !here {
-                        fetch.push((input, holder));
-                    }
-                }
-                _ => {}
-            }
-        }
-        self.inputs = inputs;
-        let outbox = self.outbox.entry(worker).or_default();
-        outbox.assign.push(task);
-        outbox.fetch.extend(fetch);
     }
 
     fn flush(&mut self, out: &mut Vec<Action>) {

@@ -2,13 +2,16 @@
 
 mod core;
 mod cursor;
+mod events;
 mod fleet;
 mod invariants;
 mod moves;
+mod place;
 mod plan;
 mod ready;
 mod recovery;
 mod table;
 
-pub use core::{Action, Blame, Core, Event, Explain, Failure, Timing};
+pub use core::Core;
+pub use events::{Action, Blame, Event, Explain, Failure, Timing};
 pub use plan::{Plan, PlanError, plan, serial_order};

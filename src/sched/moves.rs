@@ -1,6 +1,7 @@
 //! Workers come and go as planned: idle ones take work off busy ones, leaving ones hand their blocks over.
 
-use super::core::{Action, Core, Transfer};
+use super::core::{Core, Transfer};
+use super::events::Action;
 use super::fleet::Lane;
 use super::table::State;
 use crate::ids::{BlockId, WorkerId};

@@ -4,7 +4,8 @@
 //! starts again at the results. Asking `inputs` backwards from the blocks that are gone and still
 //! needed to blocks that exist tells what has to be done again.
 
-use super::core::{Action, Blame, Core, Dropped, Failure};
+use super::core::{Core, Dropped};
+use super::events::{Action, Blame, Failure};
 use super::table::{NOWHERE, State};
 use crate::array::footprint;
 use crate::ids::{BlockId, TaskId, TaskList, WorkerId};

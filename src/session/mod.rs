@@ -4,12 +4,14 @@ mod algorithms;
 mod error;
 mod inputs;
 mod operation;
+mod prepare;
 mod results;
 mod runtime;
 
 pub use algorithms::{Qr, Rsvd, Svd};
 pub use error::Error;
 pub use operation::{Operation, RsvdOptions};
+pub use prepare::Preview;
+pub(crate) use prepare::human;
 pub use results::{Matrix, Results, Take};
-pub(crate) use runtime::human;
-pub use runtime::{Builder, Handle, Preview, Session, Stats};
+pub use runtime::{Builder, Handle, Session, Stats};

@@ -2,15 +2,16 @@
 
 use super::error::Error;
 use super::inputs::{FromFiles, InMemory, ToFile};
-use super::operation::{Operation, Piece, Recipe, Ways};
+use super::operation::{Operation, Piece};
+use super::prepare::Ready;
 use super::results::{Matrix, Results, assemble};
 use crate::actors::{Joined, Outcome, Peers, Progress, Run, Scheduler, Submit, Worker};
 use crate::array::{Array, BlockSize, Element, InputId, Source};
 use crate::exec::{self, Bindings, Functions};
 use crate::files::{NpyInput, NpyOutput, Outputs};
-use crate::graph::{Access, Graph, Program};
+use crate::graph::{Graph, Program};
 use crate::ids::{RunId, StageId, TaskId, WorkerId};
-use crate::sched::{Failure, Plan, plan};
+use crate::sched::{Failure, Plan};
 use crate::store::{Pool, Real, default_memory};
 use actix::{Actor, Addr};
 use futures_channel::oneshot;
@@ -26,7 +27,7 @@ use std::thread::JoinHandle;
 use std::time::Instant;
 
 /// Threads of a worker that wait for files, beside its compute threads.
-const IO_THREADS: usize = 2;
+pub(super) const IO_THREADS: usize = 2;
 /// Gram-type power iterations lose directions below the square root of this many eps: then half steps are taken.
 const RANGE_IN_EPS: f64 = 1e3;
 
@@ -72,23 +73,6 @@ impl Builder {
     }
 }
 
-/// What an operation would do.
-#[derive(Clone, Debug)]
-pub struct Preview {
-    pub tasks: u64,
-    pub flops: f64,
-    pub bytes_read: u64,
-    pub bytes_written: u64,
-    /// The most bytes that the run will hold, proven.
-    pub memory_bound: u64,
-    /// The least memory with which it could run.
-    pub smallest_memory: u64,
-    pub shape: (u64, u64),
-    pub blocks: (u64, u64),
-    /// Name, tasks and largest block of each stage.
-    pub stages: Vec<(&'static str, u64, (u64, u64))>,
-}
-
 /// What a run did.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Stats {
@@ -102,14 +86,6 @@ pub struct Stats {
     pub most_buffers: u64,
     pub recomputed: u64,
     pub blocks: (u64, u64),
-}
-
-struct Ready {
-    program: Program,
-    results: Vec<Piece>,
-    ranges: Vec<Access>,
-    plan: Plan,
-    blocks: (u64, u64),
 }
 
 /// Where results go.
@@ -219,6 +195,10 @@ impl Session {
         self.0.options.workers
     }
 
+    pub fn block(&self) -> BlockSize {
+        self.0.options.block
+    }
+
     /// Bytes that blocks and workspaces may take.
     pub fn memory(&self) -> u64 {
         self.0.memory
@@ -289,33 +269,6 @@ impl Session {
         Handle { answer }
     }
 
-    /// What `operation` would do, and whether it fits; nothing is run.
-    pub fn preview(&self, operation: &Operation, to_files: bool) -> Result<Preview, Error> {
-        let bindings = self.bindings(Vec::new());
-        let ready = self.prepare(operation, &bindings, to_files, false)?;
-        let program = &ready.program;
-        let bytes = |wanted: fn(&crate::graph::Kind) -> bool| -> u64 {
-            let stages = program.stage_ids().filter(|id| wanted(&program.stage(*id).kind));
-            stages.map(|id| stage_bytes(program, id)).sum()
-        };
-        let shape = |s: &crate::graph::Stage| match s.kind {
-            crate::graph::Kind::Write { grid, .. } => grid.block_shape(),
-            _ => s.largest_shape(),
-        };
-        let stage = |s: &crate::graph::Stage| (s.kind.name(), u64::from(s.space.tasks()), shape(s));
-        Ok(Preview {
-            tasks: program.tasks() as u64,
-            flops: program.flops(),
-            bytes_read: bytes(|k| matches!(k, crate::graph::Kind::Read { .. })),
-            bytes_written: bytes(|k| matches!(k, crate::graph::Kind::Write { .. })),
-            memory_bound: ready.plan.bound(),
-            smallest_memory: ready.plan.smallest_budget,
-            shape: operation.shape()?,
-            blocks: ready.blocks,
-            stages: program.stages().iter().map(stage).collect(),
-        })
-    }
-
     /// Runs an operation; its results come as matrices in memory.
     pub fn run(&self, operation: &Operation) -> Result<Results, Error> {
         self.run_to(operation, &Target::Memory)
@@ -370,88 +323,13 @@ impl Session {
         self.execute(program, self.bindings(Vec::new()), &plan, (0, 0)).map(|_| ())
     }
 
-    fn bindings(&self, outputs: Vec<Arc<dyn exec::Sink>>) -> Bindings {
+    pub(super) fn bindings(&self, outputs: Vec<Arc<dyn exec::Sink>>) -> Bindings {
         Bindings {
             inputs: lock(&self.0.inputs).clone(),
             outputs,
             functions: lock(&self.0.functions).clone(),
             ..Bindings::default()
         }
-    }
-
-    fn fit(&self, program: &Program) -> Result<Plan, crate::sched::PlanError> {
-        let threads = self.0.options.workers * (self.0.options.threads + IO_THREADS);
-        plan(program, threads as u64, self.0.memory)
-    }
-
-    /// The program of an operation and the proof that it fits: as it is best, or with A read again.
-    fn prepare(
-        &self,
-        operation: &Operation,
-        bindings: &Bindings,
-        to_files: bool,
-        half_steps: bool,
-    ) -> Result<Ready, Error> {
-        operation.check()?;
-        let blocks = operation.blocks(self.0.options.block)?;
-        let mut refused = None;
-        for ways in operation.ways(blocks, half_steps)? {
-            match self.attempt(operation, bindings, blocks, to_files, ways)? {
-                Ok(ready) => return Ok(ready),
-                Err(needed) => refused = Some(refused.map_or(needed, |least: u64| least.min(needed))),
-            }
-        }
-        Err(self.refusal(operation, bindings, blocks, to_files, refused.unwrap_or_default()))
-    }
-
-    /// The ready program, or the bytes that it would need.
-    fn attempt(
-        &self,
-        operation: &Operation,
-        bindings: &Bindings,
-        blocks: (u64, u64),
-        to_files: bool,
-        ways: Ways,
-    ) -> Result<Result<Ready, u64>, Error> {
-        let recipe = operation.recipe(blocks, ways)?;
-        let (mut program, results, ranges) = if to_files { recipe.written() } else { Recipe::kept(recipe) };
-        exec::annotate(&mut program, bindings);
-        Ok(match self.fit(&program) {
-            Ok(plan) => Ok(Ready { program, results, ranges, plan, blocks }),
-            Err(error) => Err(error.needed),
-        })
-    }
-
-    /// Says what would fit: smaller blocks if some do, and how much memory these need.
-    fn refusal(
-        &self,
-        operation: &Operation,
-        bindings: &Bindings,
-        blocks: (u64, u64),
-        to_files: bool,
-        needed: u64,
-    ) -> Error {
-        let mut smaller = blocks;
-        let mut hint = String::new();
-        while smaller.0 > 64 {
-            smaller = (smaller.0 / 2, (smaller.1 / 2).max(1));
-            let fits = |ways: &Ways| {
-                matches!(self.attempt(operation, bindings, smaller, to_files, *ways), Ok(Ok(_)))
-            };
-            if operation.ways(smaller, false).is_ok_and(|ways| ways.iter().any(fits)) {
-                hint = format!(" or --block {}", smaller.0);
-                break;
-            }
-        }
-        Error::Request(format!(
-            "this run needs {} of memory with blocks of {}x{} on {} threads, but {} are allowed: use --memory {}{hint}",
-            human(needed),
-            blocks.0,
-            blocks.1,
-            self.0.options.workers * self.0.options.threads,
-            human(self.0.memory),
-            human_up(needed),
-        ))
     }
 
     fn run_to(&self, operation: &Operation, target: &Target) -> Result<Results, Error> {
@@ -536,19 +414,6 @@ fn broken() -> Failure {
     Failure { blame: crate::sched::Blame::Run, message: "the scheduler ended before the run".into() }
 }
 
-fn stage_bytes(program: &Program, id: StageId) -> u64 {
-    let stage = program.stage(id);
-    let bytes = |index| match stage.kind {
-        crate::graph::Kind::Write { grid, .. } => {
-            let c = stage.space.coords(index);
-            let (rows, cols) = grid.shape(c.i, c.j);
-            rows * cols * stage.element.bytes()
-        }
-        _ => stage.bytes(index),
-    };
-    (0..stage.space.tasks()).map(bytes).sum()
-}
-
 /// Does the diagonal of R stay so far above rounding that no direction was lost?
 fn range_is_safe(r: &Matrix) -> bool {
     let eps = match r.element() {
@@ -559,26 +424,6 @@ fn range_is_safe(r: &Matrix) -> bool {
     let largest = diagonal.iter().fold(0.0_f64, |m, d| m.max(*d));
     let smallest = diagonal.iter().fold(f64::INFINITY, |m, d| m.min(*d));
     diagonal.iter().all(|d| d.is_finite()) && smallest > RANGE_IN_EPS * eps * largest
-}
-
-/// Bytes for a person: `1.5 GiB`.
-pub(crate) fn human(bytes: u64) -> String {
-    const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];
-    if bytes < 1024 {
-        return format!("{bytes} bytes");
-    }
-    let mut value = bytes as f64 / 1024.0;
-    let mut unit = 0;
-    while value >= 1024.0 && unit < 3 {
-        value /= 1024.0;
-        unit += 1;
-    }
-    format!("{value:.1} {}", UNITS[unit])
-}
-
-/// Whole MiB, rounded up, as the command line takes it.
-fn human_up(bytes: u64) -> String {
-    format!("{}MiB", bytes.div_ceil(1 << 20))
 }
 
 fn start_actors((workers, threads): (usize, usize), pool: Pool) -> Addr<Scheduler> {

@@ -24,7 +24,8 @@ fn operations<T: Type>(session: &Session, name: &str) -> Vec<Operation> {
         session.from_array(spectra::array::<T>(&case.expect("a case of this name").a))
     };
     let (tall, square) = (find(211, 30), find(60, 60));
-    let rsvd = |a, power_iters| Operation::Rsvd { a, options: RsvdOptions { power_iters, ..RsvdOptions::new(5) } };
+    let rsvd =
+        |a, power_iters| Operation::Rsvd { a, options: RsvdOptions { power_iters, ..RsvdOptions::new(5) } };
     vec![
         Operation::Compute(&square + &square.t()),
         Operation::Compute(tall.dot(&tall.t())),

@@ -20,7 +20,8 @@ impl Report {
             *closest = (share, what.to_string());
         }
         // Not `value > allowed`: NaN must fail.
-        if !matches!(value.partial_cmp(&allowed), Some(std::cmp::Ordering::Less | std::cmp::Ordering::Equal)) {
+        if !matches!(value.partial_cmp(&allowed), Some(std::cmp::Ordering::Less | std::cmp::Ordering::Equal))
+        {
             self.failures.push(format!("{what}: {bound}: {value:e}, allowed {allowed:e}"));
         }
     }

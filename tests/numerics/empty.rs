@@ -8,10 +8,7 @@ use ndarray::Array2;
 const SHAPES: [(usize, usize); 5] = [(0, 0), (0, 5), (5, 0), (0, 1), (1, 0)];
 
 fn both(session: &Session, m: usize, n: usize) -> [Array; 2] {
-    [
-        session.from_array(Array2::<f64>::zeros((m, n))),
-        Array::normal(m as u64, n as u64, 3, Element::F64),
-    ]
+    [session.from_array(Array2::<f64>::zeros((m, n))), Array::normal(m as u64, n as u64, 3, Element::F64)]
 }
 
 #[test]

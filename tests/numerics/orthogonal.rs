@@ -130,7 +130,9 @@ fn long_columns<T: Type>() {
     for (m, n) in [(30_001, 1), (30_001, 2), (20_000, 5)] {
         for block in [1000, 30_000, 100_000] {
             let session = session(block, 2);
-            for name in ["gaussian", "equal columns", "10^-i", "repeated columns", "near overflow", "subnormal"] {
+            for name in
+                ["gaussian", "equal columns", "10^-i", "repeated columns", "near overflow", "subnormal"]
+            {
                 let case = spectra::all::<T>(m, n).into_iter().find(|case| case.name == name);
                 let a = case.expect("a case of this name").a;
                 let what = format!("{name}, {m}×{n} by {block}, {}", T::NAME);

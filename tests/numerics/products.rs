@@ -30,7 +30,11 @@ fn transpose_add<T: Type>() {
                     b[(i, j)].to_f64().to_bits() == sum.to_f64().to_bits()
                 };
                 let exact = b.dim() == (n, n) && (0..n).all(|i| (0..n).all(|j| same(i, j)));
-                report.holds("A + Aᵀ to the last bit", exact, &format!("{name}, {n} by {block:?}, {}", T::NAME));
+                report.holds(
+                    "A + Aᵀ to the last bit",
+                    exact,
+                    &format!("{name}, {n} by {block:?}, {}", T::NAME),
+                );
             }
         }
     }

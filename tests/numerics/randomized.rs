@@ -50,7 +50,8 @@ pub fn check_rsvd<T: Type>(
         return;
     }
     let allowed = (1.5 * next).max(100.0 * rounding) + grain;
-    let bound = if low_rank { "‖A − USVᵀ‖, rank(A) ≤ k" } else { "‖A − USVᵀ‖, σₖ₊₁ > 0" };
+    let bound =
+        if low_rank { "‖A − USVᵀ‖, rank(A) ≤ k" } else { "‖A − USVᵀ‖, σₖ₊₁ > 0" };
     report.norm_at_most(bound, &a.minus(&scaled_product(&u, &s, &vt, scale)), allowed, what);
     for (found, expected) in s.iter().zip(&sigma).filter(|(_, expected)| **expected > 2.0 * next) {
         let allowed = (0.01 * expected).max(10.0 * rounding) + grain;

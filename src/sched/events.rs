@@ -1,0 +1,107 @@
+//! What goes into the scheduler core and what comes out.
+
+use crate::ids::{BlockId, StageId, TaskId, TaskList, WorkerId};
+
+/// How long tasks of a stage took.
+#[derive(Clone, Copy, PartialEq, Debug, serde::Serialize, serde::Deserialize)]
+pub struct Timing {
+    pub stage: StageId,
+    pub tasks: u32,
+    pub seconds: f64,
+}
+
+/// Who has to mend a failure.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, serde::Serialize, serde::Deserialize)]
+pub enum Blame {
+    /// The input or the request is wrong.
+    Request,
+    /// Something broke while it ran.
+    Run,
+}
+
+/// Why a run came to nothing.
+#[derive(Clone, PartialEq, Eq, Debug, serde::Serialize, serde::Deserialize, thiserror::Error)]
+#[error("{message}")]
+pub struct Failure {
+    pub blame: Blame,
+    pub message: String,
+}
+
+/// What the core is told.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Event {
+    Join {
+        worker: WorkerId,
+        threads: u32,
+    },
+    /// Planned: nothing new goes there, its blocks are handed over, then it is let go.
+    Leave {
+        worker: WorkerId,
+    },
+    /// Gone without notice, with all its blocks.
+    Lost {
+        worker: WorkerId,
+    },
+    Finished {
+        worker: WorkerId,
+        tasks: TaskList,
+        timings: Vec<Timing>,
+    },
+    /// Given back without having been started: because asked to, or because an input could not be had.
+    /// The answer to every [`Action::TakeBack`], empty if there is nothing to give. Copies that the
+    /// worker fetched for these tasks only, and used for no other, are dropped by the worker itself.
+    Returned {
+        worker: WorkerId,
+        tasks: TaskList,
+    },
+    /// `worker` now holds `block` too.
+    Copied {
+        worker: WorkerId,
+        block: BlockId,
+    },
+    Failed {
+        worker: WorkerId,
+        task: TaskId,
+        failure: Failure,
+    },
+}
+
+/// What the core wants done.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Action {
+    /// Run these; the inputs that are not at the worker lie where `fetch` says.
+    Assign {
+        worker: WorkerId,
+        tasks: TaskList,
+        fetch: Vec<(BlockId, WorkerId)>,
+    },
+    Free {
+        worker: WorkerId,
+        blocks: TaskList,
+    },
+    /// Return up to so many compute tasks that have not been started.
+    TakeBack {
+        worker: WorkerId,
+        tasks: u32,
+    },
+    /// Fetch a block that would otherwise be lost with a leaving worker.
+    Copy {
+        from: WorkerId,
+        to: WorkerId,
+        block: BlockId,
+    },
+    /// A leaving worker has nothing left that is needed.
+    Release {
+        worker: WorkerId,
+    },
+    Completed,
+    Failed(Failure),
+}
+
+/// Why a task is where it is.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Explain {
+    pub task: TaskId,
+    pub state: String,
+    pub missing: Vec<TaskId>,
+}

@@ -1,0 +1,167 @@
+//! Before a run: the program of an operation, the way in which it fits the memory, and what it would do.
+
+use super::error::Error;
+use super::operation::{Operation, Piece, Recipe, Ways};
+use super::runtime::{IO_THREADS, Session};
+use crate::exec::{self, Bindings};
+use crate::graph::{Access, Kind, Program, Stage};
+use crate::ids::StageId;
+use crate::sched::{Plan, PlanError, plan};
+
+/// What an operation would do.
+#[derive(Clone, Debug)]
+pub struct Preview {
+    pub tasks: u64,
+    pub flops: f64,
+    pub bytes_read: u64,
+    pub bytes_written: u64,
+    /// The most bytes that the run will hold, proven.
+    pub memory_bound: u64,
+    /// The least memory with which it could run.
+    pub smallest_memory: u64,
+    pub shape: (u64, u64),
+    pub blocks: (u64, u64),
+    /// Name, tasks and largest block of each stage.
+    pub stages: Vec<(&'static str, u64, (u64, u64))>,
+}
+pub(super) struct Ready {
+    pub program: Program,
+    pub results: Vec<Piece>,
+    pub ranges: Vec<Access>,
+    pub plan: Plan,
+    pub blocks: (u64, u64),
+}
+impl Session {
+    /// What `operation` would do, and whether it fits; nothing is run.
+    pub fn preview(&self, operation: &Operation, to_files: bool) -> Result<Preview, Error> {
+        let bindings = self.bindings(Vec::new());
+        let ready = self.prepare(operation, &bindings, to_files, false)?;
+        let program = &ready.program;
+        let bytes = |wanted: fn(&Kind) -> bool| -> u64 {
+            let stages = program.stage_ids().filter(|id| wanted(&program.stage(*id).kind));
+            stages.map(|id| stage_bytes(program, id)).sum()
+        };
+        let shape = |s: &Stage| match s.kind {
+            Kind::Write { grid, .. } => grid.block_shape(),
+            _ => s.largest_shape(),
+        };
+        let stage = |s: &Stage| (s.kind.name(), u64::from(s.space.tasks()), shape(s));
+        Ok(Preview {
+            tasks: program.tasks() as u64,
+            flops: program.flops(),
+            bytes_read: bytes(|k| matches!(k, Kind::Read { .. })),
+            bytes_written: bytes(|k| matches!(k, Kind::Write { .. })),
+            memory_bound: ready.plan.bound(),
+            smallest_memory: ready.plan.smallest_budget,
+            shape: operation.shape()?,
+            blocks: ready.blocks,
+            stages: program.stages().iter().map(stage).collect(),
+        })
+    }
+    pub(super) fn fit(&self, program: &Program) -> Result<Plan, PlanError> {
+        let threads = self.workers() * (self.threads() + IO_THREADS);
+        plan(program, threads as u64, self.memory())
+    }
+
+    /// The program of an operation and the proof that it fits: as it is best, or with A read again.
+    pub(super) fn prepare(
+        &self,
+        operation: &Operation,
+        bindings: &Bindings,
+        to_files: bool,
+        half_steps: bool,
+    ) -> Result<Ready, Error> {
+        operation.check()?;
+        let blocks = operation.blocks(self.block())?;
+        let mut refused = None;
+        for ways in operation.ways(blocks, half_steps)? {
+            match self.attempt(operation, bindings, blocks, to_files, ways)? {
+                Ok(ready) => return Ok(ready),
+                Err(needed) => refused = Some(refused.map_or(needed, |least: u64| least.min(needed))),
+            }
+        }
+        Err(self.refusal(operation, bindings, blocks, to_files, refused.unwrap_or_default()))
+    }
+
+    /// The ready program, or the bytes that it would need.
+    fn attempt(
+        &self,
+        operation: &Operation,
+        bindings: &Bindings,
+        blocks: (u64, u64),
+        to_files: bool,
+        ways: Ways,
+    ) -> Result<Result<Ready, u64>, Error> {
+        let recipe = operation.recipe(blocks, ways)?;
+        let (mut program, results, ranges) = if to_files { recipe.written() } else { Recipe::kept(recipe) };
+        exec::annotate(&mut program, bindings);
+        Ok(match self.fit(&program) {
+            Ok(plan) => Ok(Ready { program, results, ranges, plan, blocks }),
+            Err(error) => Err(error.needed),
+        })
+    }
+
+    /// Says what would fit: smaller blocks if some do, and how much memory these need.
+    fn refusal(
+        &self,
+        operation: &Operation,
+        bindings: &Bindings,
+        blocks: (u64, u64),
+        to_files: bool,
+        needed: u64,
+    ) -> Error {
+        let mut smaller = blocks;
+        let mut hint = String::new();
+        while smaller.0 > 64 {
+            smaller = (smaller.0 / 2, (smaller.1 / 2).max(1));
+            let fits = |ways: &Ways| {
+                matches!(self.attempt(operation, bindings, smaller, to_files, *ways), Ok(Ok(_)))
+            };
+            if operation.ways(smaller, false).is_ok_and(|ways| ways.iter().any(fits)) {
+                hint = format!(" or --block {}", smaller.0);
+                break;
+            }
+        }
+        Error::Request(format!(
+            "this run needs {} of memory with blocks of {}x{} on {} threads, but {} are allowed: use --memory {}{hint}",
+            human(needed),
+            blocks.0,
+            blocks.1,
+            self.workers() * self.threads(),
+            human(self.memory()),
+            human_up(needed),
+        ))
+    }
+}
+
+fn stage_bytes(program: &Program, id: StageId) -> u64 {
+    let stage = program.stage(id);
+    let bytes = |index| match stage.kind {
+        Kind::Write { grid, .. } => {
+            let c = stage.space.coords(index);
+            let (rows, cols) = grid.shape(c.i, c.j);
+            rows * cols * stage.element.bytes()
+        }
+        _ => stage.bytes(index),
+    };
+    (0..stage.space.tasks()).map(bytes).sum()
+}
+/// Bytes for a person: `1.5 GiB`.
+pub(crate) fn human(bytes: u64) -> String {
+    const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];
+    if bytes < 1024 {
+        return format!("{bytes} bytes");
+    }
+    let mut value = bytes as f64 / 1024.0;
+    let mut unit = 0;
+    while value >= 1024.0 && unit < 3 {
+        value /= 1024.0;
+        unit += 1;
+    }
+    format!("{value:.1} {}", UNITS[unit])
+}
+
+/// Whole MiB, rounded up, as the command line takes it.
+fn human_up(bytes: u64) -> String {
+    format!("{}MiB", bytes.div_ceil(1 << 20))
+}
