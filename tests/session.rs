@@ -156,6 +156,27 @@ fn few_blocks_live_in_a_symmetric_sum() {
 }
 
 #[test]
+fn a_product_in_pieces_has_the_same_bits_and_keeps_its_bound() {
+    let (a, b) = (random(300, 200, 21), random(200, 260, 22));
+    let ample = session(2, 1, BlockSize::Square(32));
+    let whole = ample.matmul::<f64>(&ample.from_array(a.clone()), &ample.from_array(b.clone())).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let path = [folder.path().join("c.npy")];
+    for memory in [200 << 10, 350 << 10, 600 << 10] {
+        let block = BlockSize::Square(32);
+        let tight = Session::builder().threads(2).memory(memory).block(block).build().unwrap();
+        let c = tight.from_array(a.clone()).dot(&tight.from_array(b.clone()));
+        tight.run_to_files(&dolmen::session::Operation::Compute(c), &path).unwrap();
+        let stats = tight.stats();
+        assert!(stats.peak_memory <= memory && stats.memory_bound <= memory, "{stats:?}");
+        let back = tight.from_npy(&path).unwrap();
+        let written = ample.compute::<f64>(&ample.from_npy(&path).unwrap()).unwrap();
+        assert_eq!(back.shape().unwrap(), (300, 260));
+        assert_eq!(written, whole, "{memory}");
+    }
+}
+
+#[test]
 fn a_run_that_cannot_fit_is_refused_with_what_would() {
     let session =
         Session::builder().threads(2).memory(1 << 20).block(BlockSize::Square(512)).build().unwrap();

@@ -45,7 +45,7 @@ mod tests {
 
     #[test]
     fn a_panic_is_a_message_with_its_place() {
-        let message = guard(|| panic!("seven {}", 7)).map(|()| ()).unwrap_err();
+        let message = guard(|| panic!("seven {}", 7)).unwrap_err();
         assert!(message.contains("seven 7") && message.contains("panics.rs"), "{message}");
         assert_eq!(guard(|| 3), Ok(3));
     }

@@ -174,6 +174,8 @@ impl Worker {
     }
 
     fn take_back(&mut self, count: usize) {
+        // What is finished is told before what is given back.
+        self.collect();
         let (Some(run), Some(executor)) = (&self.run, &self.executor) else { return };
         let mut tasks = TaskList::default();
         for job in executor.take_back(count) {

@@ -225,6 +225,11 @@ impl Array {
         self.window(range, 0..cols)
     }
 
+    /// Columns `range` of the matrix, at no cost either.
+    pub fn cols(&self, range: Range<u64>) -> Array {
+        self.t().rows(range).t()
+    }
+
     /// The part `rows × cols`; both ranges lie inside.
     fn window(&self, rows: Range<u64>, cols: Range<u64>) -> Array {
         let shape = (rows.end - rows.start, cols.end - cols.start);

@@ -9,6 +9,9 @@ use crate::session::{Error, Operation, Preview, RsvdOptions, Session, human};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+/// Exit code after a signal, as shells count: 128 + SIGINT.
+const CANCELLED: i32 = 130;
+
 /// Parses, runs, prints one line if something was wrong, and returns the exit code.
 pub fn main(words: impl IntoIterator<Item = std::ffi::OsString>) -> ExitCode {
     let command = match parse(words) {
@@ -107,6 +110,7 @@ fn run(work: &Work) -> Result<(), Error> {
         files::check_target(report)?;
     }
     let folder = folder.map(|folder| OutDir::create(&folder)).transpose()?;
+    clean_up_when_told_to_end()?;
     let bar = Bar::start(&session, work.name(), common.quiet);
     session.run_to_files(&operation, &paths)?;
     drop(bar);
@@ -121,6 +125,16 @@ fn run(work: &Work) -> Result<(), Error> {
         summarise(&report, &paths);
     }
     Ok(())
+}
+
+/// On SIGINT, SIGTERM and SIGHUP nothing half-written stays.
+fn clean_up_when_told_to_end() -> Result<(), Error> {
+    let end = || {
+        files::discard_all();
+        eprintln!("dolmen: cancelled; nothing was written");
+        std::process::exit(CANCELLED);
+    };
+    ctrlc::set_handler(end).map_err(|e| Error::Run(format!("cannot watch for signals: {e}")))
 }
 
 fn report(session: &Session, work: &Work, operation: &Operation, preview: &Preview) -> Result<Report, Error> {

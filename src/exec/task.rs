@@ -146,8 +146,11 @@ fn read<T: Real>(job: &Job, out: &mut Block, work: &mut Buffer) -> Result<(), Fa
 }
 
 fn write<T: Real>(job: &Job, work: &mut Buffer) -> Result<(), Failure> {
-    let Kind::Write { output, transposed, .. } = &job.stage().kind else { unreachable!("called for writes") };
+    let Kind::Write { output, transposed, row, col, .. } = &job.stage().kind else {
+        unreachable!("called for writes")
+    };
     let (rows, cols) = grid_ranges(job);
+    let (rows, cols) = (row + rows.start..row + rows.end, col + cols.start..col + cols.end);
     let sink =
         job.bindings.outputs.get(*output as usize).ok_or_else(|| broken("an output is not bound here"))?;
     let block = job.operand(0);

@@ -51,7 +51,7 @@ fn work<T: Real>(stage: &Stage, first: (u64, u64), bindings: &Bindings) -> Work 
         Kind::Gemm { ta, .. } => (2.0 * rows as f64 * cols as f64 * if *ta { p } else { q } as f64, 0),
         Kind::GramApply { sketch, width } => {
             let (l, n) = (*width as usize, rows);
-            let b = if n == 0 { 0 } else { p * q / n };
+            let b = (p * q).checked_div(n).unwrap_or(0);
             let made = if sketch.is_some() { n * l } else { 0 };
             (sketch::gram_apply_flops(b, n, l), made + sketch::gram_apply_workspace(b, l))
         }

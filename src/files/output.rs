@@ -13,6 +13,21 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+/// Partial files of this process: what a signal handler has to remove.
+static LIVE: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
+
+fn live() -> MutexGuard<'static, Vec<PathBuf>> {
+    LIVE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Removes every file that this process has begun and not committed: for when it is told to end.
+pub fn discard_all() {
+    for path in live().iter() {
+        // It may have been committed this very moment.
+        let _ = fs::remove_file(path);
+    }
+}
+
 /// A file beside its final name; removed when dropped uncommitted.
 struct Partial {
     path: PathBuf,
@@ -35,6 +50,7 @@ impl Partial {
         let temporary = folder.join(format!(".{}.partial-{}", name.to_string_lossy(), std::process::id()));
         let file = OpenOptions::new().read(true).write(true).create_new(true).open(&temporary);
         let file = file.map_err(|e| target(e.to_string()))?;
+        live().push(temporary.clone());
         Ok((Partial { path: path.into(), temporary, committed: AtomicBool::new(false) }, file))
     }
 
@@ -42,6 +58,7 @@ impl Partial {
         fs::rename(&self.temporary, &self.path)
             .map_err(|error| FileError::Write { path: self.path.clone(), error })?;
         self.committed.store(true, Ordering::Relaxed);
+        live().retain(|path| *path != self.temporary);
         Ok(())
     }
 }
@@ -52,6 +69,7 @@ impl Partial {
         if !self.committed.load(Ordering::Relaxed) {
             // It may be gone with its folder; there is nobody to tell.
             let _ = fs::remove_file(&self.temporary);
+            live().retain(|path| *path != self.temporary);
         }
     }
 }
@@ -85,7 +103,7 @@ fn free_space(folder: &Path) -> Option<u64> {
         let mut answer: libc::statvfs = std::mem::zeroed();
         (libc::statvfs(name.as_ptr(), &mut answer), answer)
     };
-    (status == 0).then(|| answer.f_bavail as u64 * answer.f_frsize as u64)
+    (status == 0).then(|| answer.f_bavail * answer.f_frsize)
 }
 
 /// A `.npy` file in the making, written by blocks in any order from many threads.

@@ -56,7 +56,16 @@ impl Builder {
         reads: Vec<Read>,
     ) -> StageId {
         let id = self.next_id();
-        self.stages.push(Stage { kind, space, blocks, element, reads, keep: false, work: Work::default() });
+        self.stages.push(Stage {
+            kind,
+            space,
+            blocks,
+            element,
+            reads,
+            keep: false,
+            lockstep: false,
+            work: Work::default(),
+        });
         id
     }
 
@@ -168,8 +177,13 @@ impl Builder {
         self.on_grid(Kind::Finish(reduction), BlockGrid::whole(1, 1), element, vec![read], Order::Rows)
     }
 
-    /// Writes a matrix to output number `output`.
-    pub fn write(&mut self, a: Access, output: u32) {
+    /// Lets the chains of a product advance together: for a product whose factors are read just once.
+    pub fn lockstep(&mut self, stage: StageId) {
+        self.stages[stage.at()].lockstep = true;
+    }
+
+    /// Writes a matrix to output number `output`, from (row, col) of that on.
+    pub fn write(&mut self, a: Access, output: u32, (row, col): (u64, u64)) {
         let source = self.stage(a.stage);
         // Blocks are written in the order in which they are made.
         let order = match source.blocks {
@@ -178,7 +192,7 @@ impl Builder {
         };
         let grid = a.grid;
         let space = Space::new(grid.rows.blocks(), grid.cols.blocks(), 1, order);
-        let kind = Kind::Write { output, grid, transposed: a.transposed };
+        let kind = Kind::Write { output, grid, transposed: a.transposed, row, col };
         let element = self.element(a.stage);
         self.push(kind, space, Blocks::Nothing, element, vec![a.read(Pick::Row, Pick::Col)]);
     }

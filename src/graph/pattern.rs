@@ -2,6 +2,7 @@
 
 use super::space::{Coords, Space};
 use serde::{Deserialize, Serialize};
+use std::collections::HashSet;
 use std::sync::Arc;
 
 /// One coordinate of the block that is read, taken from the coordinates of the task that reads.
@@ -46,6 +47,8 @@ pub enum Pattern {
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Edges {
     inputs: Rows,
+    /// The inputs without repetitions, if there are any.
+    distinct: Option<Rows>,
     consumers: Rows,
 }
 
@@ -71,6 +74,17 @@ impl Rows {
     }
 }
 
+/// Each input at its first place only; none if nothing is repeated.
+fn distinct(inputs: &[Vec<u32>]) -> Option<Rows> {
+    let mut seen = HashSet::new();
+    let mut once = |list: &Vec<u32>| {
+        seen.clear();
+        list.iter().copied().filter(|source| seen.insert(*source)).collect::<Vec<_>>()
+    };
+    let lists: Vec<Vec<u32>> = inputs.iter().map(&mut once).collect();
+    (lists != inputs).then(|| Rows::new(&lists))
+}
+
 impl Edges {
     /// `inputs[t]` lists the tasks of the same stage that task `t` reads.
     pub fn new(inputs: &[Vec<u32>]) -> Self {
@@ -82,7 +96,12 @@ impl Edges {
                 }
             }
         }
-        Edges { inputs: Rows::new(inputs), consumers: Rows::new(&consumers) }
+        Edges { inputs: Rows::new(inputs), distinct: distinct(inputs), consumers: Rows::new(&consumers) }
+    }
+
+    /// The inputs of `task`, each once.
+    pub fn distinct(&self, task: u32) -> &[u32] {
+        self.distinct.as_ref().unwrap_or(&self.inputs).row(task)
     }
 
     /// The inputs of `task` in the order in which they were given, repetitions included.

@@ -1,6 +1,7 @@
 //! A program: stages, and for every task its inputs, its consumers and its cost.
 
 use super::pattern::Pattern;
+use super::space::Space;
 use super::stage::{Kind, Stage};
 use crate::array::footprint;
 use crate::ids::{BlockId, StageId, TaskId};
@@ -23,6 +24,15 @@ pub struct Cost {
     pub bytes_in: u64,
     pub bytes_out: u64,
     pub workspace: u64,
+}
+
+/// Does one of the reads before `number` of task `index` read `block` already?
+fn reads_before(reader: &Stage, number: u32, index: u32, source: &Space, block: BlockId) -> bool {
+    let mut found = false;
+    for read in reader.reads[..number as usize].iter().filter(|r| r.source == block.stage) {
+        read.pattern.inputs(&reader.space, index, source, |input| found |= input == block.index);
+    }
+    found
 }
 
 impl Program {
@@ -86,14 +96,16 @@ impl Program {
         out.clear();
         let stage = self.stage(task.stage);
         for (number, read) in stage.reads.iter().enumerate() {
+            if let Pattern::Edges(edges) = &read.pattern {
+                out.extend(edges.distinct(task.index).iter().map(|index| TaskId::new(read.source, *index)));
+                continue;
+            }
             let source = self.stage(read.source);
             let seen = out.len();
-            let again = stage.reads[..number].iter().any(|r| r.source == read.source)
-                || matches!(read.pattern, Pattern::Edges(_));
+            let again = stage.reads[..number].iter().any(|r| r.source == read.source);
             read.pattern.inputs(&stage.space, task.index, &source.space, |index| {
                 let block = TaskId::new(read.source, index);
-                let known = if matches!(read.pattern, Pattern::Edges(_)) { &out[..] } else { &out[..seen] };
-                if !(again && known.contains(&block)) {
+                if !(again && out[..seen].contains(&block)) {
                     out.push(block);
                 }
             });
@@ -116,21 +128,20 @@ impl Program {
         let users = &self.users[block.stage.at()];
         for (at, (user, number)) in users.iter().enumerate() {
             let reader = self.stage(*user);
-            let seen = out.len();
             let again = users[..at].iter().any(|(earlier, _)| earlier == user);
             reader.reads[*number as usize].pattern.consumers(&reader.space, source, block.index, |index| {
-                let task = TaskId::new(*user, index);
-                if !(again && out[..seen].contains(&task)) {
-                    out.push(task);
+                // Asks the task's earlier reads: a search among the tasks found would be quadratic.
+                if !(again && reads_before(reader, *number, index, source, block)) {
+                    out.push(TaskId::new(*user, index));
                 }
             });
         }
     }
 
-    /// Is the block of this task a result, to be held until it is fetched?
-    pub fn keeps(&self, task: TaskId) -> bool {
-        let stage = self.stage(task.stage);
-        stage.keep && !stage.space.is_partial(task.index)
+    /// Is this block a result? Earlier steps of a chain are not, they become the result.
+    pub fn keeps(&self, block: BlockId) -> bool {
+        let stage = self.stage(block.stage);
+        stage.keep && !stage.space.is_partial(block.index)
     }
 
     /// Does this task take over the block of the step before it?

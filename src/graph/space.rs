@@ -129,7 +129,7 @@ mod tests {
     #[test]
     fn chains_count_steps_fastest() {
         let space = Space::new(2, 3, 4, Order::Rows);
-        assert_eq!(space.coords(1 * 12 + 2 * 4 + 3), Coords { i: 1, j: 2, k: 3 });
+        assert_eq!(space.coords(12 + 2 * 4 + 3), Coords { i: 1, j: 2, k: 3 });
         assert_eq!(space.block_of(3), Some((0, 0)));
         assert_eq!(space.block_of(2), None);
     }

@@ -84,8 +84,8 @@ pub enum Kind {
     LeafApply { panel: Axis, n: u64, width: u64, seed: Seed },
     /// A piece of a packed block as a block of its own.
     Unpack { part: Part, panel: Axis, n: u64, keep: u64 },
-    /// Writes a block to an output, transposed if said so. I/O.
-    Write { output: u32, grid: BlockGrid, transposed: bool },
+    /// Writes a block to an output, transposed if said so; the matrix begins at (row, col) of the output. I/O.
+    Write { output: u32, grid: BlockGrid, transposed: bool, row: u64, col: u64 },
     /// Registered functions, wired by hand.
     Delayed(Arc<Calls>),
     /// Nothing at all: measures the scheduler.
@@ -186,6 +186,8 @@ pub struct Stage {
     pub reads: Vec<Read>,
     /// A result: its blocks stay until the session has fetched them.
     pub keep: bool,
+    /// All chains of the stage advance together, step by step: what they read is read once and let go.
+    pub lockstep: bool,
     pub work: Work,
 }
 
@@ -203,6 +205,11 @@ impl Stage {
             }
             Blocks::Nothing => (0, 0),
         }
+    }
+
+    /// Do the tasks of this stage leave blocks behind, be they empty?
+    pub fn leaves_blocks(&self) -> bool {
+        self.blocks != Blocks::Nothing
     }
 
     /// The largest shape of a block.

@@ -7,7 +7,7 @@
 use super::cursor::{Cursor, Ground};
 use super::fleet::{Fleet, Lane};
 use super::ready::{Heap, Paths, Urgent};
-use super::table::{State, Table};
+use super::table::{NOWHERE, State, Table};
 use crate::graph::Program;
 use crate::ids::{BlockId, StageId, TaskId, TaskList, WorkerId};
 use std::collections::{BTreeMap, HashMap};
@@ -73,6 +73,8 @@ pub enum Event {
         timings: Vec<Timing>,
     },
     /// Given back without having been started: because asked to, or because an input could not be had.
+    /// The answer to every [`Action::TakeBack`], empty if there is nothing to give. Copies that the
+    /// worker fetched for these tasks only, and used for no other, are dropped by the worker itself.
     Returned {
         worker: WorkerId,
         tasks: TaskList,
@@ -129,6 +131,22 @@ pub struct Explain {
     pub missing: Vec<TaskId>,
 }
 
+/// A block on its way from a leaving worker.
+#[derive(Clone, Copy)]
+pub(super) struct Transfer {
+    pub from: WorkerId,
+    pub to: WorkerId,
+}
+
+/// How far the core has gone to make room after a loss.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Debug)]
+pub(super) enum Dropped {
+    Nothing,
+    Intermediate,
+    /// Results too.
+    All,
+}
+
 /// What a batch of events gathers for each worker.
 #[derive(Default)]
 struct Outbox {
@@ -147,10 +165,11 @@ pub struct Core {
     pub(super) next: Option<TaskId>,
     pub(super) compute: Heap,
     pub(super) io: Heap,
-    /// Further holders of blocks, beside the one in the table.
+    /// Further holders of blocks, beside the one in the table. A block that was lost while a copy was
+    /// in use has holders here before it is made again.
     pub(super) replicas: HashMap<BlockId, Vec<WorkerId>>,
     /// Copies under way from leaving workers.
-    pub(super) copies: HashMap<BlockId, WorkerId>,
+    pub(super) copies: HashMap<BlockId, Transfer>,
     pub(super) limit: u64,
     pub(super) reserved: u64,
     pub(super) unfinished: usize,
@@ -158,10 +177,16 @@ pub struct Core {
     pub(super) assigned: usize,
     pub(super) turn: u64,
     pub(super) recomputed: u64,
-    pub(super) dropped_all: bool,
+    /// The walk has come to its end.
+    pub(super) exhausted: bool,
+    /// Tasks came back whose inputs are lost: the walk must begin anew.
+    pub(super) restart: bool,
+    /// What has been dropped since the last loss to get on.
+    pub(super) dropped: Dropped,
+    pub(super) drops: u32,
     pub(super) over: bool,
     paths: Paths,
-    seconds: Vec<f64>,
+    pub(super) seconds: Vec<f64>,
     outbox: BTreeMap<WorkerId, Outbox>,
     pub(super) inputs: Vec<TaskId>,
     pub(super) consumers: Vec<TaskId>,
@@ -187,7 +212,10 @@ impl Core {
             assigned: 0,
             turn: 0,
             recomputed: 0,
-            dropped_all: false,
+            exhausted: false,
+            restart: false,
+            dropped: Dropped::Nothing,
+            drops: 0,
             over: false,
             paths: Paths::new(&program, |at| seconds[at]),
             seconds,
@@ -207,8 +235,13 @@ impl Core {
             }
         }
         if !self.over {
+            if self.restart {
+                self.begin_anew(None);
+            }
             self.dispatch(out);
+            // Frees go out before copies are asked for: a copy must not be undone by an older free.
             self.flush(out);
+            self.balance(out);
             self.conclude(out);
         }
     }
@@ -227,10 +260,15 @@ impl Core {
         self.recomputed
     }
 
+    /// How often blocks that were there had to be given up to get on after a loss.
+    pub fn drops(&self) -> u32 {
+        self.drops
+    }
+
     /// Where a block lies, if it is there.
     pub fn location(&self, block: BlockId) -> Option<WorkerId> {
         match self.state(block) {
-            State::Done(worker) => Some(worker),
+            State::Done(worker) if worker != NOWHERE => Some(worker),
             _ => None,
         }
     }
@@ -245,6 +283,7 @@ impl Core {
             State::Waiting => "waits for inputs".into(),
             State::Ready => "ready: waits for a worker with room".into(),
             State::Assigned(w) => format!("at {w}"),
+            State::Done(NOWHERE) => "done".into(),
             State::Done(w) => format!("done, block at {w}"),
             State::Released => "done, block released".into(),
         };
@@ -272,7 +311,7 @@ impl Core {
             Event::Join { worker, threads } => {
                 self.fleet.join(worker, threads);
             }
-            Event::Leave { worker } => self.drain(worker),
+            Event::Leave { worker } => self.drain(worker, out),
             Event::Lost { worker } => self.lose(worker),
             Event::Finished { worker, tasks, timings } => {
                 self.measure(&timings);
@@ -323,8 +362,12 @@ impl Core {
         self.unfinished -= 1;
         self.admitted -= 1;
         self.assigned -= 1;
-        self.dropped_all = false;
-        self.table.set(at, State::Done(worker));
+        if self.program.stage(task.stage).leaves_blocks() {
+            self.table.set(at, State::Done(worker));
+            self.no_longer_replica(worker, task);
+        } else {
+            self.table.set(at, State::Done(NOWHERE));
+        }
         let remaining = self.announce(task);
         self.table.set_count(at, remaining);
         if remaining == 0 {
@@ -356,12 +399,12 @@ impl Core {
         self.program.inputs(task, &mut inputs);
         for &input in &inputs {
             let at = self.program.position(input);
-            let State::Done(holder) = self.table.state(at) else { continue };
-            if holder != worker {
-                let others = self.replicas.entry(input).or_default();
-                if !others.contains(&worker) {
-                    others.push(worker);
-                }
+            let State::Done(holder) = self.table.state(at) else {
+                self.used_after_loss(worker, input);
+                continue;
+            };
+            if holder != worker && holder != NOWHERE {
+                self.add_replica(worker, input);
             }
             if self.table.take(at) == 0 {
                 self.release(input);
@@ -370,8 +413,15 @@ impl Core {
         self.inputs = inputs;
     }
 
+    pub(super) fn add_replica(&mut self, worker: WorkerId, block: BlockId) {
+        let others = self.replicas.entry(block).or_default();
+        if !others.contains(&worker) {
+            others.push(worker);
+        }
+    }
+
     /// The last consumer is done: the block goes, unless it is a result.
-    fn release(&mut self, block: BlockId) {
+    pub(super) fn release(&mut self, block: BlockId) {
         if self.program.keeps(block) {
             return;
         }
@@ -381,11 +431,13 @@ impl Core {
         self.set(block, State::Released);
         let bytes = self.program.releases(block);
         self.reserved -= bytes;
-        self.copies.remove(&block);
-        let others = self.replicas.remove(&block).unwrap_or_default();
-        if bytes > 0 {
-            self.outbox.entry(holder).or_default().free.push(block);
+        if holder == NOWHERE {
+            return;
         }
+        self.end_copy(block);
+        let others = self.replicas.remove(&block).unwrap_or_default();
+        // Of a step that went on at its holder nothing may be left, or a copy that came while it went on.
+        self.outbox.entry(holder).or_default().free.push(block);
         for worker in others {
             self.outbox.entry(worker).or_default().free.push(block);
         }
@@ -414,14 +466,17 @@ impl Core {
                 break;
             }
         }
-        self.balance(out);
+        self.relieve();
     }
 
     /// Admits tasks in the cursor's order while their reservations fit.
     fn admit(&mut self) {
         let most = ADMITTED_AT_LEAST.max(ADMITTED_PER_THREAD * self.fleet.threads() as usize);
         while self.admitted < most {
-            let Some(task) = self.next.take().or_else(|| self.walk()) else { return };
+            let Some(task) = self.next.take().or_else(|| self.walk()) else {
+                self.exhausted = true;
+                return;
+            };
             let bytes = self.program.reserves(task);
             if self.reserved + bytes > self.limit {
                 self.next = Some(task);
@@ -434,7 +489,7 @@ impl Core {
 
     fn walk(&mut self) -> Option<TaskId> {
         let (program, mut cursor) = (self.program.clone(), std::mem::take(&mut self.cursor));
-        let task = cursor.next(&program, self);
+        let task = cursor.next(&program, &*self);
         self.cursor = cursor;
         task
     }
@@ -471,7 +526,7 @@ impl Core {
             } else if lane == Lane::Io {
                 self.assign(spare, urgent.task);
             } else {
-                self.fleet.park(best, urgent);
+                self.fleet.park(best, urgent, self.seconds(urgent.task));
             }
         }
         handed
@@ -484,8 +539,8 @@ impl Core {
     /// Gives workers with room the tasks that were waiting for just them.
     fn unpark(&mut self) -> usize {
         let mut handed = 0;
-        for id in self.fleet.with_parked() {
-            while let Some(urgent) = self.fleet.unpark(id) {
+        for id in self.fleet.take_freed() {
+            while let Some(urgent) = self.fleet.unpark(id, &self.seconds) {
                 handed += 1;
                 if self.state(urgent.task) == State::Ready {
                     self.assign(id, urgent.task);
@@ -497,7 +552,7 @@ impl Core {
 
     /// The worker where the task would finish first: among the holders of its inputs and `spare`,
     /// the shortest queue plus transfer of what is missing.
-    fn choose(&mut self, task: TaskId, spare: WorkerId) -> WorkerId {
+    pub(super) fn choose(&mut self, task: TaskId, spare: WorkerId) -> WorkerId {
         let mut inputs = std::mem::take(&mut self.inputs);
         self.program.inputs(task, &mut inputs);
         let held: Vec<(WorkerId, u64)> = inputs
@@ -526,7 +581,7 @@ impl Core {
         best.1
     }
 
-    fn assign(&mut self, worker: WorkerId, task: TaskId) {
+    pub(super) fn assign(&mut self, worker: WorkerId, task: TaskId) {
         let (lane, seconds) = (self.lane(task), self.seconds(task));
         self.fleet.charge(worker, lane, 1, seconds);
         self.assigned += 1;
@@ -536,7 +591,7 @@ impl Core {
         let mut fetch = Vec::new();
         for &input in &inputs {
             match self.state(input) {
-                State::Done(holder) if holder != worker => {
+                State::Done(holder) if holder != worker && holder != NOWHERE => {
                     let here = self.replicas.get(&input).is_some_and(|others| others.contains(&worker));
                     if !here {
                         fetch.push((input, holder));
@@ -566,7 +621,7 @@ impl Core {
     }
 
     fn conclude(&mut self, out: &mut Vec<Action>) {
-        if self.unfinished == 0 {
+        if self.exhausted && self.next.is_none() && self.admitted == 0 {
             self.over = true;
             out.push(Action::Completed);
         }
@@ -576,13 +631,6 @@ impl Core {
 impl Ground for Core {
     fn state(&self, task: TaskId) -> State {
         Core::state(self, task)
-    }
-
-    fn revive(&mut self, task: TaskId) {
-        self.set(task, State::Idle);
-        self.unfinished += 1;
-        self.recomputed += 1;
-        self.unconsume(task);
     }
 }
 

@@ -16,16 +16,16 @@ enum Frame {
     Emit(TaskId),
     /// Steps `next ..= last` of a chain.
     Chain { stage: StageId, next: u32, last: u32 },
+    /// Step `step` and those after it, of all chains of a stage together.
+    Lockstep { stage: StageId, step: u32 },
 }
 
-/// What the walk asks and tells the table of tasks.
+/// What the walk asks the table of tasks.
 pub trait Ground {
     fn state(&self, task: TaskId) -> State;
-    /// A released block is needed once more: its task counts as unfinished from now on.
-    fn revive(&mut self, task: TaskId);
 
     fn missing(&self, task: TaskId) -> bool {
-        matches!(self.state(task), State::Idle | State::Released)
+        self.state(task) == State::Idle
     }
 }
 
@@ -47,7 +47,7 @@ impl Cursor {
     }
 
     /// The next task to admit, all of whose inputs are available or have been admitted before.
-    pub fn next(&mut self, program: &Program, ground: &mut impl Ground) -> Option<TaskId> {
+    pub fn next(&mut self, program: &Program, ground: &impl Ground) -> Option<TaskId> {
         loop {
             match self.stack.pop() {
                 Some(Frame::Visit(task)) if ground.missing(task) => self.visit(program, task, ground),
@@ -57,11 +57,15 @@ impl Cursor {
                     if next < last {
                         self.stack.push(Frame::Chain { stage, next: next + 1, last });
                     }
-                    self.expand(program, TaskId::new(stage, next), ground);
+                    let task = TaskId::new(stage, next);
+                    if ground.missing(task) {
+                        self.expand(program, task, ground);
+                    }
                 }
+                Some(Frame::Lockstep { stage, step }) => self.lockstep(program, stage, step),
                 None => {
                     let sink = self.next_sink(program)?;
-                    if ground.state(sink) == State::Idle {
+                    if ground.missing(sink) {
                         self.stack.push(Frame::Visit(sink));
                     }
                 }
@@ -87,10 +91,14 @@ impl Cursor {
         None
     }
 
-    fn visit(&mut self, program: &Program, task: TaskId, ground: &mut impl Ground) {
+    fn visit(&mut self, program: &Program, task: TaskId, ground: &impl Ground) {
         let space = &program.stage(task.stage).space;
         if space.extents().k == 1 {
             return self.expand(program, task, ground);
+        }
+        if program.stage(task.stage).lockstep {
+            self.stack.push(Frame::Lockstep { stage: task.stage, step: 0 });
+            return;
         }
         // The steps of a chain from the first one whose predecessor is there.
         let first = task.index - space.coords(task.index).k;
@@ -98,15 +106,24 @@ impl Cursor {
         while next > first && ground.missing(TaskId::new(task.stage, next - 1)) {
             next -= 1;
         }
-        for step in next..=task.index {
-            revive(ground, TaskId::new(task.stage, step));
-        }
         self.stack.push(Frame::Chain { stage: task.stage, next, last: task.index });
     }
 
+    /// One step of each chain; what has been seen to is passed over when its turn comes.
+    fn lockstep(&mut self, program: &Program, stage: StageId, step: u32) {
+        let space = &program.stage(stage).space;
+        let steps = space.extents().k;
+        if step + 1 < steps {
+            self.stack.push(Frame::Lockstep { stage, step: step + 1 });
+        }
+        for block in (0..space.tasks() / steps).rev() {
+            let task = block * steps + step;
+            self.stack.push(Frame::Chain { stage, next: task, last: task });
+        }
+    }
+
     /// The task after all its inputs.
-    fn expand(&mut self, program: &Program, task: TaskId, ground: &mut impl Ground) {
-        revive(ground, task);
+    fn expand(&mut self, program: &Program, task: TaskId, ground: &impl Ground) {
         let stage = program.stage(task.stage);
         self.stack.push(Frame::Emit(task));
         if stage.reads.is_empty() {
@@ -122,11 +139,5 @@ impl Cursor {
             self.stack.push(Frame::Visit(*input));
         }
         self.inputs = inputs;
-    }
-}
-
-fn revive(ground: &mut impl Ground, task: TaskId) {
-    if ground.state(task) == State::Released {
-        ground.revive(task);
     }
 }

@@ -2,7 +2,7 @@
 
 use super::ready::{Heap, Urgent};
 use crate::ids::WorkerId;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 
 /// Work is handed out so far ahead: enough to hide a round trip, little enough to be wrong about.
 const AHEAD_SECONDS: f64 = 0.01;
@@ -10,6 +10,8 @@ const AHEAD_SECONDS: f64 = 0.01;
 const MOST_ASSIGNED: u32 = 4096;
 /// I/O tasks in a worker's hands; how many of them it runs at once is its own choice.
 const MOST_IO: u32 = 32;
+/// So many of the least loaded workers are looked at for one with room: keeps the choice constant-time.
+const LOOKED_AT: usize = 8;
 
 /// Compute tasks hold a core, I/O tasks only memory.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -30,35 +32,54 @@ pub struct Worker {
     pub draining: bool,
     /// A request to give tasks back is under way.
     pub asked_back: bool,
+    /// So many tasks are to be finished before it is asked again: what comes back may be best done
+    /// here all the same, and must not go to and fro.
+    pub rest: u32,
+    /// Copies of its blocks that are under way because it leaves.
+    pub handing_over: u32,
     pub compute: Load,
     pub io: Load,
     /// Ready tasks that are best done here although the worker is busy.
-    pub parked: Heap,
+    parked: Heap,
+    parked_seconds: f64,
+    /// Listed in `Fleet::freed`.
+    freed: bool,
 }
 
 impl Worker {
     fn new(threads: u32) -> Self {
-        let (compute, io) = (Load::default(), Load::default());
         Worker {
             threads: threads.max(1),
             draining: false,
             asked_back: false,
-            compute,
-            io,
+            rest: 0,
+            handing_over: 0,
+            compute: Load::default(),
+            io: Load::default(),
             parked: Heap::new(),
+            parked_seconds: 0.0,
+            freed: false,
         }
     }
 
-    pub fn load(&mut self, lane: Lane) -> &mut Load {
+    fn load(&mut self, lane: Lane) -> &mut Load {
         match lane {
             Lane::Compute => &mut self.compute,
             Lane::Io => &mut self.io,
         }
     }
 
+    /// What workers are compared by: compute tasks per thread, I/O tasks.
+    fn rank(&self, lane: Lane) -> u32 {
+        match lane {
+            Lane::Compute => self.compute.assigned / self.threads,
+            Lane::Io => self.io.assigned,
+        }
+    }
+
     /// Seconds until a compute task that is handed over now would start.
     pub fn queue(&self) -> f64 {
-        self.compute.seconds / f64::from(self.threads)
+        (self.compute.seconds + self.parked_seconds) / f64::from(self.threads)
     }
 
     pub fn has_room(&self, lane: Lane, seconds: f64) -> bool {
@@ -82,10 +103,17 @@ impl Worker {
 #[derive(Default)]
 pub struct Fleet {
     workers: Vec<Option<Worker>>,
-    /// (compute tasks in hand per thread, worker), for the least loaded one in O(log workers).
-    by_load: BTreeSet<(u32, WorkerId)>,
+    /// Who has gone: a name is not used again, so a join that arrives after the loss changes nothing.
+    gone: HashSet<WorkerId>,
+    /// (rank, worker) of those that stay, for the least loaded one in O(log workers).
+    by_compute: BTreeSet<(u32, WorkerId)>,
+    by_io: BTreeSet<(u32, WorkerId)>,
     /// Workers for which tasks are parked.
     parked: BTreeSet<WorkerId>,
+    /// Workers with parked tasks that have given back or finished something since they were asked last.
+    freed: Vec<WorkerId>,
+    threads: u32,
+    idle: usize,
     draining: usize,
 }
 
@@ -95,20 +123,45 @@ impl Fleet {
         if self.workers.len() <= at {
             self.workers.resize_with(at + 1, || None);
         }
-        if self.workers[at].is_some() {
+        if self.workers[at].is_some() || self.gone.contains(&id) {
             return false;
         }
         self.workers[at] = Some(Worker::new(threads));
-        self.by_load.insert((0, id));
+        self.enlist(id);
         true
     }
 
+    /// From now on tasks may be handed to it.
+    fn enlist(&mut self, id: WorkerId) {
+        let Some(worker) = self.get(id) else { return };
+        let (threads, idle) = (worker.threads, worker.is_idle());
+        let (compute, io) = (worker.rank(Lane::Compute), worker.rank(Lane::Io));
+        self.threads += threads;
+        self.idle += usize::from(idle);
+        self.by_compute.insert((compute, id));
+        self.by_io.insert((io, id));
+    }
+
+    fn strike_off(&mut self, id: WorkerId) {
+        let Some(worker) = self.get(id) else { return };
+        let (threads, idle) = (worker.threads, worker.is_idle());
+        let (compute, io) = (worker.rank(Lane::Compute), worker.rank(Lane::Io));
+        self.threads -= threads;
+        self.idle -= usize::from(idle);
+        self.by_compute.remove(&(compute, id));
+        self.by_io.remove(&(io, id));
+    }
+
     pub fn remove(&mut self, id: WorkerId) -> Option<Worker> {
-        let worker = self.workers.get_mut(id.0 as usize)?.take()?;
-        self.by_load.remove(&(Self::per_thread(&worker), id));
+        self.gone.insert(id);
+        let draining = self.get(id)?.draining;
+        if draining {
+            self.draining -= 1;
+        } else {
+            self.strike_off(id);
+        }
         self.parked.remove(&id);
-        self.draining -= usize::from(worker.draining);
-        Some(worker)
+        self.workers[id.0 as usize].take()
     }
 
     pub fn get(&self, id: WorkerId) -> Option<&Worker> {
@@ -123,11 +176,21 @@ impl Fleet {
         self.workers.iter().enumerate().filter_map(|(at, w)| Some((WorkerId(at as u32), w.as_ref()?)))
     }
 
+    /// Workers that are there and stay.
+    pub fn staying(&self) -> usize {
+        self.by_compute.len()
+    }
+
     /// Marks a worker as leaving; returns the tasks that were parked for it.
     pub fn drain(&mut self, id: WorkerId) -> Heap {
-        let Some(worker) = self.get_mut(id).filter(|w| !w.draining) else { return Heap::new() };
-        worker.draining = true;
+        if self.get(id).is_none_or(|w| w.draining) {
+            return Heap::new();
+        }
+        self.strike_off(id);
         self.draining += 1;
+        if let Some(worker) = self.get_mut(id) {
+            worker.draining = true;
+        }
         self.take_parked(id)
     }
 
@@ -135,67 +198,100 @@ impl Fleet {
         self.draining > 0
     }
 
+    /// Is there a worker that stays and has nothing to do?
     pub fn has_idle(&self) -> bool {
-        let free = |(_, id): &(u32, WorkerId)| self.get(*id).is_some_and(|w| w.is_idle() && !w.draining);
-        self.by_load.iter().take_while(|(load, _)| *load == 0).any(free)
+        self.idle > 0
     }
 
-    pub fn park(&mut self, id: WorkerId, urgent: Urgent) {
+    pub fn park(&mut self, id: WorkerId, urgent: Urgent, seconds: f64) {
         if let Some(worker) = self.get_mut(id) {
             worker.parked.push(urgent);
+            worker.parked_seconds += seconds;
             self.parked.insert(id);
         }
     }
 
-    pub fn with_parked(&self) -> Vec<WorkerId> {
-        self.parked.iter().copied().collect()
+    pub fn with_parked(&self) -> impl Iterator<Item = WorkerId> + '_ {
+        self.parked.iter().copied()
     }
 
-    /// The most urgent task parked for a worker, if the worker has room.
-    pub fn unpark(&mut self, id: WorkerId) -> Option<Urgent> {
-        let worker = self.get_mut(id).filter(|w| w.has_room(Lane::Compute, 0.0))?;
+    /// The workers with parked tasks whose load has become less since the last call.
+    pub fn take_freed(&mut self) -> Vec<WorkerId> {
+        let freed = std::mem::take(&mut self.freed);
+        for id in &freed {
+            if let Some(worker) = self.get_mut(*id) {
+                worker.freed = false;
+            }
+        }
+        freed
+    }
+
+    /// The most urgent task parked for a worker, if the worker has room. `seconds` of each stage.
+    pub fn unpark(&mut self, id: WorkerId, seconds: &[f64]) -> Option<Urgent> {
+        self.get(id).filter(|w| w.has_room(Lane::Compute, 0.0))?;
+        self.pop_parked(id, seconds)
+    }
+
+    pub fn pop_parked(&mut self, id: WorkerId, seconds: &[f64]) -> Option<Urgent> {
+        let worker = self.get_mut(id)?;
         let urgent = worker.parked.pop();
+        let less = urgent.map_or(0.0, |u| seconds[u.task.stage.at()]);
         if worker.parked.is_empty() {
+            worker.parked_seconds = 0.0;
             self.parked.remove(&id);
+        } else {
+            worker.parked_seconds = (worker.parked_seconds - less).max(0.0);
         }
         urgent
     }
 
     pub fn take_parked(&mut self, id: WorkerId) -> Heap {
         self.parked.remove(&id);
-        self.get_mut(id).map(|w| std::mem::take(&mut w.parked)).unwrap_or_default()
+        let Some(worker) = self.get_mut(id) else { return Heap::new() };
+        worker.parked_seconds = 0.0;
+        std::mem::take(&mut worker.parked)
     }
 
+    /// Threads of the workers that stay.
     pub fn threads(&self) -> u32 {
-        self.iter().map(|(_, w)| w.threads).sum()
-    }
-
-    fn per_thread(worker: &Worker) -> u32 {
-        worker.compute.assigned / worker.threads
+        self.threads
     }
 
     /// Adds (or with −1 takes off) one assigned task of `seconds`.
     pub fn charge(&mut self, id: WorkerId, lane: Lane, tasks: i32, seconds: f64) {
         let Some(worker) = self.workers.get_mut(id.0 as usize).and_then(Option::as_mut) else { return };
-        let before = Self::per_thread(worker);
+        let (before, was_idle) = (worker.rank(lane), worker.is_idle());
         let load = worker.load(lane);
         load.assigned = load.assigned.checked_add_signed(tasks).expect("as many come back as went out");
         load.seconds = if load.assigned == 0 { 0.0 } else { (load.seconds + seconds).max(0.0) };
-        let after = Self::per_thread(worker);
+        let (after, is_idle) = (worker.rank(lane), worker.is_idle());
+        if tasks < 0 {
+            worker.rest = worker.rest.saturating_sub(1);
+            if !worker.freed && !worker.parked.is_empty() {
+                worker.freed = true;
+                self.freed.push(id);
+            }
+        }
+        if worker.draining {
+            return;
+        }
+        self.idle = self.idle + usize::from(is_idle) - usize::from(was_idle);
         if before != after {
-            self.by_load.remove(&(before, id));
-            self.by_load.insert((after, id));
+            let by_load = if lane == Lane::Io { &mut self.by_io } else { &mut self.by_compute };
+            by_load.remove(&(before, id));
+            by_load.insert((after, id));
         }
     }
 
-    /// The worker with the fewest compute tasks per thread, if it has room.
+    /// One of the workers with the least to do, if it has room.
     pub fn least_loaded(&self, lane: Lane, seconds: f64) -> Option<WorkerId> {
         let room = |id: &WorkerId| self.get(*id).is_some_and(|w| w.has_room(lane, seconds));
-        self.by_load.iter().map(|(_, id)| *id).take(8).find(room).or_else(|| {
-            // Only where the first few are draining or full of I/O.
-            (lane == Lane::Io || self.by_load.len() > 8)
-                .then(|| self.by_load.iter().map(|(_, id)| *id).find(room))
-                .flatten()
-        })
+        let by_load = if lane == Lane::Io { &self.by_io } else { &self.by_compute };
+        by_load.iter().map(|(_, id)| *id).take(LOOKED_AT).find(room)
+    }
+
+    /// The worker with the most compute tasks per thread.
+    pub fn busiest(&self) -> Option<WorkerId> {
+        self.by_compute.last().map(|(_, id)| *id)
     }
 }

@@ -2,9 +2,9 @@
 
 use super::core::Core;
 use super::fleet::Lane;
-use super::table::State;
+use super::table::{NOWHERE, State};
 use crate::ids::{TaskId, WorkerId};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 impl Core {
     /// Panics if one of the invariants does not hold. O(tasks × inputs).
@@ -15,8 +15,12 @@ impl Core {
     /// - I4: reserved bytes are those of blocks that exist or are admitted.
     /// - I5: they do not exceed the limit.
     /// - I6: tasks are assigned to workers that are there, and a worker's load is the number of its tasks.
-    /// - I7: blocks lie at workers that are there.
+    /// - I7: blocks lie at workers that are there; a stage that leaves none has its tasks done nowhere.
     /// - I8: while workers are there and the run is not over, something is under way.
+    /// - I9: what is not finished is a result, a sink, or has a consumer that is not finished.
+    /// - I10: further holders of a block are there, each once, and are not the holder in the table.
+    /// - I11: a copy is under way between two workers that are there, of a block that lies at the first.
+    /// - I12: no input of what is not finished has been released.
     pub fn check_invariants(&self) {
         if self.is_over() {
             return;
@@ -30,6 +34,13 @@ impl Core {
             admitted += usize::from(state.is_pending());
             self.program.inputs(task, &mut inputs);
             self.program.consumers(task, &mut consumers);
+            let left = consumers.iter().filter(|c| !self.state(**c).is_finished()).count();
+            assert!(
+                state.is_finished() || left > 0 || self.is_root(task) || state.is_pending(),
+                "I9: {task:?}"
+            );
+            let released = inputs.iter().find(|i| self.state(**i) == State::Released);
+            assert!(state.is_finished() || released.is_none(), "I12: {task:?} needs {released:?}");
             match state {
                 State::Waiting | State::Ready => {
                     let there = |i: &&TaskId| matches!(self.state(**i), State::Done(_));
@@ -44,11 +55,12 @@ impl Core {
                     loads.entry(w).or_default()[lane] += 1;
                 }
                 State::Done(w) => {
-                    let left = consumers.iter().filter(|c| !self.state(**c).is_finished()).count();
                     assert_eq!(self.table.count(at) as usize, left, "I3: {task:?}");
                     let kept = self.program.keeps(task);
                     assert!(left > 0 || kept, "I3: {task:?} is held for nobody");
-                    assert!(self.fleet.get(w).is_some(), "I7: {task:?} lies at {w:?}");
+                    let leaves = self.program.stage(task.stage).leaves_blocks();
+                    assert_eq!(leaves, w != NOWHERE, "I7: {task:?} lies at {w:?}");
+                    assert!(!leaves || self.fleet.get(w).is_some(), "I7: {task:?} lies at {w:?}");
                 }
                 State::Idle | State::Released => {}
             }
@@ -57,8 +69,28 @@ impl Core {
         assert_eq!(self.reserved, self.reserved_by_table(), "I4");
         assert!(self.reserved <= self.limit, "I5: {} of {}", self.reserved, self.limit);
         self.check_loads(&loads);
-        let can_work = self.fleet.iter().any(|(_, w)| !w.draining);
-        assert!(!can_work || assigned > 0 || !self.copies.is_empty(), "I8: nothing is under way");
+        self.check_copies();
+        assert!(
+            self.fleet.staying() == 0 || assigned > 0 || !self.copies.is_empty(),
+            "I8: nothing is under way"
+        );
+    }
+
+    fn check_copies(&self) {
+        for (block, others) in &self.replicas {
+            let distinct: HashSet<_> = others.iter().collect();
+            assert!(distinct.len() == others.len() && !others.is_empty(), "I10: {block:?} at {others:?}");
+            assert!(others.iter().all(|w| self.fleet.get(*w).is_some()), "I10: {block:?} at {others:?}");
+            assert!(others.iter().all(|w| self.state(*block) != State::Done(*w)), "I10: {block:?} twice");
+        }
+        for (block, transfer) in &self.copies {
+            assert_eq!(self.state(*block), State::Done(transfer.from), "I11: {block:?}");
+            assert!(self.fleet.get(transfer.to).is_some(), "I11: {block:?} to {:?}", transfer.to);
+        }
+        for (id, worker) in self.fleet.iter() {
+            let copies = self.copies.values().filter(|t| t.from == id).count();
+            assert_eq!(worker.handing_over as usize, copies, "I11: {id:?}");
+        }
     }
 
     fn check_loads(&self, loads: &HashMap<WorkerId, [u32; 2]>) {

@@ -4,10 +4,11 @@ mod core;
 mod cursor;
 mod fleet;
 mod invariants;
+mod moves;
 mod plan;
 mod ready;
 mod recovery;
 mod table;
 
 pub use core::{Action, Blame, Core, Event, Explain, Failure, Timing};
-pub use plan::{Plan, PlanError, plan};
+pub use plan::{Plan, PlanError, plan, serial_order};

@@ -90,17 +90,25 @@ fn largest_task(program: &Program) -> u64 {
 /// The table of a walk that loses nothing.
 struct Serial<'a> {
     program: &'a Program,
-    table: &'a mut Table,
+    table: &'a Table,
 }
 
 impl Ground for Serial<'_> {
     fn state(&self, task: TaskId) -> State {
         self.table.state(self.program.position(task))
     }
+}
 
-    fn revive(&mut self, task: TaskId) {
-        unreachable!("{task:?} is needed after its last consumer is done")
+/// All tasks in the order in which one thread would do them, and in which they are admitted.
+pub fn serial_order(program: &Program) -> Vec<TaskId> {
+    let mut table = Table::new(program.tasks());
+    let mut cursor = Cursor::default();
+    let mut order = Vec::new();
+    while let Some(task) = cursor.next(program, &Serial { program, table: &table }) {
+        table.set(program.position(task), State::Done(WorkerId(0)));
+        order.push(task);
     }
+    order
 }
 
 /// The most bytes of blocks that the serial walk holds at once.
@@ -110,7 +118,7 @@ pub(super) fn serial_peak(program: &Program) -> u64 {
     let mut cursor = Cursor::default();
     let (mut held, mut peak) = (0_u64, 0_u64);
     let (mut inputs, mut consumers) = (Vec::new(), Vec::new());
-    while let Some(task) = cursor.next(program, &mut Serial { program, table: &mut table }) {
+    while let Some(task) = cursor.next(program, &Serial { program, table: &table }) {
         held += program.reserves(task);
         peak = peak.max(held);
         let at = program.position(task);

@@ -3,6 +3,9 @@
 use crate::ids::WorkerId;
 use std::fmt;
 
+/// The place of blocks that are not there because their stage leaves none: they cannot be lost.
+pub const NOWHERE: WorkerId = WorkerId(u32::MAX >> 3);
+
 /// What has become of a task.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum State {
@@ -14,7 +17,7 @@ pub enum State {
     Ready,
     /// Handed to a worker.
     Assigned(WorkerId),
-    /// Its block lies at this worker.
+    /// Its block lies at this worker, or [`NOWHERE`].
     Done(WorkerId),
     /// Done, and its block was given up: every consumer is done.
     Released,
@@ -97,7 +100,10 @@ impl Table {
     }
 
     pub fn set_count(&mut self, at: usize, count: u32) {
-        self.count[at] = count;
+        // A page that holds only zeros is better left untouched: it takes no memory.
+        if self.count[at] != count {
+            self.count[at] = count;
+        }
     }
 
     pub fn add(&mut self, at: usize) {

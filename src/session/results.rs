@@ -1,8 +1,9 @@
 //! Blocks put together to matrices.
 
 use super::error::Error;
+use super::operation::Piece;
 use crate::array::Element;
-use crate::graph::{Access, Program};
+use crate::graph::Program;
 use crate::ids::{BlockId, TaskId};
 use crate::store::{Block, Real};
 use ndarray::{Array2, s};
@@ -71,36 +72,44 @@ impl Take for f64 {
     }
 }
 
-/// The matrix that `access` reads, from the kept blocks of its stage.
+/// The matrix of a `shape` that is made of pieces, from the kept blocks of their stages.
 pub(super) fn assemble(
     program: &Program,
-    access: Access,
+    (shape, element): ((u64, u64), Element),
+    pieces: &[Piece],
     blocks: &HashMap<BlockId, Arc<Block>>,
 ) -> Result<Matrix, Error> {
-    Ok(match program.stage(access.stage).element {
-        Element::F32 => Matrix::F32(assemble_typed(program, access, blocks)?),
-        Element::F64 => Matrix::F64(assemble_typed(program, access, blocks)?),
+    Ok(match element {
+        Element::F32 => Matrix::F32(assemble_typed(program, shape, pieces, blocks)?),
+        Element::F64 => Matrix::F64(assemble_typed(program, shape, pieces, blocks)?),
     })
 }
 
 fn assemble_typed<T: Real>(
     program: &Program,
-    access: Access,
+    (rows, cols): (u64, u64),
+    pieces: &[Piece],
     blocks: &HashMap<BlockId, Arc<Block>>,
 ) -> Result<Array2<T>, Error> {
-    let grid = if access.transposed { access.grid.transposed() } else { access.grid };
-    let mut whole = Array2::zeros((grid.rows.len() as usize, grid.cols.len() as usize));
-    let space = &program.stage(access.stage).space;
-    for i in 0..grid.rows.blocks() {
-        for j in 0..grid.cols.blocks() {
-            let id = TaskId::new(access.stage, space.block_task(i, j));
-            let block = blocks
-                .get(&id)
-                .ok_or_else(|| Error::Run(format!("block {id:?} of the result is missing")))?;
-            let (rows, cols) = (grid.rows.range(i), grid.cols.range(j));
-            let place = s![rows.start as usize..rows.end as usize, cols.start as usize..cols.end as usize];
-            whole.slice_mut(place).assign(&block.view::<T>());
+    let mut whole = Array2::zeros((rows as usize, cols as usize));
+    for Piece { access, place, .. } in pieces {
+        let space = &program.stage(access.stage).space;
+        for i in 0..access.grid.rows.blocks() {
+            for j in 0..access.grid.cols.blocks() {
+                let (p, q) = if access.transposed { (j, i) } else { (i, j) };
+                let id = TaskId::new(access.stage, space.block_task(p, q));
+                let block = blocks.get(&id);
+                let block =
+                    block.ok_or_else(|| Error::Run(format!("block {id:?} of the result is missing")))?;
+                let (rows, cols) = (access.grid.rows.range(i), access.grid.cols.range(j));
+                let at = |range: std::ops::Range<u64>, first: u64| {
+                    (range.start + first) as usize..(range.end + first) as usize
+                };
+                let mut part = whole.slice_mut(s![at(rows, place.0), at(cols, place.1)]);
+                let view = block.view::<T>();
+                part.assign(&if access.transposed { view.reversed_axes() } else { view });
+            }
         }
     }
-    Ok(if access.transposed { whole.reversed_axes().as_standard_layout().into_owned() } else { whole })
+    Ok(whole)
 }

@@ -2,7 +2,7 @@
 
 use super::error::Error;
 use super::inputs::{FromFiles, InMemory, ToFile};
-use super::operation::{Operation, Recipe, Ways};
+use super::operation::{Operation, Piece, Recipe, Ways};
 use super::results::{Matrix, Results, assemble};
 use crate::actors::{Joined, Outcome, Peers, Progress, Run, Scheduler, Submit, Worker};
 use crate::array::{Array, BlockSize, Element, InputId, Source};
@@ -106,7 +106,7 @@ pub struct Stats {
 
 struct Ready {
     program: Program,
-    results: Vec<(&'static str, Access)>,
+    results: Vec<Piece>,
     ranges: Vec<Access>,
     plan: Plan,
     blocks: (u64, u64),
@@ -298,7 +298,11 @@ impl Session {
             let stages = program.stage_ids().filter(|id| wanted(&program.stage(*id).kind));
             stages.map(|id| stage_bytes(program, id)).sum()
         };
-        let stage = |s: &crate::graph::Stage| (s.kind.name(), u64::from(s.space.tasks()), s.largest_shape());
+        let shape = |s: &crate::graph::Stage| match s.kind {
+            crate::graph::Kind::Write { grid, .. } => grid.block_shape(),
+            _ => s.largest_shape(),
+        };
+        let stage = |s: &crate::graph::Stage| (s.kind.name(), u64::from(s.space.tasks()), shape(s));
         Ok(Preview {
             tasks: program.tasks() as u64,
             flops: program.flops(),
@@ -336,7 +340,7 @@ impl Session {
 
     /// The paths of an operation's results in a directory: `u.npy`, `s.npy`, …
     pub fn paths_in(operation: &Operation, directory: &Path) -> Result<Vec<PathBuf>, Error> {
-        let path = |(name, _): (&'static str, (u64, u64))| directory.join(format!("{name}.npy"));
+        let path = |(name, _): super::operation::Named| directory.join(format!("{name}.npy"));
         Ok(operation.result_shapes()?.into_iter().map(path).collect())
     }
 
@@ -391,8 +395,8 @@ impl Session {
         operation.check()?;
         let blocks = operation.blocks(self.0.options.block)?;
         let mut refused = None;
-        for read_again in [false, true] {
-            match self.attempt(operation, bindings, blocks, to_files, Ways { read_again, half_steps })? {
+        for ways in operation.ways(blocks, half_steps)? {
+            match self.attempt(operation, bindings, blocks, to_files, ways)? {
                 Ok(ready) => return Ok(ready),
                 Err(needed) => refused = Some(refused.map_or(needed, |least: u64| least.min(needed))),
             }
@@ -431,8 +435,10 @@ impl Session {
         let mut hint = String::new();
         while smaller.0 > 64 {
             smaller = (smaller.0 / 2, (smaller.1 / 2).max(1));
-            let ways = Ways { read_again: true, half_steps: false };
-            if let Ok(Ok(_)) = self.attempt(operation, bindings, smaller, to_files, ways) {
+            let fits = |ways: &Ways| {
+                matches!(self.attempt(operation, bindings, smaller, to_files, *ways), Ok(Ok(_)))
+            };
+            if operation.ways(smaller, false).is_ok_and(|ways| ways.iter().any(fits)) {
                 hint = format!(" or --block {}", smaller.0);
                 break;
             }
@@ -466,16 +472,23 @@ impl Session {
         };
         let bindings = self.bindings(sinks);
         let ready = self.prepare(operation, &bindings, matches!(target, Target::Files(..)), half)?;
-        let Ready { program, results, ranges, plan, blocks } = ready;
+        let Ready { program, mut results, ranges, plan, blocks } = ready;
         let (program, outcome) = self.execute(program, bindings, &plan, blocks)?;
         let mut wide_enough = true;
         for range in ranges {
-            wide_enough &= half || range_is_safe(&assemble(&program, range, &outcome.blocks)?);
+            let shape = (range.grid.rows.len(), range.grid.cols.len());
+            let piece = Piece { result: 0, place: (0, 0), access: range };
+            let element = program.stage(range.stage).element;
+            wide_enough &=
+                half || range_is_safe(&assemble(&program, (shape, element), &[piece], &outcome.blocks)?);
         }
         let mut taken = Results::default();
         if matches!(target, Target::Memory) && wide_enough {
-            for (name, access) in results {
-                taken.0.push((name, assemble(&program, access, &outcome.blocks)?));
+            let element = operation.element()?;
+            for (number, (name, shape)) in operation.result_shapes()?.into_iter().enumerate() {
+                let (pieces, others) = results.into_iter().partition(|piece| piece.result == number);
+                results = others;
+                taken.0.push((name, assemble(&program, (shape, element), &pieces, &outcome.blocks)?));
             }
         }
         Ok((taken, wide_enough))

@@ -31,27 +31,56 @@ unsafe impl Send for Raw {}
 unsafe impl Sync for Raw {}
 
 impl Raw {
-    fn layout(bytes: usize) -> Layout {
-        let align = if bytes as u64 >= HUGE { HUGE_PAGE } else { LINE };
-        Layout::from_size_align(bytes, align).expect("footprints are far from overflow")
+    fn new(bytes: usize) -> Raw {
+        if bytes as u64 >= HUGE { Raw::map(bytes) } else { Raw::allocate(bytes) }
     }
 
-    fn new(bytes: usize) -> Raw {
+    fn layout(bytes: usize) -> Layout {
+        Layout::from_size_align(bytes, LINE).expect("footprints are far from overflow")
+    }
+
+    fn allocate(bytes: usize) -> Raw {
         let layout = Raw::layout(bytes);
         // SAFETY: footprints of buffers are never zero.
         let Some(start) = NonNull::new(unsafe { alloc_zeroed(layout) }) else { handle_alloc_error(layout) };
-        if bytes as u64 >= HUGE {
-            // SAFETY: the range is ours; advice changes no contents. A kernel without huge pages refuses, which is fine.
-            unsafe { libc::madvise(start.as_ptr().cast(), bytes, libc::MADV_HUGEPAGE) };
-        }
         Raw { start, bytes }
+    }
+
+    /// Pages from the system, aligned so that huge pages fit: the rest on both sides goes back at once.
+    fn map(bytes: usize) -> Raw {
+        let (protection, flags) =
+            (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
+        // SAFETY: an anonymous mapping at a place of the system's choice; the ends that are cut off are
+        // whole pages of this mapping; advice changes no contents, and a kernel without huge pages refuses it.
+        unsafe {
+            let whole = libc::mmap(std::ptr::null_mut(), bytes + HUGE_PAGE, protection, flags, -1, 0);
+            if whole == libc::MAP_FAILED {
+                handle_alloc_error(Raw::layout(bytes));
+            }
+            let ahead = whole.cast::<u8>().align_offset(HUGE_PAGE);
+            let start = whole.cast::<u8>().add(ahead);
+            if ahead > 0 {
+                libc::munmap(whole, ahead);
+            }
+            if HUGE_PAGE > ahead {
+                libc::munmap(start.add(bytes).cast(), HUGE_PAGE - ahead);
+            }
+            libc::madvise(start.cast(), bytes, libc::MADV_HUGEPAGE);
+            Raw { start: NonNull::new(start).expect("a mapping is not at zero"), bytes }
+        }
     }
 }
 
 impl Drop for Raw {
     fn drop(&mut self) {
-        // SAFETY: allocated in `new` with this very layout.
-        unsafe { dealloc(self.start.as_ptr(), Raw::layout(self.bytes)) }
+        // SAFETY: obtained in `map` or `allocate` with just this size, and nobody refers to it any more.
+        unsafe {
+            if self.bytes as u64 >= HUGE {
+                libc::munmap(self.start.as_ptr().cast(), self.bytes);
+            } else {
+                dealloc(self.start.as_ptr(), Raw::layout(self.bytes));
+            }
+        }
     }
 }
 

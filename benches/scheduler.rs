@@ -1,0 +1,101 @@
+//! What the scheduler core itself costs: workers that take no time, all in one thread.
+//! `cargo bench --bench scheduler [tasks]`
+
+use dolmen::graph::{Builder, Program};
+use dolmen::ids::WorkerId;
+use dolmen::sched::{Action, Core, Event, Timing};
+use std::sync::Arc;
+use std::time::Instant;
+
+/// Workers whose tasks are done as soon as they are handed out, each reporting once per round.
+struct NullWorkers {
+    core: Core,
+    events: Vec<Event>,
+    actions: Vec<Action>,
+    rounds: usize,
+}
+
+impl NullWorkers {
+    fn new(program: Arc<Program>, workers: u32, threads: u32) -> Self {
+        let join = |id| Event::Join { worker: WorkerId(id), threads };
+        let events = (0..workers).map(join).collect();
+        NullWorkers { core: Core::new(program, u64::MAX / 2), events, actions: Vec::new(), rounds: 0 }
+    }
+
+    /// One batch of reports in, one batch of actions out. True if the run is over.
+    fn round(&mut self) -> bool {
+        self.rounds += 1;
+        self.core.handle(self.events.drain(..), &mut self.actions);
+        for action in self.actions.drain(..) {
+            match action {
+                Action::Assign { worker, tasks, .. } => {
+                    let stage = tasks.ranges()[0].stage;
+                    let timings = vec![Timing { stage, tasks: tasks.len() as u32, seconds: 0.0 }];
+                    self.events.push(Event::Finished { worker, tasks, timings });
+                }
+                Action::TakeBack { worker, .. } => {
+                    self.events.push(Event::Returned { worker, tasks: Default::default() });
+                }
+                Action::Completed => return true,
+                Action::Failed(failure) => panic!("{failure}"),
+                Action::Free { .. } | Action::Copy { .. } | Action::Release { .. } => {}
+            }
+        }
+        assert!(!self.events.is_empty(), "stuck: {:?}", self.core.progress());
+        false
+    }
+}
+
+/// Resident bytes of this process.
+fn resident() -> usize {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find(|l| l.starts_with("VmRSS")).unwrap_or("VmRSS: 0 kB");
+    line.split_whitespace().nth(1).and_then(|kb| kb.parse::<usize>().ok()).unwrap_or(0) * 1024
+}
+
+fn program(build: impl FnOnce(&mut Builder)) -> Arc<Program> {
+    let mut builder = Builder::default();
+    build(&mut builder);
+    Arc::new(builder.finish())
+}
+
+fn wide(tasks: u32) -> Arc<Program> {
+    program(|builder| {
+        builder.null_wide(tasks);
+    })
+}
+
+fn run(name: &str, program: Arc<Program>, workers: u32, threads: u32) {
+    let tasks = program.tasks();
+    let before = resident();
+    let start = Instant::now();
+    let mut world = NullWorkers::new(program, workers, threads);
+    world.round();
+    let submitted = start.elapsed();
+    while !world.round() {}
+    let seconds = start.elapsed().as_secs_f64();
+    let grown = resident().saturating_sub(before);
+    println!(
+        "{name:<12} {tasks:>10} {workers:>8} {:>9.3} {:>9.2} {:>9} {:>9.1}",
+        seconds * 1e6 / tasks as f64,
+        submitted.as_secs_f64() * 1e3,
+        world.rounds,
+        grown as f64 / 1e6,
+    );
+}
+
+fn main() {
+    let tasks = std::env::args().find_map(|arg| arg.parse().ok()).unwrap_or(1_000_000_u32);
+    println!(
+        "{:<12} {:>10} {:>8} {:>9} {:>9} {:>9} {:>9}",
+        "program", "tasks", "workers", "µs/task", "submit ms", "batches", "MB"
+    );
+    run("wide", wide(10 * tasks), 4, 2);
+    run("wide", wide(tasks), 4, 2);
+    run("tree", program(|b| b.null_tree(tasks)), 4, 2);
+    run("chain", program(|b| b.null_chain(tasks)), 4, 2);
+    run("grid", program(|b| b.null_grid(tasks.isqrt())), 4, 2);
+    run("wide", wide(tasks), 1000, 2);
+    run("tree", program(|b| b.null_tree(tasks)), 1000, 2);
+    run("wide", wide(10 * tasks), 10_000, 2);
+}

@@ -1,0 +1,7 @@
+//! A world in virtual time around the pure scheduler core: simulated workers, links and accidents, all seeded.
+#![allow(dead_code)]
+
+pub mod programs;
+pub mod rng;
+pub mod worker;
+pub mod world;

@@ -1,0 +1,115 @@
+//! A simulated worker: holds values instead of blocks, and keeps a real worker's side of the protocol.
+
+use dolmen::graph::Program;
+use dolmen::ids::{BlockId, TaskId, TaskList, WorkerId};
+use std::collections::{BTreeMap, BTreeSet};
+
+pub struct Held {
+    pub value: u64,
+    /// The core knows of this block, or will: made here, copied on request, or read by a task that has
+    /// started. A copy of which it does not know must go with the task that it was fetched for.
+    pub known: bool,
+}
+
+pub struct Queued {
+    pub task: TaskId,
+    /// Inputs that leave blocks, and where to fetch them if they are not here.
+    pub inputs: Vec<(BlockId, Option<WorkerId>)>,
+}
+
+pub struct SimWorker {
+    pub threads: usize,
+    pub store: BTreeMap<BlockId, Held>,
+    pub queue: Vec<Queued>,
+    pub running: BTreeMap<TaskId, u64>,
+    /// Blocks on their way, true if asked for by a copy.
+    pub fetching: BTreeMap<BlockId, bool>,
+    pub report: TaskList,
+    pub seconds: Vec<(TaskId, f64)>,
+    pub report_due: bool,
+    pub ran: usize,
+}
+
+/// What a look at the queue leads to.
+#[derive(Default)]
+pub struct Turn {
+    pub start: Vec<TaskId>,
+    pub fetch: Vec<(BlockId, WorkerId)>,
+    pub give_back: Vec<TaskId>,
+}
+
+impl SimWorker {
+    pub fn new(threads: usize) -> Self {
+        SimWorker {
+            threads,
+            store: BTreeMap::new(),
+            queue: Vec::new(),
+            running: BTreeMap::new(),
+            fetching: BTreeMap::new(),
+            report: TaskList::default(),
+            seconds: Vec::new(),
+            report_due: false,
+            ran: 0,
+        }
+    }
+
+    /// Takes a task in. Each input must be here, or said to be somewhere.
+    pub fn accept(&mut self, program: &Program, task: TaskId, fetch: &[(BlockId, WorkerId)]) {
+        let mut inputs = Vec::new();
+        program.inputs(task, &mut inputs);
+        inputs.retain(|i| program.stage(i.stage).leaves_blocks());
+        let place = |input: BlockId| {
+            let from = fetch.iter().find(|(block, _)| *block == input).map(|(_, from)| *from);
+            assert!(from.is_some() || self.store.contains_key(&input), "{task:?} lacks {input:?}");
+            (input, from)
+        };
+        let inputs = inputs.into_iter().map(place).collect();
+        self.queue.push(Queued { task, inputs });
+    }
+
+    /// What can be started, what has to be fetched, what cannot be done.
+    pub fn turn(&mut self, program: &Program) -> Turn {
+        let mut turn = Turn::default();
+        let is_io = |task: &TaskId| program.stage(task.stage).kind.is_io();
+        let mut free = self.threads.saturating_sub(self.running.keys().filter(|t| !is_io(t)).count());
+        for queued in &self.queue {
+            let missing: Vec<_> = queued.inputs.iter().filter(|(b, _)| !self.store.contains_key(b)).collect();
+            if missing.is_empty() {
+                if is_io(&queued.task) || free > 0 {
+                    free -= usize::from(!is_io(&queued.task));
+                    turn.start.push(queued.task);
+                }
+                continue;
+            }
+            for (block, from) in missing {
+                match from {
+                    _ if self.fetching.contains_key(block) => {}
+                    Some(from) => {
+                        self.fetching.insert(*block, false);
+                        turn.fetch.push((*block, *from));
+                    }
+                    None => turn.give_back.push(queued.task),
+                }
+            }
+        }
+        turn.give_back.dedup();
+        turn
+    }
+
+    /// Takes a task off the queue.
+    pub fn take(&mut self, task: TaskId) -> Option<Queued> {
+        let at = self.queue.iter().position(|q| q.task == task)?;
+        Some(self.queue.remove(at))
+    }
+
+    /// Drops copies that were fetched for tasks that have been given back only.
+    pub fn drop_unused(&mut self, given_back: &[Queued]) {
+        let wanted: BTreeSet<BlockId> =
+            self.queue.iter().flat_map(|q| q.inputs.iter().map(|i| i.0)).collect();
+        for (block, _) in given_back.iter().flat_map(|q| &q.inputs) {
+            if !wanted.contains(block) && self.store.get(block).is_some_and(|held| !held.known) {
+                self.store.remove(block);
+            }
+        }
+    }
+}

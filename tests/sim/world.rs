@@ -1,0 +1,541 @@
+//! The world: a queue of things that will happen, virtual time that jumps from one to the next.
+
+use super::rng::{Rng, mix};
+use super::worker::{Held, Queued, SimWorker};
+use dolmen::graph::Program;
+use dolmen::ids::{BlockId, TaskId, TaskList, WorkerId};
+use dolmen::sched::{Action, Core, Event, Timing};
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap};
+use std::sync::Arc;
+
+const SECOND: u64 = 1_000_000_000;
+
+#[derive(Debug)]
+enum Item {
+    ToWorker(WorkerId, Action),
+    ToCore(Vec<Event>),
+    Handle,
+    Fetched { to: WorkerId, from: WorkerId, block: BlockId },
+    Done(WorkerId, TaskId),
+    Report(WorkerId),
+    Accident,
+    Heal,
+}
+
+/// What may happen to the workers.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Chaos {
+    None,
+    /// Joins and planned leaves.
+    Elastic,
+    Crashes,
+}
+
+pub struct World {
+    pub core: Core,
+    pub program: Arc<Program>,
+    pub now: u64,
+    pub workers: BTreeMap<WorkerId, SimWorker>,
+    pub reference: HashMap<TaskId, u64>,
+    pub ran: BTreeMap<TaskId, u32>,
+    pub completed: bool,
+    pub failed: Option<String>,
+    pub crashes: u32,
+    /// How many tasks the crashes so far may cause to be done again.
+    pub excuse: u64,
+    pub live: u64,
+    pub live_peak: u64,
+    pub actions: u64,
+    pub record: Option<Vec<String>>,
+    pub verbose: bool,
+    rng: Rng,
+    chaos: Chaos,
+    queue: BinaryHeap<Reverse<(u64, u64)>>,
+    items: HashMap<u64, Item>,
+    next_item: u64,
+    next_worker: u32,
+    /// Links are FIFO: when the last message on each arrives.
+    to_worker: HashMap<WorkerId, u64>,
+    to_core: HashMap<WorkerId, u64>,
+    /// Copies that were under way when the run came to its end.
+    late_copies: BTreeSet<(WorkerId, BlockId)>,
+    inbox: Vec<Event>,
+    handle_due: bool,
+    latency: u64,
+    duration: u64,
+    batching: u64,
+    duplicates: bool,
+}
+
+impl World {
+    pub fn new(seed: u64, program: Program, limit: u64) -> Self {
+        let mut rng = Rng::new(seed);
+        let program = Arc::new(program);
+        let latency = 1 << rng.range(8, 24);
+        let duration = 1 << rng.range(8, 26);
+        let batching = 1 << rng.range(0, 24);
+        World {
+            core: Core::new(program.clone(), limit),
+            reference: reference(&program),
+            program,
+            now: 0,
+            workers: BTreeMap::new(),
+            ran: BTreeMap::new(),
+            completed: false,
+            failed: None,
+            crashes: 0,
+            excuse: 0,
+            live: 0,
+            live_peak: 0,
+            actions: 0,
+            record: None,
+            verbose: false,
+            rng,
+            chaos: Chaos::None,
+            queue: BinaryHeap::new(),
+            items: HashMap::new(),
+            next_item: 0,
+            next_worker: 0,
+            to_worker: HashMap::new(),
+            to_core: HashMap::new(),
+            late_copies: BTreeSet::new(),
+            inbox: Vec::new(),
+            handle_due: false,
+            latency,
+            duration,
+            batching,
+            duplicates: true,
+        }
+    }
+
+    pub fn workers(mut self, count: u32) -> Self {
+        for _ in 0..count {
+            let threads = self.rng.range(1, 4) as u32;
+            self.join(threads);
+        }
+        self
+    }
+
+    /// Tasks take about so long, messages too. In seconds.
+    pub fn speeds(mut self, task: f64, message: f64) -> Self {
+        (self.duration, self.latency) = ((task * 1e9) as u64, (message * 1e9) as u64);
+        self.batching = self.latency / 4 + 1;
+        self
+    }
+
+    /// Accidents for about as long as the run is likely to take; after that all is well.
+    pub fn chaos(mut self, chaos: Chaos) -> Self {
+        self.chaos = chaos;
+        if chaos != Chaos::None {
+            let tasks = self.program.tasks() as u64;
+            let serial = tasks * self.duration + 40 * (self.latency + self.batching);
+            let end = self.rng.range(1, 1 + serial);
+            for _ in 0..self.rng.range(1, 10) {
+                let at = self.rng.range(0, end);
+                self.at(at, Item::Accident);
+            }
+            self.at(end + 1, Item::Heal);
+        }
+        self
+    }
+
+    pub fn join(&mut self, threads: u32) -> WorkerId {
+        let id = WorkerId(self.next_worker);
+        self.next_worker += 1;
+        self.workers.insert(id, SimWorker::new(threads as usize));
+        self.send_core(id, vec![Event::Join { worker: id, threads }]);
+        id
+    }
+
+    pub fn leave(&mut self, id: WorkerId) {
+        self.send_core(id, vec![Event::Leave { worker: id }]);
+    }
+
+    /// The worker is gone at once; the core hears of it later, and later still of what the worker last said.
+    pub fn crash(&mut self, id: WorkerId) {
+        self.workers.remove(&id);
+        self.crashes += 1;
+        let delay = self.delay(self.latency);
+        self.at(self.now + delay, Item::ToCore(vec![Event::Lost { worker: id }]));
+    }
+
+    fn at(&mut self, time: u64, item: Item) {
+        self.items.insert(self.next_item, item);
+        self.queue.push(Reverse((time, self.next_item)));
+        self.next_item += 1;
+    }
+
+    /// Mostly about `mean`, now and then much longer.
+    fn delay(&mut self, mean: u64) -> u64 {
+        let stretch = if self.rng.chance(5) { 20 } else { 2 };
+        self.rng.range(0, stretch * mean)
+    }
+
+    fn send_core(&mut self, from: WorkerId, events: Vec<Event>) {
+        let arrives = self.now + self.delay(self.latency);
+        let last = self.to_core.entry(from).or_insert(0);
+        *last = arrives.max(*last + 1);
+        let time = *last;
+        self.at(time, Item::ToCore(events));
+    }
+
+    fn send_worker(&mut self, to: WorkerId, action: Action) {
+        let arrives = self.now + self.delay(self.latency);
+        let last = self.to_worker.entry(to).or_insert(0);
+        *last = arrives.max(*last + 1);
+        let time = *last;
+        self.at(time, Item::ToWorker(to, action));
+    }
+
+    /// Lets the next thing happen. False if there is none.
+    pub fn step(&mut self) -> bool {
+        let Some(Reverse((time, number))) = self.queue.pop() else { return false };
+        let item = self.items.remove(&number).expect("each item happens once");
+        self.now = self.now.max(time);
+        if self.verbose {
+            println!("{:>12.6} {item:?}", self.now as f64 / SECOND as f64);
+        }
+        match item {
+            Item::ToWorker(worker, action) => self.obey(worker, action),
+            Item::ToCore(events) => self.hear(events),
+            Item::Handle => self.handle(),
+            Item::Fetched { to, from, block } => self.fetched(to, from, block),
+            Item::Done(worker, task) => self.task_done(worker, task),
+            Item::Report(worker) => self.report(worker),
+            Item::Accident => self.accident(),
+            Item::Heal => self.heal(),
+        }
+        true
+    }
+
+    /// Until the run is over.
+    pub fn drive(&mut self) {
+        for _ in 0..20_000_000_u64 {
+            if self.completed || self.failed.is_some() {
+                return;
+            }
+            if !self.step() {
+                self.explain_all();
+                panic!("nothing will ever happen again, and the run is not over");
+            }
+        }
+        panic!("the run takes for ever: {:?}", self.core.progress());
+    }
+
+    fn explain_all(&self) {
+        for at in 0..self.program.tasks().min(200) {
+            println!("{:?}", self.core.explain(self.program.at_position(at)));
+        }
+    }
+
+    fn hear(&mut self, events: Vec<Event>) {
+        self.inbox.extend(events);
+        if !self.handle_due {
+            self.handle_due = true;
+            let wait = self.rng.range(0, self.batching);
+            self.at(self.now + wait, Item::Handle);
+        }
+    }
+
+    fn handle(&mut self) {
+        self.handle_due = false;
+        let mut batch = Vec::new();
+        for event in std::mem::take(&mut self.inbox) {
+            // A loss begins a batch, so that what it may cost can be told.
+            if matches!(event, Event::Lost { .. }) {
+                self.hand_in(std::mem::take(&mut batch));
+                self.excuse_for(&event);
+            }
+            batch.push(event);
+        }
+        self.hand_in(batch);
+    }
+
+    fn hand_in(&mut self, batch: Vec<Event>) {
+        if batch.is_empty() {
+            return;
+        }
+        let mut actions = Vec::new();
+        let was_over = self.core.is_over();
+        if was_over {
+            let late = |event: &Event| match event {
+                Event::Copied { worker, block } => Some((*worker, *block)),
+                _ => None,
+            };
+            self.late_copies.extend(batch.iter().filter_map(late));
+        }
+        if self.verbose {
+            println!("             core hears {batch:?}");
+        }
+        self.core.handle(batch, &mut actions);
+        assert!(!was_over || actions.is_empty(), "a run that is over asks for {actions:?}");
+        self.core.check_invariants();
+        for action in actions {
+            if self.verbose {
+                println!("             core says {action:?}");
+            }
+            self.perform(action);
+        }
+    }
+
+    /// What a loss may cause to be done again: the blocks there, and back from them to blocks that remain.
+    fn excuse_for(&mut self, event: &Event) {
+        let Event::Lost { worker: lost } = event else { return };
+        let all = (0..self.program.tasks()).map(|at| self.program.at_position(at));
+        let mut open: Vec<TaskId> = all.filter(|t| self.core.location(*t) == Some(*lost)).collect();
+        let mut seen: BTreeSet<TaskId> = open.iter().copied().collect();
+        let mut inputs = Vec::new();
+        while let Some(task) = open.pop() {
+            self.program.inputs(task, &mut inputs);
+            for input in inputs.drain(..) {
+                let there = self.core.location(input).is_some_and(|w| w != *lost);
+                if !there && seen.insert(input) {
+                    open.push(input);
+                }
+            }
+        }
+        self.excuse += seen.len() as u64;
+    }
+
+    fn perform(&mut self, action: Action) {
+        self.actions += 1;
+        if let Some(record) = &mut self.record {
+            record.push(format!("{} {action:?}", self.now));
+        }
+        match action {
+            Action::Assign { worker, .. }
+            | Action::Free { worker, .. }
+            | Action::TakeBack { worker, .. }
+            | Action::Release { worker }
+            | Action::Copy { to: worker, .. } => self.send_worker(worker, action),
+            Action::Completed => self.completed = true,
+            Action::Failed(failure) => self.failed = Some(failure.message),
+        }
+    }
+
+    fn obey(&mut self, id: WorkerId, action: Action) {
+        let Some(worker) = self.workers.get_mut(&id) else { return };
+        match action {
+            Action::Assign { tasks, fetch, .. } => {
+                tasks.iter().for_each(|task| worker.accept(&self.program, task, &fetch));
+                self.turn(id);
+            }
+            Action::Free { blocks, .. } => {
+                for block in blocks.iter() {
+                    if worker.store.remove(&block).is_some() {
+                        self.live = self.live.saturating_sub(self.program.releases(block));
+                    }
+                }
+                self.turn(id);
+            }
+            Action::TakeBack { tasks, .. } => {
+                let is_io = |t: TaskId| self.program.stage(t.stage).kind.is_io();
+                let back: Vec<TaskId> = worker
+                    .queue
+                    .iter()
+                    .rev()
+                    .map(|q| q.task)
+                    .filter(|t| !is_io(*t))
+                    .take(tasks as usize)
+                    .collect();
+                self.give_back(id, &back);
+            }
+            Action::Copy { from, block, .. } => {
+                if let Some(held) = worker.store.get_mut(&block) {
+                    held.known = true;
+                    self.say(id, Event::Copied { worker: id, block });
+                } else if worker.fetching.insert(block, true).is_none() {
+                    let delay = self.delay(self.latency);
+                    self.at(self.now + delay, Item::Fetched { to: id, from, block });
+                }
+            }
+            Action::Release { .. } => {
+                assert!(worker.queue.is_empty() && worker.running.is_empty(), "{id:?} is let go with work");
+                self.workers.remove(&id);
+            }
+            Action::Completed | Action::Failed { .. } => unreachable!("not for a worker"),
+        }
+    }
+
+    /// The worker looks at its queue.
+    fn turn(&mut self, id: WorkerId) {
+        let Some(worker) = self.workers.get_mut(&id) else { return };
+        let turn = worker.turn(&self.program);
+        for (block, from) in turn.fetch {
+            let delay = self.delay(self.latency);
+            self.at(self.now + delay, Item::Fetched { to: id, from, block });
+        }
+        turn.start.into_iter().for_each(|task| self.start(id, task));
+        if !turn.give_back.is_empty() {
+            self.give_back(id, &turn.give_back);
+        }
+    }
+
+    fn start(&mut self, id: WorkerId, task: TaskId) {
+        let Some(worker) = self.workers.get_mut(&id) else { return };
+        let queued = worker.take(task).expect("only queued tasks start");
+        let mut value = begin(task);
+        for (block, _) in &queued.inputs {
+            let held = worker.store.get_mut(block).expect("inputs are here when a task starts");
+            held.known = true;
+            value = fold(value, held.value);
+            if block.stage == task.stage && self.program.takes_over(task) {
+                worker.store.remove(block);
+            }
+        }
+        worker.running.insert(task, value);
+        self.live += self.program.reserves(task);
+        self.live_peak = self.live_peak.max(self.live);
+        let delay = self.delay(self.duration);
+        self.at(self.now + delay, Item::Done(id, task));
+        if let Some(worker) = self.workers.get_mut(&id) {
+            worker.seconds.push((task, delay as f64 / SECOND as f64));
+        }
+    }
+
+    fn task_done(&mut self, id: WorkerId, task: TaskId) {
+        let Some(worker) = self.workers.get_mut(&id) else { return };
+        let value = worker.running.remove(&task).expect("it was running");
+        assert_eq!(Some(&value), self.reference.get(&task), "{task:?} at {id:?} made something else");
+        *self.ran.entry(task).or_insert(0) += 1;
+        worker.ran += 1;
+        if self.program.stage(task.stage).leaves_blocks() {
+            worker.store.insert(task, Held { value, known: true });
+        }
+        worker.report.push(task);
+        if !worker.report_due {
+            worker.report_due = true;
+            let wait = self.rng.range(0, self.batching);
+            self.at(self.now + wait, Item::Report(id));
+        }
+        self.turn(id);
+    }
+
+    fn report(&mut self, id: WorkerId) {
+        let Some(worker) = self.workers.get_mut(&id) else { return };
+        worker.report_due = false;
+        let tasks = std::mem::take(&mut worker.report);
+        if tasks.is_empty() {
+            return;
+        }
+        let timing = |(task, seconds): (TaskId, f64)| Timing { stage: task.stage, tasks: 1, seconds };
+        let timings = std::mem::take(&mut worker.seconds).into_iter().map(timing).collect();
+        let finished = Event::Finished { worker: id, tasks, timings };
+        let twice = self.duplicates && self.rng.chance(10);
+        let events = if twice { vec![finished.clone(), finished] } else { vec![finished] };
+        self.send_core(id, events);
+    }
+
+    /// What was done before is told before.
+    fn say(&mut self, id: WorkerId, event: Event) {
+        self.report(id);
+        self.send_core(id, vec![event]);
+    }
+
+    fn give_back(&mut self, id: WorkerId, tasks: &[TaskId]) {
+        let Some(worker) = self.workers.get_mut(&id) else { return };
+        let back: Vec<Queued> = tasks.iter().filter_map(|task| worker.take(*task)).collect();
+        worker.drop_unused(&back);
+        let tasks: TaskList = back.iter().map(|q| q.task).collect();
+        self.say(id, Event::Returned { worker: id, tasks });
+    }
+
+    fn fetched(&mut self, to: WorkerId, from: WorkerId, block: BlockId) {
+        let value = self.workers.get(&from).and_then(|w| Some(w.store.get(&block)?.value));
+        let Some(worker) = self.workers.get_mut(&to) else { return };
+        let copy = worker.fetching.remove(&block).unwrap_or(false);
+        let Some(value) = value else {
+            let lacks = |q: &&Queued| q.inputs.iter().any(|(b, _)| *b == block);
+            let back: Vec<TaskId> = worker.queue.iter().filter(lacks).map(|q| q.task).collect();
+            if !back.is_empty() && !worker.store.contains_key(&block) {
+                self.give_back(to, &back);
+            }
+            return;
+        };
+        if copy || worker.queue.iter().any(|q| q.inputs.iter().any(|(b, _)| *b == block)) {
+            worker.store.entry(block).or_insert(Held { value, known: false }).known |= copy;
+        }
+        if copy {
+            self.say(to, Event::Copied { worker: to, block });
+        }
+        self.turn(to);
+    }
+
+    fn accident(&mut self) {
+        let ids: Vec<WorkerId> = self.workers.keys().copied().collect();
+        let kind = self.rng.below(10);
+        if ids.is_empty() || kind < 3 {
+            let threads = self.rng.range(1, 4) as u32;
+            self.join(threads);
+            return;
+        }
+        let id = *self.rng.pick(&ids);
+        if kind < 6 || self.chaos == Chaos::Elastic {
+            self.leave(id);
+        } else {
+            self.crash(id);
+        }
+    }
+
+    /// From now on nothing happens to anybody; somebody is there.
+    fn heal(&mut self) {
+        self.join(2);
+    }
+
+    /// The results lie where the core says, and are what a sequential run makes. All sinks have run.
+    pub fn check_results(&self) {
+        assert!(self.completed, "not completed: {:?}", self.failed);
+        for at in 0..self.program.tasks() {
+            let task = self.program.at_position(at);
+            let partial = self.program.stage(task.stage).space.is_partial(task.index);
+            if self.program.is_sink(task.stage) && !partial {
+                assert!(self.ran.contains_key(&task), "sink {task:?} has not run");
+            }
+            if self.program.keeps(task) && self.program.stage(task.stage).leaves_blocks() {
+                let holder = self.core.location(task).unwrap_or_else(|| panic!("{task:?} is nowhere"));
+                // A worker that has crashed in the last moment, before the core could know.
+                let Some(worker) = self.workers.get(&holder) else {
+                    assert!(self.chaos == Chaos::Crashes, "{holder:?} with {task:?} is gone");
+                    continue;
+                };
+                let held = worker.store.get(&task).unwrap_or_else(|| panic!("{task:?} is not at {holder:?}"));
+                assert_eq!(held.value, self.reference[&task]);
+            }
+        }
+    }
+
+    /// After the last frees have arrived: blocks that are held although nobody will ask for them.
+    pub fn leftovers(&mut self) -> Vec<(WorkerId, BlockId)> {
+        while self.step() {}
+        let mut left = Vec::new();
+        for (id, worker) in &self.workers {
+            left.extend(worker.store.keys().filter(|b| !self.program.keeps(**b)).map(|b| (*id, *b)));
+        }
+        left.retain(|held| !self.late_copies.contains(held));
+        left
+    }
+}
+
+fn begin(task: TaskId) -> u64 {
+    mix(u64::from(task.stage.0) << 32 | u64::from(task.index))
+}
+
+fn fold(value: u64, input: u64) -> u64 {
+    mix(value.rotate_left(5) ^ input)
+}
+
+/// All values, made one after the other.
+pub fn reference(program: &Program) -> HashMap<TaskId, u64> {
+    let mut values = HashMap::new();
+    let mut inputs = Vec::new();
+    // Stages read earlier ones, and themselves at lower numbers.
+    for at in 0..program.tasks() {
+        let task = program.at_position(at);
+        program.inputs(task, &mut inputs);
+        let known = inputs.iter().filter(|i| program.stage(i.stage).leaves_blocks()).map(|i| values[i]);
+        let value = known.fold(begin(task), fold);
+        values.insert(task, value);
+    }
+    values
+}

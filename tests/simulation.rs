@@ -1,0 +1,192 @@
+//! The scheduler core in a simulated world. `DOLMEN_SEED=n` replays one seed with a log,
+//! `DOLMEN_SEEDS=count` runs so many from `DOLMEN_FROM` on, with `DOLMEN_ALL=1` beyond the first that
+//! goes wrong; matrices have up to 2^`DOLMEN_SIZE` rows (default 5).
+
+mod sim;
+
+use dolmen::graph::Builder;
+use dolmen::ids::{StageId, TaskId, WorkerId};
+use dolmen::sched::{Action, Core, Event, plan};
+use sim::programs;
+use sim::rng::Rng;
+use sim::world::{Chaos, World};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::Arc;
+
+const SEEDS: u64 = 10_000;
+
+#[derive(Default, Debug)]
+struct Tally {
+    runs: u64,
+    tight: u64,
+    with_crashes: u64,
+    tight_with_crashes: u64,
+    failed_after_loss: u64,
+    recomputed: u64,
+    excuse: u64,
+    leaky: u64,
+}
+
+fn env(name: &str) -> Option<u64> {
+    std::env::var(name).ok()?.parse().ok()
+}
+
+fn world(seed: u64) -> (World, Chaos, bool) {
+    let mut rng = Rng::new(seed);
+    let size = 1 << rng.range(2, env("DOLMEN_SIZE").unwrap_or(5));
+    let (name, program) = programs::random(&mut rng, size);
+    let chaos = *rng.pick(&[Chaos::None, Chaos::Elastic, Chaos::Crashes, Chaos::Crashes]);
+    let tight = rng.chance(40);
+    let needs = plan(&program, 1, u64::MAX / 4).unwrap();
+    let limit = match tight {
+        true => plan(&program, 1, needs.smallest_budget).unwrap().blocks_limit,
+        false if rng.chance(50) => needs.blocks_limit,
+        false => u64::MAX / 4,
+    };
+    let workers = rng.range(1, 5) as u32;
+    if env("DOLMEN_SEED").is_some() {
+        println!(
+            "seed {seed}: {name}, {} tasks, {workers} workers, {chaos:?}, tight {tight}",
+            program.tasks()
+        );
+    }
+    let mut world = World::new(rng.next(), program, limit).workers(workers).chaos(chaos);
+    world.verbose = env("DOLMEN_SEED").is_some();
+    (world, chaos, tight)
+}
+
+fn run(seed: u64, tally: &mut Tally) {
+    let (mut world, chaos, tight) = world(seed);
+    world.drive();
+    tally.runs += 1;
+    tally.tight += u64::from(tight);
+    tally.with_crashes += u64::from(world.crashes > 0);
+    tally.tight_with_crashes += u64::from(tight && world.crashes > 0);
+    tally.recomputed += world.core.recomputed();
+    tally.excuse += world.excuse;
+    if let Some(message) = &world.failed {
+        assert!(world.crashes > 0, "failed without a loss: {message}");
+        tally.failed_after_loss += 1;
+        return;
+    }
+    world.check_results();
+    if chaos != Chaos::Crashes || world.crashes == 0 {
+        assert_eq!(world.core.recomputed(), 0, "nothing was lost");
+        assert!(world.ran.values().all(|times| *times == 1), "a task ran twice");
+    }
+    if world.core.drops() == 0 {
+        assert!(world.core.recomputed() <= world.excuse, "{} > {}", world.core.recomputed(), world.excuse);
+    }
+    let left = world.leftovers();
+    assert!(left.is_empty(), "left behind: {left:?}");
+    tally.leaky += u64::from(!left.is_empty());
+}
+
+#[test]
+fn chaos_and_then_every_block() {
+    let mut tally = Tally::default();
+    let mut wrong = 0;
+    if let Some(seed) = env("DOLMEN_SEED") {
+        return run(seed, &mut tally);
+    }
+    let from = env("DOLMEN_FROM").unwrap_or(0);
+    for seed in from..from + env("DOLMEN_SEEDS").unwrap_or(SEEDS) {
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| run(seed, &mut tally))) {
+            println!("replay with DOLMEN_SEED={seed}");
+            wrong += 1;
+            if env("DOLMEN_ALL").is_none() {
+                resume_unwind(panic);
+            }
+        }
+    }
+    println!("{tally:?}");
+    assert_eq!(wrong, 0, "seeds went wrong");
+}
+
+#[test]
+fn one_worker_never_holds_more_than_the_limit() {
+    for seed in 0..200 {
+        let mut rng = Rng::new(seed);
+        let (name, program) = programs::random(&mut rng, 24);
+        let budget = plan(&program, 1, u64::MAX / 4).unwrap().smallest_budget;
+        let limit = plan(&program, 1, budget).unwrap().blocks_limit;
+        let mut world = World::new(rng.next(), program, limit).workers(1);
+        world.drive();
+        world.check_results();
+        assert!(world.live_peak <= limit, "seed {seed} {name}: {} of {limit}", world.live_peak);
+        assert_eq!(world.core.recomputed(), 0);
+    }
+}
+
+#[test]
+fn the_same_seed_says_the_same() {
+    for seed in 0..30 {
+        let log = || {
+            let (mut world, ..) = world(seed);
+            world.record = Some(Vec::new());
+            world.drive();
+            world.record.take().unwrap()
+        };
+        assert_eq!(log(), log(), "seed {seed}");
+    }
+}
+
+fn wide<const TASKS: u32>(builder: &mut Builder) {
+    builder.null_wide(TASKS);
+}
+
+fn null_world(build: impl FnOnce(&mut Builder), workers: u32) -> World {
+    let mut builder = Builder::default();
+    build(&mut builder);
+    World::new(1, builder.finish(), 0).workers(workers)
+}
+
+#[test]
+fn null_programs_run_to_the_end() {
+    let builds: [fn(&mut Builder); 4] =
+        [wide::<3000>, |b| b.null_tree(1000), |b| b.null_chain(300), |b| b.null_grid(20)];
+    for build in builds {
+        let mut world = null_world(build, 3);
+        world.drive();
+        world.check_results();
+        assert_eq!(world.ran.len(), world.program.tasks());
+    }
+}
+
+#[test]
+fn who_joins_late_finds_work() {
+    let mut world = null_world(wide::<2000>, 1).speeds(0.01, 0.0005);
+    while world.ran.len() < 100 {
+        assert!(world.step());
+    }
+    let late = world.join(4);
+    world.drive();
+    let share = world.workers[&late].ran;
+    assert!(share > 500, "the late one did {share} of 2000");
+}
+
+#[test]
+fn a_task_can_be_explained() {
+    let mut builder = Builder::default();
+    builder.null_chain(3);
+    let mut core = Core::new(Arc::new(builder.finish()), 0);
+    let mut actions = Vec::new();
+    core.handle([], &mut actions);
+    assert!(actions.is_empty(), "{actions:?}");
+    let task = |index| TaskId::new(StageId(0), index);
+    assert_eq!(core.explain(task(0)).state, "ready: waits for a worker with room");
+    assert_eq!(core.explain(task(2)).missing, [task(1)]);
+    let worker = WorkerId(0);
+    core.handle([Event::Join { worker, threads: 1 }], &mut actions);
+    assert_eq!(core.explain(task(0)).state, "at worker 0");
+    let first = Action::Assign { worker, tasks: [task(0)].into_iter().collect(), fetch: Vec::new() };
+    assert_eq!(actions, [first]);
+    for index in 0..3 {
+        actions.clear();
+        let tasks = [task(index)].into_iter().collect();
+        core.handle([Event::Finished { worker, tasks, timings: Vec::new() }], &mut actions);
+        core.check_invariants();
+    }
+    assert_eq!(actions, [Action::Completed]);
+    assert_eq!(core.progress(), (3, 3));
+}
