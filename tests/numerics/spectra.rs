@@ -81,7 +81,7 @@ pub fn all<T: Type>(m: usize, n: usize) -> Vec<Case> {
         std::cmp::Ordering::Less => -cos * sin.powi(i as i32),
         std::cmp::Ordering::Greater => 0.0,
     };
-    let near_largest = 0.9 * T::LARGEST / (g.data.iter().map(|x| x * x).sum::<f64>()).sqrt();
+    let norm = g.data.iter().map(|x| x * x).sum::<f64>().sqrt();
     let column = |i: usize, j: usize| g.at(i, j) * 10_f64.powf(T::DECADES * at(j, n));
     let moderate = [
         ("gaussian", g.clone()),
@@ -100,7 +100,7 @@ pub fn all<T: Type>(m: usize, n: usize) -> Vec<Case> {
     ];
     let extreme = [
         ("scaled columns", Matrix::from_fn(m, n, column)),
-        ("near overflow", g.map(|x| x * near_largest)),
+        ("near overflow", g.map(|x| x / norm * (0.9 * T::LARGEST))),
         ("subnormal", g.map(|x| x * T::SUBNORMAL)),
     ];
     let case = |moderate| move |(name, a): (_, Matrix)| Case { name, a: rounded::<T>(&a), moderate };
