@@ -35,6 +35,9 @@ pub struct Worker {
     /// Tasks that wait for so many blocks from elsewhere.
     waiting: HashMap<TaskId, usize>,
     fetching: HashMap<BlockId, Vec<TaskId>>,
+    /// Fetched blocks that the scheduler does not know to be here yet, each with the tasks here that need it.
+    /// It learns of them when the first of these is done; those that are given back instead take them along.
+    unknown: HashMap<BlockId, usize>,
 }
 
 impl Worker {
@@ -58,6 +61,7 @@ impl Worker {
             blocks: HashMap::new(),
             waiting: HashMap::new(),
             fetching: HashMap::new(),
+            unknown: HashMap::new(),
         }
     }
 
@@ -75,11 +79,14 @@ impl Worker {
         let mut complete = Vec::new();
         for task in tasks.iter() {
             run.program.inputs(task, &mut inputs);
-            let missing: Vec<BlockId> = inputs
-                .iter()
-                .copied()
-                .filter(|id| from.contains_key(id) && !self.blocks.contains_key(id))
-                .collect();
+            inputs.retain(|id| from.contains_key(id));
+            for id in &inputs {
+                if self.unknown.contains_key(id) || !self.blocks.contains_key(id) {
+                    *self.unknown.entry(*id).or_default() += 1;
+                }
+            }
+            let missing: Vec<BlockId> =
+                inputs.iter().copied().filter(|id| !self.blocks.contains_key(id)).collect();
             if missing.is_empty() {
                 complete.push(task);
                 continue;
@@ -110,8 +117,25 @@ impl Worker {
             executor.add(jobs);
         }
         if !returned.is_empty() {
-            self.tell(FromWorker::Returned { run: run.id, tasks: returned });
+            self.give_back(run, returned);
         }
+    }
+
+    /// Tells the scheduler of tasks that are not done here, and drops what was fetched for them alone.
+    fn give_back(&mut self, run: &Run, tasks: TaskList) {
+        let mut inputs = Vec::new();
+        for task in tasks.iter() {
+            run.program.inputs(task, &mut inputs);
+            for id in &inputs {
+                let Some(users) = self.unknown.get_mut(id) else { continue };
+                *users -= 1;
+                if *users == 0 {
+                    self.unknown.remove(id);
+                    self.blocks.remove(id);
+                }
+            }
+        }
+        self.tell(FromWorker::Returned { run: run.id, tasks });
     }
 
     fn job(&mut self, run: &Arc<Run>, task: TaskId) -> Option<Job> {
@@ -151,7 +175,8 @@ impl Worker {
         }
         let waiting = self.fetching.remove(&block).unwrap_or_default();
         let came = found.is_some();
-        if let Some(found) = found {
+        // Those it was for may have been given back meanwhile.
+        if let Some(found) = found.filter(|_| self.unknown.contains_key(&block)) {
             self.blocks.insert(block, found);
         }
         let mut complete = Vec::new();
@@ -169,14 +194,14 @@ impl Worker {
         }
         self.begin(run, complete.into_iter());
         if !returned.is_empty() {
-            self.tell(FromWorker::Returned { run: run.id, tasks: returned });
+            self.give_back(run, returned);
         }
     }
 
     fn take_back(&mut self, count: usize) {
         // What is finished is told before what is given back.
         self.collect();
-        let (Some(run), Some(executor)) = (&self.run, &self.executor) else { return };
+        let (Some(run), Some(executor)) = (self.run.clone(), &self.executor) else { return };
         let mut tasks = TaskList::default();
         for job in executor.take_back(count) {
             if let Some(taken) = job.taken {
@@ -184,7 +209,7 @@ impl Worker {
             }
             tasks.push(job.task);
         }
-        self.tell(FromWorker::Returned { run: run.id, tasks });
+        self.give_back(&run, tasks);
     }
 
     fn copy(&mut self, from: WorkerId, block: BlockId, ctx: &mut Context<Self>) {
@@ -207,6 +232,7 @@ impl Worker {
         self.blocks.clear();
         self.waiting.clear();
         self.fetching.clear();
+        self.unknown.clear();
     }
 
     /// Takes what the executor has finished: blocks into the store, one message to the scheduler.
@@ -216,6 +242,7 @@ impl Worker {
         let mut tasks = TaskList::default();
         let mut timings: Vec<Timing> = Vec::new();
         let mut messages = Vec::new();
+        let mut inputs = Vec::new();
         for done in done.into_iter().filter(|done| done.run == run.id) {
             match done.block {
                 Ok(block) => {
@@ -223,6 +250,12 @@ impl Worker {
                         self.blocks.insert(done.task, Arc::new(block));
                     }
                     tasks.push(done.task);
+                    if !self.unknown.is_empty() {
+                        run.program.inputs(done.task, &mut inputs);
+                        inputs.iter().for_each(|id| {
+                            self.unknown.remove(id);
+                        });
+                    }
                     add_timing(&mut timings, done.task.stage, done.seconds);
                 }
                 Err(failure) => messages.push(FromWorker::Failed { run: run.id, task: done.task, failure }),

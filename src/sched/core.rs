@@ -402,10 +402,12 @@ impl Core {
     }
 
     fn flush(&mut self, out: &mut Vec<Action>) {
-        for (worker, outbox) in std::mem::take(&mut self.outbox) {
+        for (worker, mut outbox) in std::mem::take(&mut self.outbox) {
             if self.fleet.get(worker).is_none() {
                 continue;
             }
+            outbox.fetch.sort_unstable();
+            outbox.fetch.dedup();
             if !outbox.free.is_empty() {
                 out.push(Action::Free { worker, blocks: outbox.free });
             }

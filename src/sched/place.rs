@@ -55,8 +55,15 @@ impl Core {
     }
 
     /// The worker where the task would finish first: among the holders of its inputs and `spare`,
-    /// the shortest queue plus transfer of what is missing.
+    /// the shortest queue plus transfer of what is missing. A step that goes on with the block of the
+    /// step before stays with it: anywhere else it would need a second block that nobody has reserved.
     pub(super) fn choose(&mut self, task: TaskId, spare: WorkerId) -> WorkerId {
+        if self.program.takes_over(task)
+            && let Some(holder) = self.location(TaskId::new(task.stage, task.index - 1))
+            && self.fleet.get(holder).is_some_and(|w| !w.draining)
+        {
+            return holder;
+        }
         let mut inputs = std::mem::take(&mut self.inputs);
         self.program.inputs(task, &mut inputs);
         let held: Vec<(WorkerId, u64)> = inputs
