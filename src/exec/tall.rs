@@ -4,7 +4,7 @@ use super::bind::broken;
 use super::task::{Job, transposed_panel};
 use crate::array::Axis;
 use crate::graph::{Kind, Part, Seed, rows_below};
-use crate::sched::Failure;
+use crate::sched::{Blame, Failure};
 use crate::store::{Block, Buffer, Real};
 use kernels::{Active, svd, tsqr};
 use ndarray::{ArrayView2, ArrayViewMut2};
@@ -95,6 +95,10 @@ fn root_svd<T: Real>(
     work: &mut Buffer,
 ) -> Result<(), Failure> {
     let r = triangle::<T>(job.operand(0), n, n);
+    if r.iter().any(|x| !x.is_finite()) {
+        let message = "numbers too large for the element type: divide the matrix by a constant".into();
+        return Err(Failure { blame: Blame::Overflow, message });
+    }
     if values_only {
         let (s, rest) = work.reals_mut(n + svd::values_workspace::<Active, T>(n, n)).split_at_mut(n);
         svd::values::<Active, T>(r, s, rest).map_err(broken)?;

@@ -17,6 +17,8 @@ pub enum Blame {
     Request,
     /// Something broke while it ran.
     Run,
+    /// Numbers on the way to the result were too large for their type.
+    Overflow,
 }
 
 /// Why a run came to nothing.

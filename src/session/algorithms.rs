@@ -23,7 +23,8 @@ pub struct Svd<T> {
     pub vt: Array2<T>,
 }
 
-/// The leading singular triplets, as [`Svd`] but with k = rank.
+/// The leading singular triplets, as [`Svd`] but with k = rank. Signs follow from the seed: those of the SVD of
+/// `Bᵀ = AᵀQ`, in whose shorter singular vectors the entry of largest magnitude is positive.
 pub type Rsvd<T> = Svd<T>;
 
 fn triplets<T: Take>(mut results: Results) -> Result<Svd<T>, Error> {

@@ -12,6 +12,9 @@ pub enum Error {
     /// It was begun and failed.
     #[error("{0}")]
     Run(String),
+    /// Numbers on the way to the result, or the result, are too large for the element type.
+    #[error("{0}")]
+    Overflow(String),
 }
 
 impl Error {
@@ -19,7 +22,7 @@ impl Error {
     pub fn exit_code(&self) -> u8 {
         match self {
             Error::Request(_) => 2,
-            Error::Run(_) => 1,
+            Error::Run(_) | Error::Overflow(_) => 1,
         }
     }
 }
@@ -35,6 +38,7 @@ impl From<Failure> for Error {
         match failure.blame {
             Blame::Request => Error::Request(failure.message),
             Blame::Run => Error::Run(failure.message),
+            Blame::Overflow => Error::Overflow(failure.message),
         }
     }
 }

@@ -21,6 +21,8 @@ const SKETCH_ELEMENTS: u64 = 1 << 22;
 
 /// A product is cut into so many pieces in each direction at most.
 const MOST_PIECES: u64 = 16;
+/// What Ω is multiplied by for matrices near overflow: 2⁻⁶⁴ leaves room for any shape in f32 too, and is exact.
+const SMALL: f64 = 1.0 / (1_u128 << 64) as f64;
 
 /// Options of the randomized SVD (Halko, Martinsson, Tropp 2011).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -48,20 +50,28 @@ pub enum Operation {
     Rsvd { a: Array, options: RsvdOptions },
 }
 
-/// Choices that change how an operation is done, not what it gives (up to rounding for `half_steps`).
+/// What the spectrum asks for; found out by running without.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub(super) struct Care {
+    /// Orthonormalise after A·X too: for spectra that fall by more than the square root of eps.
+    pub half_steps: bool,
+    /// Draw Ω small, so that A·Ω stays in range: for matrices near overflow.
+    pub small_sketch: bool,
+}
+
+/// Choices that change how an operation is done, not what it gives (up to rounding for `care`).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Ways {
     /// Read A again in each pass, instead of holding it.
     pub read_again: bool,
-    /// Orthonormalise after A·X too: for spectra that fall by more than the square root of eps.
-    pub half_steps: bool,
+    pub care: Care,
     /// Make a product piece by piece, so many in each direction, reading the factors for each again.
     pub pieces: (u64, u64),
 }
 
 impl Default for Ways {
     fn default() -> Self {
-        Ways { read_again: false, half_steps: false, pieces: (1, 1) }
+        Ways { read_again: false, care: Care::default(), pieces: (1, 1) }
     }
 }
 
@@ -181,8 +191,8 @@ impl Operation {
     }
 
     /// The ways in which it can be done, best first: with everything held, then with less and less.
-    pub(super) fn ways(&self, blocks: (u64, u64), half_steps: bool) -> Result<Vec<Ways>, Error> {
-        let held = Ways { half_steps, ..Ways::default() };
+    pub(super) fn ways(&self, blocks: (u64, u64), care: Care) -> Result<Vec<Ways>, Error> {
+        let held = Ways { care, ..Ways::default() };
         Ok(match self {
             Operation::Compute(a) => match a.node()? {
                 Node::Dot(left, _) => {
@@ -342,13 +352,21 @@ fn rsvd(
     let sketch = Fill::Random { law: Law::Normal, seed: options.seed };
     let short = m.min(n);
     let element = a.element()?;
+    let omega = |b: &mut Builder| -> Result<Access, Error> {
+        let whole = BlockGrid::whole(short, width);
+        if !ways.care.small_sketch {
+            return Ok(b.fill(sketch, 0, 0, whole, element));
+        }
+        let small = Array::normal(short, width, options.seed, element) * SMALL;
+        Ok(Lowering::new(b, short).lower(&small, whole)?)
+    };
     let mut ranges = Vec::new();
     let mut x = None;
     for _ in 0..options.power_iters {
-        let z = if ways.half_steps {
+        let z = if ways.care.half_steps {
             let start = match x {
                 Some(x) => x,
-                None => b.fill(sketch, 0, 0, BlockGrid::whole(short, width), element),
+                None => omega(b)?,
             };
             let a = pass(b)?;
             let y = b.gemm(a, start);
@@ -365,7 +383,7 @@ fn rsvd(
     }
     let x = match x {
         Some(x) => x,
-        None => b.fill(sketch, 0, 0, BlockGrid::whole(short, width), element),
+        None => omega(b)?,
     };
     let first = pass(b)?;
     let y = b.gemm(first, x);

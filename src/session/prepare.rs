@@ -1,7 +1,7 @@
 //! Before a run: the program of an operation, the way in which it fits the memory, and what it would do.
 
 use super::error::Error;
-use super::operation::{Operation, Piece, Recipe, Ways};
+use super::operation::{Care, Operation, Piece, Recipe, Ways};
 use super::runtime::{IO_THREADS, Session};
 use crate::exec::{self, Bindings};
 use crate::graph::{Access, Kind, Program, Stage};
@@ -35,7 +35,7 @@ impl Session {
     /// What `operation` would do, and whether it fits; nothing is run.
     pub fn preview(&self, operation: &Operation, to_files: bool) -> Result<Preview, Error> {
         let bindings = self.bindings(Vec::new());
-        let ready = self.prepare(operation, &bindings, to_files, false)?;
+        let ready = self.prepare(operation, &bindings, to_files, Care::default())?;
         let program = &ready.program;
         let bytes = |wanted: fn(&Kind) -> bool| -> u64 {
             let stages = program.stage_ids().filter(|id| wanted(&program.stage(*id).kind));
@@ -69,12 +69,12 @@ impl Session {
         operation: &Operation,
         bindings: &Bindings,
         to_files: bool,
-        half_steps: bool,
+        care: Care,
     ) -> Result<Ready, Error> {
         operation.check()?;
         let blocks = operation.blocks(self.block())?;
         let mut refused = None;
-        for ways in operation.ways(blocks, half_steps)? {
+        for ways in operation.ways(blocks, care)? {
             match self.attempt(operation, bindings, blocks, to_files, ways)? {
                 Ok(ready) => return Ok(ready),
                 Err(needed) => refused = Some(refused.map_or(needed, |least: u64| least.min(needed))),
@@ -117,7 +117,7 @@ impl Session {
             let fits = |ways: &Ways| {
                 matches!(self.attempt(operation, bindings, smaller, to_files, *ways), Ok(Ok(_)))
             };
-            if operation.ways(smaller, false).is_ok_and(|ways| ways.iter().any(fits)) {
+            if operation.ways(smaller, Care::default()).is_ok_and(|ways| ways.iter().any(fits)) {
                 hint = format!(" or --block {}", smaller.0);
                 break;
             }

@@ -2,7 +2,7 @@
 
 use super::error::Error;
 use super::inputs::{FromFiles, InMemory, ToFile};
-use super::operation::{Operation, Piece};
+use super::operation::{Care, Operation, Piece};
 use super::prepare::Ready;
 use super::results::{Matrix, Results, assemble};
 use crate::actors::{Joined, Outcome, Peers, Progress, Run, Scheduler, Submit, Worker};
@@ -279,7 +279,7 @@ impl Session {
     pub fn run_to_files(&self, operation: &Operation, paths: &[PathBuf]) -> Result<(), Error> {
         operation.check()?;
         // Refused before any file is made.
-        self.prepare(operation, &self.bindings(Vec::new()), true, false)?;
+        self.prepare(operation, &self.bindings(Vec::new()), true, Care::default())?;
         let outputs = Outputs::new();
         let element = operation.element()?;
         let mut files = Vec::new();
@@ -333,15 +333,19 @@ impl Session {
     }
 
     fn run_to(&self, operation: &Operation, target: &Target) -> Result<Results, Error> {
-        let (results, enough) = self.run_once(operation, target, false)?;
-        if enough {
-            return Ok(results);
-        }
-        Ok(self.run_once(operation, target, true)?.0)
+        let care = match self.run_once(operation, target, Care::default()) {
+            Ok((results, true)) => return Ok(results),
+            Ok((_, false)) => Care { half_steps: true, ..Care::default() },
+            Err(Error::Overflow(_)) if matches!(operation, Operation::Rsvd { .. }) => {
+                Care { half_steps: true, small_sketch: true }
+            }
+            Err(error) => return Err(error),
+        };
+        Ok(self.run_once(operation, target, care)?.0)
     }
 
     /// Runs the operation once; false if its spectrum asks for half steps.
-    fn run_once(&self, operation: &Operation, target: &Target, half: bool) -> Result<(Results, bool), Error> {
+    fn run_once(&self, operation: &Operation, target: &Target, care: Care) -> Result<(Results, bool), Error> {
         let sinks: Vec<Arc<dyn exec::Sink>> = match target {
             Target::Memory => Vec::new(),
             Target::Files(files) => {
@@ -349,7 +353,7 @@ impl Session {
             }
         };
         let bindings = self.bindings(sinks);
-        let ready = self.prepare(operation, &bindings, matches!(target, Target::Files(..)), half)?;
+        let ready = self.prepare(operation, &bindings, matches!(target, Target::Files(..)), care)?;
         let Ready { program, mut results, ranges, plan, blocks } = ready;
         let (program, outcome) = self.execute(program, bindings, &plan, blocks)?;
         let mut wide_enough = true;
@@ -357,8 +361,8 @@ impl Session {
             let shape = (range.grid.rows.len(), range.grid.cols.len());
             let piece = Piece { result: 0, place: (0, 0), access: range };
             let element = program.stage(range.stage).element;
-            wide_enough &=
-                half || range_is_safe(&assemble(&program, (shape, element), &[piece], &outcome.blocks)?);
+            wide_enough &= care.half_steps
+                || range_is_safe(&assemble(&program, (shape, element), &[piece], &outcome.blocks)?);
         }
         let mut taken = Results::default();
         if matches!(target, Target::Memory) && wide_enough {

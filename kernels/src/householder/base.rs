@@ -94,7 +94,9 @@ impl<T: Scalar> Base<'_, T> {
         let scale = T::ONE / (head - beta);
         tail.iter_mut().for_each(|x| *x *= scale);
         self.r[(j, j)] = beta;
-        (beta - head) / beta
+        // Not (β − head)/β: the reflector is as orthogonal as τ fits the tail that was stored, rounded.
+        let [ssq] = dots::<T, V, 1>(self.column(j, rows), [self.column(j, rows)]);
+        (T::ONE + T::ONE) / (T::ONE + ssq)
     }
 
     /// Applies reflector j to the later columns, four at a time.
@@ -178,41 +180,54 @@ fn subtract<T: Scalar, V: Vector<T>, const C: usize>(v: &[T], d: [T; C], columns
     }
 }
 
-/// The dot products of `v` with each column, in blocks, so that errors grow with the square root of the length
-/// at most; blocks are added in f64. The order does not depend on how many columns there are.
+/// The dot products of `v` with each column, with short chains of additions: columns whose entries are all
+/// alike make every rounding error point the same way. Blocks are added with their errors kept. The order
+/// does not depend on how many columns there are.
 #[inline(always)]
 fn dots<T: Scalar, V: Vector<T>, const C: usize>(v: &[T], columns: [&[T]; C]) -> [T; C] {
     const BLOCK: usize = 1024;
-    let mut total = [0.0; C];
+    let (mut total, mut error) = ([0.0; C], [0.0; C]);
     for start in (0..v.len()).step_by(BLOCK) {
         let rows = start..(start + BLOCK).min(v.len());
         let part = block_dots::<T, V, C>(&v[rows.clone()], columns.map(|column| &column[rows.clone()]));
-        total = std::array::from_fn(|c| total[c] + part[c].to_f64());
+        for c in 0..C {
+            // Knuth's two-sum.
+            let (x, y) = (total[c], part[c].to_f64());
+            let sum = x + y;
+            let back = sum - x;
+            error[c] += (x - (sum - back)) + (y - back);
+            total[c] = sum;
+        }
     }
-    total.map(T::from_f64)
+    std::array::from_fn(|c| T::from_f64(total[c] + error[c]))
 }
 
-/// [`dots`] in two vectors of partial sums for each column.
+/// [`dots`] in two vectors of partial sums for each column, which are put aside after a few additions.
 #[inline(always)]
 fn block_dots<T: Scalar, V: Vector<T>, const C: usize>(v: &[T], columns: [&[T]; C]) -> [T; C] {
+    const CHAIN: usize = 12;
     let step = 2 * V::LANES;
     let whole = v.len() / step * step;
     assert!(columns.iter().all(|column| column.len() == v.len()));
-    let mut even = [V::splat(T::ZERO); C];
-    let mut odd = even;
-    for i in (0..whole).step_by(step) {
-        // SAFETY: i + 2·LANES ≤ whole ≤ the length of all columns.
-        unsafe {
-            let x = (V::load(v.as_ptr().add(i)), V::load(v.as_ptr().add(i + V::LANES)));
-            for c in 0..C {
-                let y = columns[c].as_ptr().add(i);
-                even[c] = x.0.mul_add(V::load(y), even[c]);
-                odd[c] = x.1.mul_add(V::load(y.add(V::LANES)), odd[c]);
+    let mut aside = [V::splat(T::ZERO); C];
+    for start in (0..whole).step_by(CHAIN * step) {
+        let mut even = [V::splat(T::ZERO); C];
+        let mut odd = even;
+        for i in (start..whole.min(start + CHAIN * step)).step_by(step) {
+            // SAFETY: i + 2·LANES ≤ whole ≤ the length of all columns.
+            unsafe {
+                let x = (V::load(v.as_ptr().add(i)), V::load(v.as_ptr().add(i + V::LANES)));
+                for c in 0..C {
+                    let y = columns[c].as_ptr().add(i);
+                    even[c] = x.0.mul_add(V::load(y), even[c]);
+                    odd[c] = x.1.mul_add(V::load(y.add(V::LANES)), odd[c]);
+                }
             }
         }
+        aside = std::array::from_fn(|c| aside[c].add(even[c].add(odd[c])));
     }
     std::array::from_fn(|c| {
         let rest = (whole..v.len()).fold(T::ZERO, |sum, i| V::mul_add_one(v[i], columns[c][i], sum));
-        even[c].add(odd[c]).sum() + rest
+        aside[c].sum() + rest
     })
 }
