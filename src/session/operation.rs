@@ -21,8 +21,8 @@ const SKETCH_ELEMENTS: u64 = 1 << 22;
 
 /// A product is cut into so many pieces in each direction at most.
 const MOST_PIECES: u64 = 16;
-/// What Ω is multiplied by for matrices near overflow: 2⁻⁶⁴ leaves room for any shape in f32 too, and is exact.
-const SMALL: f64 = 1.0 / (1_u128 << 64) as f64;
+/// The power of two by which Ω is moved for extreme matrices: leaves room for any shape in f32 too.
+pub(super) const SKETCH_SHIFT: i32 = 64;
 
 /// Options of the randomized SVD (Halko, Martinsson, Tropp 2011).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -55,8 +55,9 @@ pub enum Operation {
 pub(super) struct Care {
     /// Orthonormalise after A·X too: for spectra that fall by more than the square root of eps.
     pub half_steps: bool,
-    /// Draw Ω small, so that A·Ω stays in range: for matrices near overflow.
-    pub small_sketch: bool,
+    /// Multiply Ω by this power of two, so that A·Ω stays in range and keeps its accuracy: for matrices
+    /// near overflow and subnormal ones.
+    pub sketch_exponent: i32,
 }
 
 /// Choices that change how an operation is done, not what it gives (up to rounding for `care`).
@@ -88,8 +89,15 @@ pub(super) struct Piece {
 pub(super) struct Recipe {
     pub builder: Builder,
     pub results: Vec<Piece>,
-    /// Small triangles whose diagonals tell the range of the spectrum.
-    pub ranges: Vec<Access>,
+    pub ranges: Vec<Range>,
+}
+
+/// A small triangle whose diagonal tells the range of a spectrum.
+#[derive(Clone, Copy)]
+pub(super) struct Range {
+    pub triangle: Access,
+    /// Of AᵀA·X, not of A·X.
+    pub squared: bool,
 }
 
 impl Recipe {
@@ -100,7 +108,7 @@ impl Recipe {
     }
 
     /// The program with all results kept in memory.
-    pub fn kept(mut self) -> (Program, Vec<Piece>, Vec<Access>) {
+    pub fn kept(mut self) -> (Program, Vec<Piece>, Vec<Range>) {
         for piece in &self.results {
             self.builder.keep(piece.access.stage);
         }
@@ -108,16 +116,16 @@ impl Recipe {
     }
 
     /// The program with result number i written to output number i.
-    pub fn written(mut self) -> (Program, Vec<Piece>, Vec<Access>) {
+    pub fn written(mut self) -> (Program, Vec<Piece>, Vec<Range>) {
         for piece in &self.results {
             self.builder.write(piece.access, piece.result as u32, piece.place);
         }
         self.finish()
     }
 
-    fn finish(mut self) -> (Program, Vec<Piece>, Vec<Access>) {
+    fn finish(mut self) -> (Program, Vec<Piece>, Vec<Range>) {
         for range in &self.ranges {
-            self.builder.keep(range.stage);
+            self.builder.keep(range.triangle.stage);
         }
         (self.builder.finish(), self.results, self.ranges)
     }
@@ -354,11 +362,12 @@ fn rsvd(
     let element = a.element()?;
     let omega = |b: &mut Builder| -> Result<Access, Error> {
         let whole = BlockGrid::whole(short, width);
-        if !ways.care.small_sketch {
+        if ways.care.sketch_exponent == 0 {
             return Ok(b.fill(sketch, 0, 0, whole, element));
         }
-        let small = Array::normal(short, width, options.seed, element) * SMALL;
-        Ok(Lowering::new(b, short).lower(&small, whole)?)
+        let moved =
+            Array::normal(short, width, options.seed, element) * 2_f64.powi(ways.care.sketch_exponent);
+        Ok(Lowering::new(b, short).lower(&moved, whole)?)
     };
     let mut ranges = Vec::new();
     let mut x = None;
@@ -378,7 +387,7 @@ fn rsvd(
             b.gram_apply(a, x.ok_or((sketch, width)))
         };
         let (q, r) = Tall::new(b, z, factor_len).qr(b);
-        ranges.push(r);
+        ranges.push(Range { triangle: r, squared: true });
         x = Some(q);
     }
     let x = match x {
@@ -387,7 +396,8 @@ fn rsvd(
     };
     let first = pass(b)?;
     let y = b.gemm(first, x);
-    let (q, _) = Tall::new(b, y, factor_len).qr(b);
+    let (q, r) = Tall::new(b, y, factor_len).qr(b);
+    ranges.push(Range { triangle: r, squared: false });
     let second = pass(b)?;
     let bt = b.tall_product(second, q);
     let (v, s, wt) = Tall::new(b, bt, factor_len).svd(b, options.rank);

@@ -1,10 +1,10 @@
 //! Before a run: the program of an operation, the way in which it fits the memory, and what it would do.
 
 use super::error::Error;
-use super::operation::{Care, Operation, Piece, Recipe, Ways};
+use super::operation::{Care, Operation, Piece, Range, Recipe, Ways};
 use super::runtime::{IO_THREADS, Session};
 use crate::exec::{self, Bindings};
-use crate::graph::{Access, Kind, Program, Stage};
+use crate::graph::{Kind, Program, Stage};
 use crate::ids::StageId;
 use crate::sched::{Plan, PlanError, plan};
 
@@ -27,7 +27,7 @@ pub struct Preview {
 pub(super) struct Ready {
     pub program: Program,
     pub results: Vec<Piece>,
-    pub ranges: Vec<Access>,
+    pub ranges: Vec<Range>,
     pub plan: Plan,
     pub blocks: (u64, u64),
 }

@@ -2,7 +2,7 @@
 
 use super::error::Error;
 use super::inputs::{FromFiles, InMemory, ToFile};
-use super::operation::{Care, Operation, Piece};
+use super::operation::{Care, Operation, Piece, Range, SKETCH_SHIFT};
 use super::prepare::Ready;
 use super::results::{Matrix, Results, assemble};
 use crate::actors::{Joined, Outcome, Peers, Progress, Run, Scheduler, Submit, Worker};
@@ -334,18 +334,18 @@ impl Session {
 
     fn run_to(&self, operation: &Operation, target: &Target) -> Result<Results, Error> {
         let care = match self.run_once(operation, target, Care::default()) {
-            Ok((results, true)) => return Ok(results),
-            Ok((_, false)) => Care { half_steps: true, ..Care::default() },
+            Ok((results, care)) if care == Care::default() => return Ok(results),
+            Ok((_, care)) => care,
             Err(Error::Overflow(_)) if matches!(operation, Operation::Rsvd { .. }) => {
-                Care { half_steps: true, small_sketch: true }
+                Care { half_steps: true, sketch_exponent: -SKETCH_SHIFT }
             }
             Err(error) => return Err(error),
         };
         Ok(self.run_once(operation, target, care)?.0)
     }
 
-    /// Runs the operation once; false if its spectrum asks for half steps.
-    fn run_once(&self, operation: &Operation, target: &Target, care: Care) -> Result<(Results, bool), Error> {
+    /// Runs the operation once; also tells what care its spectrum asks for.
+    fn run_once(&self, operation: &Operation, target: &Target, care: Care) -> Result<(Results, Care), Error> {
         let sinks: Vec<Arc<dyn exec::Sink>> = match target {
             Target::Memory => Vec::new(),
             Target::Files(files) => {
@@ -356,16 +356,17 @@ impl Session {
         let ready = self.prepare(operation, &bindings, matches!(target, Target::Files(..)), care)?;
         let Ready { program, mut results, ranges, plan, blocks } = ready;
         let (program, outcome) = self.execute(program, bindings, &plan, blocks)?;
-        let mut wide_enough = true;
-        for range in ranges {
-            let shape = (range.grid.rows.len(), range.grid.cols.len());
-            let piece = Piece { result: 0, place: (0, 0), access: range };
-            let element = program.stage(range.stage).element;
-            wide_enough &= care.half_steps
-                || range_is_safe(&assemble(&program, (shape, element), &[piece], &outcome.blocks)?);
+        let mut wanted = care;
+        for Range { triangle, squared } in ranges.into_iter().filter(|_| care == Care::default()) {
+            let shape = (triangle.grid.rows.len(), triangle.grid.cols.len());
+            let piece = Piece { result: 0, place: (0, 0), access: triangle };
+            let element = program.stage(triangle.stage).element;
+            let r = assemble(&program, (shape, element), &[piece], &outcome.blocks)?;
+            wanted = care_for(&r, squared, wanted);
         }
+        let enough = wanted == care;
         let mut taken = Results::default();
-        if matches!(target, Target::Memory) && wide_enough {
+        if matches!(target, Target::Memory) && enough {
             let element = operation.element()?;
             for (number, (name, shape)) in operation.result_shapes()?.into_iter().enumerate() {
                 let (pieces, others) = results.into_iter().partition(|piece| piece.result == number);
@@ -373,7 +374,7 @@ impl Session {
                 taken.0.push((name, assemble(&program, (shape, element), &pieces, &outcome.blocks)?));
             }
         }
-        Ok((taken, wide_enough))
+        Ok((taken, if enough { Care::default() } else { wanted }))
     }
 
     fn execute(
@@ -418,16 +419,22 @@ fn broken() -> Failure {
     Failure { blame: crate::sched::Blame::Run, message: "the scheduler ended before the run".into() }
 }
 
-/// Does the diagonal of R stay so far above rounding that no direction was lost?
-fn range_is_safe(r: &Matrix) -> bool {
-    let eps = match r.element() {
-        Element::F32 => f64::from(f32::EPSILON),
-        Element::F64 => f64::EPSILON,
+/// What the diagonal of R asks for beside `care`: half steps if squaring has brought directions near rounding,
+/// and a larger Ω if products with it are near the smallest numbers of the type.
+fn care_for(r: &Matrix, squared: bool, mut care: Care) -> Care {
+    let (eps, smallest_normal) = match r.element() {
+        Element::F32 => (f64::from(f32::EPSILON), f64::from(f32::MIN_POSITIVE)),
+        Element::F64 => (f64::EPSILON, f64::MIN_POSITIVE),
     };
     let diagonal = r.to_f64().into_diag();
     let largest = diagonal.iter().fold(0.0_f64, |m, d| m.max(*d));
     let smallest = diagonal.iter().fold(f64::INFINITY, |m, d| m.min(*d));
-    diagonal.iter().all(|d| d.is_finite()) && smallest > RANGE_IN_EPS * eps * largest
+    let wide = diagonal.iter().all(|d| d.is_finite()) && smallest > RANGE_IN_EPS * eps * largest;
+    care.half_steps |= squared && !wide;
+    if largest < smallest_normal / (eps * eps) {
+        care = Care { half_steps: true, sketch_exponent: SKETCH_SHIFT };
+    }
+    care
 }
 
 fn start_actors((workers, threads): (usize, usize), pool: Pool) -> Addr<Scheduler> {

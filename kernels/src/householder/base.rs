@@ -5,6 +5,10 @@ use crate::Scalar;
 use crate::simd::{Vector, VectorKernel, dispatch_vectors};
 use ndarray::ArrayViewMut2;
 
+/// Up to so many columns all that is left of rounding must not exceed a few units, whatever the number of rows:
+/// the bounds are multiples of the number of columns.
+const NARROW: usize = 4;
+
 /// Factors up to [`super::BASE`] columns; see [`super::factor`] for the arguments.
 pub(super) fn factor<T: Scalar>(node: Node, v: ArrayViewMut2<T>, r: ArrayViewMut2<T>, t: ArrayViewMut2<T>) {
     assert!(v.strides()[0] == 1 || v.nrows() <= 1, "panels are column-major");
@@ -95,8 +99,15 @@ impl<T: Scalar> Base<'_, T> {
         tail.iter_mut().for_each(|x| *x *= scale);
         self.r[(j, j)] = beta;
         // Not (β − head)/β: the reflector is as orthogonal as τ fits the tail that was stored, rounded.
-        let [ssq] = dots::<T, V, 1>(self.column(j, rows), [self.column(j, rows)]);
-        (T::ONE + T::ONE) / (T::ONE + ssq)
+        let column = self.column(j, rows);
+        let (ssq, rest) = if self.t.ncols() <= NARROW {
+            square_sum::<T, V>(column)
+        } else {
+            (dots::<T, V, 1>(column, [column])[0], T::ZERO)
+        };
+        let (length, error) = two_sum(T::ONE, ssq);
+        let tau = (T::ONE + T::ONE) / length;
+        tau - tau * ((error + rest) / length)
     }
 
     /// Applies reflector j to the later columns, four at a time.
@@ -191,12 +202,9 @@ fn dots<T: Scalar, V: Vector<T>, const C: usize>(v: &[T], columns: [&[T]; C]) ->
         let rows = start..(start + BLOCK).min(v.len());
         let part = block_dots::<T, V, C>(&v[rows.clone()], columns.map(|column| &column[rows.clone()]));
         for c in 0..C {
-            // Knuth's two-sum.
-            let (x, y) = (total[c], part[c].to_f64());
-            let sum = x + y;
-            let back = sum - x;
-            error[c] += (x - (sum - back)) + (y - back);
+            let (sum, lost) = two_sum(total[c], part[c].to_f64());
             total[c] = sum;
+            error[c] += lost;
         }
     }
     std::array::from_fn(|c| T::from_f64(total[c] + error[c]))
@@ -229,5 +237,37 @@ fn block_dots<T: Scalar, V: Vector<T>, const C: usize>(v: &[T], columns: [&[T]; 
     std::array::from_fn(|c| {
         let rest = (whole..v.len()).fold(T::ZERO, |sum, i| V::mul_add_one(v[i], columns[c][i], sum));
         aside[c].sum() + rest
+    })
+}
+
+/// `x + y` rounded, and what rounding took away (Knuth).
+#[inline(always)]
+fn two_sum<T: Scalar>(x: T, y: T) -> (T, T) {
+    let sum = x + y;
+    let back = sum - x;
+    (sum, (x - (sum - back)) + (y - back))
+}
+
+/// The sum of squares as a rounded number and a correction: `dot2` of Ogita, Rump and Oishi 2005.
+#[inline(always)]
+fn square_sum<T: Scalar, V: Vector<T>>(v: &[T]) -> (T, T) {
+    const LANES: usize = 8;
+    let (mut sums, mut rests) = ([T::ZERO; LANES], [T::ZERO; LANES]);
+    let mut add = |lane: usize, x: T| {
+        let square = x * x;
+        let (sum, lost) = two_sum(sums[lane], square);
+        sums[lane] = sum;
+        rests[lane] += V::mul_add_one(x, x, -square) + lost;
+    };
+    let (chunks, last) = v.as_chunks::<LANES>();
+    for chunk in chunks {
+        for lane in 0..LANES {
+            add(lane, chunk[lane]);
+        }
+    }
+    last.iter().enumerate().for_each(|(lane, x)| add(lane, *x));
+    sums.into_iter().zip(rests).fold((T::ZERO, T::ZERO), |(sum, rest), (x, lost)| {
+        let (sum, more) = two_sum(sum, x);
+        (sum, rest + lost + more)
     })
 }
