@@ -191,11 +191,9 @@ fn ten_million_tasks_are_a_few_hundred_bytes() {
     builder.write(access, 0, (0, 0));
     let program = builder.finish();
     assert!(program.tasks() > 10_000_000, "{}", program.tasks());
-    let bytes = bincode::serde::encode_to_vec(&program, bincode::config::standard()).unwrap();
+    let bytes = dolmen::protocol::encode(&program).unwrap();
     assert!(bytes.len() < 1024, "{} bytes", bytes.len());
-    let (back, _): (Program, usize) =
-        bincode::serde::decode_from_slice(&bytes, bincode::config::standard()).unwrap();
-    assert_eq!(back, program);
+    assert_eq!(dolmen::protocol::decode::<Program>(&bytes).unwrap(), program);
 }
 
 #[test]

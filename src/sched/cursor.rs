@@ -58,7 +58,10 @@ impl Cursor {
                         self.stack.push(Frame::Chain { stage, next: next + 1, last });
                     }
                     let task = TaskId::new(stage, next);
-                    if ground.missing(task) {
+                    // A lost step whose successor has been handed out already is wanted only if that comes back.
+                    let overtaken = program.stage(stage).space.is_partial(next)
+                        && !ground.missing(TaskId::new(stage, next + 1));
+                    if ground.missing(task) && !overtaken {
                         self.expand(program, task, ground);
                     }
                 }

@@ -5,6 +5,7 @@ mod error;
 mod inputs;
 mod operation;
 mod prepare;
+mod randomized;
 mod results;
 mod runtime;
 

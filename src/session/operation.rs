@@ -1,7 +1,8 @@
 //! What can be asked of a session, and the program that does it.
 
 use super::error::Error;
-use crate::array::{Array, Axis, BlockGrid, BlockSize, Element, Fill, Law, Node};
+use super::randomized::rsvd;
+use crate::array::{Array, Axis, BlockGrid, BlockSize, Element, Fill, Node};
 use crate::graph::{Access, Builder, Lowering, Program, Tall};
 use kernels::tsqr::factor_len;
 
@@ -21,8 +22,6 @@ const SKETCH_ELEMENTS: u64 = 1 << 22;
 
 /// A product is cut into so many pieces in each direction at most.
 const MOST_PIECES: u64 = 16;
-/// The power of two by which Ω is moved for extreme matrices: leaves room for any shape in f32 too.
-pub(super) const SKETCH_SHIFT: i32 = 64;
 
 /// Options of the randomized SVD (Halko, Martinsson, Tropp 2011).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -102,7 +101,7 @@ pub(super) struct Range {
 
 impl Recipe {
     /// Each result whole, in the order of [`Operation::result_shapes`].
-    fn new(builder: Builder, results: &[Access]) -> Self {
+    pub fn new(builder: Builder, results: &[Access]) -> Self {
         let piece = |(result, access): (usize, &Access)| Piece { result, place: (0, 0), access: *access };
         Recipe { builder, results: results.iter().enumerate().map(piece).collect(), ranges: Vec::new() }
     }
@@ -308,7 +307,7 @@ fn pieces(mut builder: Builder, c: &Array, blocks: (u64, u64), (p, q): (u64, u64
 }
 
 /// The matrix in row blocks over its whole width.
-fn row_blocks(builder: &mut Builder, a: &Array, rows: u64) -> Result<Access, Error> {
+pub(super) fn row_blocks(builder: &mut Builder, a: &Array, rows: u64) -> Result<Access, Error> {
     let (m, n) = a.shape()?;
     let grid = BlockGrid::new(Axis::new(m, rows), Axis::whole(n));
     Ok(Lowering::new(builder, rows).lower(a, grid)?)
@@ -334,74 +333,4 @@ fn svd(mut builder: Builder, a: &Array, rows: u64, values_only: bool, ways: Ways
     let (u, s, vt) = tree.svd(&mut builder, keep);
     let (u, vt) = if fat { (vt.t(), u.t()) } else { (u, vt) };
     Ok(Recipe::new(builder, &[u, s, vt]))
-}
-
-/// Randomized SVD with one pass over A for each power iteration: `X ← orth(Aᵀ(A·X))`, then
-/// `Q = orth(A·X)`, `Bᵀ = AᵀQ`, SVD of Bᵀ. With half steps `X ← orth(Aᵀ·orth(A·X))`.
-fn rsvd(
-    mut builder: Builder,
-    a: &Array,
-    rows: u64,
-    options: &RsvdOptions,
-    ways: Ways,
-) -> Result<Recipe, Error> {
-    let (m, n) = a.shape()?;
-    let fat = m < n;
-    let upright = if fat { a.t() } else { a.clone() };
-    let b = &mut builder;
-    let mut held = None;
-    let mut pass = |b: &mut Builder| -> Result<Access, Error> {
-        match held {
-            Some(access) if !ways.read_again => Ok(access),
-            _ => Ok(*held.insert(row_blocks(b, &upright, rows)?)),
-        }
-    };
-    let width = (options.rank + options.oversample).min(m.min(n));
-    let sketch = Fill::Random { law: Law::Normal, seed: options.seed };
-    let short = m.min(n);
-    let element = a.element()?;
-    let omega = |b: &mut Builder| -> Result<Access, Error> {
-        let whole = BlockGrid::whole(short, width);
-        if ways.care.sketch_exponent == 0 {
-            return Ok(b.fill(sketch, 0, 0, whole, element));
-        }
-        let moved =
-            Array::normal(short, width, options.seed, element) * 2_f64.powi(ways.care.sketch_exponent);
-        Ok(Lowering::new(b, short).lower(&moved, whole)?)
-    };
-    let mut ranges = Vec::new();
-    let mut x = None;
-    for _ in 0..options.power_iters {
-        let z = if ways.care.half_steps {
-            let start = match x {
-                Some(x) => x,
-                None => omega(b)?,
-            };
-            let a = pass(b)?;
-            let y = b.gemm(a, start);
-            let (q, _) = Tall::new(b, y, factor_len).qr(b);
-            let a = pass(b)?;
-            b.tall_product(a, q)
-        } else {
-            let a = pass(b)?;
-            b.gram_apply(a, x.ok_or((sketch, width)))
-        };
-        let (q, r) = Tall::new(b, z, factor_len).qr(b);
-        ranges.push(Range { triangle: r, squared: true });
-        x = Some(q);
-    }
-    let x = match x {
-        Some(x) => x,
-        None => omega(b)?,
-    };
-    let first = pass(b)?;
-    let y = b.gemm(first, x);
-    let (q, r) = Tall::new(b, y, factor_len).qr(b);
-    ranges.push(Range { triangle: r, squared: false });
-    let second = pass(b)?;
-    let bt = b.tall_product(second, q);
-    let (v, s, wt) = Tall::new(b, bt, factor_len).svd(b, options.rank);
-    let u = b.gemm(q, wt.t());
-    let (u, vt) = if fat { (v, u.t()) } else { (u, v.t()) };
-    Ok(Recipe { ranges, ..Recipe::new(builder, &[u, s, vt]) })
 }

@@ -2,9 +2,10 @@
 
 use super::error::Error;
 use super::inputs::{FromFiles, InMemory, ToFile};
-use super::operation::{Care, Operation, Piece, Range, SKETCH_SHIFT};
+use super::operation::{Care, Operation, Piece, Range};
 use super::prepare::Ready;
-use super::results::{Matrix, Results, assemble};
+use super::randomized::{SKETCH_SHIFT, care_for};
+use super::results::{Results, assemble};
 use crate::actors::{Joined, Outcome, Peers, Progress, Run, Scheduler, Submit, Worker};
 use crate::array::{Array, BlockSize, Element, InputId, Source};
 use crate::exec::{self, Bindings, Functions};
@@ -28,8 +29,6 @@ use std::time::Instant;
 
 /// Threads of a worker that wait for files, beside its compute threads.
 pub(super) const IO_THREADS: usize = 2;
-/// Gram-type power iterations lose directions below the square root of this many eps: then half steps are taken.
-const RANGE_IN_EPS: f64 = 1e3;
 
 /// What a session may use.
 #[derive(Clone, Debug)]
@@ -417,24 +416,6 @@ impl Session {
 
 fn broken() -> Failure {
     Failure { blame: crate::sched::Blame::Run, message: "the scheduler ended before the run".into() }
-}
-
-/// What the diagonal of R asks for beside `care`: half steps if squaring has brought directions near rounding,
-/// and a larger Ω if products with it are near the smallest numbers of the type.
-fn care_for(r: &Matrix, squared: bool, mut care: Care) -> Care {
-    let (eps, smallest_normal) = match r.element() {
-        Element::F32 => (f64::from(f32::EPSILON), f64::from(f32::MIN_POSITIVE)),
-        Element::F64 => (f64::EPSILON, f64::MIN_POSITIVE),
-    };
-    let diagonal = r.to_f64().into_diag();
-    let largest = diagonal.iter().fold(0.0_f64, |m, d| m.max(*d));
-    let smallest = diagonal.iter().fold(f64::INFINITY, |m, d| m.min(*d));
-    let wide = diagonal.iter().all(|d| d.is_finite()) && smallest > RANGE_IN_EPS * eps * largest;
-    care.half_steps |= squared && !wide;
-    if largest < smallest_normal / (eps * eps) {
-        care = Care { half_steps: true, sketch_exponent: SKETCH_SHIFT };
-    }
-    care
 }
 
 fn start_actors((workers, threads): (usize, usize), pool: Pool) -> Addr<Scheduler> {

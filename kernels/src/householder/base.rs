@@ -261,9 +261,7 @@ fn square_sum<T: Scalar, V: Vector<T>>(v: &[T]) -> (T, T) {
     };
     let (chunks, last) = v.as_chunks::<LANES>();
     for chunk in chunks {
-        for lane in 0..LANES {
-            add(lane, chunk[lane]);
-        }
+        chunk.iter().enumerate().for_each(|(lane, x)| add(lane, *x));
     }
     last.iter().enumerate().for_each(|(lane, x)| add(lane, *x));
     sums.into_iter().zip(rests).fold((T::ZERO, T::ZERO), |(sum, rest), (x, lost)| {

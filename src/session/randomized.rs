@@ -1,0 +1,125 @@
+//! The randomized SVD as a program.
+
+use super::error::Error;
+use super::operation::{Care, Range, Recipe, RsvdOptions, Ways, row_blocks};
+use super::results::Matrix;
+use crate::array::{Array, BlockGrid, Element, Fill, Law};
+use crate::graph::{Access, Builder, Lowering, Tall};
+use kernels::tsqr::factor_len;
+
+/// The power of two by which Ω is moved for extreme matrices: leaves room for any shape in f32 too.
+pub(super) const SKETCH_SHIFT: i32 = 64;
+/// Gram-type power iterations lose directions below the square root of this many eps: then half steps are taken.
+const RANGE_IN_EPS: f64 = 1e3;
+
+/// Randomized SVD with one pass over A for each power iteration: `X ← orth(Aᵀ(A·X))`, then
+/// `Q = orth(A·X)`, `Bᵀ = AᵀQ`, SVD of Bᵀ. With half steps `X ← orth(Aᵀ·orth(A·X))`.
+pub(super) fn rsvd(
+    mut builder: Builder,
+    a: &Array,
+    rows: u64,
+    options: &RsvdOptions,
+    ways: Ways,
+) -> Result<Recipe, Error> {
+    let (m, n) = a.shape()?;
+    let fat = m < n;
+    let b = &mut builder;
+    let mut passes =
+        Passes { a: if fat { a.t() } else { a.clone() }, rows, again: ways.read_again, held: None };
+    let sketch = Sketch {
+        seed: options.seed,
+        rows: m.min(n),
+        width: (options.rank + options.oversample).min(m.min(n)),
+        element: a.element()?,
+        exponent: ways.care.sketch_exponent,
+    };
+    let mut ranges = Vec::new();
+    let mut x = None;
+    for _ in 0..options.power_iters {
+        let z = if ways.care.half_steps {
+            let start = x.map_or_else(|| sketch.block(b), Ok)?;
+            let a = passes.next(b)?;
+            let y = b.gemm(a, start);
+            let (q, _) = Tall::new(b, y, factor_len).qr(b);
+            let a = passes.next(b)?;
+            b.tall_product(a, q)
+        } else {
+            let a = passes.next(b)?;
+            b.gram_apply(a, x.ok_or((sketch.fill(), sketch.width)))
+        };
+        let (q, triangle) = Tall::new(b, z, factor_len).qr(b);
+        ranges.push(Range { triangle, squared: true });
+        x = Some(q);
+    }
+    let x = x.map_or_else(|| sketch.block(b), Ok)?;
+    let a = passes.next(b)?;
+    let y = b.gemm(a, x);
+    let (q, triangle) = Tall::new(b, y, factor_len).qr(b);
+    ranges.push(Range { triangle, squared: false });
+    let a = passes.next(b)?;
+    let bt = b.tall_product(a, q);
+    let (v, s, wt) = Tall::new(b, bt, factor_len).svd(b, options.rank);
+    let u = b.gemm(q, wt.t());
+    let (u, vt) = if fat { (v, u.t()) } else { (u, v.t()) };
+    Ok(Recipe { ranges, ..Recipe::new(builder, &[u, s, vt]) })
+}
+
+/// A in row blocks for each pass: the same blocks, or read again.
+struct Passes {
+    a: Array,
+    rows: u64,
+    again: bool,
+    held: Option<Access>,
+}
+
+impl Passes {
+    fn next(&mut self, builder: &mut Builder) -> Result<Access, Error> {
+        match self.held {
+            Some(access) if !self.again => Ok(access),
+            _ => Ok(*self.held.insert(row_blocks(builder, &self.a, self.rows)?)),
+        }
+    }
+}
+
+/// Ω.
+struct Sketch {
+    seed: u64,
+    rows: u64,
+    width: u64,
+    element: Element,
+    exponent: i32,
+}
+
+impl Sketch {
+    fn fill(&self) -> Fill {
+        Fill::Random { law: Law::Normal, seed: self.seed }
+    }
+
+    /// As one block.
+    fn block(&self, builder: &mut Builder) -> Result<Access, Error> {
+        let whole = BlockGrid::whole(self.rows, self.width);
+        if self.exponent == 0 {
+            return Ok(builder.fill(self.fill(), 0, 0, whole, self.element));
+        }
+        let moved = Array::normal(self.rows, self.width, self.seed, self.element) * 2_f64.powi(self.exponent);
+        Ok(Lowering::new(builder, self.rows).lower(&moved, whole)?)
+    }
+}
+
+/// What the diagonal of R asks for beside `care`: half steps if squaring has brought directions near rounding,
+/// and a larger Ω if products with it are near the smallest numbers of the type.
+pub(super) fn care_for(r: &Matrix, squared: bool, mut care: Care) -> Care {
+    let (eps, smallest_normal) = match r.element() {
+        Element::F32 => (f64::from(f32::EPSILON), f64::from(f32::MIN_POSITIVE)),
+        Element::F64 => (f64::EPSILON, f64::MIN_POSITIVE),
+    };
+    let diagonal = r.to_f64().into_diag();
+    let largest = diagonal.iter().fold(0.0_f64, |m, d| m.max(*d));
+    let smallest = diagonal.iter().fold(f64::INFINITY, |m, d| m.min(*d));
+    let wide = diagonal.iter().all(|d| d.is_finite()) && smallest > RANGE_IN_EPS * eps * largest;
+    care.half_steps |= squared && !wide;
+    if largest < smallest_normal / (eps * eps) {
+        care = Care { half_steps: true, sketch_exponent: SKETCH_SHIFT };
+    }
+    care
+}
