@@ -65,8 +65,10 @@ fn check_product<T: Type>(a: &Matrix, b: &Matrix, c: &Matrix, what: &str, report
     report.at_most("‖Cx − A(Bx)‖", frobenius(&rest), allowed, what);
 }
 
-/// (m, k, n), rows and columns of a block.
-const PRODUCTS: [((usize, usize, usize), &[(u64, u64)]); 9] = [
+/// (m, k, n), and blocks: rows and columns.
+type Product = ((usize, usize, usize), &'static [(u64, u64)]);
+
+const PRODUCTS: [Product; 9] = [
     ((1, 1, 1), &[(1, 1), (64, 64)]),
     ((1, 200, 1), &[(64, 64), (7, 300)]),
     ((200, 1, 150), &[(64, 64)]),

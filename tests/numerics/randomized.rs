@@ -7,8 +7,10 @@ use crate::spectra::{self, Case, Type};
 use crate::support::matrix::Matrix;
 use dolmen::session::{RsvdOptions, Svd};
 
-/// Shapes, block lengths and ranks.
-const SHAPES: [((usize, usize), &[u64], &[u64]); 8] = [
+/// Shape, block lengths and ranks.
+type Shape = ((usize, usize), &'static [u64], &'static [u64]);
+
+const SHAPES: [Shape; 8] = [
     ((1, 1), &[64], &[1]),
     ((1, 9), &[4], &[1]),
     ((9, 1), &[4], &[1]),
