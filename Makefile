@@ -87,8 +87,8 @@ peers:
 	}
 
 bench: peers
-	@if [ -n "$(wildcard benches/*.rs)" ]; then $(CARGO) bench --locked --bench '*'; else echo "no benches/*.rs yet"; fi
-	if [ -f benches/compare.sh ]; then
-	    $(CARGO) build --release --locked
-	    PEERS_PYTHON="$$([ -x $(PEERS)/bin/python ] && echo $(PEERS)/bin/python)" bash benches/compare.sh
+	$(CARGO) bench --locked --bench '*'
+	$(CARGO) build --release --locked
+	if [ -x $(PEERS)/bin/python ]; then
+	    $(PEERS)/bin/python benches/compare.py target/release/dolmen matmul svd transpose-add rsvd
 	fi

@@ -2,6 +2,7 @@
 
 use super::Element;
 use serde::{Deserialize, Serialize};
+use std::collections::HashSet;
 use std::ops::{Add, Mul, Neg, Range, Sub};
 use std::sync::Arc;
 
@@ -148,6 +149,25 @@ impl Array {
     /// Equal for clones of one array: lets the lowering see that a part is used twice.
     pub(crate) fn identity(&self) -> Option<usize> {
         self.0.as_ref().ok().map(|e| Arc::as_ptr(e) as usize)
+    }
+
+    /// Longer and shorter side of the largest matrix in this expression: the one with the longest side, and
+    /// among several the one with the longest other side.
+    pub(crate) fn largest(&self) -> Result<(u64, u64), ArrayError> {
+        let (mut largest, mut seen, mut rest) = ((0, 0), HashSet::new(), vec![self]);
+        while let Some(array) = rest.pop() {
+            if !seen.insert(array.identity()) {
+                continue;
+            }
+            let (m, n) = array.shape()?;
+            largest = largest.max((m.max(n), m.min(n)));
+            match array.node()? {
+                Node::Source { .. } => {}
+                Node::Unary(_, a) | Node::Transpose(a) | Node::Reduce(_, a) => rest.push(a),
+                Node::Binary(_, a, b) | Node::Dot(a, b) => rest.extend([a, b]),
+            }
+        }
+        Ok(largest)
     }
 
     fn expr(&self) -> Result<&Expr, ArrayError> {

@@ -189,7 +189,7 @@ impl Operation {
             Operation::Compute(_) => match asked {
                 BlockSize::Square(b) => (b, b),
                 BlockSize::RowsCols(r, c) => (r, c),
-                BlockSize::Auto => (square(long), square(long)),
+                BlockSize::Auto => square(self.array().largest()?),
             },
             Operation::Qr(_) if m < n => (tall(TALL_ELEMENTS, 4 * short).0.min(short), long),
             Operation::Qr(_) | Operation::Svd { .. } => tall(TALL_ELEMENTS, 4 * short),
@@ -248,11 +248,14 @@ impl Operation {
     }
 }
 
-/// The length of square blocks for a matrix whose longer side is `long`.
-fn square(long: u64) -> u64 {
-    let pieces = PIECES.max(long.div_ceil(LARGEST_SQUARE));
+/// Rows and columns of blocks for an expression whose largest matrix is `long` by `short`: square ones, longer
+/// where the matrix is narrower than a block.
+fn square((long, short): (u64, u64)) -> (u64, u64) {
+    let longest = LARGEST_SQUARE.max(LARGEST_SQUARE * LARGEST_SQUARE / short.max(1));
+    let pieces = PIECES.max(long.div_ceil(longest));
     let lines = long.div_ceil(pieces).div_ceil(LINE_ELEMENTS);
-    (lines | 1) * LINE_ELEMENTS
+    let length = (lines | 1) * LINE_ELEMENTS;
+    (length, length)
 }
 
 fn check_rank(options: &RsvdOptions, m: u64, n: u64) -> Result<(), Error> {
