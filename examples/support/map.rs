@@ -85,7 +85,7 @@ impl Map {
             .disable_mesh()
             .disable_x_axis()
             .y_labels(5)
-            .y_label_formatter(&|y| format!("{y:+.2}"))
+            .y_label_formatter(&|y| if y.abs() < 1e-9 { "0".into() } else { format!("{y:+.2}") })
             .label_style(("sans-serif", 14))
             .draw()?;
         let step = 2.0 / f64::from(SHADES);
