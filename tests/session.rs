@@ -203,3 +203,39 @@ fn failures_are_one_clear_error_and_the_session_stays_usable() {
     let x = session.from_array(random(8, 8, 14));
     assert!(session.transpose_add::<f64>(&x).is_ok());
 }
+
+/// More workers than cores steal and fetch from each other all the time; each run has a tight limit of its own.
+#[test]
+fn many_workers_and_runs_at_once_get_on() {
+    let session =
+        Session::builder().threads(1).workers(3).memory(1 << 28).block(BlockSize::Square(17)).build();
+    let session = session.unwrap();
+    let tall = session.from_array(random(211, 30, 31));
+    let expected = product(&random(211, 30, 31), &random(211, 30, 31).t().to_owned());
+    let runs: Vec<_> = (0..60)
+        .map(|turn| {
+            let tall = tall.clone();
+            session.spawn(move |session| match turn % 3 {
+                0 => session.compute::<f64>(&tall.dot(&tall.t())),
+                1 => session.compute::<f64>(&(&tall.t().dot(&tall) * 0.5).sum()),
+                _ => session.qr::<f64>(&tall).map(|qr| qr.r),
+            })
+        })
+        .collect();
+    for (turn, run) in runs.into_iter().enumerate() {
+        let result = run.wait().unwrap();
+        if turn % 3 == 0 {
+            assert!(max_abs(&(result - &expected)) < 1e-12);
+        }
+    }
+}
+
+#[test]
+fn a_factor_out_of_range_is_an_error() {
+    let session = session(2, 1, BlockSize::Square(16));
+    let x = session.from_array(Array2::from_elem((100, 3), f64::MAX));
+    for message in [session.qr::<f64>(&x).unwrap_err(), session.svd::<f64>(&x).unwrap_err()] {
+        assert!(message.to_string().contains("too large"), "{message}");
+    }
+    assert!(session.rsvd::<f64>(&x, RsvdOptions::new(1)).is_err());
+}

@@ -3,7 +3,7 @@
 use crate::exec::Bindings;
 use crate::graph::Program;
 use crate::ids::{BlockId, RunId};
-use crate::store::Block;
+use crate::store::{Block, PoolUse};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,6 +15,10 @@ pub struct Run {
     pub bindings: Arc<Bindings>,
     /// Bytes of workspace that any task may need.
     pub workspace: u64,
+    /// Bytes of blocks that it may hold.
+    pub blocks_limit: u64,
+    /// Bytes that blocks and workspaces may take together.
+    pub bound: u64,
 }
 
 /// How far a run is; read by whoever draws a bar.
@@ -41,4 +45,5 @@ pub struct Outcome {
     /// The blocks of the stages that are kept.
     pub blocks: HashMap<BlockId, Arc<Block>>,
     pub recomputed: u64,
+    pub memory: PoolUse,
 }

@@ -5,6 +5,7 @@ use super::worker::{Fetch, ToWorkers, Worker};
 use crate::ids::{RunId, TaskId, WorkerId};
 use crate::protocol::{FromWorker, ToWorker};
 use crate::sched::{Action, Blame, Core, Event, Failure};
+use crate::store::Pool;
 use actix::{Actor, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message, WrapFuture};
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
@@ -25,12 +26,14 @@ struct Current {
 }
 
 /// One run at a time; others wait in line.
-#[derive(Default)]
 pub struct Scheduler {
+    pool: Pool,
     members: BTreeMap<WorkerId, Member>,
     current: Option<Current>,
     line: VecDeque<Submit>,
     actions: Vec<Action>,
+    /// Why the last worker that was lost is gone.
+    lost: String,
 }
 
 impl Actor for Scheduler {
@@ -38,17 +41,39 @@ impl Actor for Scheduler {
 }
 
 impl Scheduler {
+    /// The scheduler of the workers that share `pool`.
+    pub fn new(pool: Pool) -> Self {
+        Scheduler {
+            pool,
+            members: BTreeMap::new(),
+            current: None,
+            line: VecDeque::new(),
+            actions: Vec::new(),
+            lost: "none has joined".into(),
+        }
+    }
+
     fn start_next(&mut self, ctx: &mut Context<Self>) {
         if self.current.is_some() {
             return;
         }
-        let Some(Submit { run, limit, progress, reply }) = self.line.pop_front() else { return };
-        let core = Core::new(run.program.clone(), limit);
+        let Some(Submit { run, progress, reply }) = self.line.pop_front() else { return };
+        if self.members.is_empty() {
+            // Nobody may be waiting any more.
+            let _ = reply.send(Err(self.nobody()));
+            return self.start_next(ctx);
+        }
+        self.pool.begin(run.bound);
+        let core = Core::new(run.program.clone(), run.blocks_limit);
         progress.set(0, run.program.tasks());
         self.current = Some(Current { run, core, progress, reply });
         let join = |(id, member): (&WorkerId, &Member)| Event::Join { worker: *id, threads: member.threads };
         let joins: Vec<Event> = self.members.iter().map(join).collect();
         self.feed(joins, ctx);
+    }
+
+    fn nobody(&self) -> Failure {
+        Failure { blame: Blame::Run, message: format!("no worker is left: {}", self.lost) }
     }
 
     /// Events into the core, actions out to the workers.
@@ -118,7 +143,7 @@ impl Scheduler {
                 }
             }
         }
-        let recomputed = current.core.recomputed();
+        let (recomputed, memory) = (current.core.recomputed(), self.pool.usage());
         let collected = async move {
             let mut blocks = HashMap::new();
             for (id, request) in asked {
@@ -126,7 +151,7 @@ impl Scheduler {
                     blocks.insert(id, block);
                 }
             }
-            Outcome { blocks, recomputed }
+            Outcome { blocks, recomputed, memory }
         };
         ctx.spawn(
             collected.into_actor(self).map(|outcome, scheduler, ctx| scheduler.finish(Ok(outcome), ctx)),
@@ -151,8 +176,6 @@ impl Scheduler {
 #[rtype(result = "()")]
 pub struct Submit {
     pub run: Arc<Run>,
-    /// Bytes of blocks that the run may hold.
-    pub limit: u64,
     pub progress: Arc<Progress>,
     pub reply: Reply,
 }
@@ -214,10 +237,10 @@ impl Handler<Lost> for Scheduler {
 
     fn handle(&mut self, Lost { worker, why }: Lost, ctx: &mut Self::Context) {
         self.members.remove(&worker);
+        self.lost = why;
         self.feed(vec![Event::Lost { worker }], ctx);
         if self.members.is_empty() {
-            let message = format!("no worker is left: {why}");
-            self.finish(Err(Failure { blame: Blame::Run, message }), ctx);
+            self.finish(Err(self.nobody()), ctx);
         }
     }
 }

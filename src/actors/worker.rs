@@ -217,8 +217,13 @@ impl Worker {
         let peer = self.peers.lock().unwrap_or_else(PoisonError::into_inner).get(&from).cloned();
         let answer = async move { peer?.send(Fetch(block)).await.ok().flatten() };
         ctx.spawn(answer.into_actor(self).map(move |found, worker, _| {
+            if worker.run.as_ref().is_none_or(|current| current.id != run.id) {
+                return;
+            }
             if let Some(found) = found {
                 worker.blocks.insert(block, found);
+                // From now on the scheduler counts on it.
+                worker.unknown.remove(&block);
                 worker.tell(FromWorker::Copied { run: run.id, block });
             }
         }));

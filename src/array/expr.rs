@@ -154,20 +154,33 @@ impl Array {
     /// Longer and shorter side of the largest matrix in this expression: the one with the longest side, and
     /// among several the one with the longest other side.
     pub(crate) fn largest(&self) -> Result<(u64, u64), ArrayError> {
-        let (mut largest, mut seen, mut rest) = ((0, 0), HashSet::new(), vec![self]);
+        let mut largest = (0, 0);
+        self.visit(|array| {
+            let (m, n) = array.shape()?;
+            largest = largest.max((m.max(n), m.min(n)));
+            Ok(())
+        })?;
+        Ok(largest)
+    }
+
+    /// Calls `look` once for each array of this expression, this one first.
+    pub(crate) fn visit(
+        &self,
+        mut look: impl FnMut(&Array) -> Result<(), ArrayError>,
+    ) -> Result<(), ArrayError> {
+        let (mut seen, mut rest) = (HashSet::new(), vec![self]);
         while let Some(array) = rest.pop() {
             if !seen.insert(array.identity()) {
                 continue;
             }
-            let (m, n) = array.shape()?;
-            largest = largest.max((m.max(n), m.min(n)));
+            look(array)?;
             match array.node()? {
                 Node::Source { .. } => {}
                 Node::Unary(_, a) | Node::Transpose(a) | Node::Reduce(_, a) => rest.push(a),
                 Node::Binary(_, a, b) | Node::Dot(a, b) => rest.extend([a, b]),
             }
         }
-        Ok(largest)
+        Ok(())
     }
 
     fn expr(&self) -> Result<&Expr, ArrayError> {

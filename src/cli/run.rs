@@ -106,10 +106,14 @@ fn run(work: &Work) -> Result<(), Error> {
     let operation = operation(&session, work)?;
     let preview = session.preview(&operation, true)?;
     let (paths, folder) = targets(work, &operation)?;
+    let folder = folder.map(|folder| OutDir::create(&folder)).transpose()?;
     if let Some(report) = &common.report {
+        if paths.iter().any(|path| same_file(path, report)) {
+            let message = format!("{} cannot be a result and the report", report.display());
+            return Err(Error::Request(message));
+        }
         files::check_target(report)?;
     }
-    let folder = folder.map(|folder| OutDir::create(&folder)).transpose()?;
     clean_up_when_told_to_end()?;
     let bar = Bar::start(&session, work.name(), common.quiet);
     session.run_to_files(&operation, &paths)?;
@@ -125,6 +129,15 @@ fn run(work: &Work) -> Result<(), Error> {
         summarise(&report, &paths);
     }
     Ok(())
+}
+
+/// Do two names that need not exist yet mean the same file?
+fn same_file(a: &Path, b: &Path) -> bool {
+    let place = |path: &Path| {
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        (folder.canonicalize().ok(), path.file_name().map(ToOwned::to_owned))
+    };
+    place(a) == place(b)
 }
 
 /// On SIGINT, SIGTERM and SIGHUP nothing half-written stays.

@@ -34,6 +34,7 @@ pub(super) fn run<T: Real>(job: &Job, out: &mut Block, work: &mut Buffer) -> Res
             let (r, signs) = out.slice_mut::<T>().split_at_mut(k * n);
             let mut r = matrix(k, n, r);
             r.assign(&triangle(job.operand(0), k, n));
+            check_range(r.view())?;
             svd::fix_diagonal(r, signs);
         }
         Kind::Down { panel, n, span, width, seed } => {
@@ -86,6 +87,15 @@ fn merge<T: Real>(job: &Job, panel: Axis, n: u64, span: u32, out: &mut [T], work
     tsqr::factor_r(factor, r1, r2, n, r);
 }
 
+/// Inputs are finite, so what is not has overflowed on the way.
+fn check_range<T: Real>(r: ArrayView2<T>) -> Result<(), Failure> {
+    if r.iter().all(|x| x.is_finite()) {
+        return Ok(());
+    }
+    let message = "numbers too large for the element type: divide the matrix by a constant".into();
+    Err(Failure { blame: Blame::Overflow, message })
+}
+
 fn root_svd<T: Real>(
     job: &Job,
     n: usize,
@@ -95,10 +105,7 @@ fn root_svd<T: Real>(
     work: &mut Buffer,
 ) -> Result<(), Failure> {
     let r = triangle::<T>(job.operand(0), n, n);
-    if r.iter().any(|x| !x.is_finite()) {
-        let message = "numbers too large for the element type: divide the matrix by a constant".into();
-        return Err(Failure { blame: Blame::Overflow, message });
-    }
+    check_range(r)?;
     if values_only {
         let (s, rest) = work.reals_mut(n + svd::values_workspace::<Active, T>(n, n)).split_at_mut(n);
         svd::values::<Active, T>(r, s, rest).map_err(broken)?;

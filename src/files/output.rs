@@ -7,25 +7,33 @@ use std::ffi::CString;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::ops::Range;
+use std::os::fd::AsRawFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use sysinfo::System;
 
-/// Partial files of this process: what a signal handler has to remove.
+/// Folders made and partial files of this process: what a signal handler has to remove, last ones first.
 static LIVE: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
 
 fn live() -> MutexGuard<'static, Vec<PathBuf>> {
     LIVE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Removes every file that this process has begun and not committed: for when it is told to end.
+/// Removes every file that this process has begun and not committed, and the folders that it made for them:
+/// for when it is told to end.
 pub fn discard_all() {
-    for path in live().iter() {
-        // It may have been committed this very moment.
-        let _ = fs::remove_file(path);
+    for path in live().iter().rev() {
+        // It may have been committed this very moment, or be a folder that someone else uses meanwhile.
+        let _ = fs::remove_file(path).or_else(|_| fs::remove_dir(path));
     }
+}
+
+/// Names this machine in the names of partial files: a process number says nothing elsewhere.
+fn host() -> String {
+    System::host_name().unwrap_or_default().replace(['/', '.'], "-")
 }
 
 /// A file beside its final name; removed when dropped uncommitted.
@@ -47,7 +55,8 @@ impl Partial {
             return Err(target(format!("{} is not a directory", folder.display())));
         }
         remove_leftovers(folder);
-        let temporary = folder.join(format!(".{}.partial-{}", name.to_string_lossy(), std::process::id()));
+        let temporary =
+            folder.join(format!(".{}.partial-{}-{}", name.to_string_lossy(), host(), std::process::id()));
         let file = OpenOptions::new().read(true).write(true).create_new(true).open(&temporary);
         let file = file.map_err(|e| target(e.to_string()))?;
         live().push(temporary.clone());
@@ -81,14 +90,19 @@ fn folder_of(path: &Path) -> &Path {
     }
 }
 
-/// Removes what runs that were killed left in `folder`.
+/// Removes what runs that were killed on this machine left in `folder`.
 fn remove_leftovers(folder: &Path) {
+    let here = format!("{}-", host());
     let Ok(entries) = fs::read_dir(folder) else { return };
     for entry in entries.filter_map(Result::ok) {
         let name = entry.file_name();
         let pid = name.to_str().filter(|n| n.starts_with('.')).and_then(|n| n.rsplit_once(".partial-"));
-        let Some(Ok(pid)) = pid.map(|(_, pid)| pid.parse::<u32>()) else { continue };
-        if !Path::new(&format!("/proc/{pid}")).exists() {
+        let pid = pid.and_then(|(_, whose)| whose.strip_prefix(&here)?.parse::<libc::pid_t>().ok());
+        let Some(pid) = pid.filter(|pid| *pid > 0) else { continue };
+        // SAFETY: signal 0 is sent to nobody; it only asks whether there is such a process.
+        let gone = unsafe { libc::kill(pid, 0) } != 0
+            && io::Error::last_os_error().raw_os_error() == Some(libc::ESRCH);
+        if gone {
             // Someone else may have been faster.
             let _ = fs::remove_file(entry.path());
         }
@@ -104,6 +118,17 @@ fn free_space(folder: &Path) -> Option<u64> {
         (libc::statvfs(name.as_ptr(), &mut answer), answer)
     };
     (status == 0).then(|| answer.f_bavail * answer.f_frsize)
+}
+
+/// Makes the file so long, with room on the disk where the file system can promise it.
+fn allocate(file: &File, bytes: u64) -> io::Result<()> {
+    let length = libc::off_t::try_from(bytes).map_err(|_| io::ErrorKind::FileTooLarge)?;
+    // SAFETY: the descriptor is open.
+    match unsafe { libc::fallocate(file.as_raw_fd(), 0, 0, length) } {
+        0 => Ok(()),
+        _ if io::Error::last_os_error().raw_os_error() == Some(libc::EOPNOTSUPP) => file.set_len(bytes),
+        _ => Err(io::Error::last_os_error()),
+    }
 }
 
 /// A `.npy` file in the making, written by blocks in any order from many threads.
@@ -143,7 +168,7 @@ impl NpyOutput {
             return Err(FileError::NoSpace { path: path.into(), needed, free });
         }
         let failed = |error| FileError::Write { path: path.into(), error };
-        file.set_len(needed).map_err(failed)?;
+        allocate(&file, needed).map_err(failed)?;
         file.write_all_at(&header, 0).map_err(failed)?;
         Ok(NpyOutput { partial, file, data: header.len() as u64, cols, element })
     }
@@ -258,6 +283,7 @@ impl OutDir {
         for path in missing.into_iter().rev() {
             let target = |e: io::Error| FileError::Target { path: path.clone(), why: e.to_string() };
             fs::create_dir(&path).map_err(target)?;
+            live().push(path.clone());
             folder.made.push(path);
         }
         if !path.is_dir() {
@@ -268,12 +294,18 @@ impl OutDir {
     }
 
     pub fn keep(mut self) {
+        self.forget();
         self.made.clear();
+    }
+
+    fn forget(&self) {
+        live().retain(|path| !self.made.contains(path));
     }
 }
 
 impl Drop for OutDir {
     fn drop(&mut self) {
+        self.forget();
         for path in self.made.iter().rev() {
             // Not empty means that someone else uses it.
             let _ = fs::remove_dir(path);

@@ -252,6 +252,7 @@ impl Core {
         }
         let (lane, seconds) = (self.lane(task), self.seconds(task));
         self.fleet.charge(worker, lane, -1, -seconds);
+        self.fleet.rested(worker);
         self.unfinished -= 1;
         self.admitted -= 1;
         self.assigned -= 1;

@@ -257,6 +257,13 @@ impl Fleet {
         self.threads
     }
 
+    /// A worker that was asked for tasks has finished one since.
+    pub fn rested(&mut self, id: WorkerId) {
+        if let Some(worker) = self.get_mut(id) {
+            worker.rest = worker.rest.saturating_sub(1);
+        }
+    }
+
     /// Adds (or with −1 takes off) one assigned task of `seconds`.
     pub fn charge(&mut self, id: WorkerId, lane: Lane, tasks: i32, seconds: f64) {
         let Some(worker) = self.workers.get_mut(id.0 as usize).and_then(Option::as_mut) else { return };
@@ -266,7 +273,6 @@ impl Fleet {
         load.seconds = if load.assigned == 0 { 0.0 } else { (load.seconds + seconds).max(0.0) };
         let (after, is_idle) = (worker.rank(lane), worker.is_idle());
         if tasks < 0 {
-            worker.rest = worker.rest.saturating_sub(1);
             if !worker.freed && !worker.parked.is_empty() {
                 worker.freed = true;
                 self.freed.push(id);

@@ -20,6 +20,10 @@ const TALL_ELEMENTS: u64 = 1 << 20;
 /// Elements of a row block for the randomized SVD, whose partial results are as long as A is wide.
 const SKETCH_ELEMENTS: u64 = 1 << 22;
 
+/// A stage of more tasks is refused: the scheduler keeps eight bytes for each.
+const MOST_TASKS: u128 = 1 << 30;
+/// More power iterations only make rounding errors.
+const MOST_POWER_ITERS: u32 = 100;
 /// A product is cut into so many pieces in each direction at most.
 const MOST_PIECES: u64 = 16;
 
@@ -65,13 +69,14 @@ pub(super) struct Ways {
     /// Read A again in each pass, instead of holding it.
     pub read_again: bool,
     pub care: Care,
-    /// Make a product piece by piece, so many in each direction, reading the factors for each again.
-    pub pieces: (u64, u64),
+    /// Make a product piece by piece, so many in each direction, reading the factors for each again and
+    /// streaming them past it.
+    pub pieces: Option<(u64, u64)>,
 }
 
 impl Default for Ways {
     fn default() -> Self {
-        Ways { read_again: false, care: Care::default(), pieces: (1, 1) }
+        Ways { read_again: false, care: Care::default(), pieces: None }
     }
 }
 
@@ -197,6 +202,40 @@ impl Operation {
         })
     }
 
+    /// Refuses blocks so small that a stage would have too many of them.
+    pub(super) fn check_blocks(&self, (rows, cols): (u64, u64)) -> Result<(), Error> {
+        let mut most = 0_u128;
+        let count = |len: u64, block: u64| u128::from(len.div_ceil(block.max(1)));
+        let grid = |m, n| (count(m, rows) * count(n, cols)).max(count(n, rows) * count(m, cols));
+        match self {
+            Operation::Compute(a) => a.visit(|array| {
+                let (m, n) = array.shape()?;
+                let steps = match array.node()? {
+                    Node::Dot(left, _) => count(left.shape()?.1, rows.min(cols)),
+                    _ => 1,
+                };
+                most = most.max(grid(m, n).saturating_mul(steps));
+                Ok(())
+            })?,
+            _ => {
+                let (m, n) = self.shape()?;
+                most = count(m.max(n), rows);
+            }
+        }
+        if most > MOST_TASKS {
+            let message = format!("blocks of {rows}x{cols} make {most} tasks: use a larger --block");
+            return Err(Error::Request(message));
+        }
+        Ok(())
+    }
+
+    /// The bytes that `ways` needs at the least: a piece of a product is held whole while it is made.
+    pub(super) fn held_by(&self, ways: Ways) -> Result<u64, Error> {
+        let Some((p, q)) = ways.pieces else { return Ok(0) };
+        let (m, n) = self.shape()?;
+        Ok((m / p).saturating_mul(n / q).saturating_mul(self.element()?.bytes()))
+    }
+
     /// The ways in which it can be done, best first: with everything held, then with less and less.
     pub(super) fn ways(&self, blocks: (u64, u64), care: Care) -> Result<Vec<Ways>, Error> {
         let held = Ways { care, ..Ways::default() };
@@ -206,7 +245,8 @@ impl Operation {
                     let (m, n) = a.shape()?;
                     let inner = left.shape()?.1;
                     let grids = cuts((m, n, inner), blocks);
-                    [(1, 1)].into_iter().chain(grids).map(|pieces| Ways { pieces, ..held }).collect()
+                    let streamed = grids.into_iter().map(|pieces| Ways { pieces: Some(pieces), ..held });
+                    [held].into_iter().chain(streamed).collect()
                 }
                 _ => vec![held],
             },
@@ -222,11 +262,13 @@ impl Operation {
             return self.empty(builder);
         }
         match self {
-            Operation::Compute(a) if ways.pieces != (1, 1) => pieces(builder, a, blocks, ways.pieces),
-            Operation::Compute(a) => {
-                let access = in_blocks(&mut builder, a, blocks)?;
-                Ok(Recipe::new(builder, &[access]))
-            }
+            Operation::Compute(a) => match ways.pieces {
+                Some(cuts) => pieces(builder, a, blocks, cuts),
+                None => {
+                    let access = in_blocks(&mut builder, a, blocks)?;
+                    Ok(Recipe::new(builder, &[access]))
+                }
+            },
             Operation::Qr(a) => {
                 let (q, r) = tall(&mut builder, a, blocks.0, ways)?.qr(&mut builder);
                 Ok(Recipe::new(builder, &[q, r]))
@@ -261,6 +303,10 @@ fn square((long, short): (u64, u64)) -> (u64, u64) {
 fn check_rank(options: &RsvdOptions, m: u64, n: u64) -> Result<(), Error> {
     if options.rank == 0 || options.rank > m.min(n) {
         let message = format!("rank {} of a {m}x{n} matrix: choose 1 to {}", options.rank, m.min(n));
+        return Err(Error::Request(message));
+    }
+    if options.power_iters > MOST_POWER_ITERS {
+        let message = format!("{} power iterations: choose 0 to {MOST_POWER_ITERS}", options.power_iters);
         return Err(Error::Request(message));
     }
     Ok(())

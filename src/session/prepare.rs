@@ -31,6 +31,9 @@ pub(super) struct Ready {
     pub plan: Plan,
     pub blocks: (u64, u64),
 }
+/// The search for blocks that would fit ends where programs get longer than this.
+const LONGEST_SEARCH: usize = 1 << 20;
+
 impl Session {
     /// What `operation` would do, and whether it fits; nothing is run.
     pub fn preview(&self, operation: &Operation, to_files: bool) -> Result<Preview, Error> {
@@ -73,8 +76,20 @@ impl Session {
     ) -> Result<Ready, Error> {
         operation.check()?;
         let blocks = operation.blocks(self.block())?;
+        operation.check_blocks(blocks)?;
         let mut refused = None;
-        for ways in operation.ways(blocks, care)? {
+        let all = operation.ways(blocks, care)?;
+        // The first or the last way needs the least: if neither fits, the many between need not be tried.
+        if let [first, .., last] = all[..]
+            && let Err(one) = self.attempt(operation, bindings, blocks, to_files, first)?
+            && let Err(other) = self.attempt(operation, bindings, blocks, to_files, last)?
+        {
+            return Err(self.refusal(operation, bindings, blocks, to_files, one.min(other)));
+        }
+        for ways in all {
+            if operation.held_by(ways)? > self.memory() {
+                continue;
+            }
             match self.attempt(operation, bindings, blocks, to_files, ways)? {
                 Ok(ready) => return Ok(ready),
                 Err(needed) => refused = Some(refused.map_or(needed, |least: u64| least.min(needed))),
@@ -117,7 +132,14 @@ impl Session {
             let fits = |ways: &Ways| {
                 matches!(self.attempt(operation, bindings, smaller, to_files, *ways), Ok(Ok(_)))
             };
-            if operation.ways(smaller, Care::default()).is_ok_and(|ways| ways.iter().any(fits)) {
+            let ways = operation.ways(smaller, Care::default()).unwrap_or_default();
+            let tasks =
+                |ways: &Ways| operation.recipe(smaller, *ways).map_or(0, |r| Recipe::kept(r).0.tasks());
+            let (first, last) = (ways.first(), ways.last());
+            if operation.check_blocks(smaller).is_err() || last.is_none_or(|w| tasks(w) > LONGEST_SEARCH) {
+                break;
+            }
+            if first.is_some_and(fits) || last.is_some_and(fits) {
                 hint = format!(" or --block {}", smaller.0);
                 break;
             }

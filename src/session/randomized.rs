@@ -29,7 +29,7 @@ pub(super) fn rsvd(
     let sketch = Sketch {
         seed: options.seed,
         rows: m.min(n),
-        width: (options.rank + options.oversample).min(m.min(n)),
+        width: options.rank.saturating_add(options.oversample).min(m.min(n)),
         element: a.element()?,
         exponent: ways.care.sketch_exponent,
     };

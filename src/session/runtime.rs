@@ -87,6 +87,21 @@ pub struct Stats {
     pub blocks: (u64, u64),
 }
 
+impl Stats {
+    /// Counts in an earlier run of the same operation.
+    fn add(&mut self, first: &Stats) {
+        self.seconds += first.seconds;
+        self.tasks += first.tasks;
+        self.flops += first.flops;
+        self.bytes_read += first.bytes_read;
+        self.bytes_written += first.bytes_written;
+        self.recomputed += first.recomputed;
+        self.peak_memory = self.peak_memory.max(first.peak_memory);
+        self.memory_bound = self.memory_bound.max(first.memory_bound);
+        self.most_buffers = self.most_buffers.max(first.most_buffers);
+    }
+}
+
 /// Where results go.
 enum Target<'a> {
     Memory,
@@ -96,7 +111,6 @@ enum Target<'a> {
 struct Inner {
     options: Builder,
     memory: u64,
-    pool: Pool,
     scheduler: Addr<Scheduler>,
     system: actix::System,
     thread: Mutex<Option<JoinHandle<()>>>,
@@ -159,10 +173,9 @@ impl Session {
         let pool = Pool::new(memory);
         let (tell, hear) = mpsc::channel();
         let fleet = (options.workers, options.threads);
-        let for_actors = pool.clone();
         let thread = std::thread::Builder::new().name("dolmen-actors".into()).spawn(move || {
             let system = actix::System::new();
-            let scheduler = system.block_on(async move { start_actors(fleet, for_actors) });
+            let scheduler = system.block_on(async move { start_actors(fleet, pool) });
             if tell.send((scheduler, actix::System::current())).is_ok() {
                 // Runs until the session is dropped; its exit code says nothing.
                 let _ = system.run();
@@ -174,7 +187,6 @@ impl Session {
         Ok(Session(Arc::new(Inner {
             options,
             memory,
-            pool,
             scheduler,
             system,
             thread: Mutex::new(Some(thread)),
@@ -340,7 +352,10 @@ impl Session {
             }
             Err(error) => return Err(error),
         };
-        Ok(self.run_once(operation, target, care)?.0)
+        let first = self.stats();
+        let results = self.run_once(operation, target, care)?.0;
+        lock(&self.0.stats).add(&first);
+        Ok(results)
     }
 
     /// Runs the operation once; also tells what care its spectrum asks for.
@@ -387,15 +402,19 @@ impl Session {
         let id = RunId(self.0.next.fetch_add(1, Ordering::Relaxed));
         let program = Arc::new(program);
         let bindings = Arc::new(bindings);
-        let run = Run { id, program: program.clone(), bindings: bindings.clone(), workspace: plan.workspace };
-        self.0.pool.begin(plan.bound());
+        let run = Run {
+            id,
+            program: program.clone(),
+            bindings: bindings.clone(),
+            workspace: plan.workspace,
+            blocks_limit: plan.blocks_limit,
+            bound: plan.bound(),
+        };
         let (reply, answer) = oneshot::channel();
-        let submit =
-            Submit { run: Arc::new(run), limit: plan.blocks_limit, progress: self.0.progress.clone(), reply };
+        let submit = Submit { run: Arc::new(run), progress: self.0.progress.clone(), reply };
         // `do_send`: nothing else fills the scheduler's mailbox so far that it could refuse.
         self.0.scheduler.do_send(submit);
         let answer = futures_executor::block_on(answer).unwrap_or_else(|_| Err(broken()));
-        let used = self.0.pool.usage();
         let (bytes_read, bytes_written) = bindings.traffic.bytes();
         let outcome = answer?;
         *lock(&self.0.stats) = Stats {
@@ -404,9 +423,9 @@ impl Session {
             flops: program.flops(),
             bytes_read,
             bytes_written,
-            peak_memory: used.peak,
+            peak_memory: outcome.memory.peak,
             memory_bound: plan.bound(),
-            most_buffers: used.most_buffers,
+            most_buffers: outcome.memory.most_buffers,
             recomputed: outcome.recomputed,
             blocks,
         };
@@ -419,7 +438,7 @@ fn broken() -> Failure {
 }
 
 fn start_actors((workers, threads): (usize, usize), pool: Pool) -> Addr<Scheduler> {
-    let scheduler = Scheduler::default().start();
+    let scheduler = Scheduler::new(pool.clone()).start();
     let peers = Peers::default();
     for at in 0..workers {
         let worker = WorkerId(at as u32);

@@ -153,6 +153,7 @@ impl Pool {
         let mut shelves = self.shelves();
         shelves.limit = limit;
         shelves.make_room(0);
+        self.0.returned.notify_all();
         shelves.peak = shelves.in_use + shelves.cached;
         shelves.most_buffers = shelves.buffers;
     }
@@ -167,10 +168,11 @@ impl Pool {
     pub fn take(&self, bytes: u64) -> Result<Buffer, PoolError> {
         let size = footprint(bytes);
         let mut shelves = self.shelves();
-        if size > shelves.limit {
-            return Err(PoolError { wanted: size, limit: shelves.limit });
-        }
         let raw = loop {
+            // In the loop: a run that has failed may wait here when the next one begins with less.
+            if size > shelves.limit {
+                return Err(PoolError { wanted: size, limit: shelves.limit });
+            }
             if size == 0 {
                 break None;
             }

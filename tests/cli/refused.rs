@@ -193,6 +193,16 @@ fn an_output_that_cannot_be_written() {
 }
 
 #[test]
+fn numbers_beyond_reason() {
+    let folder = folder();
+    folder.refused("generate normal --shape 1000000x1000000 --block 10 --out out.npy", &["--block"]);
+    folder.refused("rsvd a.npy --rank 2 --power-iters 4000000000 --out out", &["power"]);
+    folder.refused("generate normal --shape 4x4 --out out.npy --report out.npy", &["out.npy", "report"]);
+    folder.refused("svd a.npy --out out --report out/s.npy", &["s.npy", "report"]);
+    folder.ok("rsvd a.npy --rank 2 --oversample 18446744073709551615 --out many");
+}
+
+#[test]
 fn too_little_memory_is_said_beforehand() {
     let folder = Folder::new();
     folder.put("a.npy", &Matrix::gaussian(256, 256, 1));

@@ -182,6 +182,18 @@ fn values_alone() {
     }
 }
 
+/// The last block is shorter by one row, and so cut into fewer but taller panels.
+#[test]
+fn a_last_block_that_is_almost_whole() {
+    let folder = Folder::new();
+    let a = Matrix::gaussian(1537, 100, 24);
+    folder.put("a.npy", &a);
+    for command in ["svd a.npy --values-only", "svd a.npy"] {
+        folder.ok(&format!("{command} --out out --block 769"));
+        check_values(&folder.get("out/s.npy").values.data, &a, Kind::F64, command);
+    }
+}
+
 #[test]
 fn matmul_of_each_shape_block_and_type() {
     for (m, k, n) in [(1, 1, 1), (50, 40, 30), (64, 64, 64), (65, 129, 33), (1, 200, 1), (200, 1, 150)] {

@@ -17,29 +17,27 @@ const PANEL_BYTES: usize = 600 << 10;
 struct Cut {
     rows: usize,
     panels: usize,
+    /// No panel has more rows, nor has one of a shorter block.
+    tallest: usize,
 }
 
 impl Cut {
     /// Panels of nearly equal size, none with fewer rows than columns unless it is the only one.
     fn new<T>(b: usize, n: usize) -> Self {
         let wanted = (PANEL_BYTES / size_of::<T>() / n.max(1)).max(2 * n).max(1);
-        Self { rows: b, panels: b.div_ceil(wanted).max(1) }
+        Self { rows: b, panels: b.div_ceil(wanted).max(1), tallest: b.min(wanted) }
     }
 
     fn panel(self, i: usize) -> Range<usize> {
         let at = |i| (self.rows as u128 * i as u128 / self.panels as u128) as usize;
         at(i)..at(i + 1)
     }
-
-    fn tallest(self) -> usize {
-        self.rows.div_ceil(self.panels)
-    }
 }
 
-/// Elements of workspace for [`leaf_r`] of a b×n block.
+/// Elements of workspace for [`leaf_r`] of a b×n block; enough for a shorter one too.
 pub fn leaf_workspace<T: Scalar>(b: usize, n: usize) -> usize {
     let k = b.min(n);
-    n + k * n + k * k + panel::factor_workspace(k, n) + Cut::new::<T>(b, n).tallest() * n
+    n + k * n + k * k + panel::factor_workspace(k, n) + Cut::new::<T>(b, n).tallest * n
 }
 
 /// Flops of [`leaf_r`], counted as `2bn²` (for b < n: `2nb²`).
@@ -59,7 +57,7 @@ pub fn leaf_r<B: Backend, T: Scalar>(a: ArrayView2<T>, r: &mut ArrayViewMut2<T>,
     let cut = Cut::new::<T>(b, n);
     let mut chain = Chain::new(k, n, &mut work);
     let t = workspace::take(&mut work, k * k);
-    let panel = workspace::take(&mut work, cut.tallest() * n);
+    let panel = workspace::take(&mut work, cut.tallest * n);
     for i in 0..cut.panels {
         let rows = a.slice(s![cut.panel(i), ..]);
         let v = workspace::columns(panel, rows.nrows(), n);
