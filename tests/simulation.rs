@@ -13,7 +13,7 @@ use sim::world::{Chaos, World};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 
-const SEEDS: u64 = 4_000;
+const SEEDS: u64 = 20_000;
 
 #[derive(Default, Debug)]
 struct Tally {
