@@ -272,11 +272,9 @@ impl Fleet {
         load.assigned = load.assigned.checked_add_signed(tasks).expect("as many come back as went out");
         load.seconds = if load.assigned == 0 { 0.0 } else { (load.seconds + seconds).max(0.0) };
         let (after, is_idle) = (worker.rank(lane), worker.is_idle());
-        if tasks < 0 {
-            if !worker.freed && !worker.parked.is_empty() {
-                worker.freed = true;
-                self.freed.push(id);
-            }
+        if tasks < 0 && !worker.freed && !worker.parked.is_empty() {
+            worker.freed = true;
+            self.freed.push(id);
         }
         if worker.draining {
             return;

@@ -64,7 +64,7 @@ pub(super) struct Care {
 }
 
 /// Choices that change how an operation is done, not what it gives (up to rounding for `care`).
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub(super) struct Ways {
     /// Read A again in each pass, instead of holding it.
     pub read_again: bool,
@@ -72,12 +72,6 @@ pub(super) struct Ways {
     /// Make a product piece by piece, so many in each direction, reading the factors for each again and
     /// streaming them past it.
     pub pieces: Option<(u64, u64)>,
-}
-
-impl Default for Ways {
-    fn default() -> Self {
-        Ways { read_again: false, care: Care::default(), pieces: None }
-    }
 }
 
 /// A part of a result, or all of it.
