@@ -4,7 +4,7 @@
 //! no actor, clock, file, thread or BLAS. `tests/architecture.rs` holds them to it.
 //!
 //! - [`ids`]: names of stages, tasks, workers
-//! - [`array`]: shapes, block grids, lazy arrays
+//! - [`mod@array`]: shapes, block grids, lazy arrays
 //! - [`graph`]: programs of stages; inputs, consumers and costs as formulas
 //! - [`sched`]: the scheduler core and the plan
 //! - [`files`]: `.npy` in and out
