@@ -26,3 +26,8 @@ pub mod protocol;
 pub mod sched;
 pub mod session;
 pub mod store;
+
+/// The README's example must compile and run.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+pub struct Readme;

@@ -1,6 +1,8 @@
 //! Real kernels in one process: results against independent arithmetic and the sequential interpreter.
 
-use dolmen::array::{Array, BlockSize, Element};
+use dolmen::array::{Array, Axis, BlockGrid, BlockSize, Element};
+use dolmen::exec;
+use dolmen::graph::{Access, Builder, Lowering, Tall};
 use dolmen::session::{RsvdOptions, Session};
 use ndarray::{Array2, s};
 
@@ -238,4 +240,38 @@ fn a_factor_out_of_range_is_an_error() {
         assert!(message.to_string().contains("too large"), "{message}");
     }
     assert!(session.rsvd::<f64>(&x, RsvdOptions::new(1)).is_err());
+}
+
+/// Blocks of `access` as the interpreter makes them, which knows no scheduler, worker or limit.
+fn interpreted(mut builder: Builder, access: Access, (m, n): (u64, u64)) -> Array2<f64> {
+    builder.keep(access.stage);
+    let mut program = builder.finish();
+    let bindings = exec::Bindings::default();
+    exec::annotate(&mut program, &bindings);
+    let mut whole = Array2::from_elem((m as usize, n as usize), f64::NAN);
+    for (id, block) in exec::interpret(&program, &bindings).unwrap() {
+        let c = program.stage(id.stage).space.coords(id.index);
+        let part = |range: std::ops::Range<u64>| range.start as usize..range.end as usize;
+        let (rows, cols) = (part(access.grid.rows.range(c.i)), part(access.grid.cols.range(c.j)));
+        whole.slice_mut(ndarray::s![rows, cols]).assign(&block.view::<f64>());
+    }
+    whole
+}
+
+#[test]
+fn the_interpreter_gives_the_same_bits() {
+    let session = session(2, 2, BlockSize::Square(16));
+    let x = Array::normal(61, 37, 5, Element::F64);
+    for array in [x.dot(&x.t()), &x * 2.0 - &x, (&x + &x).sum(), x.norm(), &x.t().dot(&x) * 0.5] {
+        let (m, n) = array.shape().unwrap();
+        let grid = BlockGrid::new(Axis::new(m, 16), Axis::new(n, 16));
+        let mut builder = Builder::default();
+        let access = Lowering::new(&mut builder, 16).lower(&array, grid).unwrap();
+        assert_eq!(interpreted(builder, access, (m, n)), session.compute::<f64>(&array).unwrap());
+    }
+    let mut builder = Builder::default();
+    let grid = BlockGrid::new(Axis::new(61, 16), Axis::whole(37));
+    let rows = Lowering::new(&mut builder, 16).lower(&x, grid).unwrap();
+    let (q, _) = Tall::new(&mut builder, rows, kernels::tsqr::factor_len).qr(&mut builder);
+    assert_eq!(interpreted(builder, q, (61, 37)), session.qr::<f64>(&x).unwrap().q);
 }

@@ -141,7 +141,7 @@ impl Worker {
     fn job(&mut self, run: &Arc<Run>, task: TaskId) -> Option<Job> {
         let mut ids = Vec::new();
         run.program.inputs(task, &mut ids);
-        let has_block = |id: &BlockId| run.program.stage(id.stage).makes_blocks();
+        let has_block = |id: &BlockId| run.program.stage(id.stage).leaves_blocks();
         if ids.iter().any(|id| has_block(id) && !self.blocks.contains_key(id)) {
             return None;
         }

@@ -1,8 +1,9 @@
 //! What a program's names stand for in this process: inputs, outputs and functions.
 
-use super::delayed::Functions;
+use super::failure::broken;
+use super::functions::Functions;
 use crate::array::{Element, InputId};
-use crate::sched::{Blame, Failure};
+use crate::sched::Failure;
 use crate::store::{Numbers, NumbersMut};
 use std::collections::HashMap;
 use std::ops::Range;
@@ -70,9 +71,4 @@ impl Bindings {
             .map(AsRef::as_ref)
             .ok_or_else(|| broken(format!("input {} is not bound here", id.0)))
     }
-}
-
-/// A failure of the run.
-pub(super) fn broken(message: impl ToString) -> Failure {
-    Failure { blame: Blame::Run, message: message.to_string() }
 }

@@ -1,6 +1,6 @@
 //! Elementwise expressions over blocks, and what is reduced from them.
 
-use super::task::{Job, fill_block};
+use super::job::{Job, fill_block};
 use crate::array::{BlockGrid, Reduction};
 use crate::graph::{MapOp, Operand};
 use crate::store::{Block, Buffer, Real};

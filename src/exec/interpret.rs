@@ -13,7 +13,7 @@ use std::sync::Arc;
 pub fn interpret(program: &Program, bindings: &Bindings) -> Result<HashMap<BlockId, Arc<Block>>, Failure> {
     let pool = Pool::new(u64::MAX);
     let largest = program.stages().iter().map(|s| s.work.workspace).max().unwrap_or(0);
-    let mut work = pool.take(largest).map_err(super::bind::broken)?;
+    let mut work = pool.take(largest).map_err(super::failure::broken)?;
     let mut made: HashMap<BlockId, Arc<Block>> = HashMap::new();
     let mut ids = Vec::new();
     for stage in program.stage_ids() {

@@ -3,13 +3,17 @@
 mod bind;
 mod delayed;
 mod elementwise;
+mod failure;
+mod functions;
 mod interpret;
+mod job;
 mod tall;
 mod task;
 mod work;
 
 pub use bind::{Bindings, Sink, Source, Traffic};
-pub use delayed::{Argument, Callable, Functions, value};
+pub use delayed::{Argument, value};
+pub use functions::{Callable, Functions};
 pub use interpret::interpret;
 pub use task::run;
 pub use work::annotate;

@@ -1,7 +1,7 @@
 //! The tasks of a TSQR tree: packing and unpacking around the kernels.
 
-use super::bind::broken;
-use super::task::{Job, transposed_panel};
+use super::failure::broken;
+use super::job::{Job, transposed_panel};
 use crate::array::Axis;
 use crate::graph::{Kind, Part, Seed, rows_below};
 use crate::sched::{Blame, Failure};

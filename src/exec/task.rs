@@ -1,57 +1,17 @@
 //! From a task to its kernel.
 
-use super::bind::{Bindings, broken};
+use super::bind::Bindings;
+use super::failure::broken;
+use super::job::{Job, fill_block, grid_ranges, transposed_panel};
 use super::{delayed, elementwise, tall};
-use crate::array::{Element, Fill, Law, Reduction};
-use crate::graph::{Blocks, Kind, Program, Stage};
+use crate::array::{Element, Fill, Reduction};
+use crate::graph::{Kind, Program};
 use crate::ids::{BlockId, TaskId};
 use crate::sched::{Blame, Failure};
 use crate::store::{Block, Buffer, Pool, Real};
-use kernels::{Active, Backend, random, reduce, sketch};
+use kernels::{Active, Backend, reduce, sketch};
 use ndarray::{ArrayView2, ArrayViewMut2};
 use std::sync::Arc;
-
-/// One task at work.
-pub(super) struct Job<'a> {
-    pub program: &'a Program,
-    pub bindings: &'a Bindings,
-    pub task: TaskId,
-    /// The blocks that [`Program::inputs`] lists, in its order.
-    ids: &'a [BlockId],
-    blocks: &'a [Arc<Block>],
-    pub pool: &'a Pool,
-}
-
-impl<'a> Job<'a> {
-    pub fn stage(&self) -> &'a Stage {
-        self.program.stage(self.task.stage)
-    }
-
-    pub fn block(&self, id: BlockId) -> &'a Block {
-        let at = self.ids.iter().position(|known| *known == id).expect("every operand is among the inputs");
-        &self.blocks[at]
-    }
-
-    /// The blocks of read number `read`, in order.
-    pub fn operands(&self, read: usize) -> Vec<&'a Block> {
-        let mut found = Vec::new();
-        self.program.operand(self.task, read, |id| found.push(self.block(id)));
-        found
-    }
-
-    /// The one block of read number `read`.
-    pub fn operand(&self, read: usize) -> &'a Block {
-        let mut found = None;
-        self.program.operand(self.task, read, |id| found = Some(self.block(id)));
-        found.expect("this read has a block")
-    }
-
-    /// A new output block of the task's shape.
-    pub fn output(&self) -> Result<Block, Failure> {
-        let stage = self.stage();
-        Block::new(self.pool, stage.shape(self.task.index), stage.element).map_err(broken)
-    }
-}
 
 /// Runs `task`. `inputs` are the blocks of [`Program::inputs`] without the one that is taken over, which
 /// is `taken`; `work` is as long as the program's largest workspace. Tasks without a block return none.
@@ -107,26 +67,6 @@ fn run_typed<T: Real>(job: &Job, taken: Option<Block>, work: &mut Buffer) -> Res
         _ => tall::run::<T>(job, &mut out, work)?,
     }
     Ok(Some(out))
-}
-
-/// Rows and columns of the matrix that this task's block covers.
-pub(super) fn grid_ranges(job: &Job) -> (std::ops::Range<u64>, std::ops::Range<u64>) {
-    let stage = job.stage();
-    let c = stage.space.coords(job.task.index);
-    let grid = match (&stage.kind, stage.blocks) {
-        (Kind::Reduce { grid, .. } | Kind::Write { grid, .. }, _) => *grid,
-        (_, Blocks::Grid(grid)) => grid,
-        _ => unreachable!("{} has no grid", stage.kind.name()),
-    };
-    (grid.rows.range(c.i), grid.cols.range(c.j))
-}
-
-pub(super) fn fill_block<T: Real>(fill: Fill, row: u64, col: u64, mut out: ArrayViewMut2<T>) {
-    match fill {
-        Fill::Constant(value) => out.fill(T::from_f64(value)),
-        Fill::Random { law: Law::Uniform, seed } => random::fill_uniform(seed, row, col, out),
-        Fill::Random { law: Law::Normal, seed } => random::fill_normal(seed, row, col, out),
-    }
 }
 
 fn read<T: Real>(job: &Job, out: &mut Block, work: &mut Buffer) -> Result<(), Failure> {
@@ -217,10 +157,4 @@ fn gram_apply<T: Real>(
     };
     z.fill(T::ZERO);
     sketch::gram_apply::<Active, T>(a, x, z, rest);
-}
-
-/// Does this stage read its tall matrix transposed? It does if the source's blocks lie side by side.
-pub(super) fn transposed_panel(job: &Job) -> bool {
-    use crate::graph::{Pattern, Pick};
-    matches!(job.stage().reads[0].pattern, Pattern::Block(Pick::Zero, Pick::Row))
 }

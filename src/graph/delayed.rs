@@ -1,46 +1,14 @@
 //! Graphs wired by hand: registered functions, called by name on values, matrices and earlier results.
 
 use super::build::Builder;
+use super::calls::{CallInput, Calls};
 use super::pattern::{Edges, Pattern};
 use super::program::Program;
 use super::space::{Order, Space};
 use super::stage::{Blocks, Kind, Read};
 use crate::array::Element;
-use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::sync::Arc;
-
-/// An argument of a call.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
-pub enum CallInput {
-    /// The result of an earlier call.
-    Task(u32),
-    /// Constant number so-and-so of the graph.
-    Constant(u32),
-}
-
-/// The calls of a hand-wired graph in flat arrays. Constants are encoded values.
-#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
-pub struct Calls {
-    names: Vec<String>,
-    functions: Vec<u32>,
-    starts: Vec<u32>,
-    inputs: Vec<CallInput>,
-    constants: Vec<Vec<u8>>,
-}
-
-impl Calls {
-    /// Name of the function and its arguments.
-    pub fn call(&self, task: u32) -> (&str, &[CallInput]) {
-        let at = task as usize;
-        let inputs = &self.inputs[self.starts[at] as usize..self.starts[at + 1] as usize];
-        (&self.names[self.functions[at] as usize], inputs)
-    }
-
-    pub fn constant(&self, at: u32) -> &[u8] {
-        &self.constants[at as usize]
-    }
-}
 
 /// A call in a [`Graph`], to be used as an argument of later calls.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

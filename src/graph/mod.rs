@@ -1,6 +1,7 @@
 //! Programs: short lists of stages from which every task, edge and cost is computed, not stored. Pure.
 
 mod build;
+mod calls;
 mod delayed;
 mod lower;
 mod pattern;
@@ -10,7 +11,8 @@ mod stage;
 mod tall;
 
 pub use build::{Access, Builder};
-pub use delayed::{CallInput, Calls, Delayed, Graph};
+pub use calls::{CallInput, Calls};
+pub use delayed::{Delayed, Graph};
 pub use lower::{LowerError, Lowering};
 pub use pattern::{Edges, Pattern, Pick};
 pub use program::{Cost, Program};

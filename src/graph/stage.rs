@@ -1,6 +1,6 @@
 //! What a stage is: an operation over a space of tasks, and the blocks it makes.
 
-use super::delayed::Calls;
+use super::calls::Calls;
 use super::pattern::Pattern;
 use super::space::Space;
 use crate::array::{Axis, BlockGrid, Element, Fill, InputId, Reduction};
@@ -221,11 +221,6 @@ impl Stage {
             Blocks::Pair { .. } => self.shape(0),
             Blocks::Nothing => (0, 0),
         }
-    }
-
-    /// Do its tasks leave blocks behind?
-    pub fn makes_blocks(&self) -> bool {
-        self.blocks != Blocks::Nothing
     }
 
     pub fn bytes(&self, index: u32) -> u64 {

@@ -56,7 +56,7 @@ impl Session {
         self.compute(&(a + &a.t()))
     }
 
-    /// `A·B`. `‖C − A·B‖_max ≤ 4·k·eps·max|A|·max|B|` for inner length k.
+    /// `A·B`, 2mnk flops. `|C − A·B| ≤ k·eps·(|A|·|B|)` elementwise for inner length k (Higham 2002, §3.5).
     pub fn matmul<T: Take>(&self, a: &Array, b: &Array) -> Result<Array2<T>, Error> {
         self.compute(&a.dot(b))
     }
@@ -79,8 +79,8 @@ impl Session {
         Ok(T::take(results.take("s")?)?.column(0).to_owned())
     }
 
-    /// Randomized SVD (Halko, Martinsson, Tropp 2011): power_iters + 2 passes over A, twice as many power
-    /// passes where the spectrum falls too steeply for one-pass iterations.
+    /// Randomized SVD (Halko, Martinsson, Tropp 2011): power_iters + 2 passes over A. Where the spectrum
+    /// falls too steeply for one-pass iterations it is done again with half steps, in 2·power_iters + 2 passes.
     pub fn rsvd<T: Take>(&self, a: &Array, options: RsvdOptions) -> Result<Rsvd<T>, Error> {
         triplets(self.run(&Operation::Rsvd { a: a.clone(), options })?)
     }

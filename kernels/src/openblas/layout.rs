@@ -1,6 +1,5 @@
 //! Views as BLAS sees them: row-major lines with a leading dimension, perhaps of the transpose.
 
-use super::native::int;
 use crate::Scalar;
 use ndarray::{Array2, ArrayView2, ArrayViewMut2, CowArray, Ix2};
 use std::ffi::c_int;
@@ -68,4 +67,9 @@ pub(super) fn write<T: Scalar>(mut c: ArrayViewMut2<T>, f: impl FnOnce(&mut Line
             c.assign(&copy);
         }
     }
+}
+
+/// `c_int` of a size; sizes beyond it would have been refused long before.
+pub(super) fn int(n: usize) -> c_int {
+    c_int::try_from(n).expect("a block's side fits 31 bits, the limit of BLAS")
 }

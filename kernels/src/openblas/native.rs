@@ -1,6 +1,6 @@
 //! The C and Fortran routines of OpenBLAS for each element type, behind one trait.
 
-use super::layout::{Lines, LinesMut};
+use super::layout::{Lines, LinesMut, int};
 use crate::{NoConvergence, NotPositiveDefinite};
 use cblas_sys::{CBLAS_LAYOUT, CBLAS_TRANSPOSE};
 use ndarray::ArrayViewMut2;
@@ -26,11 +26,6 @@ pub(super) fn single_threaded() {
 pub struct Vectors<'a, T> {
     pub(super) u: &'a mut [T],
     pub(super) vt: &'a mut [T],
-}
-
-/// `c_int` of a size; sizes beyond it would have been refused long before.
-pub(super) fn int(n: usize) -> c_int {
-    c_int::try_from(n).expect("a block's side fits 31 bits, the limit of BLAS")
 }
 
 fn flag(transposed: bool) -> CBLAS_TRANSPOSE {
