@@ -2,11 +2,13 @@
 //! thread, so nothing here computes, reads a file or waits.
 
 mod executor;
+mod messages;
 mod panics;
 mod run;
 mod scheduler;
 mod worker;
 
+pub use messages::{FromWorkers, Lost};
 pub use run::{Outcome, Progress, Run};
 pub use scheduler::{Joined, Leave, Scheduler, Submit};
 pub use worker::{Peers, Worker};

@@ -1,7 +1,8 @@
 //! The scheduler actor: decodes messages into events, hands them to the core, performs the actions.
 
+use super::messages::{Fetch, FromWorkers, Lost, ToWorkers};
 use super::run::{Outcome, Progress, Run};
-use super::worker::{Fetch, ToWorkers, Worker};
+use super::worker::Worker;
 use crate::ids::{RunId, TaskId, WorkerId};
 use crate::protocol::{FromWorker, ToWorker};
 use crate::sched::{Action, Blame, Core, Event, Failure};
@@ -224,14 +225,6 @@ impl Handler<Leave> for Scheduler {
     }
 }
 
-/// A worker could not start its threads, or is gone.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub(super) struct Lost {
-    pub worker: WorkerId,
-    pub why: String,
-}
-
 impl Handler<Lost> for Scheduler {
     type Result = ();
 
@@ -243,14 +236,6 @@ impl Handler<Lost> for Scheduler {
             self.finish(Err(self.nobody()), ctx);
         }
     }
-}
-
-/// What a worker has to say.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub(super) struct FromWorkers {
-    pub worker: WorkerId,
-    pub messages: Vec<FromWorker>,
 }
 
 impl Handler<FromWorkers> for Scheduler {

@@ -1,13 +1,13 @@
 //! The worker: holds blocks, sees to it that a task's inputs are here, hands it to the executor.
 
 use super::executor::{Done, Executor, Job};
+use super::messages::{Fetch, FromWorkers, Lost, ToWorkers};
 use super::run::Run;
-use super::scheduler::{FromWorkers, Scheduler};
 use crate::ids::{BlockId, StageId, TaskId, TaskList, WorkerId};
 use crate::protocol::{FromWorker, ToWorker};
 use crate::sched::Timing;
 use crate::store::{Block, Pool};
-use actix::{Actor, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message, WrapFuture};
+use actix::{Actor, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message, Recipient, WrapFuture};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -26,7 +26,9 @@ pub struct Worker {
     threads: usize,
     io_threads: usize,
     pool: Pool,
-    scheduler: Addr<Scheduler>,
+    scheduler: Recipient<FromWorkers>,
+    /// Hears of it if this worker cannot work.
+    lost: Recipient<Lost>,
     peers: Peers,
     executor: Option<Executor>,
     tray: Arc<Tray>,
@@ -45,7 +47,7 @@ impl Worker {
         id: WorkerId,
         (threads, io_threads): (usize, usize),
         pool: Pool,
-        scheduler: Addr<Scheduler>,
+        (scheduler, lost): (Recipient<FromWorkers>, Recipient<Lost>),
         peers: Peers,
     ) -> Self {
         Worker {
@@ -54,6 +56,7 @@ impl Worker {
             io_threads,
             pool,
             scheduler,
+            lost,
             peers,
             executor: None,
             tray: Arc::default(),
@@ -305,9 +308,7 @@ impl Actor for Worker {
         let name = format!("dolmen-{}", self.id.0);
         match Executor::start(&name, self.threads, self.io_threads, &self.pool, Arc::new(report)) {
             Ok(executor) => self.executor = Some(executor),
-            Err(error) => {
-                self.scheduler.do_send(super::scheduler::Lost { worker: self.id, why: error.to_string() })
-            }
+            Err(error) => self.lost.do_send(Lost { worker: self.id, why: error.to_string() }),
         }
         self.peers.lock().unwrap_or_else(PoisonError::into_inner).insert(self.id, ctx.address());
     }
@@ -330,25 +331,12 @@ impl Handler<Knock> for Worker {
     }
 }
 
-/// A block, for another worker or for the session.
-#[derive(Message)]
-#[rtype(result = "Option<Arc<Block>>")]
-pub(super) struct Fetch(pub BlockId);
-
 impl Handler<Fetch> for Worker {
     type Result = Option<Arc<Block>>;
 
     fn handle(&mut self, Fetch(block): Fetch, _: &mut Self::Context) -> Self::Result {
         self.blocks.get(&block).cloned()
     }
-}
-
-/// Messages of the scheduler, in order, with the run that they are about.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub(super) struct ToWorkers {
-    pub run: Arc<Run>,
-    pub messages: Vec<ToWorker>,
 }
 
 impl Handler<ToWorkers> for Worker {

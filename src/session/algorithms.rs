@@ -1,7 +1,8 @@
 //! The algorithms, blocking, with results as `ndarray` arrays.
 
 use super::error::Error;
-use super::operation::{Operation, RsvdOptions};
+use super::operation::Operation;
+use super::randomized::RsvdOptions;
 use super::results::{Results, Take};
 use super::runtime::Session;
 use crate::array::Array;

@@ -1,9 +1,10 @@
 //! What can be asked of a session, and the program that does it.
 
 use super::error::Error;
-use super::randomized::rsvd;
+use super::randomized::{RsvdOptions, check_rank, rsvd};
+use super::recipe::{Care, Piece, Recipe, Ways, row_blocks};
 use crate::array::{Array, Axis, BlockGrid, BlockSize, Element, Fill, Node};
-use crate::graph::{Access, Builder, Lowering, Program, Tall};
+use crate::graph::{Access, Builder, Lowering, Tall};
 use kernels::tsqr::factor_len;
 
 /// Length of a square block unless the user says otherwise, at most: 16 MB of f64, a tenth of a second
@@ -22,25 +23,8 @@ const SKETCH_ELEMENTS: u64 = 1 << 22;
 
 /// A stage of more tasks is refused: the scheduler keeps eight bytes for each.
 const MOST_TASKS: u128 = 1 << 30;
-/// More power iterations only make rounding errors.
-const MOST_POWER_ITERS: u32 = 100;
 /// A product is cut into so many pieces in each direction at most.
 const MOST_PIECES: u64 = 16;
-
-/// Options of the randomized SVD (Halko, Martinsson, Tropp 2011).
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct RsvdOptions {
-    pub rank: u64,
-    pub oversample: u64,
-    pub power_iters: u32,
-    pub seed: u64,
-}
-
-impl RsvdOptions {
-    pub fn new(rank: u64) -> Self {
-        RsvdOptions { rank, oversample: 10, power_iters: 2, seed: 0 }
-    }
-}
 
 /// A result's name and shape.
 pub type Named = (&'static str, (u64, u64));
@@ -51,82 +35,6 @@ pub enum Operation {
     Qr(Array),
     Svd { a: Array, values_only: bool },
     Rsvd { a: Array, options: RsvdOptions },
-}
-
-/// What the spectrum asks for; found out by running without.
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
-pub(super) struct Care {
-    /// Orthonormalise after A·X too: for spectra that fall by more than the square root of eps.
-    pub half_steps: bool,
-    /// Multiply Ω by this power of two, so that A·Ω stays in range and keeps its accuracy: for matrices
-    /// near overflow and subnormal ones.
-    pub sketch_exponent: i32,
-}
-
-/// Choices that change how an operation is done, not what it gives (up to rounding for `care`).
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
-pub(super) struct Ways {
-    /// Read A again in each pass, instead of holding it.
-    pub read_again: bool,
-    pub care: Care,
-    /// Make a product piece by piece, so many in each direction, reading the factors for each again and
-    /// streaming them past it.
-    pub pieces: Option<(u64, u64)>,
-}
-
-/// A part of a result, or all of it.
-pub(super) struct Piece {
-    /// Number of the result.
-    pub result: usize,
-    /// Where the piece begins in the result.
-    pub place: (u64, u64),
-    pub access: Access,
-}
-
-/// A program with its results in order.
-pub(super) struct Recipe {
-    pub builder: Builder,
-    pub results: Vec<Piece>,
-    pub ranges: Vec<Range>,
-}
-
-/// A small triangle whose diagonal tells the range of a spectrum.
-#[derive(Clone, Copy)]
-pub(super) struct Range {
-    pub triangle: Access,
-    /// Of AᵀA·X, not of A·X.
-    pub squared: bool,
-}
-
-impl Recipe {
-    /// Each result whole, in the order of [`Operation::result_shapes`].
-    pub fn new(builder: Builder, results: &[Access]) -> Self {
-        let piece = |(result, access): (usize, &Access)| Piece { result, place: (0, 0), access: *access };
-        Recipe { builder, results: results.iter().enumerate().map(piece).collect(), ranges: Vec::new() }
-    }
-
-    /// The program with all results kept in memory.
-    pub fn kept(mut self) -> (Program, Vec<Piece>, Vec<Range>) {
-        for piece in &self.results {
-            self.builder.keep(piece.access.stage);
-        }
-        self.finish()
-    }
-
-    /// The program with result number i written to output number i.
-    pub fn written(mut self) -> (Program, Vec<Piece>, Vec<Range>) {
-        for piece in &self.results {
-            self.builder.write(piece.access, piece.result as u32, piece.place);
-        }
-        self.finish()
-    }
-
-    fn finish(mut self) -> (Program, Vec<Piece>, Vec<Range>) {
-        for range in &self.ranges {
-            self.builder.keep(range.triangle.stage);
-        }
-        (self.builder.finish(), self.results, self.ranges)
-    }
 }
 
 impl Operation {
@@ -294,18 +202,6 @@ fn square((long, short): (u64, u64)) -> (u64, u64) {
     (length, length)
 }
 
-fn check_rank(options: &RsvdOptions, m: u64, n: u64) -> Result<(), Error> {
-    if options.rank == 0 || options.rank > m.min(n) {
-        let message = format!("rank {} of a {m}x{n} matrix: choose 1 to {}", options.rank, m.min(n));
-        return Err(Error::Request(message));
-    }
-    if options.power_iters > MOST_POWER_ITERS {
-        let message = format!("{} power iterations: choose 0 to {MOST_POWER_ITERS}", options.power_iters);
-        return Err(Error::Request(message));
-    }
-    Ok(())
-}
-
 /// Ways to cut an m×n product with inner length k into pieces of whole blocks, fewest words moved first:
 /// A is read once for each column of pieces, B once for each row of them.
 fn cuts((m, n, k): (u64, u64, u64), (rows, cols): (u64, u64)) -> Vec<(u64, u64)> {
@@ -347,13 +243,6 @@ fn pieces(mut builder: Builder, c: &Array, blocks: (u64, u64), (p, q): (u64, u64
         }
     }
     Ok(Recipe { builder, results, ranges: Vec::new() })
-}
-
-/// The matrix in row blocks over its whole width.
-pub(super) fn row_blocks(builder: &mut Builder, a: &Array, rows: u64) -> Result<Access, Error> {
-    let (m, n) = a.shape()?;
-    let grid = BlockGrid::new(Axis::new(m, rows), Axis::whole(n));
-    Ok(Lowering::new(builder, rows).lower(a, grid)?)
 }
 
 fn tall(builder: &mut Builder, a: &Array, rows: u64, ways: Ways) -> Result<Tall, Error> {

@@ -1,7 +1,8 @@
 //! Before a run: the program of an operation, the way in which it fits the memory, and what it would do.
 
 use super::error::Error;
-use super::operation::{Care, Operation, Piece, Range, Recipe, Ways};
+use super::operation::Operation;
+use super::recipe::{Care, Piece, Range, Recipe, Ways};
 use super::runtime::{IO_THREADS, Session};
 use crate::exec::{self, Bindings};
 use crate::graph::{Kind, Program, Stage};

@@ -1,16 +1,45 @@
 //! The randomized SVD as a program.
 
 use super::error::Error;
-use super::operation::{Care, Range, Recipe, RsvdOptions, Ways, row_blocks};
+use super::recipe::{Care, Range, Recipe, Ways, row_blocks};
 use super::results::Matrix;
 use crate::array::{Array, BlockGrid, Element, Fill, Law};
 use crate::graph::{Access, Builder, Lowering, Tall};
 use kernels::tsqr::factor_len;
 
+/// More power iterations only make rounding errors.
+const MOST_POWER_ITERS: u32 = 100;
 /// The power of two by which Ω is moved for extreme matrices: leaves room for any shape in f32 too.
 pub(super) const SKETCH_SHIFT: i32 = 64;
 /// Gram-type power iterations lose directions below the square root of this many eps: then half steps are taken.
 const RANGE_IN_EPS: f64 = 1e3;
+
+/// Options of the randomized SVD (Halko, Martinsson, Tropp 2011).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct RsvdOptions {
+    pub rank: u64,
+    pub oversample: u64,
+    pub power_iters: u32,
+    pub seed: u64,
+}
+
+impl RsvdOptions {
+    pub fn new(rank: u64) -> Self {
+        RsvdOptions { rank, oversample: 10, power_iters: 2, seed: 0 }
+    }
+}
+
+pub(super) fn check_rank(options: &RsvdOptions, m: u64, n: u64) -> Result<(), Error> {
+    if options.rank == 0 || options.rank > m.min(n) {
+        let message = format!("rank {} of a {m}x{n} matrix: choose 1 to {}", options.rank, m.min(n));
+        return Err(Error::Request(message));
+    }
+    if options.power_iters > MOST_POWER_ITERS {
+        let message = format!("{} power iterations: choose 0 to {MOST_POWER_ITERS}", options.power_iters);
+        return Err(Error::Request(message));
+    }
+    Ok(())
+}
 
 /// Randomized SVD with one pass over A for each power iteration: `X ← orth(Aᵀ(A·X))`, then
 /// `Q = orth(A·X)`, `Bᵀ = AᵀQ`, SVD of Bᵀ. With half steps `X ← orth(Aᵀ·orth(A·X))`.

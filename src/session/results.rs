@@ -1,7 +1,7 @@
 //! Blocks put together to matrices.
 
 use super::error::Error;
-use super::operation::Piece;
+use super::recipe::Piece;
 use crate::array::Element;
 use crate::graph::Program;
 use crate::ids::{BlockId, TaskId};

@@ -2,9 +2,10 @@
 
 use super::error::Error;
 use super::inputs::{FromFiles, InMemory, ToFile};
-use super::operation::{Care, Operation, Piece, Range};
+use super::operation::Operation;
 use super::prepare::Ready;
 use super::randomized::{SKETCH_SHIFT, care_for};
+use super::recipe::{Care, Piece, Range};
 use super::results::{Results, assemble};
 use crate::actors::{Joined, Outcome, Peers, Progress, Run, Scheduler, Submit, Worker};
 use crate::array::{Array, BlockSize, Element, InputId, Source};
@@ -443,7 +444,8 @@ fn start_actors((workers, threads): (usize, usize), pool: Pool) -> Addr<Schedule
     for at in 0..workers {
         let worker = WorkerId(at as u32);
         let hands = (threads, IO_THREADS);
-        let address = Worker::new(worker, hands, pool.clone(), scheduler.clone(), peers.clone()).start();
+        let ears = (scheduler.clone().recipient(), scheduler.clone().recipient());
+        let address = Worker::new(worker, hands, pool.clone(), ears, peers.clone()).start();
         scheduler.do_send(Joined { worker, threads: threads as u32, address });
     }
     scheduler

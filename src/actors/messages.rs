@@ -1,0 +1,37 @@
+//! What scheduler and workers of one process say to each other.
+
+use super::run::Run;
+use crate::ids::{BlockId, WorkerId};
+use crate::protocol::{FromWorker, ToWorker};
+use crate::store::Block;
+use actix::Message;
+use std::sync::Arc;
+
+/// Messages of the scheduler, in order, with the run that they are about.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(super) struct ToWorkers {
+    pub run: Arc<Run>,
+    pub messages: Vec<ToWorker>,
+}
+
+/// What a worker has to say.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct FromWorkers {
+    pub worker: WorkerId,
+    pub messages: Vec<FromWorker>,
+}
+
+/// A worker could not start its threads, or is gone.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Lost {
+    pub worker: WorkerId,
+    pub why: String,
+}
+
+/// A block, for another worker or for the session.
+#[derive(Message)]
+#[rtype(result = "Option<Arc<Block>>")]
+pub(super) struct Fetch(pub BlockId);
