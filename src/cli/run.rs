@@ -206,6 +206,10 @@ fn plan(work: &Work) -> Result<(), Error> {
     println!("flops          {:.4e}", preview.flops);
     println!("bytes read     {} ({})", preview.bytes_read, human(preview.bytes_read));
     println!("bytes written  {} ({})", preview.bytes_written, human(preview.bytes_written));
+    if let Some(least) = preview.least_bytes {
+        let moved = (preview.bytes_read + preview.bytes_written) as f64;
+        println!("bytes moved    {:.2} times the least that this memory allows", moved / least);
+    }
     println!("memory bound   {} bytes ({})", preview.memory_bound, human(preview.memory_bound));
     println!("memory allowed {} bytes ({})", session.memory(), human(session.memory()));
     println!("runs from      {} bytes ({})", preview.smallest_memory, human(preview.smallest_memory));

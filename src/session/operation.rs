@@ -131,6 +131,17 @@ impl Operation {
         Ok(())
     }
 
+    /// For a product of two matrices: the bytes that must be read and written with `memory` bytes at hand, `2mnk/√M + mn`
+    /// words (Kwasniewski et al. 2019), or those of the three matrices if that is more.
+    pub(super) fn least_bytes(&self, memory: u64) -> Result<Option<f64>, Error> {
+        let Operation::Compute(a) = self else { return Ok(None) };
+        let Node::Dot(left, _) = a.node()? else { return Ok(None) };
+        let ((m, n), k, size) = (a.shape()?, left.shape()?.1, a.element()?.bytes() as f64);
+        let (m, n, k) = (m as f64, n as f64, k as f64);
+        let words = 2.0 * m * n * k / (memory as f64 / size).sqrt() + m * n;
+        Ok(Some(size * words.max(m * k + k * n + m * n)))
+    }
+
     /// The bytes that `ways` needs at the least: a piece of a product is held whole while it is made.
     pub(super) fn held_by(&self, ways: Ways) -> Result<u64, Error> {
         let Some((p, q)) = ways.pieces else { return Ok(0) };

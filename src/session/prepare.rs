@@ -18,6 +18,8 @@ pub struct Preview {
     pub bytes_written: u64,
     /// The most bytes that the run will hold, proven.
     pub memory_bound: u64,
+    /// What any product of matrices in files has to move with as much memory.
+    pub least_bytes: Option<f64>,
     /// The least memory with which it could run.
     pub smallest_memory: u64,
     pub shape: (u64, u64),
@@ -55,6 +57,7 @@ impl Session {
             flops: program.flops(),
             bytes_read: bytes(|k| matches!(k, Kind::Read { .. })),
             bytes_written: bytes(|k| matches!(k, Kind::Write { .. })),
+            least_bytes: operation.least_bytes(ready.plan.bound())?,
             memory_bound: ready.plan.bound(),
             smallest_memory: ready.plan.smallest_budget,
             shape: operation.shape()?,
