@@ -6,7 +6,7 @@ use super::run::Run;
 use crate::exec;
 use crate::ids::{BlockId, RunId, TaskId};
 use crate::sched::{Blame, Failure};
-use crate::store::{Block, Buffer, Pool};
+use crate::store::{Block, Buffer};
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -85,19 +85,13 @@ pub struct Executor {
 }
 
 impl Executor {
-    pub fn start(
-        name: &str,
-        compute: usize,
-        io: usize,
-        pool: &Pool,
-        report: Report,
-    ) -> std::io::Result<Executor> {
+    pub fn start(name: &str, compute: usize, io: usize, report: Report) -> std::io::Result<Executor> {
         let mut executor = Executor { compute: Arc::default(), io: Arc::default(), threads: Vec::new() };
         for (queue, count, class) in [(&executor.compute, compute, "compute"), (&executor.io, io, "io")] {
             for at in 0..count {
-                let (queue, pool, report) = (queue.clone(), pool.clone(), report.clone());
+                let (queue, report) = (queue.clone(), report.clone());
                 let builder = std::thread::Builder::new().name(format!("{name}-{class}-{at}"));
-                executor.threads.push(builder.spawn(move || work(&queue, count, &pool, &report))?);
+                executor.threads.push(builder.spawn(move || work(&queue, count, &report))?);
             }
         }
         Ok(executor)
@@ -150,7 +144,7 @@ impl Drop for Executor {
     }
 }
 
-fn work(queue: &Queue, threads: usize, pool: &Pool, report: &Report) {
+fn work(queue: &Queue, threads: usize, report: &Report) {
     let mut short = false;
     let mut room: Option<(RunId, Buffer)> = None;
     loop {
@@ -159,32 +153,32 @@ fn work(queue: &Queue, threads: usize, pool: &Pool, report: &Report) {
             return;
         }
         let (count, began) = (jobs.len(), Instant::now());
-        let done: Vec<Done> = jobs.into_iter().map(|job| perform(job, pool, &mut room)).collect();
+        let done: Vec<Done> = jobs.into_iter().map(|job| perform(job, &mut room)).collect();
         short = began.elapsed().as_secs_f64() < SHORT_SECONDS * count as f64;
         report(done);
     }
 }
 
-fn perform(job: Job, pool: &Pool, room: &mut Option<(RunId, Buffer)>) -> Done {
+fn perform(job: Job, room: &mut Option<(RunId, Buffer)>) -> Done {
     let (run, task, began) = (job.run.id, job.task, Instant::now());
-    let block = guard(|| attempt(job, pool, room));
+    let block = guard(|| attempt(job, room));
     let block = block.unwrap_or_else(|message| Err(Failure { blame: Blame::Run, message }));
     Done { run, task, seconds: began.elapsed().as_secs_f64(), block }
 }
 
-fn attempt(job: Job, pool: &Pool, room: &mut Option<(RunId, Buffer)>) -> Result<Option<Block>, Failure> {
+fn attempt(job: Job, room: &mut Option<(RunId, Buffer)>) -> Result<Option<Block>, Failure> {
     let broken = |e: crate::store::PoolError| Failure { blame: Blame::Run, message: e.to_string() };
     let Job { run, task, ids, inputs, taken } = job;
     if room.as_ref().is_none_or(|(of, _)| *of != run.id) {
         *room = None;
-        *room = Some((run.id, pool.take(run.workspace).map_err(broken)?));
+        *room = Some((run.id, run.pool.take(run.workspace).map_err(broken)?));
     }
     let Some((_, work)) = room else { unreachable!("made above") };
     let taken = match taken.map(Arc::try_unwrap) {
         None => None,
         Some(Ok(block)) => Some(block),
         // Someone else still holds the block of the step before: work on a copy.
-        Some(Err(shared)) => Some(shared.duplicate(pool).map_err(broken)?),
+        Some(Err(shared)) => Some(shared.duplicate(&run.pool).map_err(broken)?),
     };
-    exec::run(&run.program, &run.bindings, task, (&ids, &inputs), taken, pool, work)
+    exec::run(&run.program, &run.bindings, task, (&ids, &inputs), taken, &run.pool, work)
 }

@@ -3,7 +3,7 @@
 use crate::exec::Bindings;
 use crate::graph::Program;
 use crate::ids::{BlockId, RunId};
-use crate::store::{Block, PoolUse};
+use crate::store::{Block, Pool, PoolUse};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,10 +15,8 @@ pub struct Run {
     pub bindings: Arc<Bindings>,
     /// Bytes of workspace that any task may need.
     pub workspace: u64,
-    /// Bytes of blocks that it may hold.
-    pub blocks_limit: u64,
-    /// Bytes that blocks and workspaces may take together.
-    pub bound: u64,
+    /// Where its buffers come from.
+    pub pool: Pool,
 }
 
 /// How far a run is; read by whoever draws a bar.

@@ -3,9 +3,11 @@
 use super::messages::{Fetch, FromWorkers, Lost, ToWorkers};
 use super::run::{Outcome, Progress, Run};
 use super::worker::Worker;
+use crate::exec::Bindings;
+use crate::graph::Program;
 use crate::ids::{RunId, TaskId, WorkerId};
 use crate::protocol::{FromWorker, ToWorker};
-use crate::sched::{Action, Blame, Core, Event, Failure};
+use crate::sched::{Action, Blame, Core, Event, Failure, Plan};
 use crate::store::Pool;
 use actix::{Actor, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message, WrapFuture};
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -58,15 +60,17 @@ impl Scheduler {
         if self.current.is_some() {
             return;
         }
-        let Some(Submit { run, progress, reply }) = self.line.pop_front() else { return };
+        let Some(submit) = self.line.pop_front() else { return };
+        let Submit { id, program, bindings, plan, progress, reply } = submit;
         if self.members.is_empty() {
             // Nobody may be waiting any more.
             let _ = reply.send(Err(self.nobody()));
             return self.start_next(ctx);
         }
-        self.pool.begin(run.bound);
-        let core = Core::new(run.program.clone(), run.blocks_limit);
-        progress.set(0, run.program.tasks());
+        let core = Core::new(program.clone(), plan.blocks_limit);
+        progress.set(0, program.tasks());
+        let pool = self.pool.begin(plan.bound());
+        let run = Arc::new(Run { id, program, bindings, workspace: plan.workspace, pool });
         self.current = Some(Current { run, core, progress, reply });
         let join = |(id, member): (&WorkerId, &Member)| Event::Join { worker: *id, threads: member.threads };
         let joins: Vec<Event> = self.members.iter().map(join).collect();
@@ -176,7 +180,11 @@ impl Scheduler {
 #[derive(Message)]
 #[rtype(result = "()")]
 pub struct Submit {
-    pub run: Arc<Run>,
+    pub id: RunId,
+    pub program: Arc<Program>,
+    pub bindings: Arc<Bindings>,
+    /// What it may hold.
+    pub plan: Plan,
     pub progress: Arc<Progress>,
     pub reply: Reply,
 }

@@ -6,7 +6,7 @@ use super::run::Run;
 use crate::ids::{BlockId, StageId, TaskId, TaskList, WorkerId};
 use crate::protocol::{FromWorker, ToWorker};
 use crate::sched::Timing;
-use crate::store::{Block, Pool};
+use crate::store::Block;
 use actix::{Actor, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message, Recipient, WrapFuture};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -25,7 +25,6 @@ pub struct Worker {
     id: WorkerId,
     threads: usize,
     io_threads: usize,
-    pool: Pool,
     scheduler: Recipient<FromWorkers>,
     /// Hears of it if this worker cannot work.
     lost: Recipient<Lost>,
@@ -46,7 +45,6 @@ impl Worker {
     pub fn new(
         id: WorkerId,
         (threads, io_threads): (usize, usize),
-        pool: Pool,
         (scheduler, lost): (Recipient<FromWorkers>, Recipient<Lost>),
         peers: Peers,
     ) -> Self {
@@ -54,7 +52,6 @@ impl Worker {
             id,
             threads,
             io_threads,
-            pool,
             scheduler,
             lost,
             peers,
@@ -306,7 +303,7 @@ impl Actor for Worker {
             }
         };
         let name = format!("dolmen-{}", self.id.0);
-        match Executor::start(&name, self.threads, self.io_threads, &self.pool, Arc::new(report)) {
+        match Executor::start(&name, self.threads, self.io_threads, Arc::new(report)) {
             Ok(executor) => self.executor = Some(executor),
             Err(error) => self.lost.do_send(Lost { worker: self.id, why: error.to_string() }),
         }

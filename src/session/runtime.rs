@@ -7,7 +7,7 @@ use super::prepare::Ready;
 use super::randomized::{SKETCH_SHIFT, care_for};
 use super::recipe::{Care, Piece, Range};
 use super::results::{Results, assemble};
-use crate::actors::{Joined, Outcome, Peers, Progress, Run, Scheduler, Submit, Worker};
+use crate::actors::{Joined, Outcome, Peers, Progress, Scheduler, Submit, Worker};
 use crate::array::{Array, BlockSize, Element, InputId, Source};
 use crate::exec::{self, Bindings, Functions};
 use crate::files::{NpyInput, NpyOutput, Outputs};
@@ -403,16 +403,15 @@ impl Session {
         let id = RunId(self.0.next.fetch_add(1, Ordering::Relaxed));
         let program = Arc::new(program);
         let bindings = Arc::new(bindings);
-        let run = Run {
+        let (reply, answer) = oneshot::channel();
+        let submit = Submit {
             id,
             program: program.clone(),
             bindings: bindings.clone(),
-            workspace: plan.workspace,
-            blocks_limit: plan.blocks_limit,
-            bound: plan.bound(),
+            plan: *plan,
+            progress: self.0.progress.clone(),
+            reply,
         };
-        let (reply, answer) = oneshot::channel();
-        let submit = Submit { run: Arc::new(run), progress: self.0.progress.clone(), reply };
         // `do_send`: nothing else fills the scheduler's mailbox so far that it could refuse.
         self.0.scheduler.do_send(submit);
         let answer = futures_executor::block_on(answer).unwrap_or_else(|_| Err(broken()));
@@ -439,13 +438,13 @@ fn broken() -> Failure {
 }
 
 fn start_actors((workers, threads): (usize, usize), pool: Pool) -> Addr<Scheduler> {
-    let scheduler = Scheduler::new(pool.clone()).start();
+    let scheduler = Scheduler::new(pool).start();
     let peers = Peers::default();
     for at in 0..workers {
         let worker = WorkerId(at as u32);
         let hands = (threads, IO_THREADS);
         let ears = (scheduler.clone().recipient(), scheduler.clone().recipient());
-        let address = Worker::new(worker, hands, pool.clone(), ears, peers.clone()).start();
+        let address = Worker::new(worker, hands, ears, peers.clone()).start();
         scheduler.do_send(Joined { worker, threads: threads as u32, address });
     }
     scheduler

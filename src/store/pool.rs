@@ -13,10 +13,11 @@ const HUGE_PAGE: usize = 2 << 20;
 const LINE: usize = 64;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
-#[error("a buffer of {wanted} bytes does not fit a memory limit of {limit} bytes")]
-pub struct PoolError {
-    pub wanted: u64,
-    pub limit: u64,
+pub enum PoolError {
+    #[error("a buffer of {wanted} bytes does not fit a memory limit of {limit} bytes")]
+    TooLarge { wanted: u64, limit: u64 },
+    #[error("its run is over")]
+    Over,
 }
 
 /// Memory from the system: always initialised, at first with zeros.
@@ -86,6 +87,8 @@ impl Drop for Raw {
 
 #[derive(Default)]
 struct Shelves {
+    /// Number of the run that may take buffers.
+    run: u64,
     limit: u64,
     in_use: u64,
     cached: u64,
@@ -129,7 +132,10 @@ pub struct PoolUse {
 
 /// A pool of buffers that together never exceed a limit. Clones share it.
 #[derive(Clone, Default)]
-pub struct Pool(Arc<Shared>);
+pub struct Pool {
+    shared: Arc<Shared>,
+    run: u64,
+}
 
 #[derive(Default)]
 struct Shared {
@@ -139,23 +145,24 @@ struct Shared {
 
 impl Pool {
     pub fn new(limit: u64) -> Self {
-        let pool = Pool::default();
-        pool.begin(limit);
-        pool
+        Pool::default().begin(limit)
     }
 
     fn shelves(&self) -> MutexGuard<'_, Shelves> {
-        self.0.shelves.lock().unwrap_or_else(PoisonError::into_inner)
+        self.shared.shelves.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Sets the limit for a run and starts its statistics.
-    pub fn begin(&self, limit: u64) {
+    /// The pool for a new run, with its limit and statistics of its own. What tasks of an earlier run still hold counts
+    /// until they give it back; they get nothing more, or they could wait for each other for ever.
+    pub fn begin(&self, limit: u64) -> Pool {
         let mut shelves = self.shelves();
+        shelves.run += 1;
         shelves.limit = limit;
         shelves.make_room(0);
-        self.0.returned.notify_all();
+        self.shared.returned.notify_all();
         shelves.peak = shelves.in_use + shelves.cached;
         shelves.most_buffers = shelves.buffers;
+        Pool { shared: self.shared.clone(), run: shelves.run }
     }
 
     pub fn usage(&self) -> PoolUse {
@@ -169,9 +176,12 @@ impl Pool {
         let size = footprint(bytes);
         let mut shelves = self.shelves();
         let raw = loop {
-            // In the loop: a run that has failed may wait here when the next one begins with less.
+            // In the loop: the run may come to its end while this waits.
+            if self.run != shelves.run {
+                return Err(PoolError::Over);
+            }
             if size > shelves.limit {
-                return Err(PoolError { wanted: size, limit: shelves.limit });
+                return Err(PoolError::TooLarge { wanted: size, limit: shelves.limit });
             }
             if size == 0 {
                 break None;
@@ -184,12 +194,12 @@ impl Pool {
             if shelves.in_use + size <= shelves.limit {
                 break None;
             }
-            shelves = self.0.returned.wait(shelves).unwrap_or_else(PoisonError::into_inner);
+            shelves = self.shared.returned.wait(shelves).unwrap_or_else(PoisonError::into_inner);
         };
         shelves.account(size);
         drop(shelves);
         let raw = raw.or_else(|| (size > 0).then(|| Raw::new(size as usize)));
-        Ok(Buffer { raw, pool: self.0.clone() })
+        Ok(Buffer { raw, pool: self.shared.clone() })
     }
 }
 
@@ -265,6 +275,21 @@ mod tests {
         assert!(pool.take(2 << 20).is_err());
         drop(held);
         assert_eq!(pool.usage().in_use, 0);
+    }
+
+    #[test]
+    fn who_waits_for_a_run_that_is_over_gets_nothing() {
+        let old = Pool::new(1 << 20);
+        let held = old.take(1 << 20).unwrap();
+        let waiting = std::thread::spawn({
+            let old = old.clone();
+            move || old.take(1 << 19).map(|buffer| buffer.len())
+        });
+        let new = old.begin(1 << 19);
+        assert_eq!(waiting.join().unwrap(), Err(PoolError::Over));
+        drop(held);
+        assert_eq!(new.take(1 << 19).unwrap().len(), 1 << 19);
+        assert_eq!(old.take(1).map(|buffer| buffer.len()), Err(PoolError::Over));
     }
 
     #[test]
