@@ -38,7 +38,7 @@ impl NullWorkers {
                 }
                 Action::Completed => return true,
                 Action::Failed(failure) => panic!("{failure}"),
-                Action::Free { .. } | Action::Copy { .. } | Action::Release { .. } => {}
+                _ => {}
             }
         }
         assert!(!self.events.is_empty(), "stuck: {:?}", self.core.progress());

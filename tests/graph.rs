@@ -7,12 +7,15 @@ use dolmen::graph::{
     Blocks, Builder, Edges, Kind, Lowering, Order, Pattern, Program, Read, Space, Stage, Tall, Work,
 };
 use dolmen::ids::{StageId, TaskId};
+use dolmen::sched::Threads;
 use dolmen::sched::{plan, serial_order};
 use sim::programs;
 use sim::rng::Rng;
 use std::collections::{BTreeSet, HashMap};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
+
+const ONE: Threads = Threads { compute: 1, io: 0 };
 
 /// Tries a property on programs of many seeds; tells the seed if it does not hold.
 fn each_program(count: u64, property: impl Fn(&Program)) {
@@ -115,7 +118,7 @@ fn the_walk_is_a_topological_order() {
 #[test]
 fn the_plan_needs_no_more_than_everything() {
     each_program(1000, |program| {
-        let plan = plan(program, 1, u64::MAX / 4).unwrap();
+        let plan = plan(program, ONE, u64::MAX / 4).unwrap();
         let whole = |task: &TaskId| !program.stage(task.stage).space.is_partial(task.index);
         let bytes = |task: TaskId| footprint(program.stage(task.stage).bytes(task.index));
         let everything: u64 = tasks(program).filter(whole).map(bytes).sum();
@@ -204,7 +207,7 @@ fn a_matrix_and_its_transpose_meet_early() {
     let sum = (&x + &x.t()).sum();
     let access = Lowering::new(&mut builder, block).lower(&sum, BlockGrid::whole(1, 1)).unwrap();
     builder.keep(access.stage);
-    let plan = plan(&builder.finish(), 1, u64::MAX / 4).unwrap();
+    let plan = plan(&builder.finish(), ONE, u64::MAX / 4).unwrap();
     assert!(plan.smallest_budget <= 4 * block * block * 8, "{plan:?}");
 }
 

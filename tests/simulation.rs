@@ -4,9 +4,9 @@
 
 mod sim;
 
-use dolmen::graph::Builder;
+use dolmen::graph::{Builder, Program};
 use dolmen::ids::{StageId, TaskId, WorkerId};
-use dolmen::sched::{Action, Core, Event, plan};
+use dolmen::sched::{Action, Core, Event, Threads, plan, plan_spilling};
 use sim::programs;
 use sim::rng::Rng;
 use sim::world::{Chaos, World};
@@ -14,6 +14,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 
 const SEEDS: u64 = 20_000;
+const ONE: Threads = Threads { compute: 1, io: 0 };
 
 #[derive(Default, Debug)]
 struct Tally {
@@ -24,6 +25,7 @@ struct Tally {
     failed_after_loss: u64,
     recomputed: u64,
     excuse: u64,
+    spills: u64,
     leaky: u64,
 }
 
@@ -37,22 +39,35 @@ fn world(seed: u64) -> (World, Chaos, bool) {
     let (name, program) = programs::random(&mut rng, size);
     let chaos = *rng.pick(&[Chaos::None, Chaos::Elastic, Chaos::Crashes, Chaos::Crashes]);
     let tight = rng.chance(40);
-    let needs = plan(&program, 1, u64::MAX / 4).unwrap();
+    let needs = plan(&program, ONE, u64::MAX / 4).unwrap();
     let limit = match tight {
-        true => plan(&program, 1, needs.smallest_budget).unwrap().blocks_limit,
+        true => plan(&program, ONE, needs.smallest_budget).unwrap().blocks_limit,
         false if rng.chance(50) => needs.blocks_limit,
         false => u64::MAX / 4,
     };
+    let spills = rng.chance(40);
     let workers = rng.range(1, 5) as u32;
     if env("DOLMEN_SEED").is_some() {
         println!(
-            "seed {seed}: {name}, {} tasks, {workers} workers, {chaos:?}, tight {tight}",
+            "seed {seed}: {name}, {} tasks, {workers} workers, {chaos:?}, tight {tight}, spills {spills}",
             program.tasks()
         );
     }
-    let mut world = World::new(rng.next(), program, limit).workers(workers).chaos(chaos);
+    let (least, most) = (needs_spilling(&program), limit.min(needs.smallest_budget));
+    let mut world = World::new(rng.next(), program, limit);
+    if spills {
+        let limit = if rng.chance(50) { least } else { rng.range(least, least.max(most)) };
+        let window = rng.range(least, limit);
+        world = world.spilling(limit, window);
+    }
+    world = world.workers(workers).chaos(chaos);
     world.verbose = env("DOLMEN_SEED").is_some();
     (world, chaos, tight)
+}
+
+/// The least limit of a run that spills.
+fn needs_spilling(program: &Program) -> u64 {
+    plan_spilling(program, ONE, u64::MAX / 4, 0).unwrap().smallest_budget
 }
 
 fn run(seed: u64, tally: &mut Tally) {
@@ -64,6 +79,7 @@ fn run(seed: u64, tally: &mut Tally) {
     tally.tight_with_crashes += u64::from(tight && world.crashes > 0);
     tally.recomputed += world.core.recomputed();
     tally.excuse += world.excuse;
+    tally.spills += world.spills;
     if let Some(message) = &world.failed {
         assert!(world.crashes > 0, "failed without a loss: {message}");
         tally.failed_after_loss += 1;
@@ -108,14 +124,33 @@ fn one_worker_never_holds_more_than_the_limit() {
     for seed in 0..200 {
         let mut rng = Rng::new(seed);
         let (name, program) = programs::random(&mut rng, 24);
-        let budget = plan(&program, 1, u64::MAX / 4).unwrap().smallest_budget;
-        let limit = plan(&program, 1, budget).unwrap().blocks_limit;
+        let budget = plan(&program, ONE, u64::MAX / 4).unwrap().smallest_budget;
+        let limit = plan(&program, ONE, budget).unwrap().blocks_limit;
         let mut world = World::new(rng.next(), program, limit).workers(1);
         world.drive();
         world.check_results();
         assert!(world.live_peak <= limit, "seed {seed} {name}: {} of {limit}", world.live_peak);
         assert_eq!(world.core.recomputed(), 0);
     }
+}
+
+#[test]
+fn one_worker_that_spills_never_holds_more_than_the_limit() {
+    let mut spills = 0;
+    for seed in 0..400 {
+        let mut rng = Rng::new(seed);
+        let (name, program) = programs::random(&mut rng, 24);
+        let least = needs_spilling(&program);
+        let limit = rng.range(least, 2 * least);
+        let mut world = World::new(rng.next(), program, limit).spilling(limit, rng.range(least, limit)).workers(1);
+        world.drive();
+        world.check_results();
+        assert!(world.live_peak <= limit, "seed {seed} {name}: {} of {limit}", world.live_peak);
+        assert_eq!(world.core.recomputed(), 0);
+        assert!(world.leftovers().is_empty(), "seed {seed} {name}");
+        spills += world.spills;
+    }
+    assert!(spills > 100, "{spills} spills prove little");
 }
 
 #[test]

@@ -171,7 +171,9 @@ fn attempt(job: Job, room: &mut Option<(RunId, Buffer)>) -> Result<Option<Block>
     let Job { run, task, ids, inputs, taken } = job;
     if room.as_ref().is_none_or(|(of, _)| *of != run.id) {
         *room = None;
-        *room = Some((run.id, run.pool.take(run.workspace).map_err(broken)?));
+        let io = run.program.stage(task.stage).kind.is_io();
+        let bytes = if io { run.workspace.io } else { run.workspace.compute };
+        *room = Some((run.id, run.pool.take(bytes).map_err(broken)?));
     }
     let Some((_, work)) = room else { unreachable!("made above") };
     let taken = match taken.map(Arc::try_unwrap) {

@@ -3,6 +3,7 @@
 use crate::exec::Bindings;
 use crate::graph::Program;
 use crate::ids::{BlockId, RunId};
+use crate::sched::Workspace;
 use crate::store::{Block, Pool, PoolUse};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -13,8 +14,8 @@ pub struct Run {
     pub id: RunId,
     pub program: Arc<Program>,
     pub bindings: Arc<Bindings>,
-    /// Bytes of workspace that any task may need.
-    pub workspace: u64,
+    /// Bytes of workspace that any task of each class may need.
+    pub workspace: Workspace,
     /// Where its buffers come from.
     pub pool: Pool,
 }

@@ -98,6 +98,7 @@ impl Scheduler {
                     (worker, ToWorker::Assign { run: id, tasks, fetch })
                 }
                 Action::Free { worker, blocks } => (worker, ToWorker::Free { run: id, blocks }),
+                Action::Drop { .. } | Action::Spill { .. } | Action::Load { .. } => continue,
                 Action::TakeBack { worker, tasks } => (worker, ToWorker::TakeBack { run: id, tasks }),
                 Action::Copy { from, to, block } => (to, ToWorker::Copy { run: id, from, block }),
                 Action::Release { worker } => (worker, ToWorker::Release),

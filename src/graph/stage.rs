@@ -117,6 +117,11 @@ impl Kind {
         }
     }
 
+    /// Are its blocks as cheap to read or make again as to write and read back?
+    pub fn is_source(&self) -> bool {
+        matches!(self, Kind::Read { .. } | Kind::Fill { .. })
+    }
+
     /// Tasks of this kind wait for a device: they hold memory, not a core.
     pub fn is_io(&self) -> bool {
         matches!(self, Kind::Read { .. } | Kind::Write { .. })

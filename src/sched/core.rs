@@ -8,6 +8,7 @@ use super::cursor::{Cursor, Ground};
 use super::events::{Action, Blame, Event, Explain, Failure, Timing};
 use super::fleet::{Fleet, Lane};
 use super::ready::{Heap, Paths};
+use super::spill::Spill;
 use super::table::{NOWHERE, State, Table};
 use crate::graph::Program;
 use crate::ids::{BlockId, StageId, TaskId, TaskList, WorkerId};
@@ -46,6 +47,9 @@ pub(super) struct Outbox {
     pub assign: TaskList,
     pub fetch: Vec<(BlockId, WorkerId)>,
     pub free: TaskList,
+    pub drop: TaskList,
+    pub spill: TaskList,
+    pub load: TaskList,
 }
 
 /// The scheduler of one program.
@@ -63,6 +67,8 @@ pub struct Core {
     pub(super) replicas: HashMap<BlockId, Vec<WorkerId>>,
     /// Copies under way from leaving workers.
     pub(super) copies: HashMap<BlockId, Transfer>,
+    /// How blocks leave memory, in a run that may need it.
+    pub(super) spill: Option<Box<Spill>>,
     pub(super) limit: u64,
     pub(super) reserved: u64,
     pub(super) unfinished: usize,
@@ -98,6 +104,7 @@ impl Core {
             io: Heap::new(),
             replicas: HashMap::new(),
             copies: HashMap::new(),
+            spill: None,
             limit,
             reserved: 0,
             unfinished: program.tasks(),
@@ -129,7 +136,7 @@ impl Core {
         }
         if !self.over {
             if self.restart {
-                self.begin_anew(None);
+                self.make_again(|_, _, _| false);
             }
             self.dispatch(out);
             // Frees go out before copies are asked for: a copy must not be undone by an older free.
@@ -178,6 +185,7 @@ impl Core {
             State::Assigned(w) => format!("at {w}"),
             State::Done(NOWHERE) => "done".into(),
             State::Done(w) => format!("done, block at {w}"),
+            State::Spilled => "done, block out of memory until it is wanted".into(),
             State::Released => "done, block released".into(),
         };
         Explain { task, state, missing }
@@ -203,6 +211,7 @@ impl Core {
         match event {
             Event::Join { worker, threads } => {
                 self.fleet.join(worker, threads);
+                self.bring_waiting();
             }
             Event::Leave { worker } => self.drain(worker, out),
             Event::Lost { worker } => self.lose(worker),
@@ -214,6 +223,10 @@ impl Core {
             }
             Event::Returned { worker, tasks } => self.take_back(worker, &tasks),
             Event::Copied { worker, block } => self.copied(worker, block),
+            Event::Spilled { worker, block } => self.spilled(worker, block),
+            Event::Loaded { worker, block } => self.loaded(worker, block),
+            Event::Vanished { worker, block } => self.vanished(worker, block),
+            Event::MoveFailed { block, failure } => self.move_failed(block, failure, out),
             Event::Failed { worker, task, failure } => {
                 if self.state(task) != State::Assigned(worker) {
                     return;
@@ -225,7 +238,7 @@ impl Core {
     }
 
     /// Names stage and block, unless the request was wrong and the message says where.
-    fn place_failure(&self, task: TaskId, failure: Failure) -> Failure {
+    pub(super) fn place_failure(&self, task: TaskId, failure: Failure) -> Failure {
         if failure.blame == Blame::Request {
             return failure;
         }
@@ -268,10 +281,11 @@ impl Core {
             self.release(task);
         }
         self.consume(worker, task);
+        self.settle_after(task);
     }
 
     /// Tells the consumers of a block that it is there; returns how many of them are still to come.
-    fn announce(&mut self, block: BlockId) -> u32 {
+    pub(super) fn announce(&mut self, block: BlockId) -> u32 {
         let mut consumers = std::mem::take(&mut self.consumers);
         self.program.consumers(block, &mut consumers);
         let mut remaining = 0;
@@ -293,12 +307,15 @@ impl Core {
         self.program.inputs(task, &mut inputs);
         for &input in &inputs {
             let at = self.program.position(input);
-            let State::Done(holder) = self.table.state(at) else {
-                self.used_after_loss(worker, input);
-                continue;
-            };
-            if holder != worker && holder != NOWHERE {
-                self.add_replica(worker, input);
+            match self.table.state(at) {
+                State::Done(holder) if holder == worker || holder == NOWHERE => {}
+                State::Done(_) => self.add_replica(worker, input),
+                // Its holder was lost, and what had been written of it was not: the copy here is one too many.
+                State::Spilled => self.outbox.entry(worker).or_default().drop.push(input),
+                _ => {
+                    self.used_after_loss(worker, input);
+                    continue;
+                }
             }
             if self.table.take(at) == 0 {
                 self.release(input);
@@ -319,8 +336,11 @@ impl Core {
         if self.program.keeps(block) {
             return;
         }
-        let State::Done(holder) = self.state(block) else {
-            unreachable!("only blocks that exist are released")
+        self.discard(block);
+        let holder = match self.state(block) {
+            State::Done(holder) => holder,
+            State::Spilled => return self.set(block, State::Released),
+            _ => unreachable!("only blocks that exist are released"),
         };
         self.set(block, State::Released);
         let bytes = self.program.releases(block);
@@ -371,12 +391,10 @@ impl Core {
                 self.exhausted = true;
                 return;
             };
-            let bytes = self.program.reserves(task);
-            if self.reserved + bytes > self.limit {
+            if !self.reserve(task) {
                 self.next = Some(task);
                 return;
             }
-            self.reserved += bytes;
             self.enter(task);
         }
     }
@@ -411,6 +429,15 @@ impl Core {
             outbox.fetch.dedup();
             if !outbox.free.is_empty() {
                 out.push(Action::Free { worker, blocks: outbox.free });
+            }
+            if !outbox.drop.is_empty() {
+                out.push(Action::Drop { worker, blocks: outbox.drop });
+            }
+            if !outbox.spill.is_empty() {
+                out.push(Action::Spill { worker, blocks: outbox.spill });
+            }
+            if !outbox.load.is_empty() {
+                out.push(Action::Load { worker, blocks: outbox.load });
             }
             if !outbox.assign.is_empty() {
                 out.push(Action::Assign { worker, tasks: outbox.assign, fetch: outbox.fetch });

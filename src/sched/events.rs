@@ -61,6 +61,26 @@ pub enum Event {
         worker: WorkerId,
         block: BlockId,
     },
+    /// Written, and out of memory.
+    Spilled {
+        worker: WorkerId,
+        block: BlockId,
+    },
+    /// Read back, or made again from its source.
+    Loaded {
+        worker: WorkerId,
+        block: BlockId,
+    },
+    /// What was written cannot be read back.
+    Vanished {
+        worker: WorkerId,
+        block: BlockId,
+    },
+    /// A block can be neither written nor read: the run cannot go on.
+    MoveFailed {
+        block: BlockId,
+        failure: Failure,
+    },
     Failed {
         worker: WorkerId,
         task: TaskId,
@@ -77,7 +97,23 @@ pub enum Action {
         tasks: TaskList,
         fetch: Vec<(BlockId, WorkerId)>,
     },
+    /// Forget these blocks, and what was written of them.
     Free {
+        worker: WorkerId,
+        blocks: TaskList,
+    },
+    /// Take these blocks out of memory: they can be read or made again.
+    Drop {
+        worker: WorkerId,
+        blocks: TaskList,
+    },
+    /// Write these blocks to disk and take them out of memory; the answer to each is [`Event::Spilled`].
+    Spill {
+        worker: WorkerId,
+        blocks: TaskList,
+    },
+    /// Read these blocks back, or make those of sources again.
+    Load {
         worker: WorkerId,
         blocks: TaskList,
     },

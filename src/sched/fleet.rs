@@ -294,6 +294,11 @@ impl Fleet {
         by_load.iter().map(|(_, id)| *id).take(LOOKED_AT).find(room)
     }
 
+    /// The worker with the least I/O in hand.
+    pub fn least_io(&self) -> Option<WorkerId> {
+        self.by_io.first().map(|(_, id)| *id)
+    }
+
     /// The worker with the most compute tasks per thread.
     pub fn busiest(&self) -> Option<WorkerId> {
         self.by_compute.last().map(|(_, id)| *id)

@@ -20,6 +20,9 @@ impl Core {
     /// - I9: what is not finished is a result, a sink, or has a consumer that is not finished.
     /// - I10: further holders of a block are there, each once, and are not the holder in the table.
     /// - I11: a copy is under way between two workers that are there, of a block that lies at the first.
+    /// - I13: a block is pinned by just the admitted tasks that read it (and by the next one, if that has claimed it).
+    /// - I14: idle are just the blocks in memory that are not pinned.
+    /// - I15: what leaves is out of memory for all; what an admitted task waits for is there, comes, or is being made.
     /// - I12: no input of what is not finished has been released.
     pub fn check_invariants(&self) {
         if self.is_over() {
@@ -62,6 +65,10 @@ impl Core {
                     assert_eq!(leaves, w != NOWHERE, "I7: {task:?} lies at {w:?}");
                     assert!(!leaves || self.fleet.get(w).is_some(), "I7: {task:?} lies at {w:?}");
                 }
+                State::Spilled => {
+                    assert_eq!(self.table.count(at) as usize, left, "I3: {task:?}");
+                    assert!(left > 0 && !self.program.keeps(task), "I3: {task:?} is held for nobody");
+                }
                 State::Idle | State::Released => {}
             }
         }
@@ -70,8 +77,9 @@ impl Core {
         assert!(self.reserved <= self.limit, "I5: {} of {}", self.reserved, self.limit);
         self.check_loads(&loads);
         self.check_copies();
+        self.check_spills();
         assert!(
-            self.fleet.staying() == 0 || assigned > 0 || !self.copies.is_empty(),
+            self.fleet.staying() == 0 || assigned > 0 || !self.copies.is_empty() || self.is_moving(),
             "I8: nothing is under way"
         );
     }
@@ -93,15 +101,48 @@ impl Core {
         }
     }
 
+    fn check_spills(&self) {
+        let Some(spill) = &self.spill else { return };
+        let mut pins: HashMap<TaskId, u32> = HashMap::new();
+        let mut inputs = Vec::new();
+        let next = self.next.filter(|_| spill.claimed);
+        let positions = (0..self.table.len()).filter(|at| self.table.state(*at).is_pending());
+        for task in positions.map(|at| self.program.at_position(at)).chain(next) {
+            self.program.inputs(task, &mut inputs);
+            for input in inputs.iter().filter(|i| self.program.stage(i.stage).leaves_blocks()) {
+                *pins.entry(*input).or_default() += 1;
+                let (state, comes) = (self.state(*input), spill.coming.contains_key(input));
+                // An assigned one whose input fell back to disk with a lost worker comes back by itself.
+                let waits = matches!(self.state(task), State::Waiting | State::Ready);
+                assert!(state != State::Spilled || comes || !waits, "I15: {task:?} waits for {input:?}");
+            }
+        }
+        for at in 0..self.table.len() {
+            let (block, state) = (self.program.at_position(at), self.table.state(at));
+            let pinned = pins.get(&block).copied().unwrap_or(0);
+            assert_eq!(spill.pins(block), pinned, "I13: {block:?}");
+            let there = matches!(state, State::Done(w) if w != NOWHERE);
+            assert_eq!(spill.is_idle(block), there && pinned == 0, "I14: {block:?} {state:?}");
+            let leaves = spill.leaving.contains_key(&block);
+            assert!(!leaves || matches!(state, State::Spilled | State::Released), "I15: {block:?} {state:?}");
+        }
+    }
+
     fn check_loads(&self, loads: &HashMap<WorkerId, [u32; 2]>) {
+        let moving = |worker: WorkerId| {
+            let Some(spill) = &self.spill else { return 0 };
+            let coming = spill.coming.values().filter(|at| **at == Some(worker)).count();
+            (coming + spill.leaving.values().filter(|at| **at == worker).count()) as u32
+        };
         for (worker, load) in loads {
             let Some(w) = self.fleet.get(*worker) else {
                 panic!("I6: tasks at {worker:?}, which is not there")
             };
-            assert_eq!([w.compute.assigned, w.io.assigned], *load, "I6: {worker:?}");
+            let load = [load[0], load[1] + moving(*worker)];
+            assert_eq!([w.compute.assigned, w.io.assigned], load, "I6: {worker:?}");
         }
         for (id, w) in self.fleet.iter().filter(|(id, _)| !loads.contains_key(id)) {
-            assert_eq!(w.compute.assigned + w.io.assigned, 0, "I6: {id:?} has no tasks");
+            assert_eq!(w.compute.assigned + w.io.assigned, moving(id), "I6: {id:?} has no tasks");
         }
     }
 }

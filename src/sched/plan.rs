@@ -3,13 +3,17 @@
 //! Admitting tasks in the cursor's order, one at a time, holds at most `P` bytes of blocks. Any
 //! schedule that admits in this order and only while its reservations fit a limit `L ≥ P` never
 //! exceeds `L`, and never gets stuck: when all that was admitted is finished, what is live is
-//! what the serial walk holds at this point, and its next task fits. So the bound is
-//! `L + threads × (largest workspace)`.
+//! what the serial walk holds at this point, and its next task fits.
+//!
+//! A run that spills needs only `S ≤ P`: the results so far and the blocks of one task. When all that was admitted is
+//! finished, everything but the results can leave memory, and the next task fits.
+//!
+//! So the bound is `L` + compute threads × (largest workspace) + I/O threads × (largest workspace of I/O).
 
 use super::cursor::{Cursor, Ground};
 use super::table::{State, Table};
 use crate::array::footprint;
-use crate::graph::Program;
+use crate::graph::{Program, Stage};
 use crate::ids::{TaskId, WorkerId};
 
 /// Tasks per thread whose blocks may be held beyond what the serial walk needs.
@@ -18,22 +22,43 @@ const RUN_AHEAD: u64 = 1;
 /// Beyond so many tasks the serial walk is not worth its time where all blocks fit easily.
 const LONG_WALK: usize = 1 << 20;
 
+/// The threads of all workers together.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Threads {
+    pub compute: u64,
+    pub io: u64,
+}
+
+impl Threads {
+    fn all(self) -> u64 {
+        self.compute + self.io
+    }
+}
+
+/// Bytes that each thread holds beside blocks.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Workspace {
+    pub compute: u64,
+    pub io: u64,
+}
+
 /// What a run will hold in memory at most.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Plan {
     /// Bytes of blocks that the run may hold: the limit that admission enforces.
     pub blocks_limit: u64,
-    /// Bytes of workspace of one thread.
-    pub workspace: u64,
-    pub threads: u64,
+    pub workspace: Workspace,
+    pub threads: Threads,
     /// The smallest budget with which the program can run on these threads.
     pub smallest_budget: u64,
+    /// For a run that spills: bytes of blocks that admitted tasks may hold.
+    pub spill: Option<u64>,
 }
 
 impl Plan {
     /// Bytes that the run holds at most, blocks and workspaces.
     pub fn bound(&self) -> u64 {
-        self.blocks_limit + self.threads * self.workspace
+        self.blocks_limit + workspaces(self.threads, self.workspace)
     }
 }
 
@@ -44,27 +69,60 @@ pub struct PlanError {
     pub budget: u64,
 }
 
-/// Proves a bound for `program` on `threads` threads within `budget` bytes, or refuses.
+fn workspaces(threads: Threads, each: Workspace) -> u64 {
+    threads.compute * each.compute + threads.io * each.io
+}
+
+fn workspace(program: &Program) -> Workspace {
+    let largest = |io: bool| {
+        let stages = program.stages().iter().filter(|stage| stage.kind.is_io() == io);
+        stages.map(|stage| footprint(stage.work.workspace)).max().unwrap_or(0)
+    };
+    Workspace { compute: largest(false), io: largest(true) }
+}
+
+/// Proves a bound for `program` on `threads` within `budget` bytes with all blocks in memory, or refuses.
 ///
 /// O(stages) where all blocks together fit easily, O(tasks) else.
-pub fn plan(program: &Program, threads: u64, budget: u64) -> Result<Plan, PlanError> {
-    let workspace = program.stages().iter().map(|s| footprint(s.work.workspace)).max().unwrap_or(0);
-    let workspaces = threads * workspace;
+pub fn plan(program: &Program, threads: Threads, budget: u64) -> Result<Plan, PlanError> {
+    let workspace = workspace(program);
+    let beside = workspaces(threads, workspace);
     let everything = largest_total(program);
     let walk_pays = everything > 0 && (program.tasks() <= LONG_WALK || everything > budget / 2);
-    let serial = if walk_pays { serial_peak(program) } else { everything };
-    let smallest_budget = serial + workspaces;
+    let serial = if walk_pays { needs(program).serial } else { everything };
+    let smallest_budget = serial + beside;
     if smallest_budget > budget {
         return Err(PlanError { needed: smallest_budget, budget });
     }
-    let ahead = RUN_AHEAD * threads * largest_task(program);
-    let blocks_limit = (serial.saturating_add(ahead)).min(everything.max(serial)).min(budget - workspaces);
-    Ok(Plan { blocks_limit, workspace, threads, smallest_budget })
+    let ahead = RUN_AHEAD * threads.all() * largest_task(program);
+    let blocks_limit = serial.saturating_add(ahead).min(everything.max(serial)).min(budget - beside);
+    Ok(Plan { blocks_limit, workspace, threads, smallest_budget, spill: None })
+}
+
+/// The same for a run that spills, whose I/O threads want `scratch` bytes for it. O(tasks).
+pub fn plan_spilling(
+    program: &Program,
+    threads: Threads,
+    budget: u64,
+    scratch: u64,
+) -> Result<Plan, PlanError> {
+    let of_program = workspace(program);
+    let workspace = Workspace { io: of_program.io.max(footprint(scratch)), ..of_program };
+    let beside = workspaces(threads, workspace);
+    let least = needs(program).spilling;
+    let smallest_budget = least + beside;
+    if smallest_budget > budget {
+        return Err(PlanError { needed: smallest_budget, budget });
+    }
+    let blocks_limit = budget - beside;
+    let ahead = RUN_AHEAD * threads.all() * largest_task(program);
+    let spill = Some(least.saturating_add(ahead).min(blocks_limit));
+    Ok(Plan { blocks_limit, workspace, threads, smallest_budget, spill })
 }
 
 /// An upper bound of the bytes of all blocks together.
 fn largest_total(program: &Program) -> u64 {
-    let of_stage = |stage: &crate::graph::Stage| {
+    let of_stage = |stage: &Stage| {
         let (rows, cols) = stage.largest_shape();
         let blocks = u64::from(stage.space.tasks() / stage.space.extents().k);
         footprint(rows * cols * stage.element.bytes()).saturating_mul(blocks)
@@ -111,16 +169,24 @@ pub fn serial_order(program: &Program) -> Vec<TaskId> {
     order
 }
 
-/// The most bytes of blocks that the serial walk holds at once.
-pub(super) fn serial_peak(program: &Program) -> u64 {
+/// Bytes of blocks that a run needs at the least.
+struct Needs {
+    /// With all blocks in memory that are still wanted: the most that the serial walk holds at once.
+    serial: u64,
+    /// With just the results and the blocks of one task.
+    spilling: u64,
+}
+
+fn needs(program: &Program) -> Needs {
     let here = WorkerId(0);
     let mut table = Table::new(program.tasks());
     let mut cursor = Cursor::default();
-    let (mut held, mut peak) = (0_u64, 0_u64);
+    let (mut held, mut results) = (0_u64, 0_u64);
+    let mut needs = Needs { serial: 0, spilling: 0 };
     let (mut inputs, mut consumers) = (Vec::new(), Vec::new());
     while let Some(task) = cursor.next(program, &Serial { program, table: &table }) {
         held += program.reserves(task);
-        peak = peak.max(held);
+        needs.serial = needs.serial.max(held);
         let at = program.position(task);
         program.consumers(task, &mut consumers);
         table.set_count(at, consumers.len() as u32);
@@ -130,6 +196,10 @@ pub(super) fn serial_peak(program: &Program) -> u64 {
         }
         table.set(at, if consumers.is_empty() && !keep { State::Released } else { State::Done(here) });
         program.inputs(task, &mut inputs);
+        let read = inputs.iter().filter(|input| !program.keeps(**input));
+        let read: u64 = read.map(|b| footprint(program.stage(b.stage).bytes(b.index))).sum();
+        needs.spilling = needs.spilling.max(results + read + program.reserves(task));
+        results += if keep { footprint(program.stage(task.stage).bytes(task.index)) } else { 0 };
         for input in &inputs {
             let at = program.position(*input);
             if table.take(at) == 0 && !program.keeps(*input) {
@@ -138,5 +208,5 @@ pub(super) fn serial_peak(program: &Program) -> u64 {
             }
         }
     }
-    peak
+    needs
 }

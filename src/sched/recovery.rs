@@ -7,7 +7,6 @@
 use super::core::{Core, Dropped};
 use super::events::{Action, Blame, Failure};
 use super::table::{NOWHERE, State};
-use crate::array::footprint;
 use crate::ids::{BlockId, TaskId, TaskList, WorkerId};
 
 impl Core {
@@ -16,7 +15,9 @@ impl Core {
             return;
         }
         self.forget_holder(worker);
-        self.begin_anew(Some(worker));
+        let half_written = self.spill.as_mut().map(|spill| spill.forget_worker(worker)).unwrap_or_default();
+        let at_worker = |state: State| matches!(state, State::Assigned(w) | State::Done(w) if w == worker);
+        self.make_again(|_, block, state| at_worker(state) || half_written.contains(&block));
     }
 
     /// What is known of a worker's copies is no longer true.
@@ -31,35 +32,31 @@ impl Core {
         ended.into_iter().for_each(|block| self.end_copy(block));
     }
 
-    /// Forgets what is admitted and not handed out, and what was at `lost`. The walk begins anew.
-    pub(super) fn begin_anew(&mut self, lost: Option<WorkerId>) {
+    /// Forgets what is admitted and not handed out, and makes again what is `lost`. The walk begins anew.
+    pub(super) fn make_again(&mut self, lost: impl Fn(&Core, TaskId, State) -> bool) {
         self.restart = false;
         self.dropped = Dropped::Nothing;
-        self.start_again(lost, |_, _| false);
+        self.start_again(lost);
     }
 
-    /// Sets every task that is only admitted back to idle, and with it what was at `lost`, and the
-    /// blocks that are to `go`.
-    fn start_again(&mut self, lost: Option<WorkerId>, go: impl Fn(&Core, BlockId) -> bool) {
+    /// Sets every task that is only admitted back to idle, and with it the tasks and blocks that are `lost`, unless
+    /// another worker holds the block too.
+    fn start_again(&mut self, lost: impl Fn(&Core, TaskId, State) -> bool) {
         let (mut idle, mut gone) = (Vec::new(), Vec::new());
         for at in 0..self.table.len() {
             let state = self.table.state(at);
             match state {
                 State::Waiting | State::Ready => self.admitted -= 1,
-                State::Assigned(w) if Some(w) == lost => {
+                State::Assigned(_) if lost(self, self.program.at_position(at), state) => {
                     self.admitted -= 1;
                     self.assigned -= 1;
                 }
-                State::Done(w) if w != NOWHERE => {
+                State::Done(_) | State::Spilled if state != State::Done(NOWHERE) => {
                     let block = self.program.at_position(at);
-                    if Some(w) == lost && self.falls_back(block) {
+                    if !lost(self, block, state) || self.falls_back(block) {
                         continue;
                     }
-                    if Some(w) == lost || go(self, block) {
-                        gone.push(block);
-                    } else {
-                        continue;
-                    }
+                    gone.push(block);
                 }
                 _ => continue,
             }
@@ -72,18 +69,20 @@ impl Core {
         self.clear_queues();
         idle.into_iter().for_each(|task| self.abandon(task));
         self.revive_lineage(gone);
+        self.settle_all();
         self.reserved = self.reserved_by_table();
     }
 
-    /// Another worker holds the block too: it lies there from now on.
+    /// Another worker holds the block too, or it has been written: it lies there from now on.
     fn falls_back(&mut self, block: BlockId) -> bool {
-        let Some(others) = self.replicas.get_mut(&block) else { return false };
-        let Some(other) = others.pop() else { return false };
-        if others.is_empty() {
+        let other = self.replicas.get_mut(&block).and_then(Vec::pop);
+        if self.replicas.get(&block).is_some_and(Vec::is_empty) {
             self.replicas.remove(&block);
         }
+        let written = self.spill.as_ref().is_some_and(|spill| spill.on_disk.contains(&block));
+        let Some(state) = other.map(State::Done).or(written.then_some(State::Spilled)) else { return false };
         self.end_copy(block);
-        self.set(block, State::Done(other));
+        self.set(block, state);
         true
     }
 
@@ -126,7 +125,7 @@ impl Core {
         self.program.inputs(task, &mut inputs);
         for input in &inputs {
             let at = self.program.position(*input);
-            if matches!(self.table.state(at), State::Done(_)) {
+            if matches!(self.table.state(at), State::Done(_) | State::Spilled) {
                 self.table.add(at);
             }
         }
@@ -168,7 +167,7 @@ impl Core {
             for input in inputs {
                 let at = self.program.position(input);
                 match self.table.state(at) {
-                    State::Done(_) if self.table.take(at) == 0 => self.release(input),
+                    State::Done(_) | State::Spilled if self.table.take(at) == 0 => self.release(input),
                     State::Idle => tasks.push(input),
                     _ => {}
                 }
@@ -210,13 +209,13 @@ impl Core {
             // Takes over a block that is counted already, unless that was lost meanwhile.
             let counted = !matches!(state, State::Done(_)) && self.program.takes_over(task) && {
                 let previous = self.state(TaskId::new(task.stage, task.index - 1));
-                matches!(previous, State::Done(_)) || previous.is_pending()
+                matches!(previous, State::Done(_) | State::Spilled) || previous.is_pending()
             };
             if !counted {
-                sum += footprint(self.program.stage(task.stage).bytes(task.index));
+                sum += self.size(task);
             }
         }
-        sum
+        sum + self.moving_bytes()
     }
 
     pub(super) fn take_back(&mut self, worker: WorkerId, tasks: &TaskList) {
@@ -246,7 +245,7 @@ impl Core {
     /// not, the run cannot go on.
     pub(super) fn unstick(&mut self, out: &mut Vec<Action>) -> bool {
         let stuck = self.assigned == 0 && self.next.is_some();
-        let waits = !self.copies.is_empty() || self.fleet.staying() == 0;
+        let waits = !self.copies.is_empty() || self.is_moving() || self.fleet.staying() == 0;
         if !stuck || waits || !self.compute.is_empty() || !self.io.is_empty() {
             return false;
         }
@@ -266,13 +265,15 @@ impl Core {
     }
 
     fn drop_blocks(&mut self, results_too: bool) {
-        let goes = |core: &Core, block: BlockId| results_too || !core.program.keeps(block);
+        let goes = |core: &Core, block: BlockId, state: State| {
+            matches!(state, State::Done(_)) && (results_too || !core.program.keeps(block))
+        };
         let all: Vec<(BlockId, WorkerId)> = (0..self.table.len())
             .filter_map(|at| match self.table.state(at) {
                 State::Done(holder) if holder != NOWHERE => Some((self.program.at_position(at), holder)),
                 _ => None,
             })
-            .filter(|(block, _)| goes(self, *block))
+            .filter(|(block, holder)| goes(self, *block, State::Done(*holder)))
             .collect();
         for (block, holder) in all {
             self.free(holder, block);
@@ -280,6 +281,6 @@ impl Core {
                 self.free(other, block);
             }
         }
-        self.start_again(None, goes);
+        self.start_again(goes);
     }
 }

@@ -19,6 +19,8 @@ pub enum State {
     Assigned(WorkerId),
     /// Its block lies at this worker, or [`NOWHERE`].
     Done(WorkerId),
+    /// Done, and its block is out of memory: it comes back when a task wants it.
+    Spilled,
     /// Done, and its block was given up: every consumer is done.
     Released,
 }
@@ -31,6 +33,7 @@ impl fmt::Debug for State {
             State::Ready => write!(f, "R"),
             State::Assigned(w) => write!(f, "A{}", w.0),
             State::Done(w) => write!(f, "D{}", w.0),
+            State::Spilled => write!(f, "S"),
             State::Released => write!(f, "F"),
         }
     }
@@ -46,6 +49,7 @@ impl State {
             State::Assigned(w) => with(3, w),
             State::Done(w) => with(4, w),
             State::Released => 5,
+            State::Spilled => 6,
         }
     }
 
@@ -57,13 +61,14 @@ impl State {
             2 => State::Ready,
             3 => State::Assigned(worker),
             4 => State::Done(worker),
+            6 => State::Spilled,
             _ => State::Released,
         }
     }
 
     /// Is the task's work done and known?
     pub fn is_finished(self) -> bool {
-        matches!(self, State::Done(_) | State::Released)
+        matches!(self, State::Done(_) | State::Spilled | State::Released)
     }
 
     /// Admitted and not finished?

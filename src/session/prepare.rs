@@ -7,7 +7,7 @@ use super::runtime::{IO_THREADS, Session};
 use crate::exec::{self, Bindings};
 use crate::graph::{Kind, Program, Stage};
 use crate::ids::StageId;
-use crate::sched::{Plan, PlanError, plan};
+use crate::sched::{Plan, PlanError, Threads, plan};
 
 /// What an operation would do.
 #[derive(Clone, Debug)]
@@ -65,9 +65,13 @@ impl Session {
             stages: program.stages().iter().map(stage).collect(),
         })
     }
+    fn all_threads(&self) -> Threads {
+        let of_all = |each: usize| (self.workers() * each) as u64;
+        Threads { compute: of_all(self.threads()), io: of_all(IO_THREADS) }
+    }
+
     pub(super) fn fit(&self, program: &Program) -> Result<Plan, PlanError> {
-        let threads = self.workers() * (self.threads() + IO_THREADS);
-        plan(program, threads as u64, self.memory())
+        plan(program, self.all_threads(), self.memory())
     }
 
     /// The program of an operation and the proof that it fits: as it is best, or with A read again.

@@ -4,7 +4,7 @@ use super::rng::{Rng, mix};
 use super::worker::{Held, Queued, SimWorker};
 use dolmen::graph::Program;
 use dolmen::ids::{BlockId, TaskId, TaskList, WorkerId};
-use dolmen::sched::{Action, Core, Event, Timing};
+use dolmen::sched::{Action, Core, Event, Timing, Whereabouts};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap};
 use std::sync::Arc;
@@ -18,6 +18,8 @@ enum Item {
     Handle,
     Fetched { to: WorkerId, from: WorkerId, block: BlockId },
     Done(WorkerId, TaskId),
+    Written(WorkerId, BlockId),
+    ReadBack(WorkerId, BlockId),
     Report(WorkerId),
     Accident,
     Heal,
@@ -44,6 +46,11 @@ pub struct World {
     pub crashes: u32,
     /// How many tasks the crashes so far may cause to be done again.
     pub excuse: u64,
+    /// Blocks that have been spilled.
+    pub place: BTreeMap<BlockId, u64>,
+    /// Blocks that are being written, by worker.
+    writing: BTreeMap<(WorkerId, BlockId), u64>,
+    pub spills: u64,
     pub live: u64,
     pub live_peak: u64,
     pub actions: u64,
@@ -86,6 +93,9 @@ impl World {
             failed: None,
             crashes: 0,
             excuse: 0,
+            place: BTreeMap::new(),
+            writing: BTreeMap::new(),
+            spills: 0,
             live: 0,
             live_peak: 0,
             actions: 0,
@@ -107,6 +117,12 @@ impl World {
             batching,
             duplicates: true,
         }
+    }
+
+    /// Lets blocks be spilled.
+    pub fn spilling(mut self, limit: u64, window: u64) -> Self {
+        self.core = Core::new(self.program.clone(), limit).spilling(window);
+        self
     }
 
     pub fn workers(mut self, count: u32) -> Self {
@@ -202,6 +218,8 @@ impl World {
             Item::Handle => self.handle(),
             Item::Fetched { to, from, block } => self.fetched(to, from, block),
             Item::Done(worker, task) => self.task_done(worker, task),
+            Item::Written(worker, block) => self.written(worker, block),
+            Item::ReadBack(worker, block) => self.read_back(worker, block),
             Item::Report(worker) => self.report(worker),
             Item::Accident => self.accident(),
             Item::Heal => self.heal(),
@@ -243,7 +261,7 @@ impl World {
         let mut batch = Vec::new();
         for event in std::mem::take(&mut self.inbox) {
             // A loss begins a batch, so that what it may cost can be told.
-            if matches!(event, Event::Lost { .. }) {
+            if matches!(event, Event::Lost { .. } | Event::Vanished { .. }) {
                 self.hand_in(std::mem::take(&mut batch));
                 self.excuse_for(&event);
             }
@@ -281,15 +299,27 @@ impl World {
 
     /// What a loss may cause to be done again: the blocks there, and back from them to blocks that remain.
     fn excuse_for(&mut self, event: &Event) {
-        let Event::Lost { worker: lost } = event else { return };
-        let all = (0..self.program.tasks()).map(|at| self.program.at_position(at));
-        let mut open: Vec<TaskId> = all.filter(|t| self.core.location(*t) == Some(*lost)).collect();
+        let mut open: Vec<TaskId> = match event {
+            Event::Lost { worker } => {
+                let gone = |block: &TaskId| match self.core.whereabouts(*block) {
+                    Whereabouts::Memory(at) | Whereabouts::Leaving(at) => at == *worker,
+                    Whereabouts::Spilled | Whereabouts::Nowhere => false,
+                };
+                (0..self.program.tasks()).map(|at| self.program.at_position(at)).filter(gone).collect()
+            }
+            Event::Vanished { block, .. } => vec![*block],
+            _ => return,
+        };
         let mut seen: BTreeSet<TaskId> = open.iter().copied().collect();
         let mut inputs = Vec::new();
         while let Some(task) = open.pop() {
             self.program.inputs(task, &mut inputs);
             for input in inputs.drain(..) {
-                let there = self.core.location(input).is_some_and(|w| w != *lost);
+                let there = match (self.core.whereabouts(input), event) {
+                    (Whereabouts::Nowhere, _) => false,
+                    (Whereabouts::Memory(at) | Whereabouts::Leaving(at), Event::Lost { worker }) => at != *worker,
+                    _ => true,
+                };
                 if !there && seen.insert(input) {
                     open.push(input);
                 }
@@ -306,6 +336,9 @@ impl World {
         match action {
             Action::Assign { worker, .. }
             | Action::Free { worker, .. }
+            | Action::Drop { worker, .. }
+            | Action::Spill { worker, .. }
+            | Action::Load { worker, .. }
             | Action::TakeBack { worker, .. }
             | Action::Release { worker }
             | Action::Copy { to: worker, .. } => self.send_worker(worker, action),
@@ -323,6 +356,7 @@ impl World {
             }
             Action::Free { blocks, .. } => {
                 for block in blocks.iter() {
+                    self.place.remove(&block);
                     if worker.store.remove(&block).is_some() {
                         self.live = self.live.saturating_sub(self.program.releases(block));
                     }
@@ -350,11 +384,78 @@ impl World {
                     self.at(self.now + delay, Item::Fetched { to: id, from, block });
                 }
             }
+            Action::Drop { .. } | Action::Spill { .. } | Action::Load { .. } => self.swap(id, action),
             Action::Release { .. } => {
                 assert!(worker.queue.is_empty() && worker.running.is_empty(), "{id:?} is let go with work");
                 self.workers.remove(&id);
             }
             Action::Completed | Action::Failed { .. } => unreachable!("not for a worker"),
+        }
+    }
+
+    /// Blocks out of memory and back.
+    fn swap(&mut self, id: WorkerId, action: Action) {
+        match action {
+            Action::Drop { blocks, .. } => blocks.iter().for_each(|block| {
+                let held = self.workers.get_mut(&id).and_then(|w| w.store.remove(&block));
+                self.live = self.live.saturating_sub(if held.is_some() { self.size(block) } else { 0 });
+            }),
+            Action::Spill { blocks, .. } => {
+                for block in blocks.iter() {
+                    let held = self.workers.get_mut(&id).and_then(|w| w.store.remove(&block));
+                    let value = held.unwrap_or_else(|| panic!("{id:?} is to write {block:?}, which is not there"));
+                    self.writing.insert((id, block), value.value);
+                    let delay = self.delay(self.duration);
+                    self.at(self.now + delay, Item::Written(id, block));
+                }
+            }
+            Action::Load { blocks, .. } => {
+                for block in blocks.iter() {
+                    self.live += self.size(block);
+                    self.live_peak = self.live_peak.max(self.live);
+                    let delay = self.delay(self.duration);
+                    self.at(self.now + delay, Item::ReadBack(id, block));
+                }
+            }
+            _ => unreachable!("not a swap"),
+        }
+    }
+
+    fn size(&self, block: BlockId) -> u64 {
+        dolmen::array::footprint(self.program.stage(block.stage).bytes(block.index))
+    }
+
+    fn written(&mut self, id: WorkerId, block: BlockId) {
+        let Some(value) = self.writing.remove(&(id, block)) else { return };
+        if self.workers.contains_key(&id) {
+            self.spills += 1;
+            self.live = self.live.saturating_sub(self.size(block));
+            self.place.insert(block, value);
+            self.say(id, Event::Spilled { worker: id, block });
+        }
+    }
+
+    fn read_back(&mut self, id: WorkerId, block: BlockId) {
+        let source = self.program.stage(block.stage).kind.is_source();
+        let mut found = if source { Some(self.reference[&block]) } else { self.place.get(&block).copied() };
+        if !source && self.chaos == Chaos::Crashes && self.rng.chance(3) {
+            found = None;
+            self.crashes += 1;
+        } else {
+            // After a loss a block may be made and written again before a worker is told to free what it was.
+            assert!(found.is_some() || self.crashes > 0, "{block:?} is nowhere");
+        }
+        let Some(worker) = self.workers.get_mut(&id) else { return };
+        match found {
+            Some(value) => {
+                worker.store.insert(block, Held { value, known: true });
+                self.say(id, Event::Loaded { worker: id, block });
+            }
+            None => {
+                self.place.remove(&block);
+                self.live = self.live.saturating_sub(self.size(block));
+                self.say(id, Event::Vanished { worker: id, block });
+            }
         }
     }
 
@@ -513,6 +614,9 @@ impl World {
             left.extend(worker.store.keys().filter(|b| !self.program.keeps(**b)).map(|b| (*id, *b)));
         }
         left.retain(|held| !self.late_copies.contains(held));
+        // Who has crashed removes nothing: that goes with the run.
+        let files = self.place.keys().filter(|_| self.crashes == 0);
+        left.extend(files.map(|block| (WorkerId(u32::MAX), *block)));
         left
     }
 }

@@ -1,0 +1,66 @@
+//! What a run that spills is going to move: the scheduler itself, played through with one worker that does all at once.
+
+use super::core::Core;
+use super::events::{Action, Event};
+use super::plan::Plan;
+use crate::graph::{Kind, Program};
+use crate::ids::{BlockId, TaskId, TaskList, WorkerId};
+use std::sync::Arc;
+
+/// Bytes that blocks take on their way out of memory and back.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Swapped {
+    /// Written, before compression.
+    pub written: u64,
+    pub read_back: u64,
+    /// Read again from inputs.
+    pub read_again: u64,
+}
+
+/// The bytes that `program` moves beside those of its reads and writes. O(tasks). A run on several threads differs from
+/// it by what is under way at once.
+pub fn forecast(program: &Arc<Program>, plan: &Plan) -> Swapped {
+    let Some(window) = plan.spill else { return Swapped::default() };
+    let mut core = Core::new(program.clone(), plan.blocks_limit).spilling(window);
+    let worker = WorkerId(0);
+    let mut swapped = Swapped::default();
+    let (mut events, mut actions) = (vec![Event::Join { worker, threads: 1 }], Vec::new());
+    while !events.is_empty() {
+        core.handle(events.drain(..), &mut actions);
+        for action in actions.drain(..) {
+            perform(program, action, &mut events, &mut swapped);
+        }
+    }
+    swapped
+}
+
+fn perform(program: &Program, action: Action, events: &mut Vec<Event>, swapped: &mut Swapped) {
+    let size = |block: &BlockId| program.stage(block.stage).bytes(block.index);
+    match action {
+        Action::Assign { worker, tasks, .. } => {
+            events.push(Event::Finished { worker, tasks, timings: Vec::new() });
+        }
+        Action::TakeBack { worker, .. } => {
+            events.push(Event::Returned { worker, tasks: TaskList::default() });
+        }
+        Action::Spill { worker, blocks } => {
+            swapped.written += blocks.iter().map(|block| size(&block)).sum::<u64>();
+            events.extend(blocks.iter().map(|block| Event::Spilled { worker, block }));
+        }
+        Action::Load { worker, blocks } => {
+            for block in blocks.iter() {
+                match source(program, block) {
+                    Some(Kind::Read { .. }) => swapped.read_again += size(&block),
+                    Some(_) => {}
+                    None => swapped.read_back += size(&block),
+                }
+                events.push(Event::Loaded { worker, block });
+            }
+        }
+        _ => {}
+    }
+}
+
+fn source(program: &Program, block: TaskId) -> Option<&Kind> {
+    Some(&program.stage(block.stage).kind).filter(|kind| kind.is_source())
+}
