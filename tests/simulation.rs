@@ -142,7 +142,8 @@ fn one_worker_that_spills_never_holds_more_than_the_limit() {
         let (name, program) = programs::random(&mut rng, 24);
         let least = needs_spilling(&program);
         let limit = rng.range(least, 2 * least);
-        let mut world = World::new(rng.next(), program, limit).spilling(limit, rng.range(least, limit)).workers(1);
+        let mut world =
+            World::new(rng.next(), program, limit).spilling(limit, rng.range(least, limit)).workers(1);
         world.drive();
         world.check_results();
         assert!(world.live_peak <= limit, "seed {seed} {name}: {} of {limit}", world.live_peak);

@@ -138,10 +138,15 @@ impl Core {
             if self.restart {
                 self.make_again(|_, _, _| false);
             }
-            self.dispatch(out);
-            // Frees go out before copies are asked for: a copy must not be undone by an older free.
-            self.flush(out);
-            self.balance(out);
+            loop {
+                self.dispatch(out);
+                // Frees go out before copies are asked for: a copy must not be undone by an older free.
+                self.flush(out);
+                // With a worker copies to it end, and what these held up can go on.
+                if !self.balance(out) {
+                    break;
+                }
+            }
             self.conclude(out);
         }
     }
@@ -310,8 +315,7 @@ impl Core {
             match self.table.state(at) {
                 State::Done(holder) if holder == worker || holder == NOWHERE => {}
                 State::Done(_) => self.add_replica(worker, input),
-                // Its holder was lost, and what had been written of it was not: the copy here is one too many.
-                State::Spilled => self.outbox.entry(worker).or_default().drop.push(input),
+                State::Spilled => self.drop_copy(worker, input),
                 _ => {
                     self.used_after_loss(worker, input);
                     continue;

@@ -22,14 +22,13 @@ impl Core {
         }
     }
 
-    /// After each batch: idle workers take queued tasks off busy ones, leaving workers hand over.
-    pub(super) fn balance(&mut self, out: &mut Vec<Action>) {
-        if self.fleet.is_draining() {
-            self.hand_over(out);
-        }
+    /// After each batch: idle workers take queued tasks off busy ones, leaving workers hand over. True if one was let go.
+    pub(super) fn balance(&mut self, out: &mut Vec<Action>) -> bool {
+        let let_go = self.fleet.is_draining() && self.hand_over(out);
         if self.compute.is_empty() && self.fleet.has_idle() {
             self.steal(out);
         }
+        let_go
     }
 
     /// Tasks that were best left to wait for a busy worker may be done sooner by one that has become idle.
@@ -68,12 +67,13 @@ impl Core {
         out.push(Action::TakeBack { worker: busiest, tasks });
     }
 
-    /// Copies the only copies off workers that leave, and lets those go that hold nothing needed.
-    fn hand_over(&mut self, out: &mut Vec<Action>) {
+    /// Copies the only copies off workers that leave, and lets those go that hold nothing needed. True if one went.
+    fn hand_over(&mut self, out: &mut Vec<Action>) -> bool {
         let ready = |w: &super::fleet::Worker| w.draining && w.is_idle() && w.handing_over == 0;
         let leaving: Vec<WorkerId> = self.fleet.iter().filter(|(_, w)| ready(w)).map(|(id, _)| id).collect();
+        let mut let_go = false;
         if leaving.is_empty() {
-            return;
+            return let_go;
         }
         let takers: Vec<WorkerId> =
             self.fleet.iter().filter(|(_, w)| !w.draining).map(|(id, _)| id).collect();
@@ -90,8 +90,10 @@ impl Core {
                 self.fleet.remove(from);
                 self.forget_holder(from);
                 out.push(Action::Release { worker: from });
+                let_go = true;
             }
         }
+        let_go
     }
 
     /// True if `block` no longer needs the worker `from`; else a copy is under way, if anybody can take it.
@@ -147,6 +149,7 @@ impl Core {
         match self.state(block) {
             State::Done(holder) if holder != worker => self.add_replica(worker, block),
             State::Done(_) => {}
+            State::Spilled => self.drop_copy(worker, block),
             _ => self.used_after_loss(worker, block),
         }
     }

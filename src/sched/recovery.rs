@@ -208,8 +208,9 @@ impl Core {
             let task = self.program.at_position(at);
             // Takes over a block that is counted already, unless that was lost meanwhile.
             let counted = !matches!(state, State::Done(_)) && self.program.takes_over(task) && {
-                let previous = self.state(TaskId::new(task.stage, task.index - 1));
-                matches!(previous, State::Done(_) | State::Spilled) || previous.is_pending()
+                let previous = TaskId::new(task.stage, task.index - 1);
+                let state = self.state(previous);
+                matches!(state, State::Done(_)) || state.is_pending() || self.is_coming(previous)
             };
             if !counted {
                 sum += self.size(task);

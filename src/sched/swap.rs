@@ -49,6 +49,10 @@ impl Core {
         self.spill.as_ref().is_some_and(|spill| spill.is_moving())
     }
 
+    pub(super) fn is_coming(&self, block: BlockId) -> bool {
+        self.spill.as_ref().is_some_and(|spill| spill.coming.contains_key(&block))
+    }
+
     /// The inputs of `task` that take memory.
     fn blocks_read(&self, task: TaskId) -> Vec<BlockId> {
         let mut inputs = Vec::new();
@@ -161,6 +165,15 @@ impl Core {
         spill.settle(block, (Spill::class(bytes, self.program.keeps(block)), next_use), bytes);
     }
 
+    /// `worker` has a copy of a block whose holder was lost, while what had been written of it was not: one too many,
+    /// unless it is being read back there.
+    pub(super) fn drop_copy(&mut self, worker: WorkerId, block: BlockId) {
+        let coming = self.spill.as_ref().and_then(|spill| spill.coming.get(&block));
+        if coming != Some(&Some(worker)) {
+            self.outbox.entry(worker).or_default().drop.push(block);
+        }
+    }
+
     /// Nobody will read the block again: it need not be anywhere.
     pub(super) fn discard(&mut self, block: BlockId) {
         let Some(mut spill) = self.spill.take() else { return };
@@ -181,7 +194,8 @@ impl Core {
     /// Blocks that no worker was there to bring back.
     pub(super) fn bring_waiting(&mut self) {
         let Some(mut spill) = self.spill.take() else { return };
-        let waiting = spill.coming.iter().filter(|(block, at)| at.is_none() && !spill.leaving.contains_key(block));
+        let waiting =
+            spill.coming.iter().filter(|(block, at)| at.is_none() && !spill.leaving.contains_key(block));
         let waiting: Vec<BlockId> = waiting.map(|(block, _)| *block).collect();
         waiting.into_iter().for_each(|block| self.bring_back(&mut spill, block));
         self.spill = Some(spill);

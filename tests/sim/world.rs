@@ -317,7 +317,9 @@ impl World {
             for input in inputs.drain(..) {
                 let there = match (self.core.whereabouts(input), event) {
                     (Whereabouts::Nowhere, _) => false,
-                    (Whereabouts::Memory(at) | Whereabouts::Leaving(at), Event::Lost { worker }) => at != *worker,
+                    (Whereabouts::Memory(at) | Whereabouts::Leaving(at), Event::Lost { worker }) => {
+                        at != *worker
+                    }
                     _ => true,
                 };
                 if !there && seen.insert(input) {
@@ -403,7 +405,8 @@ impl World {
             Action::Spill { blocks, .. } => {
                 for block in blocks.iter() {
                     let held = self.workers.get_mut(&id).and_then(|w| w.store.remove(&block));
-                    let value = held.unwrap_or_else(|| panic!("{id:?} is to write {block:?}, which is not there"));
+                    let value =
+                        held.unwrap_or_else(|| panic!("{id:?} is to write {block:?}, which is not there"));
                     self.writing.insert((id, block), value.value);
                     let delay = self.delay(self.duration);
                     self.at(self.now + delay, Item::Written(id, block));
