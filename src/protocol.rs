@@ -17,6 +17,21 @@ pub enum ToWorker {
         run: RunId,
         blocks: TaskList,
     },
+    /// Out of memory with them; what was written of them stays.
+    Drop {
+        run: RunId,
+        blocks: TaskList,
+    },
+    /// Write them, then out of memory with them.
+    Spill {
+        run: RunId,
+        blocks: TaskList,
+    },
+    /// Back into memory with them.
+    Load {
+        run: RunId,
+        blocks: TaskList,
+    },
     TakeBack {
         run: RunId,
         tasks: u32,
@@ -40,6 +55,10 @@ pub enum FromWorker {
     Finished { run: RunId, tasks: TaskList, timings: Vec<Timing> },
     Returned { run: RunId, tasks: TaskList },
     Copied { run: RunId, block: BlockId },
+    Spilled { run: RunId, block: BlockId },
+    Loaded { run: RunId, block: BlockId },
+    Vanished { run: RunId, block: BlockId },
+    MoveFailed { run: RunId, block: BlockId, failure: Failure },
     Failed { run: RunId, task: TaskId, failure: Failure },
 }
 

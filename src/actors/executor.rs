@@ -1,43 +1,25 @@
-//! The threads that run tasks: compute threads, one for each core that the worker has, and I/O threads,
+//! The threads that run jobs: compute threads, one for each core that the worker has, and I/O threads,
 //! which hold memory but not a core.
 
-use super::panics::guard;
-use super::run::Run;
-use crate::exec;
-use crate::ids::{BlockId, RunId, TaskId};
-use crate::sched::{Blame, Failure};
-use crate::store::{Block, Buffer};
+use super::activity::{Activity, Class};
+use super::job::{Done, Job, Room, Work};
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// Tasks shorter than this are taken several at a time.
 const SHORT_SECONDS: f64 = 2e-5;
 /// At most so many.
 const MOST_AT_ONCE: usize = 256;
+/// So often an idle thread looks what it waits for.
+const LOOK: Duration = Duration::from_millis(5);
 
-/// A task with all it needs.
-pub struct Job {
-    pub run: Arc<Run>,
-    pub task: TaskId,
-    pub ids: Vec<BlockId>,
-    pub inputs: Vec<Arc<Block>>,
-    pub taken: Option<Arc<Block>>,
-}
-
-/// What became of a task.
-pub struct Done {
-    pub run: RunId,
-    pub task: TaskId,
-    pub seconds: f64,
-    pub block: Result<Option<Block>, Failure>,
-}
-
-#[derive(Default)]
 struct Queue {
+    class: Class,
     jobs: Mutex<Jobs>,
     filled: Condvar,
+    activity: Arc<Activity>,
 }
 
 #[derive(Default)]
@@ -47,6 +29,10 @@ struct Jobs {
 }
 
 impl Queue {
+    fn new(class: Class, activity: Arc<Activity>) -> Arc<Self> {
+        Arc::new(Queue { class, jobs: Mutex::default(), filled: Condvar::new(), activity })
+    }
+
     fn lock(&self) -> MutexGuard<'_, Jobs> {
         self.jobs.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -68,25 +54,46 @@ impl Queue {
             idle();
             jobs = self.lock();
             if jobs.waiting.is_empty() && !jobs.closed {
-                jobs = self.filled.wait(jobs).unwrap_or_else(PoisonError::into_inner);
+                jobs = self.wait(jobs);
             }
         }
     }
+
+    fn wait<'a>(&'a self, jobs: MutexGuard<'a, Jobs>) -> MutexGuard<'a, Jobs> {
+        if self.class.is_io() || !self.activity.is_running() {
+            return self.filled.wait(jobs).unwrap_or_else(PoisonError::into_inner);
+        }
+        let began = Instant::now();
+        let (jobs, _) = self.filled.wait_timeout(jobs, LOOK).unwrap_or_else(PoisonError::into_inner);
+        self.activity.waited(began.elapsed());
+        jobs
+    }
 }
 
-/// Called with each batch of finished tasks, on the thread that ran them.
+/// Called with each batch of finished jobs, on the thread that ran them.
 pub type Report = Arc<dyn Fn(Vec<Done>) + Send + Sync>;
 
 /// The threads of one worker.
 pub struct Executor {
     compute: Arc<Queue>,
     io: Arc<Queue>,
+    activity: Arc<Activity>,
     threads: Vec<JoinHandle<()>>,
 }
 
 impl Executor {
-    pub fn start(name: &str, compute: usize, io: usize, report: Report) -> std::io::Result<Executor> {
-        let mut executor = Executor { compute: Arc::default(), io: Arc::default(), threads: Vec::new() };
+    pub fn start(
+        name: &str,
+        (compute, io): (usize, usize),
+        activity: Arc<Activity>,
+        report: Report,
+    ) -> std::io::Result<Executor> {
+        let mut executor = Executor {
+            compute: Queue::new(Class::Compute, activity.clone()),
+            io: Queue::new(Class::Read, activity.clone()),
+            activity,
+            threads: Vec::new(),
+        };
         for (queue, count, class) in [(&executor.compute, compute, "compute"), (&executor.io, io, "io")] {
             for at in 0..count {
                 let (queue, report) = (queue.clone(), report.clone());
@@ -101,8 +108,9 @@ impl Executor {
         let (mut compute, mut io) = (self.compute.lock(), self.io.lock());
         let (c, i) = (compute.waiting.len(), io.waiting.len());
         for job in jobs {
-            let is_io = job.run.program.stage(job.task.stage).kind.is_io();
-            if is_io { io.waiting.push_back(job) } else { compute.waiting.push_back(job) }
+            let class = job.class();
+            self.activity.queued(class);
+            if class.is_io() { io.waiting.push_back(job) } else { compute.waiting.push_back(job) }
         }
         let (c, i) = (compute.waiting.len() - c, io.waiting.len() - i);
         drop((compute, io));
@@ -115,17 +123,26 @@ impl Executor {
         }
     }
 
-    /// Takes up to `count` compute jobs back that no thread has begun.
+    /// Takes up to `count` compute tasks back that no thread has begun.
     pub fn take_back(&self, count: usize) -> Vec<Job> {
         let mut jobs = self.compute.lock();
-        let keep = jobs.waiting.len().saturating_sub(count);
-        jobs.waiting.split_off(keep).into()
+        let mut back = Vec::new();
+        let mut at = jobs.waiting.len();
+        while at > 0 && back.len() < count {
+            at -= 1;
+            // A block that is made again is waited for here.
+            if matches!(jobs.waiting[at].work, Work::Task { .. }) {
+                back.extend(jobs.waiting.remove(at));
+            }
+        }
+        back
     }
 
     /// Drops all jobs that have not begun.
     pub fn clear(&self) {
         self.compute.lock().waiting.clear();
-        self.io.lock().waiting.clear();
+        let dropped = std::mem::take(&mut self.io.lock().waiting);
+        dropped.iter().for_each(|job| self.activity.finished(job.class()));
     }
 }
 
@@ -146,41 +163,22 @@ impl Drop for Executor {
 
 fn work(queue: &Queue, threads: usize, report: &Report) {
     let mut short = false;
-    let mut room: Option<(RunId, Buffer)> = None;
+    let mut room: Room = None;
     loop {
         let jobs = queue.take(threads, short, || room = None);
         if jobs.is_empty() {
             return;
         }
         let (count, began) = (jobs.len(), Instant::now());
-        let done: Vec<Done> = jobs.into_iter().map(|job| perform(job, &mut room)).collect();
+        let done: Vec<Done> = jobs.into_iter().map(|job| perform(queue, job, &mut room)).collect();
         short = began.elapsed().as_secs_f64() < SHORT_SECONDS * count as f64;
         report(done);
     }
 }
 
-fn perform(job: Job, room: &mut Option<(RunId, Buffer)>) -> Done {
-    let (run, task, began) = (job.run.id, job.task, Instant::now());
-    let block = guard(|| attempt(job, room));
-    let block = block.unwrap_or_else(|message| Err(Failure { blame: Blame::Run, message }));
-    Done { run, task, seconds: began.elapsed().as_secs_f64(), block }
-}
-
-fn attempt(job: Job, room: &mut Option<(RunId, Buffer)>) -> Result<Option<Block>, Failure> {
-    let broken = |e: crate::store::PoolError| Failure { blame: Blame::Run, message: e.to_string() };
-    let Job { run, task, ids, inputs, taken } = job;
-    if room.as_ref().is_none_or(|(of, _)| *of != run.id) {
-        *room = None;
-        let io = run.program.stage(task.stage).kind.is_io();
-        let bytes = if io { run.workspace.io } else { run.workspace.compute };
-        *room = Some((run.id, run.pool.take(bytes).map_err(broken)?));
-    }
-    let Some((_, work)) = room else { unreachable!("made above") };
-    let taken = match taken.map(Arc::try_unwrap) {
-        None => None,
-        Some(Ok(block)) => Some(block),
-        // Someone else still holds the block of the step before: work on a copy.
-        Some(Err(shared)) => Some(shared.duplicate(&run.pool).map_err(broken)?),
-    };
-    exec::run(&run.program, &run.bindings, task, (&ids, &inputs), taken, &run.pool, work)
+fn perform(queue: &Queue, job: Job, room: &mut Room) -> Done {
+    let class = job.class();
+    let done = job.perform(room);
+    queue.activity.finished(class);
+    done
 }

@@ -1,13 +1,16 @@
 //! The shells: actors around the pure core, and the threads that run kernels. An arbiter is one
 //! thread, so nothing here computes, reads a file or waits.
 
+mod activity;
 mod executor;
+mod job;
 mod messages;
 mod panics;
 mod run;
 mod scheduler;
 mod worker;
 
+pub use activity::{Activity, Stalls};
 pub use messages::{FromWorkers, Lost};
 pub use run::{Outcome, Progress, Run};
 pub use scheduler::{Joined, Leave, Scheduler, Submit};

@@ -4,7 +4,7 @@ use crate::exec::Bindings;
 use crate::graph::Program;
 use crate::ids::{BlockId, RunId};
 use crate::sched::Workspace;
-use crate::store::{Block, Pool, PoolUse};
+use crate::store::{Block, Pool, PoolUse, SpillPlace};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -18,6 +18,8 @@ pub struct Run {
     pub workspace: Workspace,
     /// Where its buffers come from.
     pub pool: Pool,
+    /// Where its blocks go when memory is short, if they may.
+    pub spill: Option<SpillPlace>,
 }
 
 /// How far a run is; read by whoever draws a bar.

@@ -1,5 +1,6 @@
 //! The scheduler actor: decodes messages into events, hands them to the core, performs the actions.
 
+use super::activity::Activity;
 use super::messages::{Fetch, FromWorkers, Lost, ToWorkers};
 use super::run::{Outcome, Progress, Run};
 use super::worker::Worker;
@@ -8,7 +9,7 @@ use crate::graph::Program;
 use crate::ids::{RunId, TaskId, WorkerId};
 use crate::protocol::{FromWorker, ToWorker};
 use crate::sched::{Action, Blame, Core, Event, Failure, Plan};
-use crate::store::Pool;
+use crate::store::{Pool, SpillPlace};
 use actix::{Actor, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message, WrapFuture};
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
@@ -31,6 +32,7 @@ struct Current {
 /// One run at a time; others wait in line.
 pub struct Scheduler {
     pool: Pool,
+    activity: Arc<Activity>,
     members: BTreeMap<WorkerId, Member>,
     current: Option<Current>,
     line: VecDeque<Submit>,
@@ -45,9 +47,10 @@ impl Actor for Scheduler {
 
 impl Scheduler {
     /// The scheduler of the workers that share `pool`.
-    pub fn new(pool: Pool) -> Self {
+    pub fn new(pool: Pool, activity: Arc<Activity>) -> Self {
         Scheduler {
             pool,
+            activity,
             members: BTreeMap::new(),
             current: None,
             line: VecDeque::new(),
@@ -61,16 +64,21 @@ impl Scheduler {
             return;
         }
         let Some(submit) = self.line.pop_front() else { return };
-        let Submit { id, program, bindings, plan, progress, reply } = submit;
+        let Submit { id, program, bindings, plan, spill, progress, reply } = submit;
         if self.members.is_empty() {
             // Nobody may be waiting any more.
             let _ = reply.send(Err(self.nobody()));
             return self.start_next(ctx);
         }
         let core = Core::new(program.clone(), plan.blocks_limit);
+        let core = match plan.spill {
+            Some(window) => core.spilling(window),
+            None => core,
+        };
         progress.set(0, program.tasks());
         let pool = self.pool.begin(plan.bound());
-        let run = Arc::new(Run { id, program, bindings, workspace: plan.workspace, pool });
+        let run = Arc::new(Run { id, program, bindings, workspace: plan.workspace, pool, spill });
+        self.activity.set_running(true);
         self.current = Some(Current { run, core, progress, reply });
         let join = |(id, member): (&WorkerId, &Member)| Event::Join { worker: *id, threads: member.threads };
         let joins: Vec<Event> = self.members.iter().map(join).collect();
@@ -98,7 +106,9 @@ impl Scheduler {
                     (worker, ToWorker::Assign { run: id, tasks, fetch })
                 }
                 Action::Free { worker, blocks } => (worker, ToWorker::Free { run: id, blocks }),
-                Action::Drop { .. } | Action::Spill { .. } | Action::Load { .. } => continue,
+                Action::Drop { worker, blocks } => (worker, ToWorker::Drop { run: id, blocks }),
+                Action::Spill { worker, blocks } => (worker, ToWorker::Spill { run: id, blocks }),
+                Action::Load { worker, blocks } => (worker, ToWorker::Load { run: id, blocks }),
                 Action::TakeBack { worker, tasks } => (worker, ToWorker::TakeBack { run: id, tasks }),
                 Action::Copy { from, to, block } => (to, ToWorker::Copy { run: id, from, block }),
                 Action::Release { worker } => (worker, ToWorker::Release),
@@ -167,6 +177,7 @@ impl Scheduler {
     fn finish(&mut self, result: Result<Outcome, Failure>, ctx: &mut Context<Self>) {
         let Some(Current { run, reply, core, .. }) = self.current.take() else { return };
         drop(core);
+        self.activity.set_running(false);
         for member in self.members.values() {
             let messages = vec![ToWorker::Forget { run: run.id }];
             member.address.do_send(ToWorkers { run: run.clone(), messages });
@@ -186,6 +197,8 @@ pub struct Submit {
     pub bindings: Arc<Bindings>,
     /// What it may hold.
     pub plan: Plan,
+    /// Where blocks go when memory is short, if they may.
+    pub spill: Option<SpillPlace>,
     pub progress: Arc<Progress>,
     pub reply: Reply,
 }
@@ -263,6 +276,10 @@ fn event(current: RunId, worker: WorkerId, message: FromWorker) -> Option<Event>
         FromWorker::Finished { run, tasks, timings } => (run, Event::Finished { worker, tasks, timings }),
         FromWorker::Returned { run, tasks } => (run, Event::Returned { worker, tasks }),
         FromWorker::Copied { run, block } => (run, Event::Copied { worker, block }),
+        FromWorker::Spilled { run, block } => (run, Event::Spilled { worker, block }),
+        FromWorker::Loaded { run, block } => (run, Event::Loaded { worker, block }),
+        FromWorker::Vanished { run, block } => (run, Event::Vanished { worker, block }),
+        FromWorker::MoveFailed { run, block, failure } => (run, Event::MoveFailed { block, failure }),
         FromWorker::Failed { run, task, failure } => (run, Event::Failed { worker, task, failure }),
     };
     (run == current).then_some(event)

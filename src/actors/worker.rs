@@ -1,12 +1,14 @@
 //! The worker: holds blocks, sees to it that a task's inputs are here, hands it to the executor.
 
-use super::executor::{Done, Executor, Job};
+use super::activity::Activity;
+use super::executor::Executor;
+use super::job::{Done, Job, Outcome, Work};
 use super::messages::{Fetch, FromWorkers, Lost, ToWorkers};
 use super::run::Run;
 use crate::ids::{BlockId, StageId, TaskId, TaskList, WorkerId};
 use crate::protocol::{FromWorker, ToWorker};
 use crate::sched::Timing;
-use crate::store::Block;
+use crate::store::{Block, SpillKey};
 use actix::{Actor, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message, Recipient, WrapFuture};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -29,6 +31,7 @@ pub struct Worker {
     /// Hears of it if this worker cannot work.
     lost: Recipient<Lost>,
     peers: Peers,
+    activity: Arc<Activity>,
     executor: Option<Executor>,
     tray: Arc<Tray>,
     run: Option<Arc<Run>>,
@@ -47,6 +50,7 @@ impl Worker {
         (threads, io_threads): (usize, usize),
         (scheduler, lost): (Recipient<FromWorkers>, Recipient<Lost>),
         peers: Peers,
+        activity: Arc<Activity>,
     ) -> Self {
         Worker {
             id,
@@ -55,6 +59,7 @@ impl Worker {
             scheduler,
             lost,
             peers,
+            activity,
             executor: None,
             tray: Arc::default(),
             run: None,
@@ -153,7 +158,7 @@ impl Worker {
             taken = self.blocks.remove(&previous);
         }
         let inputs = ids.iter().map(|id| self.blocks[id].clone()).collect();
-        Some(Job { run: run.clone(), task, ids, inputs, taken })
+        Some(Job { run: run.clone(), task, work: Work::Task { ids, inputs, taken } })
     }
 
     /// Asks another worker of this process for a block: it comes as an `Arc`, nothing is copied.
@@ -204,7 +209,7 @@ impl Worker {
         let (Some(run), Some(executor)) = (self.run.clone(), &self.executor) else { return };
         let mut tasks = TaskList::default();
         for job in executor.take_back(count) {
-            if let Some(taken) = job.taken {
+            if let Work::Task { taken: Some(taken), .. } = job.work {
                 self.blocks.insert(TaskId::new(job.task.stage, job.task.index - 1), taken);
             }
             tasks.push(job.task);
@@ -240,6 +245,40 @@ impl Worker {
         self.unknown.clear();
     }
 
+    /// The scheduler learns with a task that its inputs are here.
+    fn known_from_now(&mut self, run: &Run, task: TaskId) {
+        if self.unknown.is_empty() {
+            return;
+        }
+        let mut inputs = Vec::new();
+        run.program.inputs(task, &mut inputs);
+        inputs.iter().for_each(|id| {
+            self.unknown.remove(id);
+        });
+    }
+
+    /// Blocks are freed: from memory, and what was written of them.
+    fn free(&mut self, blocks: &TaskList) {
+        for block in blocks.iter() {
+            self.blocks.remove(&block);
+            if let Some((id, place)) = self.run.as_ref().and_then(|run| Some((run.id, run.spill.as_ref()?))) {
+                place.remove(SpillKey { run: id, block });
+            }
+        }
+    }
+
+    /// Blocks are to be written or read by the I/O threads.
+    fn swap(&mut self, blocks: &TaskList, mut work: impl FnMut(&mut Self, BlockId) -> Option<Work>) {
+        let Some(run) = self.run.clone() else { return };
+        let mut jobs = Vec::new();
+        for task in blocks.iter() {
+            jobs.extend(work(self, task).map(|work| Job { run: run.clone(), task, work }));
+        }
+        if let Some(executor) = &self.executor {
+            executor.add(jobs);
+        }
+    }
+
     /// Takes what the executor has finished: blocks into the store, one message to the scheduler.
     fn collect(&mut self) {
         let done = std::mem::take(&mut *self.tray.0.lock().unwrap_or_else(PoisonError::into_inner));
@@ -247,27 +286,31 @@ impl Worker {
         let mut tasks = TaskList::default();
         let mut timings: Vec<Timing> = Vec::new();
         let mut messages = Vec::new();
-        let mut inputs = Vec::new();
         for done in done.into_iter().filter(|done| done.run == run.id) {
-            match done.block {
-                Ok(block) => {
-                    if let Some(block) = block {
-                        self.blocks.insert(done.task, Arc::new(block));
+            let (id, block) = (run.id, done.task);
+            messages.push(match done.outcome {
+                Outcome::Made(made) => {
+                    if let Some(made) = made {
+                        self.blocks.insert(block, Arc::new(made));
                     }
-                    tasks.push(done.task);
-                    if !self.unknown.is_empty() {
-                        run.program.inputs(done.task, &mut inputs);
-                        inputs.iter().for_each(|id| {
-                            self.unknown.remove(id);
-                        });
-                    }
-                    add_timing(&mut timings, done.task.stage, done.seconds);
+                    tasks.push(block);
+                    self.known_from_now(&run, block);
+                    add_timing(&mut timings, block.stage, done.seconds);
+                    continue;
                 }
-                Err(failure) => messages.push(FromWorker::Failed { run: run.id, task: done.task, failure }),
-            }
+                Outcome::Loaded(loaded) => {
+                    self.blocks.insert(block, Arc::new(loaded));
+                    FromWorker::Loaded { run: id, block }
+                }
+                Outcome::Spilled => FromWorker::Spilled { run: id, block },
+                Outcome::Vanished => FromWorker::Vanished { run: id, block },
+                Outcome::MoveFailed(failure) => FromWorker::MoveFailed { run: id, block, failure },
+                Outcome::Failed(failure) => FromWorker::Failed { run: id, task: block, failure },
+            });
         }
         if !tasks.is_empty() {
-            messages.push(FromWorker::Finished { run: run.id, tasks, timings });
+            // First what was done, then what follows from it.
+            messages.insert(0, FromWorker::Finished { run: run.id, tasks, timings });
         }
         if !messages.is_empty() {
             self.scheduler.do_send(FromWorkers { worker: self.id, messages });
@@ -303,7 +346,8 @@ impl Actor for Worker {
             }
         };
         let name = format!("dolmen-{}", self.id.0);
-        match Executor::start(&name, self.threads, self.io_threads, Arc::new(report)) {
+        let threads = (self.threads, self.io_threads);
+        match Executor::start(&name, threads, self.activity.clone(), Arc::new(report)) {
             Ok(executor) => self.executor = Some(executor),
             Err(error) => self.lost.do_send(Lost { worker: self.id, why: error.to_string() }),
         }
@@ -348,9 +392,14 @@ impl Handler<ToWorkers> for Worker {
         for message in messages {
             match message {
                 ToWorker::Assign { tasks, fetch, .. } => self.assign(&tasks, &fetch, ctx),
-                ToWorker::Free { blocks, .. } => blocks.iter().for_each(|block| {
+                ToWorker::Free { blocks, .. } => self.free(&blocks),
+                ToWorker::Drop { blocks, .. } => blocks.iter().for_each(|block| {
                     self.blocks.remove(&block);
                 }),
+                ToWorker::Spill { blocks, .. } => {
+                    self.swap(&blocks, |worker, block| worker.blocks.remove(&block).map(Work::Spill));
+                }
+                ToWorker::Load { blocks, .. } => self.swap(&blocks, |_, _| Some(Work::Load)),
                 ToWorker::TakeBack { tasks, .. } => self.take_back(tasks as usize),
                 ToWorker::Copy { from, block, .. } => self.copy(from, block, ctx),
                 ToWorker::Forget { .. } => self.forget(),

@@ -143,6 +143,12 @@ pub struct Common {
     /// Memory for blocks and workspace, like 4GiB; default: most of what is free
     #[arg(long, allow_hyphen_values = true, value_parser = sizes::memory)]
     pub memory: Option<u64>,
+    /// Where blocks go when memory is short; default: a folder for temporary files that is on a disk
+    #[arg(long)]
+    pub spill_dir: Option<PathBuf>,
+    /// Disk space that they may take, like 200GiB; 0 forbids it; default: what is free
+    #[arg(long, allow_hyphen_values = true, value_parser = sizes::space)]
+    pub spill_limit: Option<u64>,
     /// Write figures about the run to a JSON file
     #[arg(long)]
     pub report: Option<PathBuf>,

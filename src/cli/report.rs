@@ -1,5 +1,6 @@
 //! What `--report` writes.
 
+use crate::session::Stalls;
 use serde::Serialize;
 
 #[derive(Serialize, Debug)]
@@ -13,6 +14,13 @@ pub struct Report {
     pub bytes_written: u64,
     pub bytes_network: u64,
     pub bytes_spilled: u64,
+    /// Before compression.
+    pub bytes_spilled_raw: u64,
+    pub bytes_unspilled: u64,
+    pub peak_spill_bytes: u64,
+    /// Idle seconds of compute threads by what they waited for.
+    pub stall_seconds: Stalls,
+    pub io_in_flight: u64,
     pub peak_memory_bytes: u64,
     pub memory_bound_bytes: u64,
     pub workers: usize,

@@ -46,6 +46,12 @@ fn session(common: &Common) -> Result<Session, Error> {
     if let Some(memory) = common.memory {
         builder = builder.memory(memory);
     }
+    if let Some(folder) = &common.spill_dir {
+        builder = builder.spill_folder(folder.clone());
+    }
+    if let Some(bytes) = common.spill_limit {
+        builder = builder.spill_limit(bytes);
+    }
     builder.build()
 }
 
@@ -161,7 +167,12 @@ fn report(session: &Session, work: &Work, operation: &Operation, preview: &Previ
         bytes_read: stats.bytes_read,
         bytes_written: stats.bytes_written,
         bytes_network: 0,
-        bytes_spilled: 0,
+        bytes_spilled: stats.spilled.bytes,
+        bytes_spilled_raw: stats.spilled.raw_bytes,
+        bytes_unspilled: stats.spilled.read_back_bytes,
+        peak_spill_bytes: stats.spilled.peak_bytes,
+        stall_seconds: stats.stalls,
+        io_in_flight: stats.io_in_flight,
         peak_memory_bytes: stats.peak_memory,
         memory_bound_bytes: stats.memory_bound,
         workers: session.workers(),
@@ -209,6 +220,11 @@ fn plan(work: &Work) -> Result<(), Error> {
     if let Some(least) = preview.least_bytes {
         let moved = (preview.bytes_read + preview.bytes_written) as f64;
         println!("bytes moved    {:.2} times the least that this memory allows", moved / least);
+    }
+    let swapped = preview.swapped;
+    if swapped.written > 0 {
+        println!("bytes spilled  about {} ({})", swapped.written, human(swapped.written));
+        println!("    read back  about {} ({})", swapped.read_back, human(swapped.read_back));
     }
     println!("memory bound   {} bytes ({})", preview.memory_bound, human(preview.memory_bound));
     println!("memory allowed {} bytes ({})", session.memory(), human(session.memory()));

@@ -24,6 +24,11 @@ pub fn memory(text: &str) -> Result<u64, String> {
     if (1.0..9e18).contains(&bytes) { Ok(bytes as u64) } else { Err("that is no size of a memory".into()) }
 }
 
+/// Bytes as for [`memory`], or 0 for none.
+pub fn space(text: &str) -> Result<u64, String> {
+    if text.trim() == "0" { Ok(0) } else { memory(text) }
+}
+
 fn length(text: &str) -> Result<u64, String> {
     text.trim().parse().map_err(|_| format!("{text:?} is not a number of rows or columns"))
 }

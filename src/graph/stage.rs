@@ -228,6 +228,12 @@ impl Stage {
         }
     }
 
+    /// Bytes of the largest block.
+    pub fn largest_bytes(&self) -> u64 {
+        let (rows, cols) = self.largest_shape();
+        rows * cols * self.element.bytes()
+    }
+
     pub fn bytes(&self, index: u32) -> u64 {
         let (rows, cols) = self.shape(index);
         rows * cols * self.element.bytes()

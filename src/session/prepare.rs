@@ -1,156 +1,187 @@
-//! Before a run: the program of an operation, the way in which it fits the memory, and what it would do.
+//! Before a run: the program of an operation, and the way in which it fits the memory.
 
 use super::error::Error;
 use super::operation::Operation;
 use super::recipe::{Care, Piece, Range, Recipe, Ways};
 use super::runtime::{IO_THREADS, Session};
 use crate::exec::{self, Bindings};
-use crate::graph::{Kind, Program, Stage};
+use crate::graph::{Kind, Program};
 use crate::ids::StageId;
-use crate::sched::{Plan, PlanError, Threads, plan};
+use crate::sched::{Plan, PlanError, Swapped, Threads, forecast, plan, plan_spilling};
+use crate::store::SpillPlace;
+use std::sync::Arc;
 
-/// What an operation would do.
-#[derive(Clone, Debug)]
-pub struct Preview {
-    pub tasks: u64,
-    pub flops: f64,
-    pub bytes_read: u64,
-    pub bytes_written: u64,
-    /// The most bytes that the run will hold, proven.
-    pub memory_bound: u64,
-    /// What any product of matrices in files has to move with as much memory.
-    pub least_bytes: Option<f64>,
-    /// The least memory with which it could run.
-    pub smallest_memory: u64,
-    pub shape: (u64, u64),
-    pub blocks: (u64, u64),
-    /// Name, tasks and largest block of each stage.
-    pub stages: Vec<(&'static str, u64, (u64, u64))>,
+/// The search for blocks that would fit ends where programs get longer than this.
+const LONGEST_SEARCH: usize = 1 << 20;
+/// Beyond so many tasks a way that fits is taken without asking whether one that spills would move less.
+const LONGEST_COMPARED: usize = 1 << 17;
+/// What ways are compared by: rough rates of one disk and one core, of which only the ratio matters.
+const DISK_BYTES_PER_SECOND: f64 = 1e9;
+const CORE_FLOPS_PER_SECOND: f64 = 2e10;
+
+/// An operation, and what it is done with.
+#[derive(Clone, Copy)]
+pub(super) struct Request<'a> {
+    pub operation: &'a Operation,
+    pub bindings: &'a Bindings,
+    pub to_files: bool,
+    pub care: Care,
 }
+
+/// A program that fits.
 pub(super) struct Ready {
-    pub program: Program,
+    pub program: Arc<Program>,
     pub results: Vec<Piece>,
     pub ranges: Vec<Range>,
     pub plan: Plan,
     pub blocks: (u64, u64),
+    /// What will leave memory and come back, about.
+    pub swapped: Swapped,
 }
-/// The search for blocks that would fit ends where programs get longer than this.
-const LONGEST_SEARCH: usize = 1 << 20;
+
+/// May blocks leave memory?
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Hold {
+    All,
+    Spill,
+}
 
 impl Session {
-    /// What `operation` would do, and whether it fits; nothing is run.
-    pub fn preview(&self, operation: &Operation, to_files: bool) -> Result<Preview, Error> {
-        let bindings = self.bindings(Vec::new());
-        let ready = self.prepare(operation, &bindings, to_files, Care::default())?;
-        let program = &ready.program;
-        let bytes = |wanted: fn(&Kind) -> bool| -> u64 {
-            let stages = program.stage_ids().filter(|id| wanted(&program.stage(*id).kind));
-            stages.map(|id| stage_bytes(program, id)).sum()
-        };
-        let shape = |s: &Stage| match s.kind {
-            Kind::Write { grid, .. } => grid.block_shape(),
-            _ => s.largest_shape(),
-        };
-        let stage = |s: &Stage| (s.kind.name(), u64::from(s.space.tasks()), shape(s));
-        Ok(Preview {
-            tasks: program.tasks() as u64,
-            flops: program.flops(),
-            bytes_read: bytes(|k| matches!(k, Kind::Read { .. })),
-            bytes_written: bytes(|k| matches!(k, Kind::Write { .. })),
-            least_bytes: operation.least_bytes(ready.plan.bound())?,
-            memory_bound: ready.plan.bound(),
-            smallest_memory: ready.plan.smallest_budget,
-            shape: operation.shape()?,
-            blocks: ready.blocks,
-            stages: program.stages().iter().map(stage).collect(),
-        })
-    }
     fn all_threads(&self) -> Threads {
         let of_all = |each: usize| (self.workers() * each) as u64;
         Threads { compute: of_all(self.threads()), io: of_all(IO_THREADS) }
     }
 
-    pub(super) fn fit(&self, program: &Program) -> Result<Plan, PlanError> {
-        plan(program, self.all_threads(), self.memory())
+    fn fit_with(&self, program: &Program, hold: Hold) -> Result<Plan, PlanError> {
+        match hold {
+            Hold::All => plan(program, self.all_threads(), self.memory()),
+            Hold::Spill => {
+                let largest = program.stages().iter().map(|stage| stage.largest_bytes()).max().unwrap_or(0);
+                plan_spilling(program, self.all_threads(), self.memory(), SpillPlace::scratch_len(largest))
+            }
+        }
     }
 
-    /// The program of an operation and the proof that it fits: as it is best, or with A read again.
-    pub(super) fn prepare(
-        &self,
-        operation: &Operation,
-        bindings: &Bindings,
-        to_files: bool,
-        care: Care,
-    ) -> Result<Ready, Error> {
+    /// A proof that `program` fits, spilling if it must and may.
+    pub(super) fn fit(&self, program: &Program) -> Result<Plan, PlanError> {
+        let held = self.fit_with(program, Hold::All);
+        match held {
+            Err(error) if self.may_spill() => {
+                let spilling = self.fit_with(program, Hold::Spill);
+                spilling.map_err(|other| PlanError { needed: other.needed.min(error.needed), ..error })
+            }
+            held => held,
+        }
+    }
+
+    /// The program of an operation and the proof that it fits: with everything held if possible, else in the way that
+    /// takes the least time: by reading A again, piece by piece, or with blocks leaving memory.
+    pub(super) fn prepare(&self, request: &Request) -> Result<Ready, Error> {
+        let operation = request.operation;
         operation.check()?;
         let blocks = operation.blocks(self.block())?;
         operation.check_blocks(blocks)?;
-        let mut refused = None;
-        let all = operation.ways(blocks, care)?;
-        // The first or the last way needs the least: if neither fits, the many between need not be tried.
-        if let [first, .., last] = all[..]
-            && let Err(one) = self.attempt(operation, bindings, blocks, to_files, first)?
-            && let Err(other) = self.attempt(operation, bindings, blocks, to_files, last)?
-        {
-            return Err(self.refusal(operation, bindings, blocks, to_files, one.min(other)));
+        let all = operation.ways(blocks, request.care)?;
+        let mut needed = u64::MAX;
+        let mut take = |attempt: Result<Ready, u64>| attempt.map_err(|other| needed = needed.min(other)).ok();
+        let first = all.first().copied();
+        for ways in first {
+            if let Some(ready) = take(self.attempt(request, blocks, ways, Hold::All)?) {
+                return Ok(ready);
+            }
         }
-        for ways in all {
-            if operation.held_by(ways)? > self.memory() {
+        let mut found = Vec::new();
+        // If the last way, which needs the least, does not fit, those between need not be tried.
+        let last = all.last().filter(|last| Some(**last) != first);
+        if let Some(last) = last
+            && let Some(ready) = take(self.attempt(request, blocks, *last, Hold::All)?)
+        {
+            found.push(match self.better_than_last(request, blocks, &all)? {
+                Some(better) => better,
+                None => ready,
+            });
+        }
+        let short = found.first().is_none_or(|ready: &Ready| ready.program.tasks() <= LONGEST_COMPARED);
+        if self.may_spill() && short {
+            for ways in first.iter().chain(last) {
+                found.extend(take(self.attempt(request, blocks, *ways, Hold::Spill)?));
+            }
+        }
+        let quickest = found.into_iter().min_by(|a, b| self.seconds(a).total_cmp(&self.seconds(b)));
+        quickest.ok_or_else(|| self.refusal(request, blocks, needed))
+    }
+
+    /// The best way that fits among those between the first and the last.
+    fn better_than_last(
+        &self,
+        request: &Request,
+        blocks: (u64, u64),
+        all: &[Ways],
+    ) -> Result<Option<Ready>, Error> {
+        for ways in &all[1..all.len() - 1] {
+            if request.operation.held_by(*ways)? > self.memory() {
                 continue;
             }
-            match self.attempt(operation, bindings, blocks, to_files, ways)? {
-                Ok(ready) => return Ok(ready),
-                Err(needed) => refused = Some(refused.map_or(needed, |least: u64| least.min(needed))),
+            if let Ok(ready) = self.attempt(request, blocks, *ways, Hold::All)? {
+                return Ok(Some(ready));
             }
         }
-        Err(self.refusal(operation, bindings, blocks, to_files, refused.unwrap_or_default()))
+        Ok(None)
+    }
+
+    /// A guess that is good enough to compare ways: computing and moving go on at the same time.
+    fn seconds(&self, ready: &Ready) -> f64 {
+        let (read, written) = traffic(&ready.program);
+        let Swapped { written: spilled, read_back, read_again } = ready.swapped;
+        let moved = (read + written + spilled + read_back + read_again) as f64 / DISK_BYTES_PER_SECOND;
+        let cores = self.all_threads().compute as f64;
+        moved.max(ready.program.flops() / (cores * CORE_FLOPS_PER_SECOND))
     }
 
     /// The ready program, or the bytes that it would need.
     fn attempt(
         &self,
-        operation: &Operation,
-        bindings: &Bindings,
+        request: &Request,
         blocks: (u64, u64),
-        to_files: bool,
         ways: Ways,
+        hold: Hold,
     ) -> Result<Result<Ready, u64>, Error> {
-        let recipe = operation.recipe(blocks, ways)?;
-        let (mut program, results, ranges) = if to_files { recipe.written() } else { Recipe::kept(recipe) };
-        exec::annotate(&mut program, bindings);
-        Ok(match self.fit(&program) {
-            Ok(plan) => Ok(Ready { program, results, ranges, plan, blocks }),
+        let recipe = request.operation.recipe(blocks, ways)?;
+        let (mut program, results, ranges) =
+            if request.to_files { recipe.written() } else { Recipe::kept(recipe) };
+        exec::annotate(&mut program, request.bindings);
+        Ok(match self.fit_with(&program, hold) {
+            Ok(plan) => {
+                let program = Arc::new(program);
+                let swapped = forecast(&program, &plan);
+                Ok(Ready { program, results, ranges, plan, blocks, swapped })
+            }
             Err(error) => Err(error.needed),
         })
     }
 
-    /// Says what would fit: smaller blocks if some do, and how much memory these need.
-    fn refusal(
-        &self,
-        operation: &Operation,
-        bindings: &Bindings,
-        blocks: (u64, u64),
-        to_files: bool,
-        needed: u64,
-    ) -> Error {
+    /// Says what would fit: smaller blocks if some do, how much memory these need, and a method that needs less.
+    fn refusal(&self, request: &Request, blocks: (u64, u64), needed: u64) -> Error {
+        let operation = request.operation;
         let mut smaller = blocks;
         let mut hint = String::new();
         while smaller.0 > 64 {
             smaller = (smaller.0 / 2, (smaller.1 / 2).max(1));
-            let fits = |ways: &Ways| {
-                matches!(self.attempt(operation, bindings, smaller, to_files, *ways), Ok(Ok(_)))
-            };
+            let fits = |ways: &Ways, hold| matches!(self.attempt(request, smaller, *ways, hold), Ok(Ok(_)));
             let ways = operation.ways(smaller, Care::default()).unwrap_or_default();
             let tasks =
                 |ways: &Ways| operation.recipe(smaller, *ways).map_or(0, |r| Recipe::kept(r).0.tasks());
-            let (first, last) = (ways.first(), ways.last());
-            if operation.check_blocks(smaller).is_err() || last.is_none_or(|w| tasks(w) > LONGEST_SEARCH) {
+            let Some(last) = ways.last() else { break };
+            if operation.check_blocks(smaller).is_err() || tasks(last) > LONGEST_SEARCH {
                 break;
             }
-            if first.is_some_and(fits) || last.is_some_and(fits) {
+            if fits(last, Hold::All) || self.may_spill() && fits(last, Hold::Spill) {
                 hint = format!(" or --block {}", smaller.0);
                 break;
             }
+        }
+        if matches!(operation, Operation::Qr(_) | Operation::Svd { .. }) {
+            hint += " or, if its leading singular triplets will do, rsvd";
         }
         Error::Request(format!(
             "this run needs {} of memory with blocks of {}x{} on {} threads, but {} are allowed: use --memory {}{hint}",
@@ -162,6 +193,15 @@ impl Session {
             human_up(needed),
         ))
     }
+}
+
+/// Bytes that the stages of a program read from inputs and write to outputs.
+pub(super) fn traffic(program: &Program) -> (u64, u64) {
+    let bytes = |wanted: fn(&Kind) -> bool| -> u64 {
+        let stages = program.stage_ids().filter(|id| wanted(&program.stage(*id).kind));
+        stages.map(|id| stage_bytes(program, id)).sum()
+    };
+    (bytes(|k| matches!(k, Kind::Read { .. })), bytes(|k| matches!(k, Kind::Write { .. })))
 }
 
 fn stage_bytes(program: &Program, id: StageId) -> u64 {

@@ -3,18 +3,18 @@
 use super::error::Error;
 use super::inputs::{FromFiles, InMemory, ToFile};
 use super::operation::Operation;
-use super::prepare::Ready;
+use super::prepare::{Ready, Request};
 use super::randomized::{SKETCH_SHIFT, care_for};
 use super::recipe::{Care, Piece, Range};
 use super::results::{Results, assemble};
-use crate::actors::{Joined, Outcome, Peers, Progress, Scheduler, Submit, Worker};
+use crate::actors::{Activity, Joined, Outcome, Peers, Progress, Scheduler, Stalls, Submit, Worker};
 use crate::array::{Array, BlockSize, Element, InputId, Source};
 use crate::exec::{self, Bindings, Functions};
-use crate::files::{NpyInput, NpyOutput, Outputs};
+use crate::files::{Depth, NpyInput, NpyOutput, Outputs};
 use crate::graph::{Graph, Program};
 use crate::ids::{RunId, StageId, TaskId, WorkerId};
 use crate::sched::{Failure, Plan};
-use crate::store::{Pool, Real, default_memory};
+use crate::store::{Pool, Real, SpillPlace, SpillUse, default_memory, default_spill_folder};
 use actix::{Actor, Addr};
 use futures_channel::oneshot;
 use ndarray::Array2;
@@ -29,7 +29,8 @@ use std::thread::JoinHandle;
 use std::time::Instant;
 
 /// Threads of a worker that wait for files, beside its compute threads.
-pub(super) const IO_THREADS: usize = 2;
+/// Two read while two write; how many requests each has in flight is measured.
+pub(super) const IO_THREADS: usize = 4;
 
 /// What a session may use.
 #[derive(Clone, Debug)]
@@ -38,6 +39,8 @@ pub struct Builder {
     threads: usize,
     memory: Option<u64>,
     block: BlockSize,
+    spill_folder: Option<PathBuf>,
+    spill_limit: Option<u64>,
 }
 
 impl Builder {
@@ -64,6 +67,19 @@ impl Builder {
         self
     }
 
+    /// Where blocks go when memory is short. Default: the first of SLURM's and the system's folders for temporary files
+    /// and the current folder that is on a disk.
+    pub fn spill_folder(mut self, folder: PathBuf) -> Self {
+        self.spill_folder = Some(folder);
+        self
+    }
+
+    /// Bytes on disk that they may take together; 0 forbids it. Default: what is free.
+    pub fn spill_limit(mut self, bytes: u64) -> Self {
+        self.spill_limit = Some(bytes);
+        self
+    }
+
     /// Starts the actors and threads.
     pub fn build(self) -> Result<Session, Error> {
         if self.workers == 0 || self.threads == 0 {
@@ -86,6 +102,23 @@ pub struct Stats {
     pub most_buffers: u64,
     pub recomputed: u64,
     pub blocks: (u64, u64),
+    pub spilled: Spilled,
+    /// Thread-seconds that computing stood still.
+    pub stalls: Stalls,
+    /// Most requests in flight to files at once.
+    pub io_in_flight: u64,
+}
+
+/// What left memory, and what it took.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Spilled {
+    /// Bytes written to disk.
+    pub bytes: u64,
+    /// The same before compression.
+    pub raw_bytes: u64,
+    pub read_back_bytes: u64,
+    /// The most bytes on disk at once.
+    pub peak_bytes: u64,
 }
 
 impl Stats {
@@ -100,6 +133,12 @@ impl Stats {
         self.peak_memory = self.peak_memory.max(first.peak_memory);
         self.memory_bound = self.memory_bound.max(first.memory_bound);
         self.most_buffers = self.most_buffers.max(first.most_buffers);
+        self.spilled.bytes += first.spilled.bytes;
+        self.spilled.raw_bytes += first.spilled.raw_bytes;
+        self.spilled.read_back_bytes += first.spilled.read_back_bytes;
+        self.spilled.peak_bytes = self.spilled.peak_bytes.max(first.spilled.peak_bytes);
+        self.stalls = self.stalls.plus(first.stalls);
+        self.io_in_flight = self.io_in_flight.max(first.io_in_flight);
     }
 }
 
@@ -120,6 +159,9 @@ struct Inner {
     next: AtomicU64,
     progress: Arc<Progress>,
     stats: Mutex<Stats>,
+    depth: Arc<Depth>,
+    activity: Arc<Activity>,
+    spill: SpillPlace,
 }
 
 /// Computes lazy arrays and runs algorithms on the threads of this process. Clones share everything.
@@ -161,7 +203,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl Session {
     pub fn builder() -> Builder {
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
-        Builder { workers: 1, threads, memory: None, block: BlockSize::Auto }
+        let (memory, spill_folder, spill_limit) = (None, None, None);
+        Builder { workers: 1, threads, memory, block: BlockSize::Auto, spill_folder, spill_limit }
     }
 
     /// One worker with a thread for each core.
@@ -174,9 +217,14 @@ impl Session {
         let pool = Pool::new(memory);
         let (tell, hear) = mpsc::channel();
         let fleet = (options.workers, options.threads);
+        let depth = Arc::new(Depth::default());
+        let activity = Arc::new(Activity::new(depth.clone()));
+        let busy = activity.clone();
+        let folder = options.spill_folder.clone().unwrap_or_else(default_spill_folder);
+        let spill = SpillPlace::new(folder, options.spill_limit);
         let thread = std::thread::Builder::new().name("dolmen-actors".into()).spawn(move || {
             let system = actix::System::new();
-            let scheduler = system.block_on(async move { start_actors(fleet, pool) });
+            let scheduler = system.block_on(async move { start_actors(fleet, pool, busy) });
             if tell.send((scheduler, actix::System::current())).is_ok() {
                 // Runs until the session is dropped; its exit code says nothing.
                 let _ = system.run();
@@ -196,6 +244,9 @@ impl Session {
             next: AtomicU64::new(0),
             progress: Arc::default(),
             stats: Mutex::default(),
+            depth,
+            activity,
+            spill,
         })))
     }
 
@@ -214,6 +265,11 @@ impl Session {
     /// Bytes that blocks and workspaces may take.
     pub fn memory(&self) -> u64 {
         self.0.memory
+    }
+
+    /// May blocks leave memory when it is short?
+    pub(super) fn may_spill(&self) -> bool {
+        self.0.options.spill_limit != Some(0)
     }
 
     /// The library that multiplies: `faer` or `openblas`.
@@ -291,7 +347,8 @@ impl Session {
     pub fn run_to_files(&self, operation: &Operation, paths: &[PathBuf]) -> Result<(), Error> {
         operation.check()?;
         // Refused before any file is made.
-        self.prepare(operation, &self.bindings(Vec::new()), true, Care::default())?;
+        let bindings = self.bindings(Vec::new());
+        self.prepare(&Request { operation, bindings: &bindings, to_files: true, care: Care::default() })?;
         let outputs = Outputs::new();
         let element = operation.element()?;
         let mut files = Vec::new();
@@ -323,7 +380,7 @@ impl Session {
         let mut program = graph.program();
         exec::annotate(&mut program, &bindings);
         let plan = self.fit(&program).map_err(|e| Error::Request(format!("the graph {e}")))?;
-        let outcome = self.execute(program, bindings, &plan, (0, 0))?;
+        let outcome = self.execute(Arc::new(program), bindings, &plan, (0, 0))?;
         let block = outcome.1.blocks.get(&TaskId::new(StageId(0), result.index()));
         let block = block.ok_or_else(|| Error::Run("the result of the graph is missing".into()))?;
         Ok(exec::value(block)?)
@@ -332,7 +389,12 @@ impl Session {
     /// Runs a program as it is: for benchmarks of the scheduler.
     pub fn run_program(&self, program: Program) -> Result<(), Error> {
         let plan = self.fit(&program).map_err(|e| Error::Request(format!("the program {e}")))?;
-        self.execute(program, self.bindings(Vec::new()), &plan, (0, 0)).map(|_| ())
+        self.execute(Arc::new(program), self.bindings(Vec::new()), &plan, (0, 0)).map(|_| ())
+    }
+
+    fn spilled(&self) -> Spilled {
+        let SpillUse { written, read, raw_written, peak, .. } = self.0.spill.usage();
+        Spilled { bytes: written, raw_bytes: raw_written, read_back_bytes: read, peak_bytes: peak }
     }
 
     pub(super) fn bindings(&self, outputs: Vec<Arc<dyn exec::Sink>>) -> Bindings {
@@ -368,8 +430,9 @@ impl Session {
             }
         };
         let bindings = self.bindings(sinks);
-        let ready = self.prepare(operation, &bindings, matches!(target, Target::Files(..)), care)?;
-        let Ready { program, mut results, ranges, plan, blocks } = ready;
+        let to_files = matches!(target, Target::Files(..));
+        let ready = self.prepare(&Request { operation, bindings: &bindings, to_files, care })?;
+        let Ready { program, mut results, ranges, plan, blocks, .. } = ready;
         let (program, outcome) = self.execute(program, bindings, &plan, blocks)?;
         let mut wanted = care;
         for Range { triangle, squared } in ranges.into_iter().filter(|_| care == Care::default()) {
@@ -394,27 +457,30 @@ impl Session {
 
     fn execute(
         &self,
-        program: Program,
+        program: Arc<Program>,
         bindings: Bindings,
         plan: &Plan,
         blocks: (u64, u64),
     ) -> Result<(Arc<Program>, Outcome), Error> {
         let began = Instant::now();
         let id = RunId(self.0.next.fetch_add(1, Ordering::Relaxed));
-        let program = Arc::new(program);
         let bindings = Arc::new(bindings);
+        self.0.spill.begin();
+        let (stalls, spill) = (self.0.activity.stalls(), plan.spill.map(|_| self.0.spill.clone()));
         let (reply, answer) = oneshot::channel();
         let submit = Submit {
             id,
             program: program.clone(),
             bindings: bindings.clone(),
             plan: *plan,
+            spill,
             progress: self.0.progress.clone(),
             reply,
         };
         // `do_send`: nothing else fills the scheduler's mailbox so far that it could refuse.
         self.0.scheduler.do_send(submit);
         let answer = futures_executor::block_on(answer).unwrap_or_else(|_| Err(broken()));
+        self.0.spill.remove_run(id);
         let (bytes_read, bytes_written) = bindings.traffic.bytes();
         let outcome = answer?;
         *lock(&self.0.stats) = Stats {
@@ -428,6 +494,9 @@ impl Session {
             most_buffers: outcome.memory.most_buffers,
             recomputed: outcome.recomputed,
             blocks,
+            spilled: self.spilled(),
+            stalls: self.0.activity.stalls().since(stalls),
+            io_in_flight: self.0.depth.highest() as u64,
         };
         Ok((program, outcome))
     }
@@ -437,14 +506,14 @@ fn broken() -> Failure {
     Failure { blame: crate::sched::Blame::Run, message: "the scheduler ended before the run".into() }
 }
 
-fn start_actors((workers, threads): (usize, usize), pool: Pool) -> Addr<Scheduler> {
-    let scheduler = Scheduler::new(pool).start();
+fn start_actors((workers, threads): (usize, usize), pool: Pool, activity: Arc<Activity>) -> Addr<Scheduler> {
+    let scheduler = Scheduler::new(pool, activity.clone()).start();
     let peers = Peers::default();
     for at in 0..workers {
         let worker = WorkerId(at as u32);
         let hands = (threads, IO_THREADS);
         let ears = (scheduler.clone().recipient(), scheduler.clone().recipient());
-        let address = Worker::new(worker, hands, ears, peers.clone()).start();
+        let address = Worker::new(worker, hands, ears, peers.clone(), activity.clone()).start();
         scheduler.do_send(Joined { worker, threads: threads as u32, address });
     }
     scheduler

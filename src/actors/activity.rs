@@ -1,0 +1,123 @@
+//! What the threads of all workers wait for: measured where they wait.
+
+use crate::files::Depth;
+use crate::graph::Kind;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::time::Duration;
+
+/// What a job holds up others for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Class {
+    Compute,
+    Read,
+    Write,
+    Spill,
+    Load,
+}
+
+impl Class {
+    pub fn of(kind: &Kind) -> Class {
+        match kind {
+            Kind::Read { .. } => Class::Read,
+            Kind::Write { .. } => Class::Write,
+            _ => Class::Compute,
+        }
+    }
+
+    pub fn is_io(self) -> bool {
+        self != Class::Compute
+    }
+}
+
+/// Seconds that compute threads stood idle, all threads together, by what they waited for.
+#[derive(Clone, Copy, PartialEq, Debug, Default, serde::Serialize)]
+pub struct Stalls {
+    /// Inputs being read.
+    pub read: f64,
+    /// Spilled blocks being read back.
+    pub load: f64,
+    /// Blocks being written to make room.
+    pub spill: f64,
+    /// Results being written.
+    pub write: f64,
+    /// No task was ready, and no I/O under way: too little parallelism, or the scheduler.
+    pub tasks: f64,
+}
+
+impl Stalls {
+    pub fn since(self, before: Stalls) -> Stalls {
+        Stalls {
+            read: self.read - before.read,
+            load: self.load - before.load,
+            spill: self.spill - before.spill,
+            write: self.write - before.write,
+            tasks: self.tasks - before.tasks,
+        }
+    }
+
+    pub fn plus(self, other: Stalls) -> Stalls {
+        other.since(Stalls::default().since(self))
+    }
+}
+
+/// Shared by all workers of a process.
+pub struct Activity {
+    /// A run is on: idle threads wait for something.
+    running: AtomicBool,
+    /// I/O jobs queued or in work, by class.
+    jobs: [AtomicU32; 4],
+    /// Idle nanoseconds by cause, and at the end those without one.
+    idle: [AtomicU64; 5],
+    depth: Arc<Depth>,
+}
+
+/// In the order in which they are blamed: what computing waits for directly comes first.
+const BLAMED: [Class; 4] = [Class::Load, Class::Read, Class::Spill, Class::Write];
+
+fn slot(class: Class) -> Option<usize> {
+    BLAMED.iter().position(|blamed| *blamed == class)
+}
+
+impl Activity {
+    pub fn new(depth: Arc<Depth>) -> Self {
+        Activity { running: AtomicBool::default(), jobs: Default::default(), idle: Default::default(), depth }
+    }
+
+    pub fn set_running(&self, running: bool) {
+        self.running.store(running, Ordering::Relaxed);
+    }
+
+    pub fn is_running(&self) -> bool {
+        self.running.load(Ordering::Relaxed)
+    }
+
+    pub fn queued(&self, class: Class) {
+        if let Some(at) = slot(class) {
+            self.jobs[at].fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    pub fn finished(&self, class: Class) {
+        if let Some(at) = slot(class) {
+            self.jobs[at].fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    /// A compute thread has waited for so long.
+    pub fn waited(&self, time: Duration) {
+        if !self.is_running() {
+            return;
+        }
+        let cause = self.jobs.iter().position(|jobs| jobs.load(Ordering::Relaxed) > 0);
+        self.idle[cause.unwrap_or(BLAMED.len())].fetch_add(time.as_nanos() as u64, Ordering::Relaxed);
+        if cause.is_some() {
+            self.depth.add_idle(time.as_secs_f64());
+        }
+    }
+
+    pub fn stalls(&self) -> Stalls {
+        let seconds = |at: usize| self.idle[at].load(Ordering::Relaxed) as f64 * 1e-9;
+        Stalls { load: seconds(0), read: seconds(1), spill: seconds(2), write: seconds(3), tasks: seconds(4) }
+    }
+}

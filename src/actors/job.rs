@@ -1,0 +1,138 @@
+//! What the threads of a worker do, and what comes of it.
+
+use super::activity::Class;
+use super::panics::guard;
+use super::run::Run;
+use crate::exec;
+use crate::ids::{BlockId, RunId, TaskId};
+use crate::sched::{Blame, Failure};
+use crate::store::{Block, Buffer, PoolError, SpillKey, SpillPlace};
+use std::sync::Arc;
+use std::time::Instant;
+
+/// Something to do, with all it needs.
+pub struct Job {
+    pub run: Arc<Run>,
+    /// The task, or the block that is moved.
+    pub task: TaskId,
+    pub work: Work,
+}
+
+pub enum Work {
+    Task {
+        ids: Vec<BlockId>,
+        inputs: Vec<Arc<Block>>,
+        taken: Option<Arc<Block>>,
+    },
+    /// Write the block and let it go.
+    Spill(Arc<Block>),
+    /// Read the block back, or make it again if it is a source's.
+    Load,
+}
+
+/// What became of a job.
+pub struct Done {
+    pub run: RunId,
+    pub task: TaskId,
+    pub seconds: f64,
+    pub outcome: Outcome,
+}
+
+pub enum Outcome {
+    /// A task is done; some leave a block.
+    Made(Option<Block>),
+    Spilled,
+    Loaded(Block),
+    /// What was written cannot be read back.
+    Vanished,
+    /// A task could not be done.
+    Failed(Failure),
+    /// A block could not be moved.
+    MoveFailed(Failure),
+}
+
+/// The workspace of a thread, kept from job to job of one run.
+pub type Room = Option<(RunId, Buffer)>;
+
+impl Job {
+    pub fn class(&self) -> Class {
+        match &self.work {
+            Work::Spill(_) => Class::Spill,
+            Work::Load if !self.is_source() => Class::Load,
+            _ => Class::of(&self.run.program.stage(self.task.stage).kind),
+        }
+    }
+
+    fn is_source(&self) -> bool {
+        self.run.program.stage(self.task.stage).kind.is_source()
+    }
+
+    pub fn perform(self, room: &mut Room) -> Done {
+        let (run, task, began) = (self.run.id, self.task, Instant::now());
+        let moves = !matches!(self.work, Work::Task { .. });
+        let outcome = guard(|| self.attempt(room));
+        let outcome = outcome.unwrap_or_else(|message| Err(Failure { blame: Blame::Run, message }));
+        let failed = |failure| if moves { Outcome::MoveFailed(failure) } else { Outcome::Failed(failure) };
+        Done { run, task, seconds: began.elapsed().as_secs_f64(), outcome: outcome.unwrap_or_else(failed) }
+    }
+
+    fn attempt(self, room: &mut Room) -> Result<Outcome, Failure> {
+        let class = self.class();
+        let remake = self.is_source();
+        let Job { run, task, work } = self;
+        let bytes = if class == Class::Compute { run.workspace.compute } else { run.workspace.io };
+        if room.as_ref().is_none_or(|(of, _)| *of != run.id) {
+            *room = None;
+            *room = Some((run.id, run.pool.take(bytes).map_err(out_of_memory)?));
+        }
+        let Some((_, scratch)) = room else { unreachable!("made above") };
+        match work {
+            Work::Task { ids, inputs, taken } => {
+                let taken = taken.map(|block| take_over(block, &run)).transpose()?;
+                let (program, inputs) = (&run.program, (&ids[..], &inputs[..]));
+                exec::run(program, &run.bindings, task, inputs, taken, &run.pool, scratch).map(Outcome::Made)
+            }
+            Work::Load if remake => {
+                let made =
+                    exec::run(&run.program, &run.bindings, task, (&[], &[]), None, &run.pool, scratch)?;
+                Ok(Outcome::Loaded(made.expect("sources make blocks")))
+            }
+            Work::Load => load(&run, task, scratch),
+            Work::Spill(block) => {
+                let place = place(&run)?;
+                let key = SpillKey { run: run.id, block: task };
+                place.write(key, &block, scratch.bytes_mut()).map_err(failed)?;
+                Ok(Outcome::Spilled)
+            }
+        }
+    }
+}
+
+/// The block of the step before, or a copy if someone else still holds it.
+fn take_over(block: Arc<Block>, run: &Run) -> Result<Block, Failure> {
+    Arc::try_unwrap(block).or_else(|shared| shared.duplicate(&run.pool).map_err(out_of_memory))
+}
+
+fn load(run: &Run, block: BlockId, scratch: &mut Buffer) -> Result<Outcome, Failure> {
+    let place = place(run)?;
+    let stage = run.program.stage(block.stage);
+    let shape = stage.shape(block.index);
+    let mut loaded = Block::new(&run.pool, shape, stage.element).map_err(out_of_memory)?;
+    match place.read(SpillKey { run: run.id, block }, &mut loaded, scratch.bytes_mut()) {
+        Ok(()) => Ok(Outcome::Loaded(loaded)),
+        Err(error) if error.is_lost() => Ok(Outcome::Vanished),
+        Err(error) => Err(failed(error)),
+    }
+}
+
+fn place(run: &Run) -> Result<&SpillPlace, Failure> {
+    run.spill.as_ref().ok_or_else(|| failed("this run may not spill"))
+}
+
+fn out_of_memory(error: PoolError) -> Failure {
+    failed(error)
+}
+
+fn failed(why: impl ToString) -> Failure {
+    Failure { blame: Blame::Run, message: why.to_string() }
+}

@@ -1,0 +1,58 @@
+//! What an operation would do, for whoever wants to know before it does.
+
+use super::error::Error;
+use super::operation::Operation;
+use super::prepare::{Ready, Request, traffic};
+use super::recipe::Care;
+use super::runtime::Session;
+use crate::graph::{Kind, Stage};
+use crate::sched::Swapped;
+
+/// What an operation would do.
+#[derive(Clone, Debug)]
+pub struct Preview {
+    pub tasks: u64,
+    pub flops: f64,
+    pub bytes_read: u64,
+    pub bytes_written: u64,
+    /// About what moves beside that because memory is short.
+    pub swapped: Swapped,
+    /// The most bytes that the run will hold, proven.
+    pub memory_bound: u64,
+    /// What any product of matrices in files has to move with as much memory.
+    pub least_bytes: Option<f64>,
+    /// The least memory with which it could run in this way.
+    pub smallest_memory: u64,
+    pub shape: (u64, u64),
+    pub blocks: (u64, u64),
+    /// Name, tasks and largest block of each stage.
+    pub stages: Vec<(&'static str, u64, (u64, u64))>,
+}
+
+impl Session {
+    /// What `operation` would do, and whether it fits; nothing is run.
+    pub fn preview(&self, operation: &Operation, to_files: bool) -> Result<Preview, Error> {
+        let bindings = self.bindings(Vec::new());
+        let request = Request { operation, bindings: &bindings, to_files, care: Care::default() };
+        let Ready { program, plan, blocks, swapped, .. } = self.prepare(&request)?;
+        let shape = |s: &Stage| match s.kind {
+            Kind::Write { grid, .. } => grid.block_shape(),
+            _ => s.largest_shape(),
+        };
+        let stage = |s: &Stage| (s.kind.name(), u64::from(s.space.tasks()), shape(s));
+        let (bytes_read, bytes_written) = traffic(&program);
+        Ok(Preview {
+            tasks: program.tasks() as u64,
+            flops: program.flops(),
+            bytes_read: bytes_read + swapped.read_again,
+            bytes_written,
+            swapped,
+            least_bytes: operation.least_bytes(plan.bound())?,
+            memory_bound: plan.bound(),
+            smallest_memory: plan.smallest_budget,
+            shape: operation.shape()?,
+            blocks,
+            stages: program.stages().iter().map(stage).collect(),
+        })
+    }
+}
