@@ -2,8 +2,11 @@
 
 mod block;
 mod budget;
+mod codec;
 mod pool;
+mod shuffle;
 
 pub use block::{Block, Numbers, NumbersMut, Real};
 pub use budget::default_memory;
+pub use codec::Encoding;
 pub use pool::{Buffer, Pool, PoolError, PoolUse};
