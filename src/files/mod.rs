@@ -3,11 +3,13 @@
 mod error;
 mod header;
 mod input;
+mod leftovers;
 mod names;
 mod output;
 
 pub use error::FileError;
 pub use header::{DType, Header};
 pub use input::{Convert, NpyInput};
+pub use leftovers::{TemporaryFolder, discard_all};
 pub use names::expand;
-pub use output::{NpyOutput, OutDir, Outputs, check_target, discard_all, write_whole};
+pub use output::{NpyOutput, OutDir, Outputs, check_target, write_whole};

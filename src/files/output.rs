@@ -2,6 +2,7 @@
 
 use super::error::FileError;
 use super::header::Header;
+use super::leftovers::{forget, host, register, remove_partial_files};
 use crate::array::Element;
 use std::ffi::CString;
 use std::fs::{self, File, OpenOptions};
@@ -13,28 +14,6 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use sysinfo::System;
-
-/// Folders made and partial files of this process: what a signal handler has to remove, last ones first.
-static LIVE: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
-
-fn live() -> MutexGuard<'static, Vec<PathBuf>> {
-    LIVE.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Removes every file that this process has begun and not committed, and the folders that it made for them:
-/// for when it is told to end.
-pub fn discard_all() {
-    for path in live().iter().rev() {
-        // It may have been committed this very moment, or be a folder that someone else uses meanwhile.
-        let _ = fs::remove_file(path).or_else(|_| fs::remove_dir(path));
-    }
-}
-
-/// Names this machine in the names of partial files: a process number says nothing elsewhere.
-fn host() -> String {
-    System::host_name().unwrap_or_default().replace(['/', '.'], "-")
-}
 
 /// A file beside its final name; removed when dropped uncommitted.
 struct Partial {
@@ -54,12 +33,12 @@ impl Partial {
         if !folder.is_dir() {
             return Err(target(format!("{} is not a directory", folder.display())));
         }
-        remove_leftovers(folder);
+        remove_partial_files(folder);
         let temporary =
             folder.join(format!(".{}.partial-{}-{}", name.to_string_lossy(), host(), std::process::id()));
         let file = OpenOptions::new().read(true).write(true).create_new(true).open(&temporary);
         let file = file.map_err(|e| target(e.to_string()))?;
-        live().push(temporary.clone());
+        register(temporary.clone());
         Ok((Partial { path: path.into(), temporary, committed: AtomicBool::new(false) }, file))
     }
 
@@ -67,7 +46,7 @@ impl Partial {
         fs::rename(&self.temporary, &self.path)
             .map_err(|error| FileError::Write { path: self.path.clone(), error })?;
         self.committed.store(true, Ordering::Relaxed);
-        live().retain(|path| *path != self.temporary);
+        forget(&self.temporary);
         Ok(())
     }
 }
@@ -78,7 +57,7 @@ impl Partial {
         if !self.committed.load(Ordering::Relaxed) {
             // It may be gone with its folder; there is nobody to tell.
             let _ = fs::remove_file(&self.temporary);
-            live().retain(|path| *path != self.temporary);
+            forget(&self.temporary);
         }
     }
 }
@@ -87,25 +66,6 @@ fn folder_of(path: &Path) -> &Path {
     match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
-    }
-}
-
-/// Removes what runs that were killed on this machine left in `folder`.
-fn remove_leftovers(folder: &Path) {
-    let here = format!("{}-", host());
-    let Ok(entries) = fs::read_dir(folder) else { return };
-    for entry in entries.filter_map(Result::ok) {
-        let name = entry.file_name();
-        let pid = name.to_str().filter(|n| n.starts_with('.')).and_then(|n| n.rsplit_once(".partial-"));
-        let pid = pid.and_then(|(_, whose)| whose.strip_prefix(&here)?.parse::<libc::pid_t>().ok());
-        let Some(pid) = pid.filter(|pid| *pid > 0) else { continue };
-        // SAFETY: signal 0 is sent to nobody; it only asks whether there is such a process.
-        let gone = unsafe { libc::kill(pid, 0) } != 0
-            && io::Error::last_os_error().raw_os_error() == Some(libc::ESRCH);
-        if gone {
-            // Someone else may have been faster.
-            let _ = fs::remove_file(entry.path());
-        }
     }
 }
 
@@ -283,7 +243,7 @@ impl OutDir {
         for path in missing.into_iter().rev() {
             let target = |e: io::Error| FileError::Target { path: path.clone(), why: e.to_string() };
             fs::create_dir(&path).map_err(target)?;
-            live().push(path.clone());
+            register(path.clone());
             folder.made.push(path);
         }
         if !path.is_dir() {
@@ -299,7 +259,7 @@ impl OutDir {
     }
 
     fn forget(&self) {
-        live().retain(|path| !self.made.contains(path));
+        self.made.iter().for_each(|path| forget(path));
     }
 }
 

@@ -1,0 +1,237 @@
+//! What of this process must not outlive it: half-written files, folders made for them, folders of temporary files. They go
+//! when they are dropped, when a signal ends the process, or, if it was killed, when the next one comes by.
+
+use std::fs::{self, DirBuilder, File};
+use std::io;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use sysinfo::System;
+
+/// Files, folders made and folders of temporary files: what a signal handler has to remove, last ones first.
+static LIVE: Mutex<Vec<Live>> = Mutex::new(Vec::new());
+
+struct Live {
+    path: PathBuf,
+    /// Goes with all that is in it.
+    tree: bool,
+}
+
+fn live() -> MutexGuard<'static, Vec<Live>> {
+    LIVE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Registers a file, or a folder that goes only if it is empty.
+pub(super) fn register(path: PathBuf) {
+    live().push(Live { path, tree: false });
+}
+
+pub(super) fn forget(path: &Path) {
+    live().retain(|live| live.path != path);
+}
+
+/// Removes every file that this process has begun and not committed, the folders that it made for them, and its folders of
+/// temporary files: for when it is told to end.
+pub fn discard_all() {
+    for Live { path, tree } in live().iter().rev() {
+        if *tree {
+            remove_tree(path);
+        } else {
+            // It may have been committed this very moment, or be a folder that someone else uses meanwhile.
+            let _ = fs::remove_file(path).or_else(|_| fs::remove_dir(path));
+        }
+    }
+}
+
+/// Other threads may still be making files in it; each time there are fewer that could.
+fn remove_tree(path: &Path) {
+    const TRIES: usize = 50;
+    for _ in 0..TRIES {
+        match fs::remove_dir_all(path) {
+            Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => {}
+            // Gone, or not to be removed: there is nobody to tell.
+            _ => return,
+        }
+    }
+}
+
+/// Names this machine in the names of files: a process number says nothing elsewhere.
+pub(super) fn host() -> String {
+    System::host_name().unwrap_or_default().replace(['/', '.'], "-")
+}
+
+/// True if no process of this machine has that number.
+fn is_gone(pid: libc::pid_t) -> bool {
+    // SAFETY: signal 0 is sent to nobody; it only asks whether there is such a process.
+    pid > 0
+        && unsafe { libc::kill(pid, 0) } != 0
+        && io::Error::last_os_error().raw_os_error() == Some(libc::ESRCH)
+}
+
+/// Calls `remove` for what runs of this machine left in `folder`: entries whose name `mark` reduces to `HOST-PID…`, with the
+/// process number and what follows it.
+fn visit(folder: &Path, mark: impl Fn(&str) -> Option<&str>, mut remove: impl FnMut(&Path, &str)) {
+    let here = format!("{}-", host());
+    let Ok(entries) = fs::read_dir(folder) else { return };
+    for entry in entries.filter_map(Result::ok) {
+        let name = entry.file_name();
+        if let Some(whose) = name.to_str().and_then(&mark).and_then(|whose| whose.strip_prefix(&here)) {
+            remove(&entry.path(), whose);
+        }
+    }
+}
+
+/// Removes half-written files that runs which were killed on this machine left in `folder`.
+pub(super) fn remove_partial_files(folder: &Path) {
+    visit(
+        folder,
+        |name| Some(name.strip_prefix('.')?.rsplit_once(".partial-")?.1),
+        |path, pid| {
+            if pid.parse().is_ok_and(is_gone) {
+                // Someone else may have been faster.
+                let _ = fs::remove_file(path);
+            }
+        },
+    );
+}
+
+/// In a folder of temporary files: locked as long as its process lives.
+const LOCK: &str = "lock";
+
+/// Takes the lock unless somebody has it.
+fn lock(file: &File) -> bool {
+    // SAFETY: the descriptor is open.
+    unsafe { libc::flock(file.as_raw_fd(), libc::LOCK_EX | libc::LOCK_NB) == 0 }
+}
+
+/// Removes folders of temporary files that runs which were killed on this machine left in `parent`. A process number alone
+/// says little: in another container of the same host name it is unknown here, though its process lives and holds the lock.
+/// The lock alone says nothing in the moment between its making and its locking. In containers that start anew, our own
+/// number is that of the process that was killed.
+fn remove_temporary_folders(parent: &Path, prefix: &str) {
+    visit(
+        parent,
+        |name| name.strip_prefix(prefix)?.strip_prefix('-'),
+        |path, whose| {
+            let pid = whose
+                .split_once('-')
+                .and_then(|(pid, number)| number.parse::<u32>().ok().and(pid.parse().ok()));
+            let Some(pid) = pid else { return };
+            if !is_gone(pid) && pid as u32 != std::process::id() {
+                return;
+            }
+            match File::open(path.join(LOCK)) {
+                Ok(file) if lock(&file) => remove_tree(path),
+                // Alive, or not ours to say.
+                Ok(_) => {}
+                // It was killed before it had one: then there is nothing in it.
+                Err(_) => _ = fs::remove_dir(path),
+            }
+        },
+    );
+}
+
+/// A folder of temporary files, readable for its user only. It goes with all that is in it when it is dropped.
+pub struct TemporaryFolder {
+    path: PathBuf,
+    /// Locked, and with it the folder is known to be in use.
+    _lock: File,
+}
+
+impl TemporaryFolder {
+    /// Makes `PREFIX-HOST-PID-N` in `parent`, which must exist, and removes what processes that are gone left there.
+    pub fn create(parent: &Path, prefix: &str) -> io::Result<TemporaryFolder> {
+        // Held all the time: a signal handler finds the folder, and no other thread takes it for a leftover of ours.
+        let mut live = live();
+        remove_temporary_folders(parent, prefix);
+        let host = host();
+        for number in 0_u32.. {
+            let path = parent.join(format!("{prefix}-{host}-{}-{number}", std::process::id()));
+            match DirBuilder::new().mode(0o700).create(&path) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => continue,
+                made => made?,
+            }
+            live.push(Live { path: path.clone(), tree: true });
+            let file = match File::create_new(path.join(LOCK)) {
+                Ok(file) => file,
+                Err(error) => {
+                    remove_tree(&path);
+                    live.pop();
+                    return Err(error);
+                }
+            };
+            // A file system without locks leaves it to the process number.
+            lock(&file);
+            return Ok(TemporaryFolder { path, _lock: file });
+        }
+        Err(io::ErrorKind::AlreadyExists.into())
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl Drop for TemporaryFolder {
+    fn drop(&mut self) {
+        remove_tree(&self.path);
+        forget(&self.path);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The number of a process that was there.
+    fn dead_pid() -> u32 {
+        let mut child = std::process::Command::new("true").spawn().expect("a process");
+        child.wait().expect("it ends");
+        child.id()
+    }
+
+    fn left(parent: &Path, pid: u32) -> (PathBuf, File) {
+        let path = parent.join(format!("dolmen-spill-{}-{pid}-0", host()));
+        fs::create_dir(&path).unwrap();
+        fs::write(path.join("data"), "x").unwrap();
+        let file = File::create(path.join(LOCK)).unwrap();
+        (path, file)
+    }
+
+    #[test]
+    fn a_folder_goes_with_what_is_in_it() {
+        let parent = tempfile::tempdir().unwrap();
+        let folder = TemporaryFolder::create(parent.path(), "dolmen-spill").unwrap();
+        let second = TemporaryFolder::create(parent.path(), "dolmen-spill").unwrap();
+        assert_ne!(folder.path(), second.path());
+        assert!(folder.path().is_dir(), "the second one left the first one alone");
+        fs::write(folder.path().join("data"), "x").unwrap();
+        drop((folder, second));
+        assert_eq!(fs::read_dir(parent.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn leftovers_of_the_dead_go_and_those_of_the_living_stay() {
+        let parent = tempfile::tempdir().unwrap();
+        let (dead, _) = left(parent.path(), dead_pid());
+        // Our parent lives, whoever it is.
+        let (living, _) = left(parent.path(), std::os::unix::process::parent_id());
+        let (contained, file) = left(parent.path(), dead_pid());
+        assert!(lock(&file));
+        let elsewhere = parent.path().join(format!("dolmen-spill-not-{}-{}-0", host(), dead_pid()));
+        fs::create_dir(&elsewhere).unwrap();
+        let _folder = TemporaryFolder::create(parent.path(), "dolmen-spill").unwrap();
+        let there = [&dead, &living, &contained, &elsewhere].map(|path| path.exists());
+        assert_eq!(there, [false, true, true, true]);
+    }
+
+    #[test]
+    fn a_number_that_came_back_to_us_does_not_save_a_leftover() {
+        let parent = tempfile::tempdir().unwrap();
+        let (dead, _) = left(parent.path(), std::process::id());
+        let folder = TemporaryFolder::create(parent.path(), "dolmen-spill").unwrap();
+        assert_eq!(folder.path(), dead);
+        assert!(!dead.join("data").exists());
+    }
+}
