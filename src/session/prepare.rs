@@ -82,43 +82,37 @@ impl Session {
         let blocks = operation.blocks(self.block())?;
         operation.check_blocks(blocks)?;
         let all = operation.ways(blocks, request.care)?;
-        let mut needed = u64::MAX;
-        let mut take = |attempt: Result<Ready, u64>| attempt.map_err(|other| needed = needed.min(other)).ok();
-        let first = all.first().copied();
-        for ways in first {
-            if let Some(ready) = take(self.attempt(request, blocks, ways, Hold::All)?) {
-                return Ok(ready);
-            }
-        }
+        let Some((first, others)) = all.split_first() else { unreachable!("there is always a way") };
+        let mut needed = match self.attempt(request, blocks, *first, Hold::All)? {
+            Ok(ready) => return Ok(ready),
+            Err(needed) => needed,
+        };
         let mut found = Vec::new();
         // If the last way, which needs the least, does not fit, those between need not be tried.
-        let last = all.last().filter(|last| Some(**last) != first);
-        if let Some(last) = last
-            && let Some(ready) = take(self.attempt(request, blocks, *last, Hold::All)?)
-        {
-            found.push(match self.better_than_last(request, blocks, &all)? {
-                Some(better) => better,
-                None => ready,
-            });
+        if let Some((last, between)) = others.split_last() {
+            match self.attempt(request, blocks, *last, Hold::All)? {
+                Ok(ready) => found.push(self.first_that_fits(request, blocks, between)?.unwrap_or(ready)),
+                Err(other) => needed = needed.min(other),
+            }
         }
-        let short = found.first().is_none_or(|ready: &Ready| ready.program.tasks() <= LONGEST_COMPARED);
-        if self.may_spill() && short {
-            for ways in first.iter().chain(last) {
-                found.extend(take(self.attempt(request, blocks, *ways, Hold::Spill)?));
+        let short = found.first().is_none_or(|ready| ready.program.tasks() <= LONGEST_COMPARED);
+        for ways in [Some(first), others.last()].into_iter().flatten().filter(|_| self.may_spill() && short) {
+            match self.attempt(request, blocks, *ways, Hold::Spill)? {
+                Ok(ready) => found.push(ready),
+                Err(other) => needed = needed.min(other),
             }
         }
         let quickest = found.into_iter().min_by(|a, b| self.seconds(a).total_cmp(&self.seconds(b)));
         quickest.ok_or_else(|| self.refusal(request, blocks, needed))
     }
 
-    /// The best way that fits among those between the first and the last.
-    fn better_than_last(
+    fn first_that_fits(
         &self,
         request: &Request,
         blocks: (u64, u64),
         all: &[Ways],
     ) -> Result<Option<Ready>, Error> {
-        for ways in &all[1..all.len() - 1] {
+        for ways in all {
             if request.operation.held_by(*ways)? > self.memory() {
                 continue;
             }

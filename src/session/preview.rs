@@ -32,7 +32,7 @@ pub struct Preview {
 impl Session {
     /// What `operation` would do, and whether it fits; nothing is run.
     pub fn preview(&self, operation: &Operation, to_files: bool) -> Result<Preview, Error> {
-        let bindings = self.bindings(Vec::new());
+        let bindings = self.planned(operation, to_files)?;
         let request = Request { operation, bindings: &bindings, to_files, care: Care::default() };
         let Ready { program, plan, blocks, swapped, .. } = self.prepare(&request)?;
         let shape = |s: &Stage| match s.kind {

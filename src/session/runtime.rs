@@ -1,7 +1,7 @@
 //! A session: actors and threads, what they may use, and how an operation is put through them.
 
 use super::error::Error;
-use super::inputs::{FromFiles, InMemory, ToFile};
+use super::inputs::{FromFiles, InMemory, Planned, ToFile};
 use super::operation::Operation;
 use super::prepare::{Ready, Request};
 use super::randomized::{SKETCH_SHIFT, care_for};
@@ -14,7 +14,9 @@ use crate::files::{Depth, NpyInput, NpyOutput, Outputs};
 use crate::graph::{Graph, Program};
 use crate::ids::{RunId, StageId, TaskId, WorkerId};
 use crate::sched::{Failure, Plan};
-use crate::store::{Pool, Real, SpillPlace, SpillUse, default_memory, default_spill_folder};
+use crate::store::{
+    Pool, Real, SpillPlace, SpillUse, default_memory, default_spill_folder, page_cache_room,
+};
 use actix::{Actor, Addr};
 use futures_channel::oneshot;
 use ndarray::Array2;
@@ -220,7 +222,7 @@ impl Session {
         let depth = Arc::new(Depth::default());
         let activity = Arc::new(Activity::new(depth.clone()));
         let busy = activity.clone();
-        let folder = options.spill_folder.clone().unwrap_or_else(default_spill_folder);
+        let folder = options.spill_folder.clone().unwrap_or_else(|| default_spill_folder(None));
         let spill = SpillPlace::new(folder, options.spill_limit);
         let thread = std::thread::Builder::new().name("dolmen-actors".into()).spawn(move || {
             let system = actix::System::new();
@@ -277,6 +279,11 @@ impl Session {
         <kernels::Active as kernels::Backend>::NAME
     }
 
+    /// How many requests its files' devices get at once.
+    pub fn depth(&self) -> Arc<Depth> {
+        self.0.depth.clone()
+    }
+
     /// How far the current run is.
     pub fn progress(&self) -> Arc<Progress> {
         self.0.progress.clone()
@@ -301,9 +308,9 @@ impl Session {
 
     /// One `.npy` file, or several with equal columns as one tall matrix. Only headers are read here.
     pub fn from_npy(&self, paths: &[PathBuf]) -> Result<Array, Error> {
-        let input = NpyInput::open(paths)?;
+        let input = NpyInput::open(paths, page_cache_room(self.memory()))?;
         let (shape, element) = (input.shape(), input.element());
-        Ok(self.bind(Arc::new(FromFiles(input)), shape, element))
+        Ok(self.bind(Arc::new(FromFiles { input, depth: self.depth() }), shape, element))
     }
 
     /// Makes functions known to hand-wired graphs.
@@ -347,7 +354,7 @@ impl Session {
     pub fn run_to_files(&self, operation: &Operation, paths: &[PathBuf]) -> Result<(), Error> {
         operation.check()?;
         // Refused before any file is made.
-        let bindings = self.bindings(Vec::new());
+        let bindings = self.planned(operation, true)?;
         self.prepare(&Request { operation, bindings: &bindings, to_files: true, care: Care::default() })?;
         let outputs = Outputs::new();
         let element = operation.element()?;
@@ -406,6 +413,12 @@ impl Session {
         }
     }
 
+    /// Bindings to plan with, before files are made.
+    pub(super) fn planned(&self, operation: &Operation, to_files: bool) -> Result<Bindings, Error> {
+        let results = if to_files { operation.result_shapes()?.len() } else { 0 };
+        Ok(self.bindings((0..results).map(|_| Arc::new(Planned) as Arc<dyn exec::Sink>).collect()))
+    }
+
     fn run_to(&self, operation: &Operation, target: &Target) -> Result<Results, Error> {
         let care = match self.run_once(operation, target, Care::default()) {
             Ok((results, care)) if care == Care::default() => return Ok(results),
@@ -426,7 +439,8 @@ impl Session {
         let sinks: Vec<Arc<dyn exec::Sink>> = match target {
             Target::Memory => Vec::new(),
             Target::Files(files) => {
-                files.iter().map(|file| Arc::new(ToFile(file.clone())) as Arc<dyn exec::Sink>).collect()
+                let sink = |file: &Arc<NpyOutput>| ToFile { output: file.clone(), depth: self.depth() };
+                files.iter().map(|file| Arc::new(sink(file)) as Arc<dyn exec::Sink>).collect()
             }
         };
         let bindings = self.bindings(sinks);
