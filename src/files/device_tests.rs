@@ -204,9 +204,9 @@ fn blocks_of_matrices_are_read_whatever_is_cached() {
     let mut random = Random::seeded();
     let (n, depth) = (700, Depth::default());
     let values: Vec<f64> = (0..n * n).map(|at| at as f64).collect();
-    for (folder, fortran) in folders().iter().zip([false, true].into_iter().cycle()).chain(
-        folders().iter().zip([true, false]),
-    ) {
+    for (folder, fortran) in
+        folders().iter().zip([false, true].into_iter().cycle()).chain(folders().iter().zip([true, false]))
+    {
         let path = matrix(folder.path().join("a.npy"), n, fortran, &values);
         for room in [0, u64::MAX] {
             let input = NpyInput::open(std::slice::from_ref(&path), room).unwrap();
@@ -249,8 +249,10 @@ fn blocks_of_a_large_file_are_written_past_the_cache() {
                         let (height, width) = (rows.end - rows.start, cols.end - cols.start);
                         let value = |at: u64| (rows.start + at / width) * 3500 + cols.start + at % width;
                         let block: Vec<f64> = (0..height * width).map(|at| value(at) as f64).collect();
-                        let mut scratch = vec![0; Pieces::of_block(8 * height * width).scratch_len() as usize];
-                        let written = file.write_block(rows.clone(), cols.clone(), &block, &mut scratch, &depth);
+                        let mut scratch =
+                            vec![0; Pieces::of_block(8 * height * width).scratch_len() as usize];
+                        let written =
+                            file.write_block(rows.clone(), cols.clone(), &block, &mut scratch, &depth);
                         assert_eq!(written.unwrap(), 8 * height * width);
                     }
                 });

@@ -19,6 +19,10 @@ use crate::ids::{TaskId, WorkerId};
 /// Tasks per thread whose blocks may be held beyond what the serial walk needs.
 const RUN_AHEAD: u64 = 1;
 
+/// In a run that spills: tasks beside those that compute whose inputs may be on their way. More would take memory from
+/// blocks that are used again.
+const COMING: u64 = 2;
+
 /// Beyond so many tasks the serial walk is not worth its time where all blocks fit easily.
 const LONG_WALK: usize = 1 << 20;
 
@@ -115,7 +119,7 @@ pub fn plan_spilling(
         return Err(PlanError { needed: smallest_budget, budget });
     }
     let blocks_limit = budget - beside;
-    let ahead = RUN_AHEAD * threads.all() * largest_task(program);
+    let ahead = (threads.compute + COMING) * largest_task(program);
     let spill = Some(least.saturating_add(ahead).min(blocks_limit));
     Ok(Plan { blocks_limit, workspace, threads, smallest_budget, spill })
 }

@@ -14,9 +14,7 @@ use crate::files::{Depth, NpyInput, NpyOutput, Outputs};
 use crate::graph::{Graph, Program};
 use crate::ids::{RunId, StageId, TaskId, WorkerId};
 use crate::sched::{Failure, Plan};
-use crate::store::{
-    Pool, Real, SpillPlace, SpillUse, default_memory, default_spill_folder, page_cache_room,
-};
+use crate::store::{Pool, Real, SpillPlace, SpillUse, default_memory, default_spill_folder, page_cache_room};
 use actix::{Actor, Addr};
 use futures_channel::oneshot;
 use ndarray::Array2;

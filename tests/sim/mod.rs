@@ -3,5 +3,6 @@
 
 pub mod programs;
 pub mod rng;
+mod swap;
 pub mod worker;
 pub mod world;

@@ -12,7 +12,7 @@ use std::sync::Arc;
 const SECOND: u64 = 1_000_000_000;
 
 #[derive(Debug)]
-enum Item {
+pub(super) enum Item {
     ToWorker(WorkerId, Action),
     ToCore(Vec<Event>),
     Handle,
@@ -49,15 +49,15 @@ pub struct World {
     /// Blocks that have been spilled.
     pub place: BTreeMap<BlockId, u64>,
     /// Blocks that are being written, by worker.
-    writing: BTreeMap<(WorkerId, BlockId), u64>,
+    pub(super) writing: BTreeMap<(WorkerId, BlockId), u64>,
     pub spills: u64,
     pub live: u64,
     pub live_peak: u64,
     pub actions: u64,
     pub record: Option<Vec<String>>,
     pub verbose: bool,
-    rng: Rng,
-    chaos: Chaos,
+    pub(super) rng: Rng,
+    pub(super) chaos: Chaos,
     queue: BinaryHeap<Reverse<(u64, u64)>>,
     items: HashMap<u64, Item>,
     next_item: u64,
@@ -70,7 +70,7 @@ pub struct World {
     inbox: Vec<Event>,
     handle_due: bool,
     latency: u64,
-    duration: u64,
+    pub(super) duration: u64,
     batching: u64,
     duplicates: bool,
 }
@@ -176,14 +176,14 @@ impl World {
         self.at(self.now + delay, Item::ToCore(vec![Event::Lost { worker: id }]));
     }
 
-    fn at(&mut self, time: u64, item: Item) {
+    pub(super) fn at(&mut self, time: u64, item: Item) {
         self.items.insert(self.next_item, item);
         self.queue.push(Reverse((time, self.next_item)));
         self.next_item += 1;
     }
 
     /// Mostly about `mean`, now and then much longer.
-    fn delay(&mut self, mean: u64) -> u64 {
+    pub(super) fn delay(&mut self, mean: u64) -> u64 {
         let stretch = if self.rng.chance(5) { 20 } else { 2 };
         self.rng.range(0, stretch * mean)
     }
@@ -395,73 +395,6 @@ impl World {
         }
     }
 
-    /// Blocks out of memory and back.
-    fn swap(&mut self, id: WorkerId, action: Action) {
-        match action {
-            Action::Drop { blocks, .. } => blocks.iter().for_each(|block| {
-                let held = self.workers.get_mut(&id).and_then(|w| w.store.remove(&block));
-                self.live = self.live.saturating_sub(if held.is_some() { self.size(block) } else { 0 });
-            }),
-            Action::Spill { blocks, .. } => {
-                for block in blocks.iter() {
-                    let held = self.workers.get_mut(&id).and_then(|w| w.store.remove(&block));
-                    let value =
-                        held.unwrap_or_else(|| panic!("{id:?} is to write {block:?}, which is not there"));
-                    self.writing.insert((id, block), value.value);
-                    let delay = self.delay(self.duration);
-                    self.at(self.now + delay, Item::Written(id, block));
-                }
-            }
-            Action::Load { blocks, .. } => {
-                for block in blocks.iter() {
-                    self.live += self.size(block);
-                    self.live_peak = self.live_peak.max(self.live);
-                    let delay = self.delay(self.duration);
-                    self.at(self.now + delay, Item::ReadBack(id, block));
-                }
-            }
-            _ => unreachable!("not a swap"),
-        }
-    }
-
-    fn size(&self, block: BlockId) -> u64 {
-        dolmen::array::footprint(self.program.stage(block.stage).bytes(block.index))
-    }
-
-    fn written(&mut self, id: WorkerId, block: BlockId) {
-        let Some(value) = self.writing.remove(&(id, block)) else { return };
-        if self.workers.contains_key(&id) {
-            self.spills += 1;
-            self.live = self.live.saturating_sub(self.size(block));
-            self.place.insert(block, value);
-            self.say(id, Event::Spilled { worker: id, block });
-        }
-    }
-
-    fn read_back(&mut self, id: WorkerId, block: BlockId) {
-        let source = self.program.stage(block.stage).kind.is_source();
-        let mut found = if source { Some(self.reference[&block]) } else { self.place.get(&block).copied() };
-        if !source && self.chaos == Chaos::Crashes && self.rng.chance(3) {
-            found = None;
-            self.crashes += 1;
-        } else {
-            // After a loss a block may be made and written again before a worker is told to free what it was.
-            assert!(found.is_some() || self.crashes > 0, "{block:?} is nowhere");
-        }
-        let Some(worker) = self.workers.get_mut(&id) else { return };
-        match found {
-            Some(value) => {
-                worker.store.insert(block, Held { value, known: true });
-                self.say(id, Event::Loaded { worker: id, block });
-            }
-            None => {
-                self.place.remove(&block);
-                self.live = self.live.saturating_sub(self.size(block));
-                self.say(id, Event::Vanished { worker: id, block });
-            }
-        }
-    }
-
     /// The worker looks at its queue.
     fn turn(&mut self, id: WorkerId) {
         let Some(worker) = self.workers.get_mut(&id) else { return };
@@ -532,7 +465,7 @@ impl World {
     }
 
     /// What was done before is told before.
-    fn say(&mut self, id: WorkerId, event: Event) {
+    pub(super) fn say(&mut self, id: WorkerId, event: Event) {
         self.report(id);
         self.send_core(id, vec![event]);
     }

@@ -1,0 +1,184 @@
+//! Runs whose blocks do not fit into memory: the same bits, within the bound, whatever happens to the spilled blocks.
+
+use dolmen::array::{Array, BlockSize, Element};
+use dolmen::session::{Error, Operation, Results, RsvdOptions, Session, Stats};
+use ndarray::Array2;
+use std::fs;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+/// A matrix of integers that is dear to make: a product with a long inner dimension.
+fn product(session: &Session, rows: usize, cols: usize) -> Array {
+    let inner = 900;
+    let digits = |rows, cols, a: usize, b: usize| {
+        Array2::from_shape_fn((rows, cols), |(i, j)| ((i * a + j * b) % 7) as f64 - 2.0)
+    };
+    session.from_array(digits(rows, inner, 5, 3)).dot(&session.from_array(digits(inner, cols, 11, 2)))
+}
+
+/// Operations whose intermediate blocks are used again later.
+fn operations(session: &Session) -> Vec<(&'static str, Operation)> {
+    let square = product(session, 600, 600);
+    let tall = product(session, 3000, 60);
+    let twice = (&square + &square.t()).dot(&(&square * 0.5));
+    vec![
+        ("expression", Operation::Compute(&twice - &square)),
+        ("sum", Operation::Compute((&square + &square.t()).sum())),
+        ("qr", Operation::Qr(tall.clone())),
+        ("svd", Operation::Svd { a: tall.clone(), values_only: false }),
+        ("rsvd", Operation::Rsvd { a: tall.rows(0..2000), options: RsvdOptions::new(5) }),
+    ]
+}
+
+/// Results in files, which take no memory, as bytes.
+fn run(session: &Session, operation: &Operation, folder: &Path) -> Result<Vec<Vec<u8>>, Error> {
+    let paths: Vec<_> =
+        (0..operation.result_shapes()?.len()).map(|at| folder.join(format!("{at}.npy"))).collect();
+    session.run_to_files(operation, &paths)?;
+    Ok(paths.iter().map(|path| fs::read(path).unwrap()).collect())
+}
+
+fn session(memory: u64, block: u64, spill: &Path) -> Session {
+    let builder = Session::builder().threads(2).memory(memory).block(BlockSize::Square(block));
+    builder.spill_folder(spill.into()).build().unwrap()
+}
+
+/// The least memory of an operation: what the refusal of a smaller one says, tried.
+fn least(operation: usize, block: u64, folder: &Path) -> u64 {
+    let (mut low, mut high) = (1_u64, 1 << 32);
+    while high - low > 4096 {
+        let middle = low.midpoint(high);
+        let session = session(middle, block, folder);
+        let (_, operation) = operations(&session).swap_remove(operation);
+        if session.preview(&operation, true).is_ok() { high = middle } else { low = middle }
+    }
+    high
+}
+
+fn assert_within_bound(stats: &Stats, memory: u64, what: &str) {
+    assert!(
+        stats.peak_memory <= stats.memory_bound,
+        "{what}: {} of {}",
+        stats.peak_memory,
+        stats.memory_bound
+    );
+    assert!(stats.memory_bound <= memory, "{what}: {} of {memory}", stats.memory_bound);
+}
+
+#[test]
+fn any_memory_gives_the_same_bits_within_the_bound() {
+    let folder = tempfile::tempdir().unwrap();
+    let (mut spilled, names) = (0, ["expression", "sum", "qr", "svd", "rsvd"]);
+    for block in [50, 128, 300] {
+        for (at, what) in names.iter().enumerate() {
+            let roomy = session(1 << 30, block, folder.path());
+            let reference = run(&roomy, &operations(&roomy)[at].1, folder.path()).unwrap();
+            let least = least(at, block, folder.path());
+            for memory in [least, least + least / 4, 2 * least] {
+                let tight = session(memory, block, folder.path());
+                let results = run(&tight, &operations(&tight)[at].1, folder.path()).unwrap();
+                let stats = tight.stats();
+                let place = format!("{what}, blocks of {block}, {memory} bytes");
+                assert_within_bound(&stats, memory, &place);
+                assert!(results == reference, "{place}: other bits");
+                spilled += stats.spilled.raw_bytes;
+            }
+        }
+    }
+    assert!(spilled > 0, "nothing was spilled: this proves little");
+    let left: Vec<_> = fs::read_dir(folder.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
+    assert!(left.iter().all(|name| name.to_string_lossy().ends_with(".npy")), "{left:?}");
+}
+
+/// An operation with its blocks in place of memory, and the memory that makes it spill.
+fn tight(folder: &Path) -> (Session, Operation) {
+    let session = session(least(0, 128, folder) + (1 << 18), 128, folder);
+    let (_, operation) = operations(&session).swap_remove(0);
+    (session, operation)
+}
+
+#[test]
+fn a_flipped_byte_is_noticed_and_the_block_made_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let roomy = session(1 << 30, 128, folder.path());
+    let reference = run(&roomy, &operations(&roomy)[0].1, folder.path()).unwrap();
+    let (tight, operation) = tight(folder.path());
+    let over = AtomicBool::new(false);
+    let (results, flipped) = std::thread::scope(|scope| {
+        let vandal = scope.spawn(|| flip_bytes(folder.path(), &over));
+        let results = run(&tight, &operation, folder.path());
+        over.store(true, Ordering::Relaxed);
+        (results, vandal.join().unwrap())
+    });
+    assert!(results.unwrap() == reference, "a flipped byte has come through");
+    assert!(flipped == 0 || tight.stats().recomputed > 0, "{flipped} bytes flipped, and nothing made again");
+    assert!(flipped > 0, "no spilled block was found to flip a byte of");
+}
+
+/// Flips a byte of a spilled block every millisecond, now and then; says how many.
+fn flip_bytes(folder: &Path, over: &AtomicBool) -> u32 {
+    let (mut flipped, mut seen) = (0, std::collections::HashSet::new());
+    while !over.load(Ordering::Relaxed) && flipped < 12 {
+        let blocks =
+            files_below(folder).into_iter().filter(|path| path.extension().is_some_and(|e| e == "block"));
+        for path in blocks {
+            // What is being written may be overwritten: only files that have been there for a while.
+            if !seen.insert(path.clone())
+                && let Ok(file) = fs::File::options().read(true).write(true).open(&path)
+            {
+                let mut byte = [0];
+                if file.read_exact_at(&mut byte, 5000).is_ok()
+                    && file.write_all_at(&[byte[0] ^ 16], 5000).is_ok()
+                {
+                    flipped += 1;
+                }
+            }
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    flipped
+}
+
+fn files_below(folder: &Path) -> Vec<std::path::PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).into_iter().flatten().filter_map(Result::ok) {
+        let path = entry.path();
+        if path.is_dir() { found.extend(files_below(&path)) } else { found.push(path) }
+    }
+    found
+}
+
+#[test]
+fn a_limit_that_is_too_small_is_one_clear_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let memory = least(0, 128, folder.path()) + (1 << 18);
+    let builder = Session::builder().threads(2).memory(memory).block(BlockSize::Square(128));
+    let session = builder.spill_folder(folder.path().into()).spill_limit(200 << 10).build().unwrap();
+    let error = run(&session, &operations(&session)[0].1, folder.path()).unwrap_err();
+    assert_eq!(error.exit_code(), 1, "{error}");
+    let message = error.to_string();
+    assert!(message.contains("--spill-limit") && !message.contains('\n'), "{message}");
+    assert!(files_below(folder.path()).is_empty(), "{:?}", files_below(folder.path()));
+    // Forbidden, it is refused beforehand.
+    let builder = Session::builder().threads(2).memory(memory).block(BlockSize::Square(128));
+    let session = builder.spill_folder(folder.path().into()).spill_limit(0).build().unwrap();
+    let error = run(&session, &operations(&session)[0].1, folder.path()).unwrap_err();
+    assert_eq!(error.exit_code(), 2, "{error}");
+}
+
+#[test]
+fn results_in_memory_are_the_same_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let (tight, operation) = tight(folder.path());
+    let roomy = session(1 << 30, 128, folder.path());
+    let take = |mut results: Results| results.take("result").unwrap().to_f64();
+    // All of the result is held, so there must be more memory.
+    let more = session(tight.memory() + 600 * 600 * 8, 128, folder.path());
+    let (_, of_more) = operations(&more).swap_remove(0);
+    let (_, of_roomy) = operations(&roomy).swap_remove(0);
+    assert!(matches!(operation, Operation::Compute(_)));
+    assert_eq!(take(more.run(&of_more).unwrap()), take(roomy.run(&of_roomy).unwrap()));
+    assert_eq!(of_more.element().unwrap(), Element::F64);
+}
