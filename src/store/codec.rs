@@ -122,30 +122,8 @@ pub fn body_len(header: [u8; FRAME_HEADER], piece: usize, left: usize) -> Result
 
 #[cfg(test)]
 mod tests {
+    use super::super::testing::{Random, seed};
     use super::*;
-
-    /// SplitMix64.
-    struct Random(u64);
-
-    impl Random {
-        fn next(&mut self) -> u64 {
-            self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-            let mut z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-            z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-            z ^ (z >> 31)
-        }
-
-        fn below(&mut self, bound: usize) -> usize {
-            (self.next() % bound as u64) as usize
-        }
-    }
-
-    fn seed() -> u64 {
-        let given = std::env::var("DOLMEN_SEED").ok().and_then(|seed| seed.parse().ok());
-        let seed = given.unwrap_or_else(|| u64::from(std::process::id()));
-        eprintln!("DOLMEN_SEED={seed}");
-        seed
-    }
 
     /// Noise, small integers as f64, zeros, or a smooth line: what blocks are like.
     fn piece(random: &mut Random, len: usize) -> Vec<u8> {

@@ -1,12 +1,23 @@
-//! Where blocks live: one pool of buffers under a budget, and the blocks made of them.
+//! Where blocks live: one pool of buffers under a budget, the blocks made of them, and the place on disk for those that memory
+//! has no room for.
 
 mod block;
 mod budget;
+mod choice;
 mod codec;
 mod pool;
 mod shuffle;
+mod spill;
+mod spill_file;
+mod spill_folder;
+mod spill_header;
+mod spill_sample;
+#[cfg(test)]
+mod testing;
 
 pub use block::{Block, Numbers, NumbersMut, Real};
 pub use budget::default_memory;
-pub use codec::Encoding;
+pub use codec::{Codec, Encoding, FRAME_HEADER, PIECE};
 pub use pool::{Buffer, Pool, PoolError, PoolUse};
+pub use spill::{SpillError, SpillKey, SpillPlace, SpillUse, Stored};
+pub use spill_folder::default_spill_folder;

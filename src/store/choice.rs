@@ -1,0 +1,322 @@
+//! Which encoding an array is spilled in: the one with which a block is away and back soonest, as measured. Pure: seconds
+//! come from the caller.
+//!
+//! Blocks of one stage resemble each other, so each array is tried on a small sample of its first block, and then its real
+//! blocks tell whether that was right. The disk's rate is common to all.
+
+use super::codec::Encoding;
+use crate::ids::{RunId, StageId};
+use std::collections::HashMap;
+
+/// All blocks of one stage of one run.
+pub type ArrayKey = (RunId, StageId);
+
+/// What a piece or a block became: bytes before and after, and the seconds that it took.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct Measured {
+    pub encoding: Encoding,
+    pub raw_bytes: u64,
+    pub stored_bytes: u64,
+    pub encode_seconds: f64,
+    /// Of samples. Blocks are decoded when they are read, see [`Choice::decoded`].
+    pub decode_seconds: f64,
+}
+
+/// When to compress.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct Thresholds {
+    /// Bytes per second of the disk until it has been measured: between a SATA and an NVMe drive.
+    pub first_disk_rate: f64,
+    /// Share of a new measurement in an average: the last ten blocks or so count, one hiccup does not.
+    pub learning: f64,
+    /// Writes of fewer bytes say more about latency than about the rate.
+    pub least_bytes_for_rate: u64,
+    /// What a compressed round trip may take, of the raw one: less, since cores that compress do not compute, and samples err.
+    pub least_gain: f64,
+    /// Stored bytes of raw ones from which on compression may take as long as the raw round trip: disk space and other
+    /// users of the disk gain though nobody is sooner.
+    pub much_smaller: f64,
+    /// What is in use is given up only when it is this much worse than what would be chosen anew, or it would go to and fro.
+    pub patience: f64,
+    /// Blocks after which an array that is not compressed is sampled again: a sample costs 1 % of a block, so nothing.
+    pub retry_after: u32,
+}
+
+impl Default for Thresholds {
+    fn default() -> Self {
+        Thresholds {
+            first_disk_rate: 1e9,
+            learning: 0.1,
+            least_bytes_for_rate: 1 << 20,
+            least_gain: 0.95,
+            much_smaller: 0.4,
+            patience: 1.1,
+            retry_after: 64,
+        }
+    }
+}
+
+/// What to do with the next block of an array.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Decision {
+    /// Try a few pieces in both compressed encodings first and tell [`Choice::sampled`].
+    Sample,
+    Use(Encoding),
+}
+
+/// Averages per raw byte.
+#[derive(Clone, Copy, Debug)]
+struct Cost {
+    stored: f64,
+    encode: f64,
+    decode: f64,
+}
+
+impl Cost {
+    fn of(measured: &Measured) -> Cost {
+        let bytes = measured.raw_bytes.max(1) as f64;
+        Cost {
+            stored: measured.stored_bytes as f64 / bytes,
+            encode: measured.encode_seconds / bytes,
+            decode: measured.decode_seconds / bytes,
+        }
+    }
+
+    /// Seconds for a byte to the disk and back, of the seconds of a raw one. Cores are taken to be busy, so that seconds of
+    /// coding count in full.
+    fn relative(&self, disk_rate: f64) -> f64 {
+        self.stored + (self.encode + self.decode) * disk_rate / 2.0
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+enum State {
+    /// Not compressed for so many blocks more.
+    Raw {
+        left: u32,
+    },
+    Compressed {
+        encoding: Encoding,
+        cost: Cost,
+    },
+}
+
+/// Chooses for each array, and remembers what it learnt.
+pub struct Choice {
+    thresholds: Thresholds,
+    disk_rate: f64,
+    arrays: HashMap<ArrayKey, State>,
+}
+
+impl Choice {
+    pub fn new(thresholds: Thresholds) -> Choice {
+        Choice { thresholds, disk_rate: thresholds.first_disk_rate, arrays: HashMap::new() }
+    }
+
+    /// Bytes per second that one write gets from the disk: average of those so far.
+    pub fn disk_rate(&self) -> f64 {
+        self.disk_rate
+    }
+
+    /// What to do with the next block of `array`.
+    pub fn next(&mut self, array: ArrayKey) -> Decision {
+        match self.arrays.get_mut(&array) {
+            None | Some(State::Raw { left: 0 }) => {
+                // Others that spill blocks of it meanwhile do not wait for the sample.
+                self.arrays.insert(array, State::Raw { left: self.thresholds.retry_after });
+                Decision::Sample
+            }
+            Some(State::Raw { left }) => {
+                *left -= 1;
+                Decision::Use(Encoding::Raw)
+            }
+            Some(State::Compressed { encoding, .. }) => Decision::Use(*encoding),
+        }
+    }
+
+    /// The encoding for an array after a sample in each of those that come into question.
+    pub fn sampled(&mut self, array: ArrayKey, samples: &[Measured]) -> Encoding {
+        let costs = samples.iter().map(|sample| (sample.encoding, Cost::of(sample)));
+        let best = costs
+            .filter(|(_, cost)| self.pays(cost, 1.0))
+            .min_by(|(_, a), (_, b)| a.relative(self.disk_rate).total_cmp(&b.relative(self.disk_rate)));
+        let state = match best {
+            Some((encoding, cost)) => State::Compressed { encoding, cost },
+            None => State::Raw { left: self.thresholds.retry_after },
+        };
+        self.arrays.insert(array, state);
+        best.map_or(Encoding::Raw, |(encoding, _)| encoding)
+    }
+
+    fn pays(&self, cost: &Cost, patience: f64) -> bool {
+        let small = cost.stored <= self.thresholds.much_smaller;
+        let allowed = if small { 1.0 } else { self.thresholds.least_gain };
+        cost.relative(self.disk_rate) <= allowed * patience
+    }
+
+    /// A real block has been written: `bytes` to the disk in `seconds`, and coded as `block` says.
+    pub fn written(&mut self, array: ArrayKey, block: &Measured, bytes: u64, seconds: f64) {
+        if bytes >= self.thresholds.least_bytes_for_rate && seconds > 0.0 {
+            let rate = bytes as f64 / seconds;
+            // Of seconds per byte, not of rates: one write from a cache must not hide ten slow ones.
+            let pace = average(1.0 / self.disk_rate, 1.0 / rate, self.thresholds.learning);
+            self.disk_rate = 1.0 / pace;
+        }
+        let learning = self.thresholds.learning;
+        self.learn(array, block.encoding, |cost| {
+            let new = Cost::of(block);
+            cost.stored = average(cost.stored, new.stored, learning);
+            cost.encode = average(cost.encode, new.encode, learning);
+        });
+    }
+
+    /// A block of `raw_bytes` has been decoded in so many seconds.
+    pub fn decoded(&mut self, array: ArrayKey, encoding: Encoding, raw_bytes: u64, seconds: f64) {
+        let learning = self.thresholds.learning;
+        self.learn(array, encoding, |cost| {
+            cost.decode = average(cost.decode, seconds / raw_bytes.max(1) as f64, learning);
+        });
+    }
+
+    /// Averages for a compressed array; it is compressed no more if that has ceased to pay.
+    fn learn(&mut self, array: ArrayKey, encoding: Encoding, change: impl FnOnce(&mut Cost)) {
+        let Some(State::Compressed { encoding: current, cost }) = self.arrays.get_mut(&array) else { return };
+        if *current != encoding {
+            return;
+        }
+        change(cost);
+        let cost = *cost;
+        if !self.pays(&cost, self.thresholds.patience) {
+            self.arrays.insert(array, State::Raw { left: self.thresholds.retry_after });
+        }
+    }
+
+    /// Forgets the arrays of a run that is over; what the disk does stays known.
+    pub fn forget(&mut self, run: RunId) {
+        self.arrays.retain(|(of, _), _| *of != run);
+    }
+}
+
+fn average(old: f64, new: f64, learning: f64) -> f64 {
+    old + (new - old) * learning
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ARRAY: ArrayKey = (RunId(1), StageId(2));
+    const MIB: u64 = 1 << 20;
+
+    /// A sample of 1 MiB, coded at so many bytes per second.
+    fn sample(encoding: Encoding, ratio: f64, encode: f64, decode: f64) -> Measured {
+        Measured {
+            encoding,
+            raw_bytes: MIB,
+            stored_bytes: (MIB as f64 / ratio) as u64,
+            encode_seconds: MIB as f64 / encode,
+            decode_seconds: MIB as f64 / decode,
+        }
+    }
+
+    fn choice() -> Choice {
+        Choice::new(Thresholds::default())
+    }
+
+    /// Many writes at this rate.
+    fn at_rate(rate: f64) -> Choice {
+        let mut choice = choice();
+        let raw = sample(Encoding::Raw, 1.0, 1e9, 1e9);
+        for _ in 0..200 {
+            choice.written((RunId(9), StageId(0)), &raw, 32 * MIB, 32.0 * MIB as f64 / rate);
+        }
+        choice
+    }
+
+    fn noise() -> [Measured; 2] {
+        [sample(Encoding::Zstd, 1.0, 2e9, 5e9), sample(Encoding::ShuffledZstd, 1.13, 4e8, 1e9)]
+    }
+
+    fn pixels() -> [Measured; 2] {
+        [sample(Encoding::Zstd, 9.0, 1.1e9, 2e9), sample(Encoding::ShuffledZstd, 8.0, 1.2e9, 2e9)]
+    }
+
+    #[test]
+    fn random_doubles_end_up_raw_and_are_seldom_tried() {
+        let mut choice = choice();
+        let mut samples = 0;
+        for _ in 0..650 {
+            match choice.next(ARRAY) {
+                Decision::Sample => {
+                    samples += 1;
+                    assert_eq!(choice.sampled(ARRAY, &noise()), Encoding::Raw);
+                }
+                Decision::Use(encoding) => assert_eq!(encoding, Encoding::Raw),
+            }
+        }
+        assert_eq!(samples, 10);
+    }
+
+    #[test]
+    fn what_shrinks_and_is_fast_is_compressed_in_the_better_encoding() {
+        let mut choice = choice();
+        assert_eq!(choice.next(ARRAY), Decision::Sample);
+        assert_eq!(choice.sampled(ARRAY, &pixels()), Encoding::ShuffledZstd);
+        assert_eq!(choice.next(ARRAY), Decision::Use(Encoding::ShuffledZstd));
+    }
+
+    #[test]
+    fn the_disk_decides() {
+        let slow = [sample(Encoding::ShuffledZstd, 1.2, 5e8, 1e9)];
+        assert_eq!(at_rate(1e8).sampled(ARRAY, &slow), Encoding::Raw, "0.83 + 0.15");
+        assert_eq!(at_rate(5e7).sampled(ARRAY, &slow), Encoding::ShuffledZstd);
+        assert_eq!(at_rate(1e9).sampled(ARRAY, &pixels()), Encoding::ShuffledZstd);
+        assert_eq!(at_rate(8e9).sampled(ARRAY, &pixels()), Encoding::Raw);
+    }
+
+    #[test]
+    fn what_gets_much_smaller_need_not_be_sooner() {
+        let even = |ratio: f64| [sample(Encoding::Zstd, ratio, 1e9 / (2.0 - 2.0 / ratio - 0.02), 1e30)];
+        assert_eq!(choice().sampled(ARRAY, &even(4.0)), Encoding::Zstd);
+        assert_eq!(choice().sampled(ARRAY, &even(1.5)), Encoding::Raw);
+    }
+
+    #[test]
+    fn compression_that_does_not_pay_after_all_is_dropped_and_tried_again_later() {
+        let mut choice = choice();
+        choice.sampled(ARRAY, &pixels());
+        let bad = sample(Encoding::ShuffledZstd, 1.0, 4e8, 1e9);
+        let writes = (1..).find(|_| {
+            choice.written(ARRAY, &bad, 32 * MIB, 0.032);
+            choice.next(ARRAY) == Decision::Use(Encoding::Raw)
+        });
+        assert!((2..20).contains(&writes.unwrap()), "one block is no reason, twenty are: {writes:?}");
+        let raws = (1..).find(|_| choice.next(ARRAY) == Decision::Sample);
+        assert_eq!(raws, Some(64));
+    }
+
+    #[test]
+    fn slow_decoding_is_a_reason_too() {
+        let mut choice = choice();
+        choice.sampled(ARRAY, &pixels());
+        (0..50).for_each(|_| choice.decoded(ARRAY, Encoding::ShuffledZstd, MIB, MIB as f64 / 1e8));
+        assert_eq!(choice.next(ARRAY), Decision::Use(Encoding::Raw));
+    }
+
+    #[test]
+    fn only_the_one_who_samples_waits_and_runs_are_forgotten() {
+        let mut choice = choice();
+        assert_eq!(choice.next(ARRAY), Decision::Sample);
+        assert_eq!(choice.next(ARRAY), Decision::Use(Encoding::Raw));
+        choice.forget(ARRAY.0);
+        assert_eq!(choice.next(ARRAY), Decision::Sample);
+    }
+
+    #[test]
+    fn small_writes_say_nothing_about_the_disk() {
+        let mut choice = choice();
+        let before = choice.disk_rate();
+        choice.written(ARRAY, &noise()[0], 4096, 1.0);
+        assert!((choice.disk_rate() - before).abs() < 1.0);
+    }
+}

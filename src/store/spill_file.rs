@@ -1,0 +1,296 @@
+//! A block's bytes to a file and back, through a scratch of fixed size, with direct I/O where the file system takes it.
+//!
+//! All transfers begin and end at multiples of a page, in the file and in memory, so that one path serves both kinds of I/O;
+//! the last page is filled with zeros, which are checked when they are read.
+
+use super::codec::{Codec, CodecError, Encoding, FRAME_HEADER, PIECE, body_len};
+use super::spill_header::HEADER;
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::Path;
+use std::time::{Duration, Instant};
+use xxhash_rust::xxh3::Xxh3;
+
+/// Alignment that direct I/O asks for: a page, enough for every disk.
+const PAGE: usize = 4096;
+/// Bytes of one transfer.
+const WINDOW: usize = 1 << 20;
+
+fn pages(bytes: usize) -> usize {
+    bytes.next_multiple_of(PAGE)
+}
+
+fn is_aligned(bytes: &[u8]) -> bool {
+    bytes.as_ptr().addr().is_multiple_of(PAGE) && bytes.len().is_multiple_of(PAGE)
+}
+
+/// The most bytes that a block of `raw` bytes takes in its file.
+pub(super) fn most_file_bytes(raw: usize) -> usize {
+    HEADER + pages(raw + raw.div_ceil(PIECE) * FRAME_HEADER)
+}
+
+/// Bytes of a file with `stored` bytes behind the header.
+pub(super) fn file_bytes(stored: usize) -> usize {
+    HEADER + pages(stored)
+}
+
+/// Parts of a scratch for a block of `raw` bytes.
+#[derive(Clone, Copy)]
+struct Layout {
+    /// One transfer.
+    window: usize,
+    /// One frame, in whole pages.
+    carry: usize,
+    /// One piece.
+    work: usize,
+}
+
+impl Layout {
+    fn of(raw: usize) -> Layout {
+        let work = raw.min(PIECE);
+        let window = WINDOW.min(most_file_bytes(raw));
+        Layout { window, carry: pages(work + FRAME_HEADER), work }
+    }
+}
+
+/// Bytes of scratch for a block of `raw` bytes: at most 1.6 MB.
+pub(super) fn scratch_len(raw: usize) -> usize {
+    let Layout { window, carry, work } = Layout::of(raw);
+    // Buffers of less than 4 MiB begin at a cache line, not at a page.
+    PAGE + window + carry + work
+}
+
+/// A scratch, cut up.
+pub(super) struct Scratch<'a> {
+    /// A window and a frame, together: frames straddle windows. Begins at a page.
+    pub buffer: &'a mut [u8],
+    /// For shuffled bytes.
+    pub work: &'a mut [u8],
+    layout: Layout,
+}
+
+impl<'a> Scratch<'a> {
+    /// # Panics
+    /// If `scratch` is shorter than [`scratch_len`].
+    pub fn new(scratch: &'a mut [u8], raw: usize) -> Scratch<'a> {
+        let layout = Layout::of(raw);
+        let ahead = scratch.as_ptr().addr().next_multiple_of(PAGE) - scratch.as_ptr().addr();
+        let (buffer, rest) = scratch[ahead..].split_at_mut(layout.window + layout.carry);
+        Scratch { buffer, work: &mut rest[..layout.work], layout }
+    }
+}
+
+/// What has been written.
+pub(super) struct Written {
+    pub stored: usize,
+    /// xxh3 of the block.
+    pub checksum: u64,
+    /// Part of the time that went into the encoding.
+    pub encoding: Duration,
+}
+
+/// Why a file could not be read.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum ReadError {
+    #[error("{0}")]
+    Io(#[from] io::Error),
+    #[error("{0}")]
+    Codec(#[from] CodecError),
+    #[error("{0}")]
+    Header(&'static str),
+    #[error("its contents were changed")]
+    Changed,
+}
+
+/// An open spill file.
+pub(super) struct SpillFile {
+    file: File,
+}
+
+impl SpillFile {
+    /// Makes the file, or makes it empty.
+    pub fn create(path: &Path) -> io::Result<SpillFile> {
+        SpillFile::open_with(OpenOptions::new().write(true).create(true).truncate(true), path)
+    }
+
+    pub fn open(path: &Path) -> io::Result<SpillFile> {
+        SpillFile::open_with(OpenOptions::new().read(true), path)
+    }
+
+    fn open_with(options: &mut OpenOptions, path: &Path) -> io::Result<SpillFile> {
+        let file = match options.custom_flags(libc::O_DIRECT).open(path) {
+            Err(error) if error.raw_os_error() == Some(libc::EINVAL) => options.custom_flags(0).open(path)?,
+            opened => opened?,
+        };
+        Ok(SpillFile { file })
+    }
+
+    /// Some file systems take the flag and refuse the transfer: then on without it.
+    fn transfer(&self, mut transfer: impl FnMut(&File) -> io::Result<()>) -> io::Result<()> {
+        match transfer(&self.file) {
+            Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {
+                // SAFETY: the descriptor is open; only its flags change.
+                unsafe {
+                    let flags = libc::fcntl(self.file.as_raw_fd(), libc::F_GETFL);
+                    libc::fcntl(self.file.as_raw_fd(), libc::F_SETFL, flags & !libc::O_DIRECT);
+                }
+                transfer(&self.file)
+            }
+            done => done,
+        }
+    }
+
+    /// Writes whole pages.
+    pub fn write(&self, bytes: &[u8], at: usize) -> io::Result<()> {
+        debug_assert!(is_aligned(bytes), "direct I/O is aligned");
+        self.transfer(|file| file.write_all_at(bytes, at as u64))
+    }
+
+    /// Reads whole pages.
+    pub fn read(&self, bytes: &mut [u8], at: usize) -> io::Result<()> {
+        debug_assert!(is_aligned(bytes), "direct I/O is aligned");
+        self.transfer(|file| file.read_exact_at(bytes, at as u64))
+    }
+
+    /// Writes a block as it is behind the header.
+    pub fn write_raw(&self, raw: &[u8], scratch: &mut Scratch) -> io::Result<Written> {
+        let mut hash = Xxh3::new();
+        let mut at = HEADER;
+        for part in raw.chunks(scratch.layout.window) {
+            hash.update(part);
+            if is_aligned(part) {
+                self.write(part, at)?;
+            } else {
+                scratch.buffer[..part.len()].copy_from_slice(part);
+                self.write_padded(scratch.buffer, part.len(), at)?;
+            }
+            at += part.len();
+        }
+        Ok(Written { stored: raw.len(), checksum: hash.digest(), encoding: Duration::ZERO })
+    }
+
+    fn write_padded(&self, buffer: &mut [u8], len: usize, at: usize) -> io::Result<()> {
+        let end = pages(len);
+        buffer[len..end].fill(0);
+        self.write(&buffer[..end], at)
+    }
+
+    /// Writes a block in frames behind the header; elements have `size` bytes.
+    pub fn write_frames(
+        &self,
+        codec: &mut Codec,
+        encoding: Encoding,
+        size: usize,
+        raw: &[u8],
+        scratch: &mut Scratch,
+    ) -> io::Result<Written> {
+        let window = scratch.layout.window;
+        let mut hash = Xxh3::new();
+        let mut spent = Duration::ZERO;
+        let (mut filled, mut at) = (0, HEADER);
+        for piece in raw.chunks(PIECE) {
+            hash.update(piece);
+            let began = Instant::now();
+            filled += codec.encode(encoding, size, piece, scratch.work, &mut scratch.buffer[filled..]);
+            spent += began.elapsed();
+            if filled >= window {
+                self.write(&scratch.buffer[..window], at)?;
+                scratch.buffer.copy_within(window..filled, 0);
+                filled -= window;
+                at += window;
+            }
+        }
+        self.write_padded(scratch.buffer, filled, at)?;
+        Ok(Written { stored: at - HEADER + filled, checksum: hash.digest(), encoding: spent })
+    }
+
+    /// Reads a block that was written as it is; returns its checksum.
+    pub fn read_raw(&self, raw: &mut [u8], scratch: &mut Scratch) -> Result<u64, ReadError> {
+        let mut hash = Xxh3::new();
+        let mut at = HEADER;
+        for part in raw.chunks_mut(scratch.layout.window) {
+            if is_aligned(part) {
+                self.read(part, at)?;
+            } else {
+                let whole = &mut scratch.buffer[..pages(part.len())];
+                self.read(whole, at)?;
+                let (bytes, padding) = whole.split_at(part.len());
+                part.copy_from_slice(bytes);
+                check_padding(padding)?;
+            }
+            hash.update(part);
+            at += part.len();
+        }
+        Ok(hash.digest())
+    }
+
+    /// Reads a block from frames of `stored` bytes together; returns its checksum and the time that decoding took.
+    pub fn read_frames(
+        &self,
+        codec: &mut Codec,
+        encoding: Encoding,
+        size: usize,
+        (stored, raw): (usize, &mut [u8]),
+        scratch: &mut Scratch,
+    ) -> Result<(u64, Duration), ReadError> {
+        let layout = scratch.layout;
+        let mut hash = Xxh3::new();
+        let mut spent = Duration::ZERO;
+        let mut frames =
+            Frames { file: self, layout, at: HEADER, stored, start: layout.carry, end: layout.carry };
+        for piece in raw.chunks_mut(PIECE) {
+            let header = frames.next(FRAME_HEADER, scratch.buffer)?;
+            let header = header.try_into().expect("as long as asked for");
+            let len = body_len(header, piece.len(), frames.stored)?;
+            let body = frames.next(len, scratch.buffer)?;
+            let began = Instant::now();
+            codec.decode(encoding, size, body, scratch.work, piece)?;
+            spent += began.elapsed();
+            hash.update(piece);
+        }
+        if frames.stored != 0 {
+            return Err(ReadError::Changed);
+        }
+        check_padding(&scratch.buffer[frames.start..frames.end])?;
+        Ok((hash.digest(), spent))
+    }
+}
+
+fn check_padding(bytes: &[u8]) -> Result<(), ReadError> {
+    if bytes.iter().all(|byte| *byte == 0) { Ok(()) } else { Err(ReadError::Changed) }
+}
+
+/// Reads ahead by windows and hands out consecutive bytes. The window lies behind the carry in the buffer: what is left of
+/// one window is moved ahead of the next.
+struct Frames<'a> {
+    file: &'a SpillFile,
+    layout: Layout,
+    /// Where the next window begins in the file.
+    at: usize,
+    /// Bytes that have not been handed out.
+    stored: usize,
+    /// Those of them that are in the buffer, with what fills the last page.
+    start: usize,
+    end: usize,
+}
+
+impl Frames<'_> {
+    /// The next `len` bytes, at most a frame.
+    fn next<'b>(&mut self, len: usize, buffer: &'b mut [u8]) -> Result<&'b [u8], ReadError> {
+        let Layout { window, carry, .. } = self.layout;
+        self.stored = self.stored.checked_sub(len).ok_or(ReadError::Changed)?;
+        if self.end - self.start < len {
+            let left = self.end - self.start;
+            buffer.copy_within(self.start..self.end, carry - left);
+            let missing = pages(self.stored + len - left).min(window);
+            self.file.read(&mut buffer[carry..carry + missing], self.at)?;
+            self.at += missing;
+            (self.start, self.end) = (carry - left, carry + missing);
+        }
+        let bytes = &buffer[self.start..self.start + len];
+        self.start += len;
+        Ok(bytes)
+    }
+}

@@ -1,0 +1,336 @@
+use super::super::pool::{Buffer, Pool};
+use super::super::testing::{Random, mnist, seed};
+use super::*;
+use crate::array::Element;
+use crate::ids::StageId;
+use std::io::Write;
+use std::os::unix::fs::FileExt;
+use tempfile::{TempDir, tempdir};
+
+const ENCODINGS: [Encoding; 3] = [Encoding::Raw, Encoding::Zstd, Encoding::ShuffledZstd];
+/// Of a file of one page behind the header.
+const SMALL_FILE: u64 = 2 * HEADER as u64;
+
+fn pool() -> Pool {
+    Pool::new(256 << 20)
+}
+
+fn key(stage: u32, index: u32) -> SpillKey {
+    SpillKey { run: RunId(1), block: BlockId::new(StageId(stage), index) }
+}
+
+fn scratch(pool: &Pool, block: &Block) -> Buffer {
+    pool.take(SpillPlace::scratch_len(block.bytes().len() as u64)).expect("room for a scratch")
+}
+
+/// A block of `element(i)`.
+fn block(pool: &Pool, (rows, cols): (u64, u64), mut element: impl FnMut(usize) -> f64) -> Block {
+    let mut block = Block::new(pool, (rows, cols), Element::F64).expect("room");
+    block.slice_mut::<f64>().iter_mut().enumerate().for_each(|(i, x)| *x = element(i));
+    block
+}
+
+fn integers(pool: &Pool, shape: (u64, u64)) -> Block {
+    block(pool, shape, |i| (i * i % 251) as f64)
+}
+
+fn noise(pool: &Pool, shape: (u64, u64), random: &mut Random) -> Block {
+    block(pool, shape, |_| f64::from_bits(random.next() >> 2))
+}
+
+fn write(place: &SpillPlace, pool: &Pool, key: SpillKey, block: &Block) -> Result<Stored, SpillError> {
+    place.write(key, block, scratch(pool, block).bytes_mut())
+}
+
+/// The block as it comes back, for one of the same shape and type.
+fn read(place: &SpillPlace, pool: &Pool, key: SpillKey, like: &Block) -> Result<Block, SpillError> {
+    let (rows, cols) = like.shape();
+    let mut back = Block::new(pool, (rows as u64, cols as u64), like.element()).expect("room");
+    back.bytes_mut().fill(0xa5);
+    place.read(key, &mut back, scratch(pool, like).bytes_mut())?;
+    Ok(back)
+}
+
+fn files_below(folder: &TempDir) -> Vec<PathBuf> {
+    let spills = fs::read_dir(folder.path()).expect("a folder").map(|entry| entry.expect("an entry").path());
+    let files = spills.flat_map(|spill| fs::read_dir(spill).expect("a folder of spills"));
+    files
+        .map(|entry| entry.expect("an entry").path())
+        .filter(|path| path.extension().is_some_and(|kind| kind == "block"))
+        .collect()
+}
+
+fn only_file(folder: &TempDir) -> PathBuf {
+    let files = files_below(folder);
+    assert_eq!(files.len(), 1);
+    files[0].clone()
+}
+
+#[test]
+fn blocks_of_every_size_come_back_in_every_encoding() {
+    let (pool, mut random) = (pool(), Random(seed()));
+    // Below and at a page, a piece, a window, and huge pages, where blocks are aligned.
+    let rows = [0, 1, 511, 512, 513, 32 << 10, (32 << 10) + 1, 131_072, 131_584, 600_000];
+    for encoding in ENCODINGS {
+        let folder = tempdir().unwrap();
+        let place = SpillPlace::with_encoding(folder.path().into(), None, encoding);
+        for (index, rows) in rows.into_iter().enumerate() {
+            for (stage, original) in
+                [integers(&pool, (rows, 1)), noise(&pool, (rows, 1), &mut random)].iter().enumerate()
+            {
+                let key = key(stage as u32, index as u32);
+                let stored = write(&place, &pool, key, original).unwrap();
+                let back = read(&place, &pool, key, original).unwrap();
+                assert!(back.bytes() == original.bytes(), "{encoding:?}, {rows} rows");
+                assert_eq!(stored.raw_bytes, rows * 8);
+                let path = place.path(key).unwrap();
+                assert_eq!(fs::metadata(path).unwrap().len(), stored.file_bytes, "{encoding:?}, {rows} rows");
+            }
+        }
+        place.remove_run(RunId(1));
+        assert_eq!(place.usage().in_use, 0);
+        assert!(files_below(&folder).is_empty());
+    }
+}
+
+#[test]
+fn single_precision_and_two_dimensions_come_back() {
+    let (pool, folder) = (pool(), tempdir().unwrap());
+    let place = SpillPlace::with_encoding(folder.path().into(), None, Encoding::ShuffledZstd);
+    let mut original = Block::new(&pool, (300, 77), Element::F32).unwrap();
+    original.slice_mut::<f32>().iter_mut().enumerate().for_each(|(i, x)| *x = (i % 100) as f32);
+    let stored = write(&place, &pool, key(0, 0), &original).unwrap();
+    assert!(stored.file_bytes < stored.raw_bytes / 2);
+    assert_eq!(read(&place, &pool, key(0, 0), &original).unwrap().bytes(), original.bytes());
+}
+
+#[test]
+fn a_scratch_is_never_long() {
+    assert!(SpillPlace::scratch_len(1 << 40) < 2 << 20);
+    assert!(SpillPlace::scratch_len(8) <= 5 * 4096);
+}
+
+#[test]
+fn bytes_are_counted_and_begin_starts_anew() {
+    let (pool, folder) = (pool(), tempdir().unwrap());
+    let place = SpillPlace::with_encoding(folder.path().into(), None, Encoding::Raw);
+    let small = integers(&pool, (100, 1));
+    for index in 0..3 {
+        write(&place, &pool, key(0, index), &small).unwrap();
+    }
+    read(&place, &pool, key(0, 1), &small).unwrap();
+    place.remove(key(0, 1));
+    place.remove(key(0, 1));
+    let (in_use, peak) = (2 * SMALL_FILE, 3 * SMALL_FILE);
+    let all = SpillUse { in_use, peak, written: peak, read: SMALL_FILE, raw_written: 2400 };
+    assert_eq!(place.usage(), all);
+    assert_eq!(files_below(&folder).len(), 2);
+    place.begin();
+    assert_eq!(place.usage(), SpillUse { in_use, peak: in_use, ..SpillUse::default() });
+}
+
+#[test]
+fn the_limit_holds_and_says_how_to_mend_it() {
+    let (pool, folder) = (pool(), tempdir().unwrap());
+    let place = SpillPlace::with_encoding(folder.path().into(), Some(2 * SMALL_FILE + 1), Encoding::Raw);
+    let small = integers(&pool, (100, 1));
+    write(&place, &pool, key(0, 0), &small).unwrap();
+    write(&place, &pool, key(0, 1), &small).unwrap();
+    let error = write(&place, &pool, key(0, 2), &small).unwrap_err();
+    assert!(
+        matches!(error, SpillError::Full { used, needed, .. } if (used, needed) == (2 * SMALL_FILE, SMALL_FILE))
+    );
+    assert!(!error.is_lost());
+    assert!(error.to_string().contains("--spill-limit") && error.to_string().contains("--spill-dir"));
+    place.remove(key(0, 0));
+    write(&place, &pool, key(0, 2), &small).unwrap();
+    assert_eq!(place.usage().peak, 2 * SMALL_FILE);
+}
+
+#[test]
+fn a_place_makes_nothing_before_it_is_used_and_leaves_nothing_when_dropped() {
+    let (pool, folder) = (pool(), tempdir().unwrap());
+    let place = SpillPlace::new(folder.path().into(), None);
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+    write(&place, &pool, key(0, 0), &integers(&pool, (1000, 10))).unwrap();
+    let other = place.clone();
+    drop(place);
+    assert_eq!(files_below(&folder).len(), 1, "a clone still has it");
+    drop(other);
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn a_folder_that_is_not_there_is_named() {
+    let (pool, folder) = (pool(), tempdir().unwrap());
+    let place = SpillPlace::new(folder.path().join("missing"), None);
+    let error = write(&place, &pool, key(0, 0), &integers(&pool, (10, 1))).unwrap_err();
+    assert!(matches!(error, SpillError::Folder { .. }), "{error}");
+    assert!(error.to_string().contains("missing") && !error.is_lost());
+}
+
+#[test]
+fn a_flipped_byte_is_noticed_wherever_it_is() {
+    let (pool, mut random) = (pool(), Random(seed()));
+    for encoding in ENCODINGS {
+        for original in [integers(&pool, (70_001, 1)), noise(&pool, (70_001, 1), &mut random)] {
+            let folder = tempdir().unwrap();
+            let place = SpillPlace::with_encoding(folder.path().into(), None, encoding);
+            let len = write(&place, &pool, key(0, 0), &original).unwrap().file_bytes;
+            place.remove(key(0, 0));
+            let header = HEADER as u64;
+            let payload = len - header;
+            let mut places = vec![0, 9, 12, 13, 20, 40, 60, 70, 2000, header - 1];
+            places.extend([header, header + 3, header + 4, header + payload / 2, len - 4097, len - 1]);
+            places.extend((0..10).map(|_| random.below(len as usize) as u64));
+            for at in places {
+                write(&place, &pool, key(0, 0), &original).unwrap();
+                flip(&only_file(&folder), at);
+                let back = read(&place, &pool, key(0, 0), &original);
+                // Some bits of a compressed frame mean nothing: then the block is the one that was written.
+                let harmless = |back: &Block| encoding != Encoding::Raw && back.bytes() == original.bytes();
+                match back {
+                    Err(error) => assert!(error.is_lost(), "{error}"),
+                    Ok(back) => assert!(harmless(&back), "{encoding:?}: byte {at} of {len}"),
+                }
+                place.remove(key(0, 0));
+                assert!(files_below(&folder).is_empty());
+                assert_eq!(place.usage().in_use, 0);
+            }
+        }
+    }
+}
+
+fn flip(path: &Path, at: u64) {
+    let file = fs::OpenOptions::new().read(true).write(true).open(path).unwrap();
+    let mut byte = [0];
+    file.read_exact_at(&mut byte, at).unwrap();
+    file.write_all_at(&[byte[0] ^ 0x10], at).unwrap();
+}
+
+#[test]
+fn short_missing_and_exchanged_files_are_lost() {
+    let (pool, folder) = (pool(), tempdir().unwrap());
+    for encoding in ENCODINGS {
+        let place = SpillPlace::with_encoding(folder.path().into(), None, encoding);
+        let original = integers(&pool, (100_000, 1));
+        let lost = |what: &str| {
+            let error = read(&place, &pool, key(0, 0), &original).err().expect(what);
+            assert!(error.is_lost(), "{what}: {error}");
+            assert_eq!(place.usage().in_use, 0, "{what}");
+        };
+        lost("never written");
+        let len = write(&place, &pool, key(0, 0), &original).unwrap().file_bytes;
+        place.remove(key(0, 0));
+        for left in [0, 100, 4096, len / 2, len - 4096, len - 1] {
+            write(&place, &pool, key(0, 0), &original).unwrap();
+            fs::OpenOptions::new().write(true).open(only_file(&folder)).unwrap().set_len(left).unwrap();
+            lost("short");
+        }
+        write(&place, &pool, key(0, 0), &original).unwrap();
+        fs::remove_file(only_file(&folder)).unwrap();
+        lost("removed");
+        write(&place, &pool, key(0, 0), &original).unwrap();
+        let other = only_file(&folder);
+        write(&place, &pool, key(0, 1), &original).unwrap();
+        fs::rename(place.path(key(0, 1)).unwrap(), other).unwrap();
+        place.remove(key(0, 1));
+        lost("exchanged");
+    }
+}
+
+/// A file system in memory of so many bytes; it goes when dropped.
+struct SmallDisk(TempDir);
+
+impl SmallDisk {
+    fn mount(bytes: u64) -> Option<SmallDisk> {
+        let folder = tempdir().expect("a folder");
+        let run = std::process::Command::new("mount")
+            .args(["-t", "tmpfs", "-o", &format!("size={bytes}"), "dolmen-test"])
+            .arg(folder.path())
+            .output();
+        run.is_ok_and(|run| run.status.success()).then_some(SmallDisk(folder))
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = std::process::Command::new("umount").arg(self.0.path()).status();
+    }
+}
+
+fn skipped(what: &str, why: &str) {
+    // Past the test harness, which keeps what is printed.
+    writeln!(io::stderr(), "SKIPPED: {what} ({why})").expect("stderr");
+}
+
+#[test]
+fn a_full_disk_is_told_and_nothing_half_written_stays() {
+    let Some(disk) = SmallDisk::mount(1 << 20) else {
+        return skipped("spilling to a full disk", "no tmpfs can be mounted: not root, or in a container");
+    };
+    let (pool, mut random) = (pool(), Random(seed()));
+    for encoding in ENCODINGS {
+        let place = SpillPlace::with_encoding(disk.0.path().into(), None, encoding);
+        let [small, large] = [10_000, 1_000_000].map(|rows| noise(&pool, (rows, 1), &mut random));
+        write(&place, &pool, key(0, 0), &small).unwrap();
+        let error = write(&place, &pool, key(0, 1), &large).unwrap_err();
+        assert!(matches!(error, SpillError::NoSpace { .. }), "{error}");
+        assert_eq!(files_below(&disk.0).len(), 1, "the half-written file is gone");
+        assert_eq!(read(&place, &pool, key(0, 0), &small).unwrap().bytes(), small.bytes());
+        write(&place, &pool, key(0, 1), &small).unwrap();
+    }
+}
+
+#[test]
+fn random_doubles_are_stored_as_they_are() {
+    let (pool, folder, mut random) = (pool(), tempdir().unwrap(), Random(seed()));
+    let place = SpillPlace::new(folder.path().into(), None);
+    // All bits are random: no clock can find that compression pays.
+    let original = block(&pool, (1 << 18, 1), |_| f64::from_bits(random.next()));
+    for index in 0..5 {
+        let stored = write(&place, &pool, key(0, index), &original).unwrap();
+        assert_eq!(stored.encoding, Encoding::Raw);
+        assert!(read(&place, &pool, key(0, index), &original).unwrap().bytes() == original.bytes());
+    }
+}
+
+#[test]
+fn threads_share_a_place() {
+    let (pool, folder) = (pool(), tempdir().unwrap());
+    let place = SpillPlace::new(folder.path().into(), None);
+    std::thread::scope(|scope| {
+        for thread in 0..4 {
+            let (place, pool) = (&place, &pool);
+            scope.spawn(move || {
+                for index in 0..20 {
+                    let original = block(pool, (20_000, 1), |i| (thread as usize + index * i % 97) as f64);
+                    let key = key(thread, index as u32);
+                    write(place, pool, key, &original).unwrap();
+                    assert!(read(place, pool, key, &original).unwrap().bytes() == original.bytes());
+                    place.remove(key);
+                }
+            });
+        }
+    });
+    assert_eq!(place.usage().in_use, 0);
+    assert!(files_below(&folder).is_empty());
+}
+
+#[test]
+fn images_of_digits_shrink_to_a_third() {
+    let Some(path) = mnist() else {
+        return skipped("the size of spilled MNIST images", "no data; set DOLMEN_MNIST");
+    };
+    let (pool, folder) = (pool(), tempdir().unwrap());
+    let bytes = fs::read(path).unwrap();
+    let images = &bytes[bytes.len() - 60_000 * 784..];
+    for encoding in [Encoding::Zstd, Encoding::ShuffledZstd] {
+        let place = SpillPlace::with_encoding(folder.path().into(), None, encoding);
+        let original = block(&pool, (4096, 784), |i| f64::from(images[i]));
+        let stored = write(&place, &pool, key(0, 0), &original).unwrap();
+        let ratio = stored.raw_bytes as f64 / stored.file_bytes as f64;
+        assert!(ratio >= 3.0, "{encoding:?}: {ratio}");
+        assert!(read(&place, &pool, key(0, 0), &original).unwrap().bytes() == original.bytes());
+    }
+}
