@@ -30,8 +30,17 @@ pub trait Source: Send + Sync {
 
 /// A matrix that can be written in parts, in any order, from many threads.
 pub trait Sink: Send + Sync {
+    /// Bytes of scratch that writing such a part needs.
+    fn scratch(&self, rows: u64, cols: u64, element: Element) -> u64;
+
     /// Writes a row-major block; returns the bytes written to a device.
-    fn write(&self, rows: Range<u64>, cols: Range<u64>, block: Numbers<'_>) -> Result<u64, Failure>;
+    fn write(
+        &self,
+        rows: Range<u64>,
+        cols: Range<u64>,
+        block: Numbers<'_>,
+        scratch: &mut [u8],
+    ) -> Result<u64, Failure>;
 }
 
 /// Bytes that a run moved.

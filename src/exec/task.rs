@@ -96,11 +96,11 @@ fn write<T: Real>(job: &Job, work: &mut Buffer) -> Result<(), Failure> {
     let block = job.operand(0);
     let bytes = if *transposed {
         let view = block.view::<T>();
-        let turned = work.reals_mut::<T>(view.len());
+        let (turned, scratch) = work.split_reals_mut::<T>(view.len());
         ArrayViewMut2::from_shape(view.t().dim(), &mut *turned).expect("as many elements").assign(&view.t());
-        sink.write(rows, cols, T::numbers(turned))?
+        sink.write(rows, cols, T::numbers(turned), scratch)?
     } else {
-        sink.write(rows, cols, T::numbers(block.slice()))?
+        sink.write(rows, cols, T::numbers(block.slice()), work.bytes_mut())?
     };
     job.bindings.traffic.add_written(bytes);
     Ok(())

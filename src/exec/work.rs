@@ -79,7 +79,12 @@ fn work<T: Real>(stage: &Stage, first: (u64, u64), bindings: &Bindings) -> Work 
             let (b, n, c) = (panel.block() as usize, *n as usize, *width as usize);
             (tsqr::leaf_apply_flops(b, n, c), workspace_of_apply::<T>((b, n), c))
         }
-        Kind::Write { transposed, .. } => (0.0, if *transposed { p * q } else { 0 }),
+        Kind::Write { output, transposed, .. } => {
+            let (turned, rows, cols) = if *transposed { (p * q, q, p) } else { (0, p, q) };
+            let sink = bindings.outputs.get(*output as usize);
+            let scratch = sink.map_or(0, |s| s.scratch(rows as u64, cols as u64, T::ELEMENT));
+            return Work { flops: 0.0, workspace: turned as u64 * T::ELEMENT.bytes() + scratch };
+        }
     };
     Work { flops, workspace: elements as u64 * T::ELEMENT.bytes() }
 }

@@ -1,5 +1,7 @@
 //! The header of a `.npy` file (NumPy Enhancement Proposal 1, versions 1.0 to 3.0). Bytes in, struct out.
 
+use super::device::PAGE;
+
 /// Number formats that can be read.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum DType {
@@ -86,7 +88,8 @@ impl Header {
         self.shape.iter().try_fold(1_u64, |product, length| product.checked_mul(*length))
     }
 
-    /// The header of a file of ours: version 1.0, little endian, C order, elements aligned to 64 bytes.
+    /// The header of a file of ours: version 1.0, little endian, C order, elements from the second page on, so that blocks
+    /// of whole pages in memory are whole pages of the file.
     pub fn write(element: crate::array::Element, shape: &[u64]) -> Vec<u8> {
         let lengths: Vec<String> = shape.iter().map(u64::to_string).collect();
         let comma = if shape.len() == 1 { "," } else { "" };
@@ -96,7 +99,7 @@ impl Header {
             lengths.join(", ")
         );
         let unpadded = MAGIC.len() + 4 + dict.len() + 1;
-        let length = dict.len() + 1 + (unpadded.next_multiple_of(64) - unpadded);
+        let length = dict.len() + 1 + (unpadded.next_multiple_of(PAGE) - unpadded);
         let mut bytes = MAGIC.to_vec();
         bytes.extend([1, 0]);
         bytes.extend((length as u16).to_le_bytes());
@@ -226,7 +229,7 @@ mod tests {
             [(Element::F64, vec![3, 4]), (Element::F32, vec![7]), (Element::F64, vec![0, 5])]
         {
             let bytes = Header::write(element, &shape);
-            assert_eq!(bytes.len() % 64, 0);
+            assert_eq!(bytes.len() % PAGE, 0);
             let header = Header::parse(&bytes).unwrap();
             assert_eq!((header.shape, header.data), (shape, bytes.len() as u64));
             assert_eq!(header.dtype.bytes(), element.bytes());

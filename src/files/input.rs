@@ -1,21 +1,22 @@
 //! Reads `.npy` files by blocks: any rows, any columns, any order, from many threads at once.
 
+use super::depth::Depth;
+use super::device::{Device, exceeds_cache};
 use super::error::FileError;
+use super::flight::{Pieces, WORTH_THREADS, in_flight};
 use super::header::{DType, Header, HeaderError};
 use crate::array::Element;
+use ndarray::{ArrayViewMut1, ArrayViewMut2, Axis};
 use std::fs::File;
 use std::io::{self, Read};
 use std::ops::Range;
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-/// Bytes of a scratch buffer: one read of a device is not longer than this.
-const SCRATCH: u64 = 1 << 20;
 /// Gaps shorter than this are read over rather than jumped.
 const WORTH_A_JUMP: u64 = 1 << 12;
 
 /// Types that elements can be converted to.
-pub trait Convert: Copy + Default {
+pub trait Convert: Copy + Default + Send {
     const ELEMENT: Element;
     fn from_bits_f64(value: f64) -> Self;
     fn from_bits_f32(value: f32) -> Self;
@@ -51,7 +52,7 @@ convert!(f64, F64);
 /// One file of a matrix.
 struct Part {
     path: PathBuf,
-    file: File,
+    device: Device,
     dtype: DType,
     big_endian: bool,
     fortran: bool,
@@ -71,8 +72,9 @@ pub struct NpyInput {
 }
 
 impl NpyInput {
-    /// Reads and checks the headers. Several files need equal columns; f32 only if all are f32.
-    pub fn open(paths: &[PathBuf]) -> Result<NpyInput, FileError> {
+    /// Reads and checks the headers. Several files need equal columns; f32 only if all are f32. Files that together
+    /// are larger than `cache_room`, the bytes that the page cache can hold for us, are read past it.
+    pub fn open(paths: &[PathBuf], cache_room: u64) -> Result<NpyInput, FileError> {
         let mut parts: Vec<Part> = Vec::new();
         let mut rows = 0;
         for path in paths {
@@ -89,6 +91,11 @@ impl NpyInput {
         let all_f32 = parts.iter().all(|part| part.dtype == DType::F32);
         let element = if all_f32 { Element::F32 } else { Element::F64 };
         let cols = first.cols;
+        let bytes: u64 = parts.iter().map(|part| part.rows * part.cols * part.dtype.bytes()).sum();
+        if exceeds_cache(bytes, cache_room) {
+            let past = |part: Part| Part { device: part.device.past_cache(&part.path), ..part };
+            parts = parts.into_iter().map(past).collect();
+        }
         Ok(NpyInput { parts, rows, cols, element })
     }
 
@@ -102,15 +109,10 @@ impl NpyInput {
         self.element
     }
 
-    /// Bytes of scratch that [`read_block`](Self::read_block) wants for such a block; with less it reads
-    /// in smaller steps, down to one row or column of the block.
+    /// Bytes of scratch that [`read_block`](Self::read_block) wants for such a block; with less it has fewer
+    /// requests in flight and reads in smaller steps, down to one element.
     pub fn scratch_len(&self, rows: u64, cols: u64) -> u64 {
-        let of_part = |part: &Part| {
-            let line = if part.fortran { rows } else { cols };
-            (line * part.dtype.bytes())
-                .max(SCRATCH.min(rows * cols * part.dtype.bytes()))
-                .max(part.stride().min(SCRATCH))
-        };
+        let of_part = |part: &Part| Pieces::of_block(rows * cols * part.dtype.bytes()).scratch_len();
         self.parts.iter().map(of_part).max().unwrap_or(0)
     }
 
@@ -120,13 +122,14 @@ impl NpyInput {
         (&self.parts[at].path, row - self.parts[at].first)
     }
 
-    /// Reads a block into `out`, row by row. Returns the bytes read.
+    /// Reads a block into `out`, row by row, with as many requests at once as `depth` allows. Returns the bytes read.
     pub fn read_block<T: Convert>(
         &self,
         rows: Range<u64>,
         cols: Range<u64>,
         out: &mut [T],
         scratch: &mut [u8],
+        depth: &Depth,
     ) -> Result<u64, FileError> {
         let width = (cols.end - cols.start) as usize;
         assert_eq!(
@@ -145,7 +148,7 @@ impl NpyInput {
             let to = (end - rows.start) as usize * width;
             let within = start - part.first..end - part.first;
             bytes += part
-                .read(within, cols.clone(), &mut out[from..to], scratch)
+                .read(within, cols.clone(), &mut out[from..to], scratch, depth)
                 .map_err(|error| FileError::Read { path: part.path.clone(), error })?;
         }
         Ok(bytes)
@@ -185,7 +188,7 @@ impl Part {
         }
         Ok(Part {
             path: path.into(),
-            file,
+            device: Device::buffered(file),
             dtype: header.dtype,
             big_endian: header.big_endian,
             fortran: header.fortran_order,
@@ -207,63 +210,115 @@ impl Part {
         same && self.big_endian == cfg!(target_endian = "big")
     }
 
-    /// Reads lines of the file that the block crosses, several at a time, and puts them in their place.
+    /// Reads lines of the file that the block crosses and puts them in their place.
     fn read<T: Convert>(
         &self,
         rows: Range<u64>,
         cols: Range<u64>,
         out: &mut [T],
         scratch: &mut [u8],
+        depth: &Depth,
     ) -> io::Result<u64> {
         let whole = cols.start == 0 && cols.end == self.cols && !self.fortran;
         if whole && self.is_native::<T>() {
-            let bytes = T::bytes_mut(out);
-            self.file.read_exact_at(bytes, self.data + rows.start * self.stride())?;
-            return Ok(bytes.len() as u64);
+            let offset = self.data + rows.start * self.stride();
+            return self.device.read_span(offset, T::bytes_mut(out), scratch, depth);
         }
-        let (lines, across) =
-            if self.fortran { (cols.clone(), rows.clone()) } else { (rows.clone(), cols.clone()) };
-        let width = (cols.end - cols.start) as usize;
+        let shape = ((rows.end - rows.start) as usize, (cols.end - cols.start) as usize);
+        let out = ArrayViewMut2::from_shape(shape, out).expect("the block has the size asked for");
+        let (out, lines, across) =
+            if self.fortran { (out.reversed_axes(), cols, rows) } else { (out, rows, cols) };
         let size = self.dtype.bytes();
         let segment = (across.end - across.start) * size;
-        let gap = self.stride() - segment;
-        // Lines per read: as many as fit the scratch, if the gaps between are short enough to read over.
-        let together = if gap <= WORTH_A_JUMP.max(segment) {
-            ((scratch.len() as u64 + gap) / self.stride().max(1)).clamp(1, lines.end - lines.start)
-        } else {
-            1
+        let bytes = (lines.end - lines.start) * segment;
+        let pieces = Pieces::of_block(bytes);
+        let together = self.together(segment, pieces.room() as u64).min(lines.end - lines.start);
+        let place = |line: u64| self.data + line * self.stride() + across.start * size;
+        let middle = lines.start + (lines.end - lines.start) / 2;
+        let is_cached = || {
+            [lines.start, middle, lines.end - 1].iter().all(|at| self.device.is_cached(place(*at), segment))
         };
-        let mut spare = Vec::new();
-        let scratch = if (scratch.len() as u64) < segment {
-            spare.resize(segment as usize, 0);
-            &mut spare[..]
+        let alone = bytes < WORTH_THREADS || is_cached();
+        let mut out = out;
+        let mut groups = (lines.start..)
+            .step_by(together as usize)
+            .map(place)
+            .zip(out.axis_chunks_iter_mut(Axis(0), together as usize));
+        if alone {
+            groups.try_fold(0, |sum, (at, out)| Ok(sum + self.read_lines(at, segment, out, scratch)?))
         } else {
-            scratch
-        };
-        let mut total = 0;
-        let mut line = lines.start;
-        while line < lines.end {
-            let count = together.min(lines.end - line);
-            let length = ((count - 1) * self.stride() + segment) as usize;
-            let bytes = &mut scratch[..length];
-            self.file.read_exact_at(bytes, self.data + line * self.stride() + across.start * size)?;
-            total += length as u64;
-            for at in 0..count {
-                let begin = (at * self.stride()) as usize;
-                let segment = &bytes[begin..begin + segment as usize];
-                let index = (line - lines.start + at) as usize;
-                if self.fortran {
-                    self.convert(segment, out[index..].iter_mut().step_by(width));
-                } else {
-                    self.convert(segment, out[index * width..(index + 1) * width].iter_mut());
-                }
-            }
-            line += count;
+            let read = |(at, out): (u64, ArrayViewMut2<T>), piece: &mut [u8]| {
+                self.read_lines(at, segment, out, piece)
+            };
+            in_flight(groups, (pieces, scratch), depth, read)
         }
-        Ok(total)
     }
 
-    fn convert<'a, T: Convert + 'a>(&self, bytes: &[u8], out: impl Iterator<Item = &'a mut T>) {
+    /// Gaps between segments of lines are read over rather than jumped.
+    fn reads_over(&self, segment: u64) -> bool {
+        self.stride() - segment <= WORTH_A_JUMP.max(segment)
+    }
+
+    /// Lines that one thread reads in one go: as many as a piece of scratch takes.
+    fn together(&self, segment: u64, room: u64) -> u64 {
+        let gap = self.stride() - segment;
+        if self.reads_over(segment) { (room + gap) / self.stride().max(1) } else { room / segment.max(1) }
+            .max(1)
+    }
+
+    /// Reads a segment of each of as many lines as `out` has, the first at `offset`.
+    fn read_lines<T: Convert>(
+        &self,
+        offset: u64,
+        segment: u64,
+        mut out: ArrayViewMut2<T>,
+        scratch: &mut [u8],
+    ) -> io::Result<u64> {
+        let (stride, count) = (self.stride(), out.nrows() as u64);
+        let length = (count - 1) * stride + segment;
+        if count > 1 && self.reads_over(segment) && length <= scratch.len() as u64 {
+            let bytes = self.device.borrow_at(offset, length as usize, scratch)?;
+            for (segment_at, line) in (0..).step_by(stride as usize).zip(out.rows_mut()) {
+                self.convert(&bytes[segment_at..segment_at + segment as usize], line);
+            }
+            return Ok(length);
+        }
+        for (at, mut line) in (offset..).step_by(stride as usize).zip(out.rows_mut()) {
+            match line.as_slice_mut().filter(|_| self.is_native::<T>()) {
+                Some(line) => self.device.read_at(at, T::bytes_mut(line), scratch)?,
+                None => self.read_line(at, line, scratch)?,
+            }
+        }
+        Ok(count * segment)
+    }
+
+    /// Reads and converts a segment of one line, in parts if the scratch is shorter.
+    fn read_line<T: Convert>(
+        &self,
+        offset: u64,
+        mut line: ArrayViewMut1<T>,
+        scratch: &mut [u8],
+    ) -> io::Result<()> {
+        let size = self.dtype.bytes() as usize;
+        let most = Pieces::of_block((line.len() * size) as u64).room().min(scratch.len()) / size;
+        assert!(most > 0 || line.is_empty(), "the scratch is as long as announced");
+        let mut at = offset;
+        for part in line.axis_chunks_iter_mut(Axis(0), most.max(1)) {
+            let bytes = part.len() * size;
+            self.convert(self.device.borrow_at(at, bytes, scratch)?, part);
+            at += bytes as u64;
+        }
+        Ok(())
+    }
+
+    fn convert<T: Convert>(&self, bytes: &[u8], mut out: ArrayViewMut1<T>) {
+        match out.as_slice_mut() {
+            Some(out) => self.convert_to(bytes, out.iter_mut()),
+            None => self.convert_to(bytes, out.iter_mut()),
+        }
+    }
+
+    fn convert_to<'a, T: Convert + 'a>(&self, bytes: &[u8], out: impl Iterator<Item = &'a mut T>) {
         macro_rules! each {
             ($type:ident, $size:literal, |$value:ident| $make:expr) => {{
                 for (chunk, to) in bytes.chunks_exact($size).zip(out) {

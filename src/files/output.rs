@@ -1,6 +1,9 @@
 //! Writes `.npy` files that appear under their names only when whole.
 
+use super::depth::Depth;
+use super::device::Device;
 use super::error::FileError;
+use super::flight::Pieces;
 use super::header::Header;
 use crate::array::Element;
 use std::ffi::CString;
@@ -131,10 +134,13 @@ fn allocate(file: &File, bytes: u64) -> io::Result<()> {
     }
 }
 
+/// Smaller files are written through the page cache: the next program is likely to find them there.
+const WORTH_DIRECT: u64 = 64 << 20;
+
 /// A `.npy` file in the making, written by blocks in any order from many threads.
 pub struct NpyOutput {
     partial: Partial,
-    file: File,
+    device: Device,
     data: u64,
     cols: u64,
     element: Element,
@@ -170,30 +176,39 @@ impl NpyOutput {
         let failed = |error| FileError::Write { path: path.into(), error };
         allocate(&file, needed).map_err(failed)?;
         file.write_all_at(&header, 0).map_err(failed)?;
-        Ok(NpyOutput { partial, file, data: header.len() as u64, cols, element })
+        let device = Device::buffered(file);
+        let device = if needed < WORTH_DIRECT { device } else { device.past_cache(&partial.temporary) };
+        Ok(NpyOutput { partial, device, data: header.len() as u64, cols, element })
     }
 
-    /// Writes a row-major block. Returns the bytes written.
+    /// Bytes of scratch that [`write_block`](Self::write_block) wants for such a block; with less it has fewer requests in
+    /// flight.
+    pub fn scratch_len(rows: u64, cols: u64, element: Element) -> u64 {
+        Pieces::of_block(rows * cols * element.bytes()).scratch_len()
+    }
+
+    /// Writes a row-major block with as many requests at once as `depth` allows. Returns the bytes written. Blocks written
+    /// at the same time must not overlap.
     pub fn write_block<T: Plain>(
         &self,
         rows: Range<u64>,
         cols: Range<u64>,
         block: &[T],
+        scratch: &mut [u8],
+        depth: &Depth,
     ) -> Result<u64, FileError> {
         assert_eq!(self.element, T::ELEMENT, "elements are written as what the file holds");
         let size = self.element.bytes();
         let width = cols.end - cols.start;
         assert_eq!(block.len() as u64, (rows.end - rows.start) * width, "the block has the size announced");
-        let bytes = T::bytes(block);
-        let place = |row: u64| self.data + (row * self.cols + cols.start) * size;
-        if width == self.cols {
-            self.file.write_all_at(bytes, place(rows.start)).map_err(|e| self.failed(e))?;
-        } else if width > 0 {
-            for (row, line) in rows.zip(bytes.chunks_exact((width * size) as usize)) {
-                self.file.write_all_at(line, place(row)).map_err(|e| self.failed(e))?;
-            }
-        }
-        Ok(bytes.len() as u64)
+        let (bytes, stride) = (T::bytes(block), self.cols * size);
+        let offset = self.data + rows.start * stride + cols.start * size;
+        let written = if width == self.cols {
+            self.device.write_span(offset, bytes, scratch, depth)
+        } else {
+            self.device.write_lines(offset, stride, bytes, (width * size) as usize, scratch, depth)
+        };
+        written.map_err(|e| self.failed(e))
     }
 
     fn failed(&self, error: io::Error) -> FileError {
@@ -234,7 +249,7 @@ impl Outputs {
     pub fn commit(self) -> Result<(), FileError> {
         let files = self.files();
         for output in files.iter() {
-            output.file.sync_data().map_err(|e| output.failed(e))?;
+            output.device.file().sync_data().map_err(|e| output.failed(e))?;
         }
         files.iter().try_for_each(|output| output.partial.commit())
     }

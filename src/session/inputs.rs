@@ -2,7 +2,7 @@
 
 use crate::array::Element;
 use crate::exec::{Sink, Source};
-use crate::files::{NpyInput, NpyOutput};
+use crate::files::{Depth, NpyInput, NpyOutput};
 use crate::sched::{Blame, Failure};
 use crate::store::{Numbers, NumbersMut, Real};
 use ndarray::{Array2, ArrayViewMut2, s};
@@ -37,7 +37,10 @@ impl<T: Real> Source for InMemory<T> {
 }
 
 /// One or several `.npy` files as one matrix.
-pub(super) struct FromFiles(pub NpyInput);
+pub(super) struct FromFiles {
+    pub input: NpyInput,
+    pub depth: Arc<Depth>,
+}
 
 fn failure(error: crate::files::FileError) -> Failure {
     let blame = if error.is_request_error() { Blame::Request } else { Blame::Run };
@@ -46,7 +49,7 @@ fn failure(error: crate::files::FileError) -> Failure {
 
 impl Source for FromFiles {
     fn scratch(&self, rows: u64, cols: u64, _: Element) -> u64 {
-        self.0.scratch_len(rows, cols)
+        self.input.scratch_len(rows, cols)
     }
 
     fn read(
@@ -57,27 +60,53 @@ impl Source for FromFiles {
         scratch: &mut [u8],
     ) -> Result<u64, Failure> {
         match out {
-            NumbersMut::F32(out) => self.0.read_block(rows, cols, out, scratch),
-            NumbersMut::F64(out) => self.0.read_block(rows, cols, out, scratch),
+            NumbersMut::F32(out) => self.input.read_block(rows, cols, out, scratch, &self.depth),
+            NumbersMut::F64(out) => self.input.read_block(rows, cols, out, scratch, &self.depth),
         }
         .map_err(failure)
     }
 
     fn place(&self, row: u64, col: u64) -> String {
-        let (path, row) = self.0.place(row);
+        let (path, row) = self.input.place(row);
         format!("{}: row {row}, column {col}", path.display())
     }
 }
 
 /// A `.npy` file in the making.
-pub(super) struct ToFile(pub Arc<NpyOutput>);
+pub(super) struct ToFile {
+    pub output: Arc<NpyOutput>,
+    pub depth: Arc<Depth>,
+}
 
 impl Sink for ToFile {
-    fn write(&self, rows: Range<u64>, cols: Range<u64>, block: Numbers<'_>) -> Result<u64, Failure> {
+    fn scratch(&self, rows: u64, cols: u64, element: Element) -> u64 {
+        NpyOutput::scratch_len(rows, cols, element)
+    }
+
+    fn write(
+        &self,
+        rows: Range<u64>,
+        cols: Range<u64>,
+        block: Numbers<'_>,
+        scratch: &mut [u8],
+    ) -> Result<u64, Failure> {
         match block {
-            Numbers::F32(values) => self.0.write_block(rows, cols, values),
-            Numbers::F64(values) => self.0.write_block(rows, cols, values),
+            Numbers::F32(values) => self.output.write_block(rows, cols, values, scratch, &self.depth),
+            Numbers::F64(values) => self.output.write_block(rows, cols, values, scratch, &self.depth),
         }
         .map_err(failure)
+    }
+}
+
+/// A `.npy` file that a plan counts with and nobody has made yet.
+pub(super) struct Planned;
+
+impl Sink for Planned {
+    fn scratch(&self, rows: u64, cols: u64, element: Element) -> u64 {
+        NpyOutput::scratch_len(rows, cols, element)
+    }
+
+    fn write(&self, _: Range<u64>, _: Range<u64>, _: Numbers<'_>, _: &mut [u8]) -> Result<u64, Failure> {
+        Err(Failure { blame: Blame::Run, message: "a plan was run before its files were made".into() })
     }
 }

@@ -40,7 +40,7 @@ const LONGEST_SEARCH: usize = 1 << 20;
 impl Session {
     /// What `operation` would do, and whether it fits; nothing is run.
     pub fn preview(&self, operation: &Operation, to_files: bool) -> Result<Preview, Error> {
-        let bindings = self.bindings(Vec::new());
+        let bindings = self.planned(operation, to_files)?;
         let ready = self.prepare(operation, &bindings, to_files, Care::default())?;
         let program = &ready.program;
         let bytes = |wanted: fn(&Kind) -> bool| -> u64 {

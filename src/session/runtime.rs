@@ -1,7 +1,7 @@
 //! A session: actors and threads, what they may use, and how an operation is put through them.
 
 use super::error::Error;
-use super::inputs::{FromFiles, InMemory, ToFile};
+use super::inputs::{FromFiles, InMemory, Planned, ToFile};
 use super::operation::Operation;
 use super::prepare::Ready;
 use super::randomized::{SKETCH_SHIFT, care_for};
@@ -10,11 +10,11 @@ use super::results::{Results, assemble};
 use crate::actors::{Joined, Outcome, Peers, Progress, Scheduler, Submit, Worker};
 use crate::array::{Array, BlockSize, Element, InputId, Source};
 use crate::exec::{self, Bindings, Functions};
-use crate::files::{NpyInput, NpyOutput, Outputs};
+use crate::files::{Depth, NpyInput, NpyOutput, Outputs};
 use crate::graph::{Graph, Program};
 use crate::ids::{RunId, StageId, TaskId, WorkerId};
 use crate::sched::{Failure, Plan};
-use crate::store::{Pool, Real, default_memory};
+use crate::store::{Pool, Real, default_memory, page_cache_room};
 use actix::{Actor, Addr};
 use futures_channel::oneshot;
 use ndarray::Array2;
@@ -120,6 +120,7 @@ struct Inner {
     next: AtomicU64,
     progress: Arc<Progress>,
     stats: Mutex<Stats>,
+    depth: Arc<Depth>,
 }
 
 /// Computes lazy arrays and runs algorithms on the threads of this process. Clones share everything.
@@ -196,6 +197,7 @@ impl Session {
             next: AtomicU64::new(0),
             progress: Arc::default(),
             stats: Mutex::default(),
+            depth: Arc::default(),
         })))
     }
 
@@ -219,6 +221,11 @@ impl Session {
     /// The library that multiplies: `faer` or `openblas`.
     pub fn backend(&self) -> &'static str {
         <kernels::Active as kernels::Backend>::NAME
+    }
+
+    /// How many requests its files' devices get at once.
+    pub fn depth(&self) -> Arc<Depth> {
+        self.0.depth.clone()
     }
 
     /// How far the current run is.
@@ -245,9 +252,9 @@ impl Session {
 
     /// One `.npy` file, or several with equal columns as one tall matrix. Only headers are read here.
     pub fn from_npy(&self, paths: &[PathBuf]) -> Result<Array, Error> {
-        let input = NpyInput::open(paths)?;
+        let input = NpyInput::open(paths, page_cache_room(self.memory()))?;
         let (shape, element) = (input.shape(), input.element());
-        Ok(self.bind(Arc::new(FromFiles(input)), shape, element))
+        Ok(self.bind(Arc::new(FromFiles { input, depth: self.depth() }), shape, element))
     }
 
     /// Makes functions known to hand-wired graphs.
@@ -291,7 +298,7 @@ impl Session {
     pub fn run_to_files(&self, operation: &Operation, paths: &[PathBuf]) -> Result<(), Error> {
         operation.check()?;
         // Refused before any file is made.
-        self.prepare(operation, &self.bindings(Vec::new()), true, Care::default())?;
+        self.prepare(operation, &self.planned(operation, true)?, true, Care::default())?;
         let outputs = Outputs::new();
         let element = operation.element()?;
         let mut files = Vec::new();
@@ -344,6 +351,12 @@ impl Session {
         }
     }
 
+    /// Bindings to plan with, before files are made.
+    pub(super) fn planned(&self, operation: &Operation, to_files: bool) -> Result<Bindings, Error> {
+        let results = if to_files { operation.result_shapes()?.len() } else { 0 };
+        Ok(self.bindings((0..results).map(|_| Arc::new(Planned) as Arc<dyn exec::Sink>).collect()))
+    }
+
     fn run_to(&self, operation: &Operation, target: &Target) -> Result<Results, Error> {
         let care = match self.run_once(operation, target, Care::default()) {
             Ok((results, care)) if care == Care::default() => return Ok(results),
@@ -364,7 +377,8 @@ impl Session {
         let sinks: Vec<Arc<dyn exec::Sink>> = match target {
             Target::Memory => Vec::new(),
             Target::Files(files) => {
-                files.iter().map(|file| Arc::new(ToFile(file.clone())) as Arc<dyn exec::Sink>).collect()
+                let sink = |file: &Arc<NpyOutput>| ToFile { output: file.clone(), depth: self.depth() };
+                files.iter().map(|file| Arc::new(sink(file)) as Arc<dyn exec::Sink>).collect()
             }
         };
         let bindings = self.bindings(sinks);

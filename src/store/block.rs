@@ -122,6 +122,12 @@ impl Buffer {
     pub fn reals_mut<T: Real>(&mut self, len: usize) -> &mut [T] {
         reals_mut(self.bytes_mut(), len)
     }
+
+    /// The first `len` elements of a workspace, and the bytes behind them.
+    pub fn split_reals_mut<T: Real>(&mut self, len: usize) -> (&mut [T], &mut [u8]) {
+        let (reals, rest) = self.bytes_mut().split_at_mut(len * size_of::<T>());
+        (reals_mut(reals, len), rest)
+    }
 }
 
 fn reals<T: Real>(bytes: &[u8], len: usize) -> &[T] {

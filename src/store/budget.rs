@@ -20,7 +20,7 @@ pub fn default_memory() -> u64 {
     least.map_or(FALLBACK, |bytes| (bytes as f64 * SHARE) as u64)
 }
 
-fn free_memory() -> Option<u64> {
+pub(super) fn free_memory() -> Option<u64> {
     let mut system = System::new().ok()?;
     system.refresh_memory();
     Some(system.available_memory())
@@ -33,8 +33,8 @@ fn slurm_memory(variable: impl Fn(&str) -> Option<String>) -> Option<u64> {
     number("SLURM_MEM_PER_NODE").or_else(per_cpu).map(|mib| mib << 20)
 }
 
-/// The least limit on the way from this process's cgroup up to the root. `cgroups` is `/proc/self/cgroup`.
-fn cgroup_memory(cgroups: &str, limit: impl Fn(&Path) -> Option<u64>) -> Option<u64> {
+/// The least `limit` on the way from this process's cgroup up to the root. `cgroups` is `/proc/self/cgroup`.
+pub(super) fn cgroup_memory(cgroups: &str, limit: impl Fn(&Path) -> Option<u64>) -> Option<u64> {
     let mut least = None;
     for line in cgroups.lines() {
         let mut fields = line.splitn(3, ':').skip(1);
@@ -54,7 +54,7 @@ fn cgroup_memory(cgroups: &str, limit: impl Fn(&Path) -> Option<u64>) -> Option<
 }
 
 /// A limit in a file; none where there is no file or no limit (`max`, or in v1 a number beyond any memory).
-fn read_limit(file: &Path) -> Option<u64> {
+pub(super) fn read_limit(file: &Path) -> Option<u64> {
     fs::read_to_string(file).ok()?.trim().parse().ok().filter(|bytes| *bytes < 1 << 60)
 }
 

@@ -2,8 +2,10 @@
 
 mod block;
 mod budget;
+mod page_cache;
 mod pool;
 
 pub use block::{Block, Numbers, NumbersMut, Real};
 pub use budget::default_memory;
+pub use page_cache::page_cache_room;
 pub use pool::{Buffer, Pool, PoolError, PoolUse};
