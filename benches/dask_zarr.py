@@ -37,7 +37,7 @@ def rsvd(a, out):
 
     usv = dask.compute(*da.linalg.svd_compressed(a, 20, n_oversamples=10, n_power_iter=2, seed=0))
     os.makedirs(out)
-    for name, matrix in zip(("u", "s", "vt"), usv):
+    for name, matrix in zip(("u", "s", "vt"), usv, strict=True):
         np.save(os.path.join(out, f"{name}.npy"), matrix)
 
 

@@ -17,7 +17,7 @@ GENERATOR_MEMORY = "1GiB"
 @dataclass
 class Run:
     """A finished child: `seconds` from before it was started until it was gone, `peak_rss` in bytes (the largest of its
-    execs), `report` is what dolmen wrote; the last two are those of the cgroup it ran in, if it ran in one."""
+    execs), `report` is what dolmen wrote; the last three are those of the cgroup it ran in, if it ran in one."""
 
     code: int
     seconds: float
@@ -27,6 +27,7 @@ class Run:
     report: dict = field(default_factory=dict)
     oom_kills: int | None = None
     limit_hits: int | None = None
+    group_peak: int | None = None
 
     def check(self):
         if self.code != 0:

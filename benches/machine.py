@@ -96,11 +96,13 @@ class MemoryGroup:
         return self.events().get("oom_kill", 0)
 
     def limit_hits(self):
-        """How often memory had to be reclaimed to stay within the limit: page cache, mostly."""
-        if self.version == "cgroup2":
-            return self.events()["max"]
-        with open(os.path.join(self.path, "memory.failcnt")) as file:
-            return int(file.read())
+        """How often memory had to be reclaimed to stay within the limit; new kernels count this for version 2 only."""
+        return self.events()["max"] if self.version == "cgroup2" else read_int(os.path.join(self.path, "memory.failcnt"))
+
+    def peak(self):
+        """The most bytes there were, page cache included, or nothing from kernels that do not tell."""
+        path = os.path.join(self.path, "memory.peak" if self.version == "cgroup2" else "memory.max_usage_in_bytes")
+        return read_int(path) if os.path.exists(path) else None
 
     def __exit__(self, *_):
         """What is in the group was started here; a directory that still drains is tried again for a while."""
@@ -113,6 +115,11 @@ class MemoryGroup:
             except OSError:
                 time.sleep(0.1)
         raise RuntimeError(f"cannot remove the cgroup {self.path}")
+
+
+def read_int(path):
+    with open(path) as file:
+        return int(file.read())
 
 
 # --- the page cache ---------------------------------------------------------------------------------------------------

@@ -120,9 +120,15 @@ class Bench:
         self.runs.append(figures)
 
     def record_run(self, job, side, turn, done):
-        more = {"oom_kills": done.oom_kills, "limit_hits": done.limit_hits, "report": done.report}
-        self.record(job, side, turn, done.seconds, peak_rss=done.peak_rss, **more)
-        return done.check()
+        group = {"oom_kills": done.oom_kills, "limit_hits": done.limit_hits, "group_peak": done.group_peak}
+        in_group = {name: count for name, count in group.items() if count is not None}
+        self.record(job, side, turn, done.seconds, peak_rss=done.peak_rss, **in_group, report=done.report)
+        if done.oom_kills:
+            raise RuntimeError(f"the cgroup killed it, as it took more than {text(self.memory + GROUP_HEADROOM, 'B')}")
+        done.check()
+        if done.report["peak_memory_bytes"] > done.report["memory_bound_bytes"]:
+            raise RuntimeError("more memory was held than the bound that was proven")
+        return done
 
     @contextlib.contextmanager
     def results(self):
@@ -133,22 +139,23 @@ class Bench:
     def inputs(self, shapes, written):
         """The paths of matrices of these shapes, made if they are not there; there is room for `written` bytes beside them."""
         paths = [os.path.join(self.folder, f"outofcore-{m}x{n}-{i}.npy") for i, (m, n) in enumerate(shapes)]
-        self.make_room({path: m * n * F64 for path, (m, n) in zip(paths, shapes)}, written)
-        for seed, (path, shape) in enumerate(zip(paths, shapes), 1):
+        self.make_room({path: m * n * F64 for path, (m, n) in zip(paths, shapes, strict=True)}, written)
+        for seed, (path, shape) in enumerate(zip(paths, shapes, strict=True), 1):
             generate(self.dolmen, path, shape, seed)
         return paths
 
     def make_room(self, sizes, written):
         """Removes inputs of other jobs, oldest first, until what is to come fits into the limit and onto the disk."""
         others = [path for path in self.kept() if path not in sizes]
-        while others:
-            more = sum(size for path, size in sizes.items() if not os.path.exists(path)) + written
-            if bytes_of(self.kept()) + more <= FOLDER_LIMIT and more <= shutil.disk_usage(self.folder).free:
-                return
+        to_come = sum(size for path, size in sizes.items() if not os.path.exists(path)) + written
+
+        def on_disk():
+            return to_come <= shutil.disk_usage(self.folder).free
+
+        while others and not (on_disk() and bytes_of(self.kept()) + to_come <= FOLDER_LIMIT):
             remove(others.pop(0))
-        more = sum(size for path, size in sizes.items() if not os.path.exists(path)) + written
-        if more > shutil.disk_usage(self.folder).free:
-            raise Unavailable(f"{more / 1e9:.1f} GB are not free in {self.folder}; choose another --dir")
+        if not on_disk():
+            raise Unavailable(f"{to_come / 1e9:.1f} GB are not free in {self.folder}; choose another --dir")
 
     def kept(self):
         names = [os.path.join(self.folder, name) for name in os.listdir(self.folder) if name.startswith("outofcore-")]
@@ -177,32 +184,33 @@ def limited(bench, job, turn, words, inputs):
     try:
         with MemoryGroup(bench.memory + GROUP_HEADROOM) as group:
             done = run_dolmen(words, bench.folder, group.wrap)
-            done.oom_kills, done.limit_hits = group.oom_kills(), group.limit_hits()
+            done.oom_kills, done.limit_hits, done.group_peak = group.oom_kills(), group.limit_hits(), group.peak()
     except Unavailable as why:
         bench.skip("the memory cgroup: runs are outside of one", why)
         done = run_dolmen(words, bench.folder)
     return bench.record_run(job, "limited", turn, done)
 
 
-def unlimited(bench, job, side, turn, words, inputs):
+def unlimited_seconds(bench, job, side, turn, words, inputs):
     """A warm run with memory for everything, outside of the cgroup."""
     needed = 2 * bytes_of(inputs) + GIB  # in the page cache and in blocks
     if machine.memory_available() < needed:
         raise Unavailable(f"{needed / 1e9:.1f} GB of memory are not free")
     machine.warm(inputs)
     words = [bench.dolmen, *words, "--memory", IN_MEMORY]
-    return bench.record_run(job, side, turn, run_dolmen(words, bench.folder))
+    return bench.record_run(job, side, turn, run_dolmen(words, bench.folder)).seconds
 
 
-def memory_lines(bench, job, runs):
+def memory_lines(bench, job, runs, budget):
     if runs[0].oom_kills is not None:
         bench.line(job, "kills by the cgroup", max(r.oom_kills for r in runs), bound=0)
-        bench.line(job, "times the cgroup was full (page cache counts)", max(r.limit_hits for r in runs))
-    bench.line(job, "peak RSS", max(r.peak_rss for r in runs), "B", bench.memory + RSS_HEADROOM)
+        if runs[0].group_peak is not None:
+            bench.line(job, "peak of the cgroup, page cache included", max(r.group_peak for r in runs), "B")
+    bench.line(job, "peak RSS", max(r.peak_rss for r in runs), "B", budget + RSS_HEADROOM)
     reports = [r.report for r in runs]
     worst = max(reports, key=lambda r: r["peak_memory_bytes"] / r["memory_bound_bytes"])
     bench.line(job, "peak of blocks and workspace", worst["peak_memory_bytes"], "B", worst["memory_bound_bytes"])
-    bench.line(job, "their proven bound", max(r["memory_bound_bytes"] for r in reports), "B", bench.memory)
+    bench.line(job, "their proven bound", max(r["memory_bound_bytes"] for r in reports), "B", budget)
 
 
 @dataclass(frozen=True)
@@ -235,7 +243,7 @@ def disk_bound(bench, job, runs, disks, factor, compute=0.0):
     """A line for the seconds of `runs` against `factor` times those of the disk, or of computing if these are more."""
     if None in disks:
         return
-    seconds = median(each.seconds(done.report) for each, done in zip(disks, runs))
+    seconds = median(each.seconds(done.report) for each, done in zip(disks, runs, strict=True))
     bench.line(job, "disk alone", seconds, "s")
     if compute:
         bench.line(job, "compute alone", compute, "s")
@@ -252,7 +260,7 @@ def transpose_add(bench, job):
         disks.append(disk(bench, job, turn, a, size))
         with bench.results() as place:
             runs.append(limited(bench, job, turn, ["transpose-add", a, "--out", f"{place}/sum.npy"], [a]))
-    memory_lines(bench, job, runs)
+    memory_lines(bench, job, runs, bench.memory)
     bench.line(job, "bytes read and written", max(moved(r) for r in runs), "B", int(1.02 * 2 * size))
     disk_bound(bench, job, runs, disks, 1.5)
 
@@ -267,7 +275,7 @@ def rsvd(bench, job):
         with bench.results() as place:
             words = ["rsvd", a, "--rank", "20", "--power-iters", "2", "--out", place]
             runs.append(limited(bench, job, turn, words, [a]))
-            computing.append(compute_seconds(bench, job, lambda: unlimited(bench, job, "compute", turn, words, [a]).seconds))
+            computing.append(compute_seconds(unlimited_seconds, bench, job, "compute", turn, words, [a]))
     read_lines(bench, job, runs, a, 1.02 * 4)
     disk_bound(bench, job, runs, disks, 1.3, median(computing))
 
@@ -281,12 +289,12 @@ def svd(bench, job):
         disks.append(disk(bench, job, turn, a, written))
         with bench.results() as place:
             runs.append(limited(bench, job, turn, ["svd", a, "--out", place], [a]))
-        computing.append(compute_seconds(bench, job, lambda: svd_compute(bench, job, turn, shape)))
+        computing.append(compute_seconds(svd_seconds, bench, job, turn, shape))
     read_lines(bench, job, runs, a, 2.02)
     disk_bound(bench, job, runs, disks, 1.3, median(computing))
 
 
-def svd_compute(bench, job, turn, shape):
+def svd_seconds(bench, job, turn, shape):
     rows, columns = shape[0] // SVD_SAMPLE, shape[1]
     needed = 2 * rows * columns * F64 + GIB
     if not os.path.isdir("/dev/shm") or shutil.disk_usage("/dev/shm").free < needed:
@@ -294,21 +302,21 @@ def svd_compute(bench, job, turn, shape):
     with tempfile.TemporaryDirectory(prefix="outofcore-", dir="/dev/shm") as place:
         part = os.path.join(place, "part.npy")
         generate(bench.dolmen, part, (rows, columns), seed=1)
-        done = unlimited(bench, job, f"1/{SVD_SAMPLE} of compute", turn, ["svd", part, "--out", place], [part])
-        return done.seconds * SVD_SAMPLE
+        side = f"1/{SVD_SAMPLE} of compute"
+        return SVD_SAMPLE * unlimited_seconds(bench, job, side, turn, ["svd", part, "--out", place], [part])
 
 
-def compute_seconds(bench, job, measure):
-    """Zero where it cannot be measured: the bound is then the disk's alone, and harder."""
+def compute_seconds(measure, bench, job, *rest):
+    """What `measure` returns, or zero where it cannot be measured: a bound is then the disk's alone, and harder."""
     try:
-        return measure()
+        return measure(bench, job, *rest)
     except Unavailable as why:
-        bench.skip(f"{job}: seconds of computing; the bound is the disk's alone", why)
+        bench.skip(f"{job}: seconds without a limit of memory", why)
         return 0.0
 
 
 def read_lines(bench, job, runs, path, times):
-    memory_lines(bench, job, runs)
+    memory_lines(bench, job, runs, bench.memory)
     size = bytes_of([path])
     bench.line(job, f"bytes read (≤ {times:.2f}·A)", max(r.report["bytes_read"] for r in runs), "B", int(times * size))
 
@@ -328,8 +336,8 @@ def matmul(bench, job):
             runs.append(limited(bench, job, turn, words, [a, b]))
         with bench.results() as place:
             words = ["matmul", a, b, "--out", f"{place}/c.npy"]
-            in_memory.append(compute_seconds(bench, job, lambda: unlimited(bench, job, "in memory", turn, words, [a, b]).seconds))
-    memory_lines(bench, job, runs)
+            in_memory.append(compute_seconds(unlimited_seconds, bench, job, "in memory", turn, words, [a, b]))
+    memory_lines(bench, job, runs, bench.memory)
     least = max(F64 * (2 * n**3 / math.sqrt(bench.memory / F64) + n * n), 3 * size)
     bench.line(job, "bytes read and written (≤ 1.5·lower bound)", max(moved(r) for r in runs), "B", int(1.5 * least))
     if all(in_memory):
@@ -380,7 +388,7 @@ def beside_dask(bench, job, words, out, wanted):
     ours = median(r.seconds for r in runs)
     bench.line(job, "Dask, seconds", median(dask), "s")
     bench.line(job, "Dolmen, seconds", ours, "s")
-    bench.line(job, "Dolmen's peak RSS", max(r.peak_rss for r in runs), "B", 2 * GIB + RSS_HEADROOM)
+    memory_lines(bench, job, runs, 2 * GIB)
     bench.line(job, "times faster", median(dask) / ours, bound=float(wanted), least=True)
 
 
@@ -489,6 +497,8 @@ def arguments():
     p.add_argument("--json", metavar="FILE")
     p.add_argument("--clean", action="store_true", help="remove the inputs at the end")
     args = p.parse_args()
+    if not shutil.which(args.dolmen):
+        p.error(f"no program {args.dolmen}: cargo build --release makes target/release/dolmen")
     args.only = args.only.split(",")
     wrong = [name for name in args.only if name not in JOBS]
     if wrong:
