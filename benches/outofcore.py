@@ -27,7 +27,8 @@ same Zarr array of 24576² f64 in uncompressed chunks of 2048², which is read o
   zarr-rsvd            rank 20, 2 power iterations, U, S and V to .npy files by both.
 
 Dask's seconds are those of the computation alone, without starting Python and the cluster; Dolmen's those of the process. Dolmen
-syncs its results to disk before it ends, Dask does not.
+syncs its results to the disk before it ends, Dask does not: the bound is on this comparison, which is the harder one for Dolmen;
+a line without a bound compares with Dask's results synced, too.
 
   spill          random doubles and small integers through the commands of SPILL_COMMANDS.
 
@@ -361,13 +362,13 @@ def zarr_input(bench):
     return path
 
 
-def dask_seconds(bench, job, turn, path, out):
+def dask_figures(bench, job, turn, path, out):
     done = run([sys.executable, PEER, job.removeprefix("zarr-"), path, out, "1GiB"], bench.folder, peer_env(1))
     if done.code != 0:
         raise Unavailable(f"Dask failed: {last_line(done.stderr)}")
-    seconds = json.loads(last_line(done.stdout))["seconds"]
-    bench.record(job, "dask", turn, seconds, process_seconds=round(done.seconds, 3))
-    return seconds
+    figures = json.loads(last_line(done.stdout))
+    bench.record(job, "dask", turn, synced_seconds=figures["synced_seconds"], seconds=figures["seconds"])
+    return figures
 
 
 def beside_dask(bench, job, words, out, wanted):
@@ -384,12 +385,14 @@ def beside_dask(bench, job, words, out, wanted):
             runs.append(bench.record_run(job, "dolmen", turn, run_dolmen(full, bench.folder)))
         machine.warm([path])
         with bench.results() as place:
-            dask.append(dask_seconds(bench, job, turn, path, os.path.join(place, out)))
+            dask.append(dask_figures(bench, job, turn, path, os.path.join(place, out)))
     ours = median(r.seconds for r in runs)
-    bench.line(job, "Dask, seconds", median(dask), "s")
-    bench.line(job, "Dolmen, seconds", ours, "s")
+    theirs, synced = (median(figures[name] for figures in dask) for name in ("seconds", "synced_seconds"))
+    bench.line(job, "Dask, seconds", theirs, "s")
+    bench.line(job, "Dolmen, seconds (results synced)", ours, "s")
     memory_lines(bench, job, runs, 2 * GIB)
-    bench.line(job, "times faster", median(dask) / ours, bound=float(wanted), least=True)
+    bench.line(job, "times faster", theirs / ours, bound=float(wanted), least=True)
+    bench.line(job, "times faster, Dask's results synced too", synced / ours)
 
 
 def zarr_transpose_add(bench, job):
