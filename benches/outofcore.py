@@ -10,8 +10,9 @@ runs in turn, N times, and medians are compared (of memory and bytes the largest
 Cold, with 1 GiB in a memory cgroup of 1.25 GiB that page cache counts into, caches dropped before each run. Dolmen's seconds are
 those of the process, with its start, the sync of its results and its end.
 
-  transpose-add  24576² f64. `disk` is the sum of reading and of writing these bytes, measured just before in the same folder
-                 (direct, sequential, 8 MiB, 4 requests in flight; the input itself is read, a fresh file is written).
+  transpose-add  24576² f64. `disk` is the sum of reading and of writing these bytes, measured before each round and after the
+                 last in the same folder (direct, sequential, 8 MiB, 4 requests in flight; the input itself is read, a
+                 fresh file is written).
   rsvd           100000x8000 f64, rank 20, 2 power iterations. `disk` is that for the bytes that the report says. `compute` is
                  the same command out of a warm page cache, outside of the cgroup, with memory for all of A: one copy of A out
                  of the page cache is in it, further passes are over memory.
@@ -244,7 +245,7 @@ def disk_bound(bench, job, runs, disks, factor, compute=0.0):
     """A line for the seconds of `runs` against `factor` times those of the disk, or of computing if these are more."""
     if None in disks:
         return
-    seconds = median(each.seconds(done.report) for each, done in zip(disks, runs, strict=True))
+    seconds = median(each.seconds(runs[0].report) for each in disks)
     bench.line(job, "disk alone", seconds, "s")
     if compute:
         bench.line(job, "compute alone", compute, "s")
@@ -261,6 +262,7 @@ def transpose_add(bench, job):
         disks.append(disk(bench, job, turn, a, size))
         with bench.results() as place:
             runs.append(limited(bench, job, turn, ["transpose-add", a, "--out", f"{place}/sum.npy"], [a]))
+    disks.append(disk(bench, job, len(bench.rounds), a, size))
     memory_lines(bench, job, runs, bench.memory)
     bench.line(job, "bytes read and written", max(moved(r) for r in runs), "B", int(1.02 * 2 * size))
     disk_bound(bench, job, runs, disks, 1.5)
@@ -277,6 +279,7 @@ def rsvd(bench, job):
             words = ["rsvd", a, "--rank", "20", "--power-iters", "2", "--out", place]
             runs.append(limited(bench, job, turn, words, [a]))
             computing.append(compute_seconds(unlimited_seconds, bench, job, "compute", turn, words, [a]))
+    disks.append(disk(bench, job, len(bench.rounds), a, written))
     read_lines(bench, job, runs, a, 1.02 * 4)
     disk_bound(bench, job, runs, disks, 1.3, median(computing))
 
@@ -291,6 +294,7 @@ def svd(bench, job):
         with bench.results() as place:
             runs.append(limited(bench, job, turn, ["svd", a, "--out", place], [a]))
         computing.append(compute_seconds(svd_seconds, bench, job, turn, shape))
+    disks.append(disk(bench, job, len(bench.rounds), a, written))
     read_lines(bench, job, runs, a, 2.02)
     disk_bound(bench, job, runs, disks, 1.3, median(computing))
 
