@@ -1,11 +1,12 @@
 # make check   format, lints, dependencies, documentation
 # make test    everything that can be tested here; installs what it needs by itself
 # make bench   the benchmark harness, beside NumPy and Dask where they can be installed
+# make bench-outofcore   matrices larger than memory, against the disk and beside Dask; 25 GB of disk, OUTOFCORE='--rounds 3'
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .ONESHELL:
-.PHONY: check check-deps test bench openblas peers
+.PHONY: check check-deps test bench bench-outofcore openblas fio peers
 
 CARGO ?= cargo
 # Tests that run code of kernels/ and so are worth a second run on the other backend.
@@ -73,7 +74,7 @@ test: openblas
 
 # A Python with the peers in $(PEERS), or a word on why there is none.
 peers:
-	@if [ -x $(PEERS)/bin/python ] && $(PEERS)/bin/python -c 'import numpy, scipy, sklearn, dask.distributed' 2>/dev/null; then exit 0; fi
+	@if [ -x $(PEERS)/bin/python ] && $(PEERS)/bin/python -c 'import numpy, scipy, sklearn, dask.distributed, zarr' 2>/dev/null; then exit 0; fi
 	rm -rf $(PEERS)
 	if ! python3 -m venv $(PEERS) 2>/dev/null && [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
 	    rm -rf $(PEERS)
@@ -81,9 +82,9 @@ peers:
 	    { apt-get update -qq && apt-get install -y -qq --no-install-recommends python3-venv; } </dev/null >/dev/null || true
 	    python3 -m venv $(PEERS) || true
 	fi
-	$(PEERS)/bin/pip install --quiet numpy scipy scikit-learn 'dask[complete]' || {
+	$(PEERS)/bin/pip install --quiet numpy scipy scikit-learn 'dask[complete]' zarr || {
 	    rm -rf $(PEERS)
-	    echo "SKIPPED: the peers (no Python venv with numpy, scipy, scikit-learn and dask could be made)" >&2
+	    echo "SKIPPED: the peers (no Python venv with numpy, scipy, scikit-learn, dask and zarr could be made)" >&2
 	}
 
 bench: peers
@@ -92,3 +93,18 @@ bench: peers
 	if [ -x $(PEERS)/bin/python ]; then
 	    $(PEERS)/bin/python benches/compare.py target/release/dolmen matmul svd transpose-add rsvd
 	fi
+
+# Measures the disk; the script has a measurement of its own for where it is missing.
+fio:
+	@if command -v fio >/dev/null; then exit 0; fi
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+	    export DEBIAN_FRONTEND=noninteractive
+	    { apt-get update -qq && apt-get install -y -qq --no-install-recommends fio; } </dev/null >/dev/null || true
+	fi
+	command -v fio >/dev/null || echo "fio cannot be installed: the script measures the disk itself" >&2
+
+bench-outofcore: peers fio
+	$(CARGO) build --release --locked
+	python=$(PEERS)/bin/python
+	[ -x $$python ] || python=python3
+	$$python benches/outofcore.py target/release/dolmen $(OUTOFCORE)

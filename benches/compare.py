@@ -8,15 +8,23 @@ Each job goes from .npy files to .npy files on both sides, out of a warm page ca
 reading and writing. A peer's time is that of the work alone, without starting Python and importing. `multiply alone` is
 NumPy's product of matrices that are in memory already. One JSON line for each round and side, then a table.
 """
-import argparse, json, os, shutil, statistics, subprocess, sys, tempfile
+import argparse
+import json
+import os
+import shutil
+import statistics
+import sys
+import tempfile
+
+from harness import generate, peer_env, run, run_dolmen, unwind_on_signals
 
 JOBS = {
     # name: (inputs as (file, shape), dolmen's command, peers)
-    "matmul": ([("a.npy", "8192x8192"), ("b.npy", "8192x8192")], ["matmul", "a.npy", "b.npy", "--out", "c.npy"],
+    "matmul": ([("a.npy", (8192, 8192)), ("b.npy", (8192, 8192))], ["matmul", "a.npy", "b.npy", "--out", "c.npy"],
                ["numpy", "numpy-multiply-alone"]),
-    "svd": ([("tall.npy", "2000000x100")], ["svd", "tall.npy", "--out", "svd"], ["dask-threads"]),
-    "transpose-add": ([("square.npy", "16384x16384")], ["transpose-add", "square.npy", "--out", "sum.npy"], ["numpy"]),
-    "rsvd": ([("wide.npy", "100000x4000")], ["rsvd", "wide.npy", "--rank", "20", "--out", "rsvd"],
+    "svd": ([("tall.npy", (2000000, 100))], ["svd", "tall.npy", "--out", "svd"], ["dask-threads"]),
+    "transpose-add": ([("square.npy", (16384, 16384))], ["transpose-add", "square.npy", "--out", "sum.npy"], ["numpy"]),
+    "rsvd": ([("wide.npy", (100000, 4000))], ["rsvd", "wide.npy", "--rank", "20", "--out", "rsvd"],
              ["dask-threads", "scikit-learn"]),
 }
 
@@ -24,6 +32,7 @@ JOBS = {
 def peer(name, job, threads):
     """Runs in a process of its own; prints the seconds."""
     import time
+
     import numpy as np
 
     began = None
@@ -50,9 +59,10 @@ def peer(name, job, threads):
         u, s, vt = randomized_svd(np.load("wide.npy"), 20, n_oversamples=10, n_iter=2, random_state=0)
         np.save("u-peer.npy", u)
     else:
+        from multiprocessing.pool import ThreadPool
+
         import dask
         import dask.array as da
-        from multiprocessing.pool import ThreadPool
         dask.config.set(scheduler="threads", pool=ThreadPool(threads))
         start()
         if job == "svd":
@@ -66,26 +76,19 @@ def peer(name, job, threads):
 
 
 def seconds_of_peer(name, job, args):
-    env = dict(os.environ)
-    blas = 1 if name == "dask-threads" else args.threads
-    env.update({v: str(blas) for v in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")})
+    env = peer_env(1 if name == "dask-threads" else args.threads)
     command = [sys.executable, os.path.abspath(__file__), "--peer", name, job, "--threads", str(args.threads)]
-    return float(subprocess.run(command, cwd=args.folder, env=env, check=True, capture_output=True, text=True).stdout)
+    return float(run(command, args.folder, env).check().stdout)
 
 
 def seconds_of_dolmen(command, args):
-    full = [args.dolmen, *command, "--threads", str(args.threads), "--quiet", "--report", "report.json"]
-    subprocess.run(full, cwd=args.folder, check=True)
-    with open(os.path.join(args.folder, "report.json")) as report:
-        return json.load(report)["seconds"]
+    return run_dolmen([args.dolmen, *command, "--threads", str(args.threads)], args.folder).check().report["seconds"]
 
 
 def measure(job, args):
     inputs, command, peers = JOBS[job]
     for seed, (file, shape) in enumerate(inputs):
-        if not os.path.exists(os.path.join(args.folder, file)):
-            make = [args.dolmen, "generate", "normal", "--shape", shape, "--seed", str(seed + 1), "--out", file, "--quiet"]
-            subprocess.run(make, cwd=args.folder, check=True)
+        generate(args.dolmen, os.path.join(args.folder, file), shape, seed + 1)
     times = {}
     for turn in range(args.rounds):
         for side in ["dolmen", *peers]:
@@ -103,12 +106,13 @@ def main():
     p.add_argument("--threads", type=int, default=os.cpu_count())
     p.add_argument("--folder", help="for the files; a temporary one if not given")
     args = p.parse_args()
+    unwind_on_signals()
     args.dolmen = os.path.abspath(args.dolmen)
     wrong = [job for job in args.jobs if job not in JOBS]
     if wrong:
         p.error(f"no such job: {wrong[0]}; there are {', '.join(JOBS)}")
     kept = args.folder is not None
-    args.folder = args.folder or tempfile.mkdtemp(prefix="dolmen-compare-")
+    args.folder = os.path.abspath(args.folder) if kept else tempfile.mkdtemp(prefix="dolmen-compare-")
     try:
         results = {job: measure(job, args) for job in args.jobs or ["matmul", "svd"]}
     finally:
