@@ -80,11 +80,16 @@ fn work<T: Real>(stage: &Stage, first: (u64, u64), bindings: &Bindings) -> Work 
             (tsqr::leaf_apply_flops(b, n, c), workspace_of_apply::<T>((b, n), c))
         }
         Kind::Write { output, transposed, .. } => {
-            let (turned, rows, cols) = if *transposed { (p * q, q, p) } else { (0, p, q) };
-            let sink = bindings.outputs.get(*output as usize);
-            let scratch = sink.map_or(0, |s| s.scratch(rows as u64, cols as u64, T::ELEMENT));
-            return Work { flops: 0.0, workspace: turned as u64 * T::ELEMENT.bytes() + scratch };
+            let workspace = write_workspace::<T>(bindings, *output as usize, first, *transposed);
+            return Work { flops: 0.0, workspace };
         }
     };
     Work { flops, workspace: elements as u64 * T::ELEMENT.bytes() }
+}
+
+/// Bytes for a block turned around, and for the sink.
+fn write_workspace<T: Real>(bindings: &Bindings, output: usize, (p, q): (u64, u64), transposed: bool) -> u64 {
+    let (turned, rows, cols) = if transposed { (p * q, q, p) } else { (0, p, q) };
+    let scratch = bindings.outputs.get(output).map_or(0, |sink| sink.scratch(rows, cols, T::ELEMENT));
+    turned * T::ELEMENT.bytes() + scratch
 }
