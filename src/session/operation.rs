@@ -21,6 +21,13 @@ const TALL_ELEMENTS: u64 = 1 << 20;
 /// Elements of a row block for the randomized SVD, whose partial results are as long as A is wide.
 const SKETCH_ELEMENTS: u64 = 1 << 22;
 
+/// Blocks of an elementwise expression that are in memory at once if it has them: two pairs being read, one computed, two
+/// written.
+const BLOCKS_AT_ONCE: u64 = 10;
+/// Bytes of a row of a block beyond which a disk is no faster.
+const LONGEST_PIECE: u64 = 64 << 10;
+const PAGE: u64 = 4096;
+
 /// A stage of more tasks is refused: the scheduler keeps eight bytes for each.
 const MOST_TASKS: u128 = 1 << 30;
 /// A product is cut into so many pieces in each direction at most.
@@ -102,6 +109,25 @@ impl Operation {
             Operation::Qr(_) | Operation::Svd { .. } => tall(TALL_ELEMENTS, 4 * short),
             Operation::Rsvd { .. } => tall(SKETCH_ELEMENTS, 1),
         })
+    }
+
+    /// Larger blocks for elementwise expressions of matrices that memory does not hold: their bits do not depend on the
+    /// blocks, and a disk likes long pieces of rows. Whole pages of them, since direct I/O has to begin at one.
+    pub(super) fn blocks_for_disk(&self, blocks: (u64, u64), memory: u64) -> Result<(u64, u64), Error> {
+        let Operation::Compute(a) = self else { return Ok(blocks) };
+        let mut elementwise = true;
+        a.visit(|array| {
+            elementwise &= !matches!(array.node()?, Node::Dot(..) | Node::Reduce(..));
+            Ok(())
+        })?;
+        let (m, n) = a.shape()?;
+        let size = a.element()?.bytes();
+        if !elementwise || m.saturating_mul(n).saturating_mul(size) < memory {
+            return Ok(blocks);
+        }
+        let side = (memory / (BLOCKS_AT_ONCE * size)).isqrt().min(LONGEST_PIECE / size);
+        let side = side - side % (PAGE / size);
+        Ok((blocks.0.max(side), blocks.1.max(side)))
     }
 
     /// Refuses blocks so small that a stage would have too many of them.

@@ -4,6 +4,7 @@ use super::error::Error;
 use super::operation::Operation;
 use super::recipe::{Care, Piece, Range, Recipe, Ways};
 use super::runtime::{IO_THREADS, Session};
+use crate::array::BlockSize;
 use crate::exec::{self, Bindings};
 use crate::graph::{Kind, Program};
 use crate::ids::StageId;
@@ -79,7 +80,12 @@ impl Session {
     pub(super) fn prepare(&self, request: &Request) -> Result<Ready, Error> {
         let operation = request.operation;
         operation.check()?;
-        let blocks = operation.blocks(self.block())?;
+        let blocks = match self.block() {
+            BlockSize::Auto => {
+                operation.blocks_for_disk(operation.blocks(BlockSize::Auto)?, self.memory())?
+            }
+            asked => operation.blocks(asked)?,
+        };
         operation.check_blocks(blocks)?;
         let all = operation.ways(blocks, request.care)?;
         let Some((first, others)) = all.split_first() else { unreachable!("there is always a way") };
