@@ -39,14 +39,17 @@ impl Cut {
         (row..(row + self.rows).min(self.n), col..(col + self.cols).min(self.n))
     }
 
-    /// Calls `work` with the number of each block and with a block and a scratch, several at a time.
-    fn each(self, scratch: u64, work: impl Fn(usize, &mut [f64], &mut [u8]) + Sync) {
+    /// Calls `work` with the number of each block and with a block and a scratch, several at a time. Their memory is not
+    /// part of what is measured: a run has it from its pool. Returns the seconds.
+    fn each(self, scratch: u64, work: impl Fn(usize, &mut [f64], &mut [u8]) + Sync) -> f64 {
         let next = AtomicUsize::new(0);
+        let room = |_| (vec![1.5; (self.rows * self.cols) as usize], vec![1; scratch as usize]);
+        let rooms: Vec<_> = (0..TASKS).map(room).collect();
+        let began = Instant::now();
         std::thread::scope(|scope| {
-            for _ in 0..TASKS {
-                scope.spawn(|| {
-                    let mut block = vec![1.5; (self.rows * self.cols) as usize];
-                    let mut scratch = vec![0; scratch as usize];
+            for (mut block, mut scratch) in rooms {
+                let (next, work) = (&next, &work);
+                scope.spawn(move || {
                     loop {
                         let at = next.fetch_add(1, Ordering::Relaxed);
                         if at >= self.blocks() {
@@ -59,28 +62,32 @@ impl Cut {
                 });
             }
         });
+        began.elapsed().as_secs_f64()
     }
 
-    fn write(self, path: &Path, depth: &Depth) {
+    fn write(self, path: &Path, depth: &Depth) -> f64 {
         let outputs = Outputs::new();
         let file = outputs.create(path, self.n, Some(self.n), Element::F64).expect("a file");
-        self.each(NpyOutput::scratch_len(self.rows, self.cols, Element::F64), |at, block, scratch| {
-            let (rows, cols) = self.ranges(at);
-            file.write_block(rows, cols, block, scratch, depth).expect("written");
-            depth.add_idle(ALL_IDLE);
-        });
+        let seconds =
+            self.each(NpyOutput::scratch_len(self.rows, self.cols, Element::F64), |at, block, scratch| {
+                let (rows, cols) = self.ranges(at);
+                file.write_block(rows, cols, block, scratch, depth).expect("written");
+                depth.add_idle(ALL_IDLE);
+            });
         drop(file);
+        let began = Instant::now();
         outputs.commit().expect("committed");
+        seconds + began.elapsed().as_secs_f64()
     }
 
     /// Through the page cache if that has `room`, else past it.
-    fn read(self, path: &Path, room: u64, depth: &Depth) {
+    fn read(self, path: &Path, room: u64, depth: &Depth) -> f64 {
         let input = NpyInput::open(&[path.into()], room).expect("the file is there");
         self.each(input.scratch_len(self.rows, self.cols), |at, block, scratch| {
             let (rows, cols) = self.ranges(at);
             input.read_block(rows, cols, block, scratch, depth).expect("read");
             depth.add_idle(ALL_IDLE);
-        });
+        })
     }
 }
 
@@ -130,13 +137,15 @@ fn main() {
     for (rows, cols) in [(512, n), (3510, 3510), (2048, 2048), (1400, 1400)] {
         let cut = Cut { n, rows: rows.min(n), cols: cols.min(n) };
         let depth = Depth::default();
-        let write = rate(bytes, || cut.write(&path, &depth));
+        let gb = bytes as f64 / 1e9;
+        let write = gb / cut.write(&path, &depth);
         forget(&path);
-        let direct = rate(bytes, || cut.read(&path, 0, &depth));
+        let direct = gb / cut.read(&path, 0, &depth);
         forget(&path);
-        let cold = rate(bytes, || cut.read(&path, u64::MAX, &depth));
-        cut.read(&path, u64::MAX, &depth);
-        let warm = rate(bytes, || cut.read(&path, u64::MAX, &depth));
+        let cold = gb / cut.read(&path, u64::MAX, &depth);
+        // What the page cache did not keep of that pass.
+        let _ = cut.read(&path, u64::MAX, &depth);
+        let warm = gb / cut.read(&path, u64::MAX, &depth);
         println!(
             "{:>12} {write:8.2} {direct:8.2} {cold:8.2} {warm:8.2} {:>4}",
             format!("{rows}x{cols}"),
