@@ -6,8 +6,9 @@ use ndarray::Array2;
 use std::fs;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// A matrix of integers that is dear to make: a product with a long inner dimension.
 fn product(session: &Session, rows: usize, cols: usize) -> Array {
@@ -156,15 +157,16 @@ fn a_limit_that_is_too_small_is_one_clear_error() {
     let memory = least(0, 128, folder.path()) + (1 << 18);
     let builder = Session::builder().threads(2).memory(memory).block(BlockSize::Square(128));
     let session = builder.spill_folder(folder.path().into()).spill_limit(200 << 10).build().unwrap();
-    let error = run(&session, &operations(&session)[0].1, folder.path()).unwrap_err();
+    let error = run(&session, &operations(&session)[0].1, folder.path()).map(drop).unwrap_err();
     assert_eq!(error.exit_code(), 1, "{error}");
     let message = error.to_string();
     assert!(message.contains("--spill-limit") && !message.contains('\n'), "{message}");
+    drop(session);
     assert!(files_below(folder.path()).is_empty(), "{:?}", files_below(folder.path()));
     // Forbidden, it is refused beforehand.
     let builder = Session::builder().threads(2).memory(memory).block(BlockSize::Square(128));
     let session = builder.spill_folder(folder.path().into()).spill_limit(0).build().unwrap();
-    let error = run(&session, &operations(&session)[0].1, folder.path()).unwrap_err();
+    let error = run(&session, &operations(&session)[0].1, folder.path()).map(drop).unwrap_err();
     assert_eq!(error.exit_code(), 2, "{error}");
 }
 
@@ -181,4 +183,74 @@ fn results_in_memory_are_the_same_too() {
     assert!(matches!(operation, Operation::Compute(_)));
     assert_eq!(take(more.run(&of_more).unwrap()), take(roomy.run(&of_roomy).unwrap()));
     assert_eq!(of_more.element().unwrap(), Element::F64);
+}
+
+/// A tmpfs of a few blocks, gone when dropped; none where it cannot be mounted.
+struct SmallDisk(tempfile::TempDir);
+
+impl SmallDisk {
+    fn mount() -> Option<SmallDisk> {
+        let folder = tempfile::tempdir().unwrap();
+        let mut mount = Command::new("mount");
+        let mounted = mount.args(["-t", "tmpfs", "-o", "size=100k", "tmpfs"]).arg(folder.path()).output();
+        mounted.is_ok_and(|output| output.status.success()).then_some(SmallDisk(folder))
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg(self.0.path()).output();
+    }
+}
+
+#[test]
+fn a_full_disk_is_one_clear_error() {
+    let Some(disk) = SmallDisk::mount() else {
+        return eprintln!("SKIPPED: a run whose spills fill the disk (no tmpfs can be mounted here)");
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let session = session(least(0, 128, folder.path()) + (1 << 18), 128, disk.0.path());
+    let error = run(&session, &operations(&session)[0].1, folder.path()).map(drop).unwrap_err();
+    assert_eq!(error.exit_code(), 1, "{error}");
+    let message = error.to_string();
+    assert!(message.contains("no space") && message.contains("--spill-dir"), "{message}");
+    drop(session);
+    let left = [files_below(disk.0.path()), files_below(folder.path())].concat();
+    assert!(left.is_empty(), "{left:?}");
+}
+
+const CHILD: &str = "DOLMEN_SPILLING_CHILD";
+
+/// Not a test of its own: what `a_killed_run_...` starts as a process.
+#[test]
+fn child() {
+    let Some(folder) = std::env::var_os(CHILD) else { return };
+    let (tight, operation) = tight(Path::new(&folder));
+    loop {
+        run(&tight, &operation, Path::new(&folder)).unwrap();
+    }
+}
+
+#[test]
+fn what_a_killed_run_left_goes_with_the_next() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["--exact", "child"]).env(CHILD, folder.path()).stdout(Stdio::null());
+    let mut child = command.spawn().unwrap();
+    let spilled =
+        || files_below(folder.path()).into_iter().find(|path| path.extension().is_some_and(|e| e == "block"));
+    let deadline = Instant::now() + Duration::from_secs(120);
+    while spilled().is_none() {
+        assert!(Instant::now() < deadline && child.try_wait().unwrap().is_none(), "the child spills nothing");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let dead = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().path());
+    let dead: Vec<_> = dead.filter(|path| path.is_dir()).collect();
+    assert!(!dead.is_empty(), "nothing was left: this proves nothing");
+    let (tight, operation) = tight(folder.path());
+    run(&tight, &operation, folder.path()).unwrap();
+    assert!(tight.stats().spilled.bytes > 0);
+    assert!(dead.iter().all(|path| !path.exists()), "{dead:?} are still there");
 }

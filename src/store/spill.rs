@@ -9,7 +9,7 @@ use super::spill_sample::sample;
 use crate::files::TemporaryFolder;
 use crate::ids::{BlockId, RunId};
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -88,6 +88,8 @@ struct Account {
     files: HashMap<SpillKey, u64>,
     /// For files that are being written.
     reserved: u64,
+    /// Runs whose blocks nobody wants any more: a thread may still be writing one.
+    over: HashSet<RunId>,
     usage: SpillUse,
 }
 
@@ -190,6 +192,10 @@ impl SpillPlace {
         usage.peak = usage.peak.max(usage.in_use);
         usage.written += stored.file_bytes;
         usage.raw_written += stored.raw_bytes;
+        if account.over.contains(&key.run) {
+            drop(account);
+            self.remove(key);
+        }
         Ok(stored)
     }
 
@@ -326,6 +332,7 @@ impl SpillPlace {
         let mut account = locked(&self.shared.account);
         let of_run: Vec<(SpillKey, u64)> = account.files.extract_if(|key, _| key.run == run).collect();
         account.usage.in_use -= of_run.iter().map(|(_, bytes)| bytes).sum::<u64>();
+        account.over.insert(run);
         drop(account);
         of_run.into_iter().for_each(|(key, _)| self.remove_file(key));
     }
