@@ -29,8 +29,8 @@ pub struct Thresholds {
     pub first_disk_rate: f64,
     /// Share of a new measurement in an average: the last ten blocks or so count, one hiccup does not.
     pub learning: f64,
-    /// Writes of fewer bytes say more about latency than about the rate.
-    pub least_bytes_for_rate: u64,
+    /// Bytes that are put together to one measurement of the rate: fewer say more about latency.
+    pub bytes_for_rate: u64,
     /// What a compressed round trip may take, of the raw one: less, since cores that compress do not compute, and samples err.
     pub least_gain: f64,
     /// Stored bytes of raw ones from which on compression may take as long as the raw round trip: disk space and other
@@ -47,7 +47,7 @@ impl Default for Thresholds {
         Thresholds {
             first_disk_rate: 1e9,
             learning: 0.1,
-            least_bytes_for_rate: 1 << 20,
+            bytes_for_rate: 8 << 20,
             least_gain: 0.95,
             much_smaller: 0.4,
             patience: 1.1,
@@ -105,12 +105,19 @@ enum State {
 pub struct Choice {
     thresholds: Thresholds,
     disk_rate: f64,
+    /// Bytes and seconds of transfers that the rate does not know of yet.
+    transferred: (u64, f64),
     arrays: HashMap<ArrayKey, State>,
 }
 
 impl Choice {
     pub fn new(thresholds: Thresholds) -> Choice {
-        Choice { thresholds, disk_rate: thresholds.first_disk_rate, arrays: HashMap::new() }
+        Choice {
+            thresholds,
+            disk_rate: thresholds.first_disk_rate,
+            transferred: (0, 0.0),
+            arrays: HashMap::new(),
+        }
     }
 
     /// Bytes per second that one write gets from the disk: average of those so far.
@@ -154,13 +161,16 @@ impl Choice {
         cost.relative(self.disk_rate) <= allowed * patience
     }
 
-    /// A real block has been written: `bytes` to the disk in `seconds`, and coded as `block` says.
-    pub fn written(&mut self, array: ArrayKey, block: &Measured, bytes: u64, seconds: f64) {
-        if bytes >= self.thresholds.least_bytes_for_rate && seconds > 0.0 {
-            let rate = bytes as f64 / seconds;
+    /// A real block has been written: coded as `block` says, and then transferred to the disk in so many seconds.
+    pub fn written(&mut self, array: ArrayKey, block: &Measured, transfer_seconds: f64) {
+        self.transferred.0 += block.stored_bytes;
+        self.transferred.1 += transfer_seconds;
+        let (bytes, seconds) = self.transferred;
+        if bytes >= self.thresholds.bytes_for_rate && seconds > 0.0 {
             // Of seconds per byte, not of rates: one write from a cache must not hide ten slow ones.
-            let pace = average(1.0 / self.disk_rate, 1.0 / rate, self.thresholds.learning);
+            let pace = average(1.0 / self.disk_rate, seconds / bytes as f64, self.thresholds.learning);
             self.disk_rate = 1.0 / pace;
+            self.transferred = (0, 0.0);
         }
         let learning = self.thresholds.learning;
         self.learn(array, block.encoding, |cost| {
@@ -227,8 +237,8 @@ mod tests {
     fn at_rate(rate: f64) -> Choice {
         let mut choice = choice();
         let raw = sample(Encoding::Raw, 1.0, 1e9, 1e9);
-        for _ in 0..200 {
-            choice.written((RunId(9), StageId(0)), &raw, 32 * MIB, 32.0 * MIB as f64 / rate);
+        for _ in 0..1600 {
+            choice.written((RunId(9), StageId(0)), &raw, MIB as f64 / rate);
         }
         choice
     }
@@ -287,7 +297,7 @@ mod tests {
         choice.sampled(ARRAY, &pixels());
         let bad = sample(Encoding::ShuffledZstd, 1.0, 4e8, 1e9);
         let writes = (1..).find(|_| {
-            choice.written(ARRAY, &bad, 32 * MIB, 0.032);
+            choice.written(ARRAY, &bad, 0.001);
             choice.next(ARRAY) == Decision::Use(Encoding::Raw)
         });
         assert!((2..20).contains(&writes.unwrap()), "one block is no reason, twenty are: {writes:?}");
@@ -313,10 +323,13 @@ mod tests {
     }
 
     #[test]
-    fn small_writes_say_nothing_about_the_disk() {
+    fn small_writes_count_together_and_a_compressed_array_still_measures_the_disk() {
         let mut choice = choice();
+        let small = Measured { raw_bytes: MIB, stored_bytes: MIB / 8, ..pixels()[1] };
         let before = choice.disk_rate();
-        choice.written(ARRAY, &noise()[0], 4096, 1.0);
-        assert!((choice.disk_rate() - before).abs() < 1.0);
+        (0..63).for_each(|_| choice.written(ARRAY, &small, 1.0));
+        assert_eq!(choice.disk_rate().to_bits(), before.to_bits());
+        choice.written(ARRAY, &small, 1.0);
+        assert!(choice.disk_rate() < before / 10.0, "64 seconds for 8 MiB");
     }
 }

@@ -14,7 +14,6 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
 
 /// Folders of spill files are called this, then host, process and a number.
 const PREFIX: &str = "dolmen-spill";
@@ -250,7 +249,6 @@ impl SpillPlace {
         scratch: &mut Scratch,
     ) -> Result<Stored, SpillError> {
         let path = self.path_to_write(key)?;
-        let began = Instant::now();
         let written = with_codec(|codec| put(&path, key, block, encoding, codec, scratch))
             .map_err(SpillError::from)
             .and_then(|written| written.map_err(|error| self.write_error(&path, block, error)));
@@ -267,8 +265,7 @@ impl SpillPlace {
             encode_seconds: written.encoding.as_secs_f64(),
             decode_seconds: 0.0,
         };
-        let disk = began.elapsed().saturating_sub(written.encoding).as_secs_f64();
-        locked(&self.shared.choice).written(key.array(), &measured, file_bytes, disk);
+        locked(&self.shared.choice).written(key.array(), &measured, written.transfer.as_secs_f64());
         Ok(stored)
     }
 

@@ -87,8 +87,9 @@ pub(super) struct Written {
     pub stored: usize,
     /// xxh3 of the block.
     pub checksum: u64,
-    /// Part of the time that went into the encoding.
+    /// Part of the time that went into the encoding, and into transfers.
     pub encoding: Duration,
+    pub transfer: Duration,
 }
 
 /// Why a file could not be read.
@@ -157,18 +158,21 @@ impl SpillFile {
     /// Writes a block as it is behind the header.
     pub fn write_raw(&self, raw: &[u8], scratch: &mut Scratch) -> io::Result<Written> {
         let mut hash = Xxh3::new();
+        let mut transfer = Duration::ZERO;
         let mut at = HEADER;
         for part in raw.chunks(scratch.layout.window) {
             hash.update(part);
+            let began = Instant::now();
             if is_aligned(part) {
                 self.write(part, at)?;
             } else {
                 scratch.buffer[..part.len()].copy_from_slice(part);
                 self.write_padded(scratch.buffer, part.len(), at)?;
             }
+            transfer += began.elapsed();
             at += part.len();
         }
-        Ok(Written { stored: raw.len(), checksum: hash.digest(), encoding: Duration::ZERO })
+        Ok(Written { stored: raw.len(), checksum: hash.digest(), encoding: Duration::ZERO, transfer })
     }
 
     fn write_padded(&self, buffer: &mut [u8], len: usize, at: usize) -> io::Result<()> {
@@ -188,22 +192,27 @@ impl SpillFile {
     ) -> io::Result<Written> {
         let window = scratch.layout.window;
         let mut hash = Xxh3::new();
-        let mut spent = Duration::ZERO;
+        let (mut spent, mut transfer) = (Duration::ZERO, Duration::ZERO);
         let (mut filled, mut at) = (0, HEADER);
         for piece in raw.chunks(PIECE) {
             hash.update(piece);
             let began = Instant::now();
             filled += codec.encode(encoding, size, piece, scratch.work, &mut scratch.buffer[filled..]);
-            spent += began.elapsed();
+            let encoded = Instant::now();
+            spent += encoded - began;
             if filled >= window {
                 self.write(&scratch.buffer[..window], at)?;
                 scratch.buffer.copy_within(window..filled, 0);
                 filled -= window;
                 at += window;
+                transfer += encoded.elapsed();
             }
         }
+        let began = Instant::now();
         self.write_padded(scratch.buffer, filled, at)?;
-        Ok(Written { stored: at - HEADER + filled, checksum: hash.digest(), encoding: spent })
+        transfer += began.elapsed();
+        let stored = at - HEADER + filled;
+        Ok(Written { stored, checksum: hash.digest(), encoding: spent, transfer })
     }
 
     /// Reads a block that was written as it is; returns its checksum.
