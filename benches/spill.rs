@@ -28,7 +28,7 @@ fn uniform(i: usize) -> f64 {
 
 /// Four pixels of five are zero and those that are not lie together, as in images of digits.
 fn pixel(i: usize) -> f64 {
-    if i / 28 % 2 == 0 && (9..20).contains(&(i % 28)) { (uniform(i) * 256.0).floor() } else { 0.0 }
+    if (i / 28).is_multiple_of(2) && (9..20).contains(&(i % 28)) { (uniform(i) * 256.0).floor() } else { 0.0 }
 }
 
 fn smooth(i: usize) -> f64 {

@@ -195,6 +195,16 @@ mod tests {
     }
 
     #[test]
+    fn contexts_are_as_small_as_they_are_said_to_be() {
+        let (mut codec, mut random) = (Codec::new().unwrap(), Random(7));
+        let raw = piece(&mut random, PIECE);
+        let (mut work, mut frame) = (vec![0; PIECE], vec![0; PIECE + FRAME_HEADER]);
+        codec.encode(Encoding::ShuffledZstd, 8, &raw, &mut work, &mut frame);
+        let bytes = codec.compressor.context_mut().sizeof();
+        assert!(bytes < 800_000, "{bytes}");
+    }
+
+    #[test]
     fn lengths_that_lie_are_refused() {
         assert_eq!(
             body_len([255; 4], 100, 50),
