@@ -15,10 +15,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use sysinfo::System;
 
-/// Folders made and partial files of this process: what a signal handler has to remove, last ones first.
+/// Folders made and partial files and directories of this process: what a signal handler has to remove, last ones first.
 static LIVE: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
 
-fn live() -> MutexGuard<'static, Vec<PathBuf>> {
+pub(super) fn live() -> MutexGuard<'static, Vec<PathBuf>> {
     LIVE.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -27,13 +27,38 @@ fn live() -> MutexGuard<'static, Vec<PathBuf>> {
 pub fn discard_all() {
     for path in live().iter().rev() {
         // It may have been committed this very moment, or be a folder that someone else uses meanwhile.
-        let _ = fs::remove_file(path).or_else(|_| fs::remove_dir(path));
+        if path.file_name().is_some_and(|name| partial_process(&name.to_string_lossy()).is_some()) {
+            remove_partial(path);
+        } else {
+            let _ = fs::remove_dir(path);
+        }
     }
 }
 
 /// Names this machine in the names of partial files: a process number says nothing elsewhere.
 fn host() -> String {
     System::host_name().unwrap_or_default().replace(['/', '.'], "-")
+}
+
+/// The name under which `path` is written: beside it, hidden, with whose it is.
+pub(super) fn partial_name(path: &Path) -> PathBuf {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    folder_of(path).join(format!(".{name}.partial-{}-{}", host(), std::process::id()))
+}
+
+/// Ends the name of what is put aside while a partial directory takes its place.
+pub(super) const ASIDE: &str = ".old";
+
+/// The process of this machine that has given something this name, if that is a partial one.
+fn partial_process(name: &str) -> Option<libc::pid_t> {
+    let (_, whose) = name.strip_prefix('.')?.rsplit_once(".partial-")?;
+    let pid = whose.strip_prefix(&host())?.strip_prefix('-')?.trim_end_matches(ASIDE).parse().ok()?;
+    (pid > 0).then_some(pid)
+}
+
+/// Removes a partial file, or a partial directory with all that is in it. It may be gone already; there is nobody to tell.
+pub(super) fn remove_partial(path: &Path) {
+    let _ = fs::remove_file(path).or_else(|_| fs::remove_dir_all(path));
 }
 
 /// A file beside its final name; removed when dropped uncommitted.
@@ -46,7 +71,9 @@ struct Partial {
 impl Partial {
     fn create(path: &Path) -> Result<(Partial, File), FileError> {
         let target = |why: String| FileError::Target { path: path.into(), why };
-        let Some(name) = path.file_name() else { return Err(target("it names no file".into())) };
+        if path.file_name().is_none() {
+            return Err(target("it names no file".into()));
+        }
         if path.is_dir() {
             return Err(target("it is a directory".into()));
         }
@@ -55,8 +82,7 @@ impl Partial {
             return Err(target(format!("{} is not a directory", folder.display())));
         }
         remove_leftovers(folder);
-        let temporary =
-            folder.join(format!(".{}.partial-{}-{}", name.to_string_lossy(), host(), std::process::id()));
+        let temporary = partial_name(path);
         let file = OpenOptions::new().read(true).write(true).create_new(true).open(&temporary);
         let file = file.map_err(|e| target(e.to_string()))?;
         live().push(temporary.clone());
@@ -83,7 +109,7 @@ impl Partial {
     }
 }
 
-fn folder_of(path: &Path) -> &Path {
+pub(super) fn folder_of(path: &Path) -> &Path {
     match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
@@ -91,26 +117,22 @@ fn folder_of(path: &Path) -> &Path {
 }
 
 /// Removes what runs that were killed on this machine left in `folder`.
-fn remove_leftovers(folder: &Path) {
-    let here = format!("{}-", host());
+pub(super) fn remove_leftovers(folder: &Path) {
     let Ok(entries) = fs::read_dir(folder) else { return };
     for entry in entries.filter_map(Result::ok) {
         let name = entry.file_name();
-        let pid = name.to_str().filter(|n| n.starts_with('.')).and_then(|n| n.rsplit_once(".partial-"));
-        let pid = pid.and_then(|(_, whose)| whose.strip_prefix(&here)?.parse::<libc::pid_t>().ok());
-        let Some(pid) = pid.filter(|pid| *pid > 0) else { continue };
+        let Some(pid) = name.to_str().and_then(partial_process) else { continue };
         // SAFETY: signal 0 is sent to nobody; it only asks whether there is such a process.
         let gone = unsafe { libc::kill(pid, 0) } != 0
             && io::Error::last_os_error().raw_os_error() == Some(libc::ESRCH);
         if gone {
-            // Someone else may have been faster.
-            let _ = fs::remove_file(entry.path());
+            remove_partial(&entry.path());
         }
     }
 }
 
 /// Bytes that are free for us on the disk of `folder`, if it tells.
-fn free_space(folder: &Path) -> Option<u64> {
+pub(super) fn free_space(folder: &Path) -> Option<u64> {
     let name = CString::new(folder.as_os_str().as_bytes()).ok()?;
     // SAFETY: zero is a valid value of this plain struct; the call gets a valid name and room for its answer.
     let (status, answer) = unsafe {
@@ -207,10 +229,34 @@ impl Drop for Partial {
     }
 }
 
+/// A result in the making, whatever its format.
+pub trait Unfinished: Send + Sync {
+    /// All of its data to the disk.
+    fn sync(&self) -> Result<(), FileError>;
+    /// Gives it its name.
+    fn commit(&self) -> Result<(), FileError>;
+    /// Removes it unless it has been committed.
+    fn discard(&self);
+}
+
+impl Unfinished for NpyOutput {
+    fn sync(&self) -> Result<(), FileError> {
+        self.file.sync_data().map_err(|e| self.failed(e))
+    }
+
+    fn commit(&self) -> Result<(), FileError> {
+        self.partial.commit()
+    }
+
+    fn discard(&self) {
+        self.partial.discard();
+    }
+}
+
 /// Files that appear together: all of them, or none, at once when this is dropped.
 #[derive(Default)]
 pub struct Outputs {
-    files: Mutex<Vec<Arc<NpyOutput>>>,
+    files: Mutex<Vec<Arc<dyn Unfinished>>>,
 }
 
 impl Outputs {
@@ -218,35 +264,28 @@ impl Outputs {
         Outputs::default()
     }
 
-    pub fn create(
-        &self,
-        path: &Path,
-        rows: u64,
-        cols: Option<u64>,
-        element: Element,
-    ) -> Result<Arc<NpyOutput>, FileError> {
-        let file = Arc::new(NpyOutput::create(path, rows, cols, element)?);
-        self.files().push(file.clone());
-        Ok(file)
+    /// Takes in one more.
+    pub fn add<O: Unfinished + 'static>(&self, output: O) -> Arc<O> {
+        let output = Arc::new(output);
+        self.files().push(output.clone());
+        output
     }
 
     /// All data to the disk first, then all names.
     pub fn commit(self) -> Result<(), FileError> {
         let files = self.files();
-        for output in files.iter() {
-            output.file.sync_data().map_err(|e| output.failed(e))?;
-        }
-        files.iter().try_for_each(|output| output.partial.commit())
+        files.iter().try_for_each(|output| output.sync())?;
+        files.iter().try_for_each(|output| output.commit())
     }
 
-    fn files(&self) -> MutexGuard<'_, Vec<Arc<NpyOutput>>> {
+    fn files(&self) -> MutexGuard<'_, Vec<Arc<dyn Unfinished>>> {
         self.files.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Drop for Outputs {
     fn drop(&mut self) {
-        self.files().iter().for_each(|output| output.partial.discard());
+        self.files().iter().for_each(|output| output.discard());
     }
 }
 

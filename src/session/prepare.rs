@@ -4,6 +4,7 @@ use super::error::Error;
 use super::operation::Operation;
 use super::recipe::{Care, Piece, Range, Recipe, Ways};
 use super::runtime::{IO_THREADS, Session};
+use crate::array::{Node, Source};
 use crate::exec::{self, Bindings};
 use crate::graph::{Kind, Program, Stage};
 use crate::ids::StageId;
@@ -34,6 +35,15 @@ pub(super) struct Ready {
     pub plan: Plan,
     pub blocks: (u64, u64),
 }
+
+impl Ready {
+    /// Rows and columns of the blocks in which a result is written, the largest ones.
+    pub fn written_blocks(&self, result: usize) -> (u64, u64) {
+        let pieces = self.results.iter().filter(|piece| piece.result == result);
+        pieces.map(|piece| piece.access.grid.block_shape()).max().unwrap_or((1, 1))
+    }
+}
+
 /// The search for blocks that would fit ends where programs get longer than this.
 const LONGEST_SEARCH: usize = 1 << 20;
 
@@ -79,7 +89,7 @@ impl Session {
         care: Care,
     ) -> Result<Ready, Error> {
         operation.check()?;
-        let blocks = operation.blocks(self.block())?;
+        let blocks = operation.blocks(self.block(), chunk_of(operation, bindings)?)?;
         operation.check_blocks(blocks)?;
         let mut refused = None;
         let all = operation.ways(blocks, care)?;
@@ -158,6 +168,24 @@ impl Session {
             human_up(needed),
         ))
     }
+}
+
+/// Rows and columns of the pieces in which the largest of the inputs that are stored so is stored.
+fn chunk_of(operation: &Operation, bindings: &Bindings) -> Result<Option<(u64, u64)>, Error> {
+    let mut found: Option<(u64, (u64, u64))> = None;
+    operation.array().visit(|array| {
+        if let Node::Source { source: Source::Input(id), .. } = array.node()?
+            && let Some(chunk) = bindings.inputs.get(id).and_then(|source| source.chunk())
+        {
+            let (rows, cols) = array.shape()?;
+            let size = rows.saturating_mul(cols);
+            if found.is_none_or(|(largest, _)| size > largest) {
+                found = Some((size, chunk));
+            }
+        }
+        Ok(())
+    })?;
+    Ok(found.map(|(_, chunk)| chunk))
 }
 
 fn stage_bytes(program: &Program, id: StageId) -> u64 {
