@@ -67,7 +67,7 @@ impl Cut {
 
     fn write(self, path: &Path, depth: &Depth) -> f64 {
         let outputs = Outputs::new();
-        let file = outputs.create(path, self.n, Some(self.n), Element::F64).expect("a file");
+        let file = outputs.add(NpyOutput::create(path, self.n, Some(self.n), Element::F64).expect("a file"));
         let seconds =
             self.each(NpyOutput::scratch_len(self.rows, self.cols, Element::F64), |at, block, scratch| {
                 let (rows, cols) = self.ranges(at);

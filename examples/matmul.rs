@@ -56,7 +56,7 @@ fn run(n: u64) -> Result<(), Error> {
 /// Freivalds' check: `C·x` against `A·(B·x)` for a random x, in O(n²).
 fn check(session: &Session, a: &Array, b: &Array, path: &std::path::Path, n: u64) -> Result<(), Error> {
     let x = Array::normal(n, 1, 3, Element::F64);
-    let c = session.from_npy(&[path.to_path_buf()])?;
+    let c = session.from_files(&[path.to_path_buf()])?;
     let norm = |array: &Array| -> Result<f64, Error> { Ok(session.compute::<f64>(&array.norm())?[(0, 0)]) };
     let off = norm(&(&c.dot(&x) - &a.dot(&b.dot(&x))))?;
     let allowed = 3.0 * n as f64 * (f64::EPSILON / 2.0) * norm(a)? * norm(b)? * norm(&x)?;

@@ -40,8 +40,8 @@ fn fail(error: &dyn std::fmt::Display) -> ExitCode {
 /// The modes of the winters' anomalies: right singular vectors are maps, squares of singular values variances.
 fn modes(session: &Session) -> Result<(), Box<dyn std::error::Error>> {
     let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/data");
-    let winters = session.from_npy(&[data.join("sst_weighted.npy")])?;
-    let ocean: Array2<f64> = session.compute(&session.from_npy(&[data.join("sst_ocean.npy")])?)?;
+    let winters = session.from_files(&[data.join("sst_weighted.npy")])?;
+    let ocean: Array2<f64> = session.compute(&session.from_files(&[data.join("sst_ocean.npy")])?)?;
     let svd = session.svd::<f64>(&winters)?;
 
     let variances: Array1<f64> = svd.s.mapv(|s| s * s);

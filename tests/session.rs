@@ -171,8 +171,8 @@ fn a_product_in_pieces_has_the_same_bits_and_keeps_its_bound() {
         tight.run_to_files(&dolmen::session::Operation::Compute(c), &path).unwrap();
         let stats = tight.stats();
         assert!(stats.peak_memory <= memory && stats.memory_bound <= memory, "{stats:?}");
-        let back = tight.from_npy(&path).unwrap();
-        let written = ample.compute::<f64>(&ample.from_npy(&path).unwrap()).unwrap();
+        let back = tight.from_files(&path).unwrap();
+        let written = ample.compute::<f64>(&ample.from_files(&path).unwrap()).unwrap();
         assert_eq!(back.shape().unwrap(), (300, 260));
         assert_eq!(written, whole, "{memory}");
     }

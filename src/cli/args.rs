@@ -2,6 +2,7 @@
 
 use super::sizes;
 use crate::array::{BlockSize, Element, Law};
+use crate::files::Format;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
@@ -51,7 +52,7 @@ pub enum Work {
     },
     /// A·B
     Matmul {
-        /// A: a .npy file, or a quoted pattern of files below each other
+        /// A: a Zarr array, a .npy file, or a quoted pattern of files below each other
         a: String,
         /// B
         b: String,
@@ -96,14 +97,14 @@ pub enum Work {
 
 #[derive(Args, Debug)]
 pub struct Input {
-    /// .npy files, below each other if several; a quoted pattern like 'day*.npy' will do
+    /// A Zarr array (its directory), or .npy files, below each other if several; a quoted pattern like 'day*.npy' will do
     #[arg(required = true)]
     pub files: Vec<String>,
 }
 
 #[derive(Args, Debug)]
 pub struct OutFile {
-    /// The .npy file to make
+    /// The .npy file to make, or with a name that ends in .zarr the Zarr array
     #[arg(long)]
     pub out: PathBuf,
 }
@@ -113,6 +114,9 @@ pub struct OutFolder {
     /// The folder for the results; made if it is not there
     #[arg(long)]
     pub out: PathBuf,
+    /// How results are stored: u.npy, … or u.zarr, …
+    #[arg(long, value_enum, default_value = "npy")]
+    pub format: FormatName,
 }
 
 #[derive(Args, Debug)]
@@ -183,6 +187,21 @@ impl From<ElementName> for Element {
         match name {
             ElementName::F32 => Element::F32,
             ElementName::F64 => Element::F64,
+        }
+    }
+}
+
+#[derive(ValueEnum, Clone, Copy, Debug)]
+pub enum FormatName {
+    Npy,
+    Zarr,
+}
+
+impl From<FormatName> for Format {
+    fn from(name: FormatName) -> Format {
+        match name {
+            FormatName::Npy => Format::Npy,
+            FormatName::Zarr => Format::Zarr,
         }
     }
 }

@@ -60,7 +60,7 @@ fn open(session: &Session, names: &[String]) -> Result<Array, Error> {
     for name in names {
         paths.extend(files::expand(name)?);
     }
-    session.from_npy(&paths)
+    session.from_files(&paths)
 }
 
 /// The operation that was asked for.
@@ -101,7 +101,7 @@ fn targets(work: &Work, operation: &Operation) -> Result<(Vec<PathBuf>, Option<P
             Ok((vec![file.out.clone()], None))
         }
         Work::Qr { folder, .. } | Work::Svd { folder, .. } | Work::Rsvd { folder, .. } => {
-            Ok((Session::paths_in(operation, &folder.out)?, Some(folder.out.clone())))
+            Ok((Session::paths_in(operation, &folder.out, folder.format.into())?, Some(folder.out.clone())))
         }
     }
 }

@@ -24,6 +24,11 @@ pub trait Source: Send + Sync {
         scratch: &mut [u8],
     ) -> Result<u64, Failure>;
 
+    /// Rows and columns of the pieces that it is stored in, if it is: those are best read whole.
+    fn chunk(&self) -> Option<(u64, u64)> {
+        None
+    }
+
     /// Names an element for the user: file, row and column.
     fn place(&self, row: u64, col: u64) -> String;
 }

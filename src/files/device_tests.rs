@@ -237,7 +237,8 @@ fn blocks_of_a_large_file_are_written_past_the_cache() {
     for folder in folders() {
         let path = folder.path().join("a.npy");
         let outputs = Outputs::new();
-        let file = outputs.create(&path, rows, Some(cols), Element::F64).unwrap();
+        let file =
+            outputs.add(crate::files::NpyOutput::create(&path, rows, Some(cols), Element::F64).unwrap());
         let next = std::sync::Mutex::new((0..rows.div_ceil(613)).flat_map(|i| [(i, 0), (i, 1)]));
         std::thread::scope(|scope| {
             for _ in 0..3 {

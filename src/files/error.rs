@@ -24,6 +24,16 @@ pub enum FileError {
     Length { path: PathBuf, expected: u64, found: u64 },
     #[error("{}: {found} columns, but {} has {expected}: files of one matrix need equal columns", path.display(), first.display())]
     Columns { path: PathBuf, first: PathBuf, found: u64, expected: u64 },
+    #[error("{}: not a Zarr array that can be read: {why}", path.display())]
+    NotZarr { path: PathBuf, why: String },
+    #[error("{}: zarr version 2 is not read here: convert it to version 3, e.g. with Python's zarr", path.display())]
+    OldZarr { path: PathBuf },
+    #[error("{}: a Zarr group, not an array: {hint}", path.display())]
+    Group { path: PathBuf, hint: String },
+    #[error("{}: this chunk cannot be read: {why}", path.display())]
+    Chunk { path: PathBuf, why: String },
+    #[error("{}: a Zarr array is a matrix of its own: give it alone, not below other files", path.display())]
+    Alone { path: PathBuf },
     #[error("cannot write {}: {why}", path.display())]
     Target { path: PathBuf, why: String },
     #[error("cannot write {}: {needed} bytes are needed and {free} are free on the disk: free some, or choose another --out", path.display())]

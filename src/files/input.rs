@@ -2,6 +2,7 @@
 
 use super::depth::Depth;
 use super::device::{Device, exceeds_cache};
+use super::elements::convert;
 use super::error::FileError;
 use super::flight::{Pieces, WORTH_THREADS, in_flight};
 use super::header::{DType, Header, HeaderError};
@@ -313,35 +314,8 @@ impl Part {
 
     fn convert<T: Convert>(&self, bytes: &[u8], mut out: ArrayViewMut1<T>) {
         match out.as_slice_mut() {
-            Some(out) => self.convert_to(bytes, out.iter_mut()),
-            None => self.convert_to(bytes, out.iter_mut()),
-        }
-    }
-
-    fn convert_to<'a, T: Convert + 'a>(&self, bytes: &[u8], out: impl Iterator<Item = &'a mut T>) {
-        macro_rules! each {
-            ($type:ident, $size:literal, |$value:ident| $make:expr) => {{
-                for (chunk, to) in bytes.chunks_exact($size).zip(out) {
-                    let mut raw = [0_u8; $size];
-                    raw.copy_from_slice(chunk);
-                    let $value =
-                        if self.big_endian { $type::from_be_bytes(raw) } else { $type::from_le_bytes(raw) };
-                    *to = $make;
-                }
-            }};
-        }
-        match self.dtype {
-            DType::F64 => each!(f64, 8, |v| T::from_bits_f64(v)),
-            DType::F32 => each!(f32, 4, |v| T::from_bits_f32(v)),
-            DType::Bool => each!(u8, 1, |v| T::from_bits_f64(f64::from(u8::from(v != 0)))),
-            DType::Unsigned(1) => each!(u8, 1, |v| T::from_bits_f64(f64::from(v))),
-            DType::Unsigned(2) => each!(u16, 2, |v| T::from_bits_f64(f64::from(v))),
-            DType::Unsigned(4) => each!(u32, 4, |v| T::from_bits_f64(f64::from(v))),
-            DType::Unsigned(_) => each!(u64, 8, |v| T::from_bits_f64(v as f64)),
-            DType::Signed(1) => each!(i8, 1, |v| T::from_bits_f64(f64::from(v))),
-            DType::Signed(2) => each!(i16, 2, |v| T::from_bits_f64(f64::from(v))),
-            DType::Signed(4) => each!(i32, 4, |v| T::from_bits_f64(f64::from(v))),
-            DType::Signed(_) => each!(i64, 8, |v| T::from_bits_f64(v as f64)),
+            Some(out) => convert(self.dtype, self.big_endian, bytes, out.iter_mut()),
+            None => convert(self.dtype, self.big_endian, bytes, out.iter_mut()),
         }
     }
 }

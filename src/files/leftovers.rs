@@ -27,6 +27,11 @@ pub(super) fn register(path: PathBuf) {
     live().push(Live { path, tree: false });
 }
 
+/// Registers a folder that goes with all that is in it.
+pub(super) fn register_tree(path: PathBuf) {
+    live().push(Live { path, tree: true });
+}
+
 pub(super) fn forget(path: &Path) {
     live().retain(|live| live.path != path);
 }
@@ -57,7 +62,7 @@ fn remove_tree(path: &Path) {
 }
 
 /// Names this machine in the names of files: a process number says nothing elsewhere.
-pub(super) fn host() -> String {
+fn host() -> String {
     System::host_name().unwrap_or_default().replace(['/', '.'], "-")
 }
 
@@ -82,15 +87,29 @@ fn visit(folder: &Path, mark: impl Fn(&str) -> Option<&str>, mut remove: impl Fn
     }
 }
 
-/// Removes half-written files that runs which were killed on this machine left in `folder`.
+/// The name under which `path` is written: beside it, hidden, with whose it is.
+pub(super) fn partial_name(path: &Path) -> PathBuf {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    path.with_file_name(format!(".{name}.partial-{}-{}", host(), std::process::id()))
+}
+
+/// Ends the name of what is put aside while a half-written directory takes its place.
+pub(super) const ASIDE: &str = ".old";
+
+/// Removes a half-written file, or a directory with all that is in it. It may be gone already; there is nobody to tell.
+pub(super) fn remove_partial(path: &Path) {
+    let _ = fs::remove_file(path).or_else(|_| fs::remove_dir_all(path));
+}
+
+/// Removes half-written files and directories that runs which were killed on this machine left in `folder`.
 pub(super) fn remove_partial_files(folder: &Path) {
     visit(
         folder,
         |name| Some(name.strip_prefix('.')?.rsplit_once(".partial-")?.1),
         |path, pid| {
-            if pid.parse().is_ok_and(is_gone) {
+            if pid.trim_end_matches(ASIDE).parse().is_ok_and(is_gone) {
                 // Someone else may have been faster.
-                let _ = fs::remove_file(path);
+                remove_partial(path);
             }
         },
     );

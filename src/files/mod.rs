@@ -1,21 +1,26 @@
-//! Files: `.npy` in by blocks at any offset and order, `.npy` out that appears only when whole.
+//! Files: `.npy` and Zarr in by blocks at any offset and order, and out so that they appear only when whole.
 
 mod depth;
 mod device;
+mod elements;
 mod error;
 mod flight;
+mod format;
 mod header;
 mod input;
 mod leftovers;
 mod names;
 mod output;
+mod zarr;
 
 pub use depth::{Depth, Policy, Sample, Thresholds};
 pub use device::{Device, PAGE, exceeds_cache, scratch_for};
 pub use error::FileError;
 pub use flight::{Pieces, in_flight};
+pub use format::Format;
 pub use header::{DType, Header};
 pub use input::{Convert, NpyInput};
 pub use leftovers::{TemporaryFolder, discard_all};
 pub use names::expand;
 pub use output::{NpyOutput, OutDir, Outputs, check_target, write_whole};
+pub use zarr::{ZarrInput, ZarrOutput};

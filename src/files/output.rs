@@ -5,7 +5,7 @@ use super::device::Device;
 use super::error::FileError;
 use super::flight::Pieces;
 use super::header::Header;
-use super::leftovers::{forget, host, register, remove_partial_files};
+use super::leftovers::{forget, partial_name, register, remove_partial_files};
 use crate::array::Element;
 use std::ffi::CString;
 use std::fs::{self, File, OpenOptions};
@@ -28,7 +28,9 @@ struct Partial {
 impl Partial {
     fn create(path: &Path) -> Result<(Partial, File), FileError> {
         let target = |why: String| FileError::Target { path: path.into(), why };
-        let Some(name) = path.file_name() else { return Err(target("it names no file".into())) };
+        if path.file_name().is_none() {
+            return Err(target("it names no file".into()));
+        }
         if path.is_dir() {
             return Err(target("it is a directory".into()));
         }
@@ -37,8 +39,7 @@ impl Partial {
             return Err(target(format!("{} is not a directory", folder.display())));
         }
         remove_partial_files(folder);
-        let temporary =
-            folder.join(format!(".{}.partial-{}-{}", name.to_string_lossy(), host(), std::process::id()));
+        let temporary = partial_name(path);
         let file = OpenOptions::new().read(true).write(true).create_new(true).open(&temporary);
         let file = file.map_err(|e| target(e.to_string()))?;
         register(temporary.clone());
@@ -65,7 +66,7 @@ impl Partial {
     }
 }
 
-fn folder_of(path: &Path) -> &Path {
+pub(super) fn folder_of(path: &Path) -> &Path {
     match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
@@ -73,7 +74,7 @@ fn folder_of(path: &Path) -> &Path {
 }
 
 /// Bytes that are free for us on the disk of `folder`, if it tells.
-fn free_space(folder: &Path) -> Option<u64> {
+pub(super) fn free_space(folder: &Path) -> Option<u64> {
     let name = CString::new(folder.as_os_str().as_bytes()).ok()?;
     // SAFETY: zero is a valid value of this plain struct; the call gets a valid name and room for its answer.
     let (status, answer) = unsafe {
@@ -182,10 +183,34 @@ impl Drop for Partial {
     }
 }
 
+/// A result in the making, whatever its format.
+pub trait Unfinished: Send + Sync {
+    /// All of its data to the disk.
+    fn sync(&self) -> Result<(), FileError>;
+    /// Gives it its name.
+    fn commit(&self) -> Result<(), FileError>;
+    /// Removes it unless it has been committed.
+    fn discard(&self);
+}
+
+impl Unfinished for NpyOutput {
+    fn sync(&self) -> Result<(), FileError> {
+        self.device.file().sync_data().map_err(|e| self.failed(e))
+    }
+
+    fn commit(&self) -> Result<(), FileError> {
+        self.partial.commit()
+    }
+
+    fn discard(&self) {
+        self.partial.discard();
+    }
+}
+
 /// Files that appear together: all of them, or none, at once when this is dropped.
 #[derive(Default)]
 pub struct Outputs {
-    files: Mutex<Vec<Arc<NpyOutput>>>,
+    files: Mutex<Vec<Arc<dyn Unfinished>>>,
 }
 
 impl Outputs {
@@ -193,35 +218,28 @@ impl Outputs {
         Outputs::default()
     }
 
-    pub fn create(
-        &self,
-        path: &Path,
-        rows: u64,
-        cols: Option<u64>,
-        element: Element,
-    ) -> Result<Arc<NpyOutput>, FileError> {
-        let file = Arc::new(NpyOutput::create(path, rows, cols, element)?);
-        self.files().push(file.clone());
-        Ok(file)
+    /// Takes in one more.
+    pub fn add<O: Unfinished + 'static>(&self, output: O) -> Arc<O> {
+        let output = Arc::new(output);
+        self.files().push(output.clone());
+        output
     }
 
     /// All data to the disk first, then all names.
     pub fn commit(self) -> Result<(), FileError> {
         let files = self.files();
-        for output in files.iter() {
-            output.device.file().sync_data().map_err(|e| output.failed(e))?;
-        }
-        files.iter().try_for_each(|output| output.partial.commit())
+        files.iter().try_for_each(|output| output.sync())?;
+        files.iter().try_for_each(|output| output.commit())
     }
 
-    fn files(&self) -> MutexGuard<'_, Vec<Arc<NpyOutput>>> {
+    fn files(&self) -> MutexGuard<'_, Vec<Arc<dyn Unfinished>>> {
         self.files.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Drop for Outputs {
     fn drop(&mut self) {
-        self.files().iter().for_each(|output| output.partial.discard());
+        self.files().iter().for_each(|output| output.discard());
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::array::Element;
 use crate::exec::{Sink, Source};
-use crate::files::{Depth, NpyInput, NpyOutput};
+use crate::files::{Depth, NpyInput, NpyOutput, ZarrInput, ZarrOutput};
 use crate::sched::{Blame, Failure};
 use crate::store::{Numbers, NumbersMut, Real};
 use ndarray::{Array2, ArrayViewMut2, s};
@@ -69,6 +69,60 @@ impl Source for FromFiles {
     fn place(&self, row: u64, col: u64) -> String {
         let (path, row) = self.input.place(row);
         format!("{}: row {row}, column {col}", path.display())
+    }
+}
+
+/// A Zarr array.
+pub(super) struct FromZarr(pub ZarrInput);
+
+impl Source for FromZarr {
+    fn scratch(&self, rows: u64, cols: u64, _: Element) -> u64 {
+        self.0.scratch_len(rows, cols)
+    }
+
+    fn read(
+        &self,
+        rows: Range<u64>,
+        cols: Range<u64>,
+        out: NumbersMut<'_>,
+        scratch: &mut [u8],
+    ) -> Result<u64, Failure> {
+        match out {
+            NumbersMut::F32(out) => self.0.read_block(rows, cols, out, scratch),
+            NumbersMut::F64(out) => self.0.read_block(rows, cols, out, scratch),
+        }
+        .map_err(failure)
+    }
+
+    fn chunk(&self) -> Option<(u64, u64)> {
+        Some(self.0.chunk())
+    }
+
+    fn place(&self, row: u64, col: u64) -> String {
+        format!("{}: row {row}, column {col}", self.0.path().display())
+    }
+}
+
+/// A Zarr array in the making.
+pub(super) struct ToZarr(pub Arc<ZarrOutput>);
+
+impl Sink for ToZarr {
+    fn scratch(&self, _: u64, _: u64, _: Element) -> u64 {
+        0
+    }
+
+    fn write(
+        &self,
+        rows: Range<u64>,
+        cols: Range<u64>,
+        block: Numbers<'_>,
+        _: &mut [u8],
+    ) -> Result<u64, Failure> {
+        match block {
+            Numbers::F32(values) => self.0.write_block(rows, cols, values),
+            Numbers::F64(values) => self.0.write_block(rows, cols, values),
+        }
+        .map_err(failure)
     }
 }
 

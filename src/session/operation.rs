@@ -15,6 +15,8 @@ const PIECES: u64 = 4;
 /// A row of a block is an odd number of cache lines: rows a power of two apart evict each other
 /// (gemm at 2048: 91 GFLOP/s on two cores here; at 2040: 99).
 const LINE_ELEMENTS: u64 = 8;
+/// Blocks of whole chunks may be so many times larger than the usual ones.
+const MUCH_LARGER: u64 = 16;
 /// Elements of a row block of a tall matrix: 8 MB of f64, small enough for many blocks, large enough
 /// that the tree above costs nothing.
 const TALL_ELEMENTS: u64 = 1 << 20;
@@ -46,7 +48,7 @@ pub enum Operation {
 
 impl Operation {
     /// The array that is worked on.
-    fn array(&self) -> &Array {
+    pub(super) fn array(&self) -> &Array {
         match self {
             Operation::Compute(a) | Operation::Qr(a) => a,
             Operation::Svd { a, .. } | Operation::Rsvd { a, .. } => a,
@@ -88,13 +90,17 @@ impl Operation {
         }
     }
 
-    /// Rows and columns of blocks for this operation.
-    pub fn blocks(&self, asked: BlockSize) -> Result<(u64, u64), Error> {
+    /// Rows and columns of blocks for this operation. Automatic ones are whole chunks of an input that is stored in
+    /// chunks of `chunk` rows and columns.
+    pub(super) fn blocks(&self, asked: BlockSize, chunk: Option<(u64, u64)>) -> Result<(u64, u64), Error> {
         let (m, n) = self.array().shape()?;
         let (long, short) = (m.max(n), m.min(n).max(1));
         let tall = |elements: u64, floor: u64| {
             let rows = match asked {
-                BlockSize::Auto => (elements / short).max(floor).max(1).next_power_of_two(),
+                BlockSize::Auto => {
+                    let rows = (elements / short).max(floor).max(1).next_power_of_two();
+                    rows.next_multiple_of(chunk.map_or(1, |chunk| if m < n { chunk.1 } else { chunk.0 }))
+                }
                 BlockSize::Square(rows) | BlockSize::RowsCols(rows, _) => rows,
             };
             (rows.min(long.max(1)), short)
@@ -103,7 +109,12 @@ impl Operation {
             Operation::Compute(_) => match asked {
                 BlockSize::Square(b) => (b, b),
                 BlockSize::RowsCols(r, c) => (r, c),
-                BlockSize::Auto => square(self.array().largest()?),
+                BlockSize::Auto => {
+                    let largest = self.array().largest()?;
+                    let side = square(largest).0;
+                    let side = chunk.map_or(side, |chunk| whole_chunks(side, chunk, largest));
+                    (side, side)
+                }
             },
             Operation::Qr(_) if m < n => (tall(TALL_ELEMENTS, 4 * short).0.min(short), long),
             Operation::Qr(_) | Operation::Svd { .. } => tall(TALL_ELEMENTS, 4 * short),
@@ -237,6 +248,16 @@ fn square((long, short): (u64, u64)) -> (u64, u64) {
     let lines = long.div_ceil(pieces).div_ceil(LINE_ELEMENTS);
     let length = (lines | 1) * LINE_ELEMENTS;
     (length, length)
+}
+
+/// The multiple of a chunk's longer side that is nearest to `side`; the shorter side instead, where square blocks of
+/// whole chunks would be far larger than both a chunk and the usual block.
+fn whole_chunks(side: u64, chunk: (u64, u64), (long, short): (u64, u64)) -> u64 {
+    let (longer, shorter) = (chunk.0.max(chunk.1), chunk.0.min(chunk.1));
+    let area = |side: u64| side.min(long).saturating_mul(side.min(short));
+    let bound = area(side).max(longer.min(long).saturating_mul(shorter.min(short)));
+    let unit = if area(longer) <= bound.saturating_mul(MUCH_LARGER) { longer } else { shorter };
+    unit.saturating_mul(((side + unit / 2) / unit).max(1))
 }
 
 /// Ways to cut an m×n product with inner length k into pieces of whole blocks, fewest words moved first:

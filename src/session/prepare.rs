@@ -4,7 +4,7 @@ use super::error::Error;
 use super::operation::Operation;
 use super::recipe::{Care, Piece, Range, Recipe, Ways};
 use super::runtime::{IO_THREADS, Session};
-use crate::array::BlockSize;
+use crate::array::{BlockSize, Node, Source};
 use crate::exec::{self, Bindings};
 use crate::graph::{Kind, Program};
 use crate::ids::StageId;
@@ -47,6 +47,14 @@ enum Hold {
     Spill,
 }
 
+impl Ready {
+    /// Rows and columns of the blocks in which a result is written, the largest ones.
+    pub fn written_blocks(&self, result: usize) -> (u64, u64) {
+        let pieces = self.results.iter().filter(|piece| piece.result == result);
+        pieces.map(|piece| piece.access.grid.block_shape()).max().unwrap_or((1, 1))
+    }
+}
+
 impl Session {
     fn all_threads(&self) -> Threads {
         let of_all = |each: usize| (self.workers() * each) as u64;
@@ -80,12 +88,11 @@ impl Session {
     pub(super) fn prepare(&self, request: &Request) -> Result<Ready, Error> {
         let operation = request.operation;
         operation.check()?;
-        let blocks = match self.block() {
-            BlockSize::Auto => {
-                operation.blocks_for_disk(operation.blocks(BlockSize::Auto)?, self.memory())?
-            }
-            asked => operation.blocks(asked)?,
-        };
+        let chunk = chunk_of(operation, request.bindings)?;
+        let mut blocks = operation.blocks(self.block(), chunk)?;
+        if self.block() == BlockSize::Auto && chunk.is_none() {
+            blocks = operation.blocks_for_disk(blocks, self.memory())?;
+        }
         operation.check_blocks(blocks)?;
         let all = operation.ways(blocks, request.care)?;
         let Some((first, others)) = all.split_first() else { unreachable!("there is always a way") };
@@ -202,6 +209,24 @@ pub(super) fn traffic(program: &Program) -> (u64, u64) {
         stages.map(|id| stage_bytes(program, id)).sum()
     };
     (bytes(|k| matches!(k, Kind::Read { .. })), bytes(|k| matches!(k, Kind::Write { .. })))
+}
+
+/// Rows and columns of the pieces in which the largest of the inputs that are stored so is stored.
+fn chunk_of(operation: &Operation, bindings: &Bindings) -> Result<Option<(u64, u64)>, Error> {
+    let mut found: Option<(u64, (u64, u64))> = None;
+    operation.array().visit(|array| {
+        if let Node::Source { source: Source::Input(id), .. } = array.node()?
+            && let Some(chunk) = bindings.inputs.get(id).and_then(|source| source.chunk())
+        {
+            let (rows, cols) = array.shape()?;
+            let size = rows.saturating_mul(cols);
+            if found.is_none_or(|(largest, _)| size > largest) {
+                found = Some((size, chunk));
+            }
+        }
+        Ok(())
+    })?;
+    Ok(found.map(|(_, chunk)| chunk))
 }
 
 fn stage_bytes(program: &Program, id: StageId) -> u64 {

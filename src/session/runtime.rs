@@ -1,7 +1,7 @@
 //! A session: actors and threads, what they may use, and how an operation is put through them.
 
 use super::error::Error;
-use super::inputs::{FromFiles, InMemory, Planned, ToFile};
+use super::inputs::{FromFiles, FromZarr, InMemory, Planned, ToFile, ToZarr};
 use super::operation::Operation;
 use super::prepare::{Ready, Request};
 use super::randomized::{SKETCH_SHIFT, care_for};
@@ -10,7 +10,7 @@ use super::results::{Results, assemble};
 use crate::actors::{Activity, Joined, Outcome, Peers, Progress, Scheduler, Stalls, Submit, Worker};
 use crate::array::{Array, BlockSize, Element, InputId, Source};
 use crate::exec::{self, Bindings, Functions};
-use crate::files::{Depth, NpyInput, NpyOutput, Outputs};
+use crate::files::{Depth, FileError, Format, NpyInput, NpyOutput, Outputs, ZarrInput, ZarrOutput};
 use crate::graph::{Graph, Program};
 use crate::ids::{RunId, StageId, TaskId, WorkerId};
 use crate::sched::{Failure, Plan};
@@ -145,7 +145,7 @@ impl Stats {
 /// Where results go.
 enum Target<'a> {
     Memory,
-    Files(&'a [Arc<NpyOutput>]),
+    Files(&'a [Arc<dyn exec::Sink>]),
 }
 
 struct Inner {
@@ -304,8 +304,17 @@ impl Session {
         self.bind(Arc::new(InMemory(array)), shape, T::ELEMENT)
     }
 
-    /// One `.npy` file, or several with equal columns as one tall matrix. Only headers are read here.
-    pub fn from_npy(&self, paths: &[PathBuf]) -> Result<Array, Error> {
+    /// A Zarr array of version 3, that is its directory; or a `.npy` file, or several with equal columns as one tall
+    /// matrix. Only headers are read here.
+    pub fn from_files(&self, paths: &[PathBuf]) -> Result<Array, Error> {
+        if let Some(path) = paths.iter().find(|path| path.is_dir()) {
+            if paths.len() > 1 {
+                return Err(FileError::Alone { path: path.clone() }.into());
+            }
+            let input = ZarrInput::open(path)?;
+            let (shape, element) = (input.shape(), input.element());
+            return Ok(self.bind(Arc::new(FromZarr(input)), shape, element));
+        }
         let input = NpyInput::open(paths, page_cache_room(self.memory()))?;
         let (shape, element) = (input.shape(), input.element());
         Ok(self.bind(Arc::new(FromFiles { input, depth: self.depth() }), shape, element))
@@ -347,27 +356,40 @@ impl Session {
         self.run_to(operation, &Target::Memory)
     }
 
-    /// Runs an operation with its results written to `.npy` files, one path for each result. They appear
-    /// under their names only when all are whole.
+    /// Runs an operation with its results written to files, one path for each result: Zarr arrays in chunks of the
+    /// run's blocks where the name ends in `.zarr`, else `.npy`. They appear under their names only when all are whole.
     pub fn run_to_files(&self, operation: &Operation, paths: &[PathBuf]) -> Result<(), Error> {
         operation.check()?;
         // Refused before any file is made.
         let bindings = self.planned(operation, true)?;
-        self.prepare(&Request { operation, bindings: &bindings, to_files: true, care: Care::default() })?;
+        let request = Request { operation, bindings: &bindings, to_files: true, care: Care::default() };
+        let ready = self.prepare(&request)?;
         let outputs = Outputs::new();
         let element = operation.element()?;
-        let mut files = Vec::new();
-        for ((name, (rows, cols)), path) in operation.result_shapes()?.into_iter().zip(paths) {
-            let vector = name == "s";
-            files.push(outputs.create(path, rows, (!vector).then_some(cols), element)?);
+        let mut files: Vec<Arc<dyn exec::Sink>> = Vec::new();
+        for (number, ((name, (rows, cols)), path)) in
+            operation.result_shapes()?.into_iter().zip(paths).enumerate()
+        {
+            let cols = (name != "s").then_some(cols);
+            files.push(match Format::of(path) {
+                Format::Npy => {
+                    let output = outputs.add(NpyOutput::create(path, rows, cols, element)?);
+                    Arc::new(ToFile { output, depth: self.depth() })
+                }
+                Format::Zarr => {
+                    let chunk = ready.written_blocks(number);
+                    Arc::new(ToZarr(outputs.add(ZarrOutput::create(path, rows, cols, chunk, element)?)))
+                }
+            });
         }
         self.run_to(operation, &Target::Files(&files))?;
         Ok(outputs.commit()?)
     }
 
     /// The paths of an operation's results in a directory: `u.npy`, `s.npy`, …
-    pub fn paths_in(operation: &Operation, directory: &Path) -> Result<Vec<PathBuf>, Error> {
-        let path = |(name, _): super::operation::Named| directory.join(format!("{name}.npy"));
+    pub fn paths_in(operation: &Operation, directory: &Path, format: Format) -> Result<Vec<PathBuf>, Error> {
+        let ending = format.extension();
+        let path = |(name, _): super::operation::Named| directory.join(format!("{name}.{ending}"));
         Ok(operation.result_shapes()?.into_iter().map(path).collect())
     }
 
@@ -436,10 +458,7 @@ impl Session {
     fn run_once(&self, operation: &Operation, target: &Target, care: Care) -> Result<(Results, Care), Error> {
         let sinks: Vec<Arc<dyn exec::Sink>> = match target {
             Target::Memory => Vec::new(),
-            Target::Files(files) => {
-                let sink = |file: &Arc<NpyOutput>| ToFile { output: file.clone(), depth: self.depth() };
-                files.iter().map(|file| Arc::new(sink(file)) as Arc<dyn exec::Sink>).collect()
-            }
+            Target::Files(files) => files.to_vec(),
         };
         let bindings = self.bindings(sinks);
         let to_files = matches!(target, Target::Files(..));

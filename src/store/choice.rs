@@ -161,9 +161,7 @@ impl Choice {
             .filter(|(_, cost)| self.pays(cost, 1.0))
             .min_by(|(_, a), (_, b)| a.relative(self.disk_rate).total_cmp(&b.relative(self.disk_rate)));
         let state = match best {
-            Some((encoding, cost)) => {
-                State::Compressed { encoding, cost, left: self.thresholds.retry_after }
-            }
+            Some((encoding, cost)) => State::Compressed { encoding, cost, left: self.thresholds.retry_after },
             None => State::Raw { left: self.thresholds.retry_after },
         };
         self.arrays.insert(array, state);
@@ -208,7 +206,9 @@ impl Choice {
 
     /// Averages for a compressed array; it is compressed no more if that has ceased to pay.
     fn learn(&mut self, array: ArrayKey, encoding: Encoding, change: impl FnOnce(&mut Cost)) {
-        let Some(State::Compressed { encoding: current, cost, .. }) = self.arrays.get_mut(&array) else { return };
+        let Some(State::Compressed { encoding: current, cost, .. }) = self.arrays.get_mut(&array) else {
+            return;
+        };
         if *current != encoding {
             return;
         }

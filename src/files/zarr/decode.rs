@@ -1,0 +1,194 @@
+//! Chunks that are not plain elements, decoded by the crate `zarrs` on the thread that asks.
+
+use super::input::Part;
+use super::metadata::Metadata;
+use super::window::{Window, windows};
+use crate::files::{Convert, FileError};
+use std::borrow::Cow;
+use std::fs::File;
+use std::io::{ErrorKind, Read};
+use std::num::NonZeroU64;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use zarrs::array::{
+    Array, ArrayBytes, ArrayShardedExt, ArraySubset, ArrayToBytesCodecTraits, CodecError, CodecOptions,
+};
+use zarrs::filesystem::FilesystemStore;
+
+/// The library holds so many decoded chunks at once while it decodes one: a codec's input and its output, where
+/// the output may have grown into twice the room it needs.
+const DECODED_COPIES: u64 = 3;
+/// An encoded chunk takes at most an eighth more than its elements, and so many bytes.
+const ENCODED_MORE: u64 = 1 << 16;
+/// Bytes of the index of a shard for each chunk in it.
+const INDEX_ENTRY: u64 = 16;
+
+/// An opened array with its codecs.
+pub(super) struct Decoder {
+    root: PathBuf,
+    array: Array<FilesystemStore>,
+    options: CodecOptions,
+    about: Metadata,
+    /// What is decoded at once: a chunk, or where a file is a shard, a chunk in it.
+    unit: (u64, u64),
+    sharded: bool,
+}
+
+/// A chunk that is not what it should be.
+pub(super) fn refused(path: &Path, why: impl ToString) -> FileError {
+    FileError::Chunk { path: path.into(), why: why.to_string().replace('\n', " ") }
+}
+
+impl Decoder {
+    pub fn open(root: &Path, about: &Metadata) -> Result<Decoder, FileError> {
+        let wrong = |why: String| FileError::NotZarr { path: root.into(), why: why.replace('\n', " ") };
+        let store = FilesystemStore::new(root).map_err(|e| wrong(e.to_string()))?;
+        let array = Array::open(Arc::new(store), "/").map_err(|e| {
+            let text = e.to_string();
+            let hint = text.contains("blosc") && cfg!(not(feature = "blosc"));
+            wrong(if hint { format!("{text}: build with --features blosc") } else { text })
+        })?;
+        let pair = |shape: &[NonZeroU64]| match shape {
+            [rows] => (rows.get(), 1),
+            [rows, cols] => (rows.get(), cols.get()),
+            _ => about.chunk,
+        };
+        // Behind other codecs a shard is one chunk like any other.
+        let inner = array.effective_subchunk_shape().filter(|_| array.is_exclusively_sharded());
+        let unit = inner.as_deref().map_or(about.chunk, pair);
+        // This thread only: the run has one for each core already.
+        let options = CodecOptions::default().with_concurrent_target(1);
+        Ok(Decoder {
+            root: root.into(),
+            array,
+            options,
+            about: about.clone(),
+            unit,
+            sharded: inner.is_some(),
+        })
+    }
+
+    pub fn unit(&self) -> (u64, u64) {
+        self.unit
+    }
+
+    /// The element that missing chunks are made of.
+    pub fn fill(&self) -> &[u8] {
+        self.array.fill_value().as_ne_bytes()
+    }
+
+    /// The file of a chunk; it need not be there.
+    pub fn file_of(&self, chunk: (u64, u64)) -> PathBuf {
+        self.root.join(self.array.chunk_key(&self.coordinates(chunk)).as_str())
+    }
+
+    fn coordinates(&self, (row, col): (u64, u64)) -> Vec<u64> {
+        if self.about.vector { vec![row] } else { vec![row, col] }
+    }
+
+    fn unit_bytes(&self) -> u64 {
+        self.unit.0 * self.unit.1 * self.about.dtype.bytes()
+    }
+
+    fn encoded_limit(&self) -> u64 {
+        self.unit_bytes() + self.unit_bytes() / 8 + ENCODED_MORE
+    }
+
+    /// What reading takes beside the block. Only the encoded chunk lies in the scratch buffer; the rest of it stands
+    /// for what the library allocates, which the pool cannot see but must count.
+    pub fn scratch_len(&self) -> u64 {
+        let index = if self.sharded {
+            2 * INDEX_ENTRY * (self.about.chunk_bytes() / self.unit_bytes().max(1))
+        } else {
+            0
+        };
+        self.encoded_limit() + DECODED_COPIES * self.unit_bytes() + index
+    }
+
+    /// Reads the part of a chunk that a window shows. Returns the bytes read.
+    pub fn read<T: Convert>(
+        &self,
+        window: &Window,
+        part: &mut Part<T>,
+        scratch: &mut [u8],
+    ) -> Result<u64, FileError> {
+        let path = self.file_of(window.tile);
+        let mut file = match File::open(&path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                part.fill(window.height(), window.width(), self.fill());
+                return Ok(0);
+            }
+            Err(error) => return Err(FileError::Read { path, error }),
+        };
+        let length = file.metadata().map_err(|error| FileError::Read { path: path.clone(), error })?.len();
+        if self.sharded {
+            return self.read_shard(window, part, (&path, length));
+        }
+        if length > self.encoded_limit() {
+            let why = format!("{length} bytes are too many for a chunk of {}", self.unit_bytes());
+            return Err(refused(&path, why));
+        }
+        let encoded = &mut scratch[..length as usize];
+        file.read_exact(encoded).map_err(|error| FileError::Read { path: path.clone(), error })?;
+        let decoded = self.decode(encoded).map_err(|e| refused(&path, e))?;
+        self.place(decoded, window, part).map_err(|e| refused(&path, e))?;
+        Ok(length)
+    }
+
+    fn decode<'a>(&self, encoded: &'a [u8]) -> Result<ArrayBytes<'a>, CodecError> {
+        let length = |length| NonZeroU64::new(length).expect("chunks are not empty: checked when opened");
+        let shape: Vec<NonZeroU64> = self.coordinates(self.about.chunk).into_iter().map(length).collect();
+        let (kind, fill) = (self.array.data_type(), self.array.fill_value());
+        self.array.codecs().decode(Cow::Borrowed(encoded), &shape, kind, fill, &self.options)
+    }
+
+    /// Decodes the chunks in a shard that a window shows, one after the other.
+    fn read_shard<T: Convert>(
+        &self,
+        window: &Window,
+        part: &mut Part<T>,
+        (path, length): (&Path, u64),
+    ) -> Result<u64, FileError> {
+        let coordinates = self.coordinates(window.tile);
+        let shard =
+            self.array.partial_decoder_opt(&coordinates, &self.options).map_err(|e| refused(path, e))?;
+        let width = part.width;
+        let in_all = (self.about.chunk_bytes() / self.unit_bytes()).max(1);
+        let mut bytes = 0;
+        for inner in windows(window.rows.clone(), window.cols.clone(), self.unit) {
+            let first = (inner.tile.0 * self.unit.0, inner.tile.1 * self.unit.1);
+            let ranges = [first.0..first.0 + self.unit.0, first.1..first.1 + self.unit.1];
+            let ranges = if self.about.vector { &ranges[..1] } else { &ranges[..] };
+            let subset = ArraySubset::new_with_ranges(ranges);
+            let decoded = shard.partial_decode(&subset, &self.options).map_err(|e| refused(path, e))?;
+            // The index of its first element counts rows as wide as the window; the block's are wider.
+            let row = first.0 + inner.rows.start - window.rows.start;
+            let col = first.1 + inner.cols.start - window.cols.start;
+            let at = row as usize * width + col as usize;
+            let mut piece = Part { out: &mut part.out[at..], width, dtype: part.dtype };
+            self.place(decoded, &inner, &mut piece).map_err(|e| refused(path, e))?;
+            bytes += length / in_all;
+        }
+        Ok(bytes)
+    }
+
+    fn place<T: Convert>(
+        &self,
+        decoded: ArrayBytes,
+        window: &Window,
+        part: &mut Part<T>,
+    ) -> Result<(), String> {
+        let bytes = decoded.into_fixed().map_err(|e| e.to_string())?;
+        if bytes.len() as u64 != self.unit_bytes() {
+            return Err(format!("it decodes to {} bytes, not {}", bytes.len(), self.unit_bytes()));
+        }
+        let size = self.about.dtype.bytes();
+        for row in 0..window.height() {
+            let start = ((window.rows.start + row) * self.unit.1 + window.cols.start) * size;
+            let line = &bytes[start as usize..(start + window.width() * size) as usize];
+            part.put(row, window.width(), line);
+        }
+        Ok(())
+    }
+}

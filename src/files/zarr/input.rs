@@ -1,0 +1,190 @@
+//! Reads a Zarr array by blocks: any rows, any columns, any order, from many threads at once.
+
+use super::decode::{Decoder, refused};
+use super::metadata::Metadata;
+use super::window::{Window, windows};
+use crate::array::Element;
+use crate::files::elements::convert;
+use crate::files::{Convert, DType, FileError};
+use std::fs::File;
+use std::io::{self, ErrorKind};
+use std::ops::Range;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+/// Bytes of a scratch buffer: rows of a chunk are read together up to here.
+const SCRATCH: u64 = 1 << 20;
+/// Parts of rows that are longer than this are read one by one, straight into the block.
+const WORTH_A_READ: u64 = 1 << 12;
+
+/// A Zarr array as a matrix. A vector is one column.
+pub struct ZarrInput {
+    path: PathBuf,
+    about: Metadata,
+    decoder: Decoder,
+}
+
+impl ZarrInput {
+    /// Reads and checks the metadata; no chunk is opened.
+    pub fn open(path: &Path) -> Result<ZarrInput, FileError> {
+        let about = Metadata::open(path)?;
+        let decoder = Decoder::open(path, &about)?;
+        Ok(ZarrInput { path: path.into(), about, decoder })
+    }
+
+    /// (rows, columns)
+    pub fn shape(&self) -> (u64, u64) {
+        self.about.shape
+    }
+
+    /// The type that the matrix is computed in.
+    pub fn element(&self) -> Element {
+        self.about.element()
+    }
+
+    /// Rows and columns of a chunk, or of what can be read of it by itself.
+    pub fn chunk(&self) -> (u64, u64) {
+        if self.about.plain { self.about.chunk } else { self.decoder.unit() }
+    }
+
+    /// The directory.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Bytes of scratch that reading such a block needs. Where chunks are decoded this counts what the library
+    /// allocates by itself, so that the limit on memory covers it.
+    pub fn scratch_len(&self, rows: u64, cols: u64) -> u64 {
+        if !self.about.plain {
+            return self.decoder.scratch_len();
+        }
+        let size = self.about.dtype.bytes();
+        let (height, width) = (rows.min(self.about.chunk.0), cols.min(self.about.chunk.1));
+        (width * size).max(SCRATCH.min(height * self.about.chunk.1 * size))
+    }
+
+    /// Reads a block into `out`, row by row; `scratch` is as long as [`scratch_len`](Self::scratch_len) says.
+    /// Each chunk is opened once. Returns the bytes read.
+    pub fn read_block<T: Convert>(
+        &self,
+        rows: Range<u64>,
+        cols: Range<u64>,
+        out: &mut [T],
+        scratch: &mut [u8],
+    ) -> Result<u64, FileError> {
+        let width = (cols.end - cols.start) as usize;
+        let height = rows.end - rows.start;
+        assert_eq!(out.len() as u64, height * width as u64, "the block has the size asked for");
+        let (m, n) = self.about.shape;
+        assert!(rows.end <= m && cols.end <= n, "the block lies in the matrix");
+        let mut bytes = 0;
+        for window in windows(rows, cols, self.about.chunk) {
+            let mut part = Part { out: &mut out[window.first..], width, dtype: self.about.dtype };
+            bytes += if self.about.plain {
+                self.read_plain(&window, &mut part, scratch)?
+            } else {
+                self.decoder.read(&window, &mut part, scratch)?
+            };
+        }
+        Ok(bytes)
+    }
+
+    fn read_plain<T: Convert>(
+        &self,
+        window: &Window,
+        part: &mut Part<T>,
+        scratch: &mut [u8],
+    ) -> Result<u64, FileError> {
+        let path = self.decoder.file_of(window.tile);
+        let failed = |error| FileError::Read { path: path.clone(), error };
+        let file = match File::open(&path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                part.fill(window.height(), window.width(), self.decoder.fill());
+                return Ok(0);
+            }
+            Err(error) => return Err(failed(error)),
+        };
+        let (expected, found) = (self.about.chunk_bytes(), file.metadata().map_err(failed)?.len());
+        if found != expected {
+            return Err(refused(&path, format!("it has {found} bytes, not {expected}")));
+        }
+        self.read_rows(&file, window, part, scratch).map_err(failed)
+    }
+
+    fn read_rows<T: Convert>(
+        &self,
+        file: &File,
+        window: &Window,
+        part: &mut Part<T>,
+        scratch: &mut [u8],
+    ) -> io::Result<u64> {
+        let size = self.about.dtype.bytes();
+        let (stride, segment) = (self.about.chunk.1 * size, window.width() * size);
+        let place = |row: u64| (window.rows.start + row) * stride + window.cols.start * size;
+        if part.is_native() {
+            if segment == stride && window.width() as usize == part.width {
+                let all = &mut part.out[..(window.height() * window.width()) as usize];
+                file.read_exact_at(T::bytes_mut(all), place(0))?;
+                return Ok(window.height() * segment);
+            }
+            if segment >= WORTH_A_READ || segment == stride {
+                for row in 0..window.height() {
+                    file.read_exact_at(T::bytes_mut(part.row(row, window.width())), place(row))?;
+                }
+                return Ok(window.height() * segment);
+            }
+        }
+        // Short parts of rows, and other types: several rows together, with what lies between.
+        let together = ((scratch.len() as u64).saturating_sub(segment) / stride + 1).min(window.height());
+        let (mut row, mut total) = (0, 0);
+        while row < window.height() {
+            let count = together.min(window.height() - row);
+            let bytes = &mut scratch[..((count - 1) * stride + segment) as usize];
+            file.read_exact_at(bytes, place(row))?;
+            for at in 0..count {
+                let from = (at * stride) as usize;
+                part.put(row + at, window.width(), &bytes[from..from + segment as usize]);
+            }
+            total += bytes.len() as u64;
+            row += count;
+        }
+        Ok(total)
+    }
+}
+
+/// The part of a block that a chunk, or a piece of one, fills: rows of `width` elements from the first on.
+pub(super) struct Part<'a, T> {
+    pub out: &'a mut [T],
+    /// From one row to the next.
+    pub width: usize,
+    pub dtype: DType,
+}
+
+impl<T: Convert> Part<'_, T> {
+    fn is_native(&self) -> bool {
+        matches!((self.dtype, T::ELEMENT), (DType::F32, Element::F32) | (DType::F64, Element::F64))
+    }
+
+    fn row(&mut self, row: u64, len: u64) -> &mut [T] {
+        let start = row as usize * self.width;
+        &mut self.out[start..start + len as usize]
+    }
+
+    /// Puts elements, in the byte order of this machine, into a row.
+    pub fn put(&mut self, row: u64, len: u64, bytes: &[u8]) {
+        let dtype = self.dtype;
+        if self.is_native() {
+            T::bytes_mut(self.row(row, len)).copy_from_slice(bytes);
+        } else {
+            convert(dtype, cfg!(target_endian = "big"), bytes, self.row(row, len).iter_mut());
+        }
+    }
+
+    /// Fills rows with one element.
+    pub fn fill(&mut self, rows: u64, len: u64, element: &[u8]) {
+        let mut value = T::default();
+        convert(self.dtype, cfg!(target_endian = "big"), element, std::iter::once(&mut value));
+        (0..rows).for_each(|row| self.row(row, len).fill(value));
+    }
+}

@@ -1,0 +1,175 @@
+//! `zarr.json`: what kind of node a directory is, and how the array in it is laid out.
+
+use crate::array::Element;
+use crate::files::{DType, FileError};
+use serde_json::{Value, json};
+use std::fs;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+pub(super) const NAME: &str = "zarr.json";
+/// Files that make a directory a node of version 2.
+const OLD_NAMES: [&str; 3] = [".zarray", ".zgroup", ".zmetadata"];
+/// A group names so many of its arrays, found so many levels below it.
+const MOST_NAMES: usize = 8;
+const DEEPEST: usize = 4;
+
+/// What reading by blocks needs to know of an array.
+#[derive(Clone, PartialEq, Debug)]
+pub(super) struct Metadata {
+    pub dtype: DType,
+    /// Rows and columns; a vector is one column.
+    pub shape: (u64, u64),
+    pub vector: bool,
+    /// Rows and columns of a chunk. Those at the edges are as large as all others.
+    pub chunk: (u64, u64),
+    /// Chunks are their elements as this machine has them in memory, row by row.
+    pub plain: bool,
+}
+
+impl Metadata {
+    pub fn open(path: &Path) -> Result<Metadata, FileError> {
+        let node = node(path)?;
+        match node["node_type"].as_str() {
+            Some("array") => Metadata::parse(path, &node),
+            Some("group") => Err(FileError::Group { path: path.into(), hint: hint(path) }),
+            _ => Err(wrong(path, "its node_type is neither array nor group")),
+        }
+    }
+
+    fn parse(path: &Path, node: &Value) -> Result<Metadata, FileError> {
+        let Some(dtype) = node["data_type"].as_str().and_then(dtype) else {
+            let dtype =
+                node["data_type"].as_str().map_or_else(|| node["data_type"].to_string(), str::to_string);
+            return Err(FileError::DType { path: path.into(), dtype });
+        };
+        let lengths =
+            |value: &Value| -> Option<Vec<u64>> { value.as_array()?.iter().map(Value::as_u64).collect() };
+        let shape = lengths(&node["shape"]).ok_or_else(|| wrong(path, "its shape is missing"))?;
+        let grid = &node["chunk_grid"];
+        if grid["name"] != "regular" {
+            return Err(wrong(
+                path,
+                "its chunks are not a regular grid: write it anew with chunks of one shape",
+            ));
+        }
+        let chunk = lengths(&grid["configuration"]["chunk_shape"]).filter(|chunk| !chunk.contains(&0));
+        let (shape, chunk, vector) = match (&shape[..], chunk.as_deref()) {
+            ([rows], Some([r])) => ((*rows, 1), (*r, 1), true),
+            ([rows, cols], Some([r, c])) => ((*rows, *cols), (*r, *c), false),
+            ([_] | [_, _], _) => return Err(wrong(path, "its chunk_shape does not go with its shape")),
+            _ => return Err(FileError::Dimensions { path: path.into(), dimensions: shape.len() }),
+        };
+        let bytes = |(rows, cols): (u64, u64)| rows.checked_mul(cols)?.checked_mul(dtype.bytes());
+        if bytes(shape).is_none() || bytes(chunk).is_none_or(|bytes| bytes > 1 << 48) {
+            return Err(wrong(path, "a shape like this is impossible"));
+        }
+        Ok(Metadata { dtype, shape, vector, chunk, plain: plain(node, dtype) })
+    }
+
+    /// Bytes of a chunk that is not compressed.
+    pub fn chunk_bytes(&self) -> u64 {
+        self.chunk.0 * self.chunk.1 * self.dtype.bytes()
+    }
+
+    /// The type that the matrix is computed in.
+    pub fn element(&self) -> Element {
+        if self.dtype == DType::F32 { Element::F32 } else { Element::F64 }
+    }
+}
+
+/// The metadata of an array of ours: uncompressed chunks in C order, little endian.
+pub(super) fn write(element: Element, shape: &[u64], chunk: &[u64]) -> String {
+    let node = json!({
+        "zarr_format": 3,
+        "node_type": "array",
+        "shape": shape,
+        "data_type": match element {
+            Element::F32 => "float32",
+            Element::F64 => "float64",
+        },
+        "chunk_grid": { "name": "regular", "configuration": { "chunk_shape": chunk } },
+        "chunk_key_encoding": { "name": "default", "configuration": { "separator": "/" } },
+        "fill_value": 0.0,
+        "codecs": [{ "name": "bytes", "configuration": { "endian": "little" } }],
+        "attributes": {},
+    });
+    format!("{node:#}\n")
+}
+
+/// Is there a Zarr array of version 3 in this directory?
+pub(super) fn is_array(path: &Path) -> bool {
+    node(path).is_ok_and(|node| node["node_type"] == "array")
+}
+
+fn wrong(path: &Path, why: impl Into<String>) -> FileError {
+    FileError::NotZarr { path: path.into(), why: why.into() }
+}
+
+fn node(path: &Path) -> Result<Value, FileError> {
+    let text = fs::read_to_string(path.join(NAME)).map_err(|error| match error.kind() {
+        ErrorKind::NotFound if OLD_NAMES.iter().any(|name| path.join(name).exists()) => {
+            FileError::OldZarr { path: path.into() }
+        }
+        ErrorKind::NotFound => wrong(path, "this directory has no zarr.json"),
+        _ => FileError::Open { path: path.join(NAME), error },
+    })?;
+    let node: Value = serde_json::from_str(&text).map_err(|e| wrong(path, format!("zarr.json: {e}")))?;
+    match node["zarr_format"].as_u64() {
+        Some(3) => Ok(node),
+        Some(2) => Err(FileError::OldZarr { path: path.into() }),
+        _ => Err(wrong(path, "its zarr_format is not 3")),
+    }
+}
+
+fn dtype(name: &str) -> Option<DType> {
+    Some(match name {
+        "float32" => DType::F32,
+        "float64" => DType::F64,
+        "bool" => DType::Bool,
+        "int8" => DType::Signed(1),
+        "int16" => DType::Signed(2),
+        "int32" => DType::Signed(4),
+        "int64" => DType::Signed(8),
+        "uint8" => DType::Unsigned(1),
+        "uint16" => DType::Unsigned(2),
+        "uint32" => DType::Unsigned(4),
+        "uint64" => DType::Unsigned(8),
+        _ => return None,
+    })
+}
+
+fn plain(node: &Value, dtype: DType) -> bool {
+    let native = if cfg!(target_endian = "big") { "big" } else { "little" };
+    let Some([codec]) = node["codecs"].as_array().map(Vec::as_slice) else { return false };
+    let direct = node["storage_transformers"].as_array().is_none_or(Vec::is_empty);
+    // A codec without configuration may be its bare name.
+    let (name, endian) =
+        (codec.as_str().or(codec["name"].as_str()), codec["configuration"]["endian"].as_str());
+    direct && name == Some("bytes") && (endian == Some(native) || dtype.bytes() == 1)
+}
+
+/// What to give instead of a group.
+fn hint(group: &Path) -> String {
+    let mut found = Vec::new();
+    arrays_below(group, DEEPEST, &mut found);
+    found.sort();
+    let shown: Vec<String> = found.iter().take(MOST_NAMES).map(|path| path.display().to_string()).collect();
+    let more = if found.len() > MOST_NAMES { ", ..." } else { "" };
+    match shown.is_empty() {
+        true => "there is no array in it".into(),
+        false => format!("give one of its arrays, {}{more}", shown.join(", ")),
+    }
+}
+
+fn arrays_below(folder: &Path, levels: usize, found: &mut Vec<PathBuf>) {
+    // What cannot be listed is not offered.
+    let Ok(entries) = fs::read_dir(folder) else { return };
+    for path in entries.filter_map(Result::ok).map(|entry| entry.path()).filter(|path| path.is_dir()) {
+        if is_array(&path) {
+            found.push(path);
+        } else if levels > 1 {
+            arrays_below(&path, levels - 1, found);
+        }
+    }
+}

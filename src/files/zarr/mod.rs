@@ -1,0 +1,14 @@
+//! Zarr arrays of version 3: matrices stored by chunks, one file each (<https://zarr-specs.readthedocs.io>).
+//!
+//! Chunks that are plain elements are read and written here, straight from and into a block; what else there is
+//! (compression, checksums, other byte orders, transposed chunks, shards) is decoded by the crate `zarrs`.
+
+mod decode;
+mod input;
+mod metadata;
+mod output;
+mod partial;
+mod window;
+
+pub use input::ZarrInput;
+pub use output::ZarrOutput;

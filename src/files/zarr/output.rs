@@ -1,0 +1,111 @@
+//! Writes Zarr arrays that appear under their names only when whole.
+
+use super::metadata::{self, NAME};
+use super::partial::PartialDir;
+use super::window::{Window, windows};
+use crate::array::Element;
+use crate::files::FileError;
+use crate::files::output::{Plain, Unfinished, folder_of, free_space};
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::ops::Range;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+/// A Zarr array in the making, written by blocks in any order from many threads. Chunks are not compressed.
+pub struct ZarrOutput {
+    partial: PartialDir,
+    shape: (u64, u64),
+    vector: bool,
+    chunk: (u64, u64),
+    element: Element,
+}
+
+impl ZarrOutput {
+    /// A `rows × cols` matrix, or with no `cols` a vector of `rows` elements, in chunks of at most `chunk` rows and
+    /// columns. A Zarr array of that name is replaced in the end; anything else is refused.
+    pub fn create(
+        path: &Path,
+        rows: u64,
+        cols: Option<u64>,
+        chunk: (u64, u64),
+        element: Element,
+    ) -> Result<ZarrOutput, FileError> {
+        let (vector, cols) = (cols.is_none(), cols.unwrap_or(1));
+        let chunk = (chunk.0.clamp(1, rows.max(1)), chunk.1.clamp(1, cols.max(1)));
+        // Chunks at the edges are written whole.
+        let padded = rows.next_multiple_of(chunk.0).saturating_mul(cols.next_multiple_of(chunk.1));
+        let needed = padded.saturating_mul(element.bytes());
+        let partial = PartialDir::create(path)?;
+        if let Some(free) = free_space(folder_of(path)).filter(|free| *free < needed) {
+            return Err(FileError::NoSpace { path: path.into(), needed, free });
+        }
+        let text = match vector {
+            true => metadata::write(element, &[rows], &[chunk.0]),
+            false => metadata::write(element, &[rows, cols], &[chunk.0, chunk.1]),
+        };
+        let failed = |error| FileError::Write { path: path.into(), error };
+        fs::write(partial.temporary.join(NAME), text).map_err(failed)?;
+        Ok(ZarrOutput { partial, shape: (rows, cols), vector, chunk, element })
+    }
+
+    /// Writes a row-major block: whole chunks with one write each, parts of chunks row by row. Returns the bytes written.
+    pub fn write_block<T: Plain>(
+        &self,
+        rows: Range<u64>,
+        cols: Range<u64>,
+        block: &[T],
+    ) -> Result<u64, FileError> {
+        assert_eq!(self.element, T::ELEMENT, "elements are written as what the array holds");
+        let width = (cols.end - cols.start) as usize;
+        let height = rows.end - rows.start;
+        assert_eq!(block.len() as u64, height * width as u64, "the block has the size announced");
+        assert!(rows.end <= self.shape.0 && cols.end <= self.shape.1, "the block lies in the matrix");
+        for window in windows(rows, cols, self.chunk) {
+            self.write_chunk(&window, &block[window.first..], width)
+                .map_err(|error| FileError::Write { path: self.partial.path.clone(), error })?;
+        }
+        Ok(size_of_val(block) as u64)
+    }
+
+    fn write_chunk<T: Plain>(&self, window: &Window, block: &[T], width: usize) -> io::Result<()> {
+        let path = self.file_of(window.tile);
+        fs::create_dir_all(folder_of(&path))?;
+        let (rows, cols) = self.chunk;
+        if window.covers(self.chunk) && cols as usize == width {
+            return File::create(path)?.write_all(T::bytes(&block[..(rows * cols) as usize]));
+        }
+        // Others may write the rest of the chunk; what nobody writes is behind the edge of the matrix, and zero.
+        let file = OpenOptions::new().write(true).create(true).truncate(false).open(path)?;
+        let size = self.element.bytes();
+        file.set_len(rows * cols * size)?;
+        if window.cols == (0..cols) && cols as usize == width {
+            let lines = &block[..window.height() as usize * width];
+            return file.write_all_at(T::bytes(lines), window.rows.start * cols * size);
+        }
+        for (at, line) in (0..window.height()).zip(block.chunks(width)) {
+            let place = ((window.rows.start + at) * cols + window.cols.start) * size;
+            file.write_all_at(T::bytes(&line[..window.width() as usize]), place)?;
+        }
+        Ok(())
+    }
+
+    fn file_of(&self, (row, col): (u64, u64)) -> PathBuf {
+        let folder = self.partial.temporary.join("c").join(row.to_string());
+        if self.vector { folder } else { folder.join(col.to_string()) }
+    }
+}
+
+impl Unfinished for ZarrOutput {
+    fn sync(&self) -> Result<(), FileError> {
+        self.partial.sync().map_err(|error| FileError::Write { path: self.partial.path.clone(), error })
+    }
+
+    fn commit(&self) -> Result<(), FileError> {
+        self.partial.commit().map_err(|error| FileError::Write { path: self.partial.path.clone(), error })
+    }
+
+    fn discard(&self) {
+        self.partial.discard();
+    }
+}

@@ -1,0 +1,115 @@
+//! A directory in the making beside its final name.
+
+use super::metadata::is_array;
+use crate::files::FileError;
+use crate::files::leftovers::{
+    ASIDE, forget, partial_name, register_tree, remove_partial, remove_partial_files,
+};
+use crate::files::output::folder_of;
+use std::ffi::CString;
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// A directory that replaces the Zarr array of its name when it is committed, and is removed when it is not.
+pub(super) struct PartialDir {
+    pub path: PathBuf,
+    pub temporary: PathBuf,
+    committed: AtomicBool,
+}
+
+impl PartialDir {
+    pub fn create(path: &Path) -> Result<PartialDir, FileError> {
+        let target = |why: String| FileError::Target { path: path.into(), why };
+        if path.file_name().is_none() {
+            return Err(target("it names no directory".into()));
+        }
+        if path.exists() && !is_array(path) {
+            return Err(target("what is there is not a Zarr array, and only such a one is replaced".into()));
+        }
+        let folder = folder_of(path);
+        if !folder.is_dir() {
+            return Err(target(format!("{} is not a directory", folder.display())));
+        }
+        remove_partial_files(folder);
+        let temporary = partial_name(path);
+        fs::create_dir(&temporary).map_err(|e| target(e.to_string()))?;
+        register_tree(temporary.clone());
+        Ok(PartialDir { path: path.into(), temporary, committed: AtomicBool::new(false) })
+    }
+
+    /// All files to the disk, and the directories that name them.
+    pub fn sync(&self) -> io::Result<()> {
+        sync_below(&self.temporary)
+    }
+
+    pub fn commit(&self) -> io::Result<()> {
+        if self.path.exists() {
+            self.replace()?;
+        } else {
+            fs::rename(&self.temporary, &self.path)?;
+        }
+        self.committed.store(true, Ordering::Relaxed);
+        forget(&self.temporary);
+        Ok(())
+    }
+
+    /// Changes places with the array that is there, which then goes.
+    fn replace(&self) -> io::Result<()> {
+        if exchange(&self.temporary, &self.path).is_err() {
+            // A file system that cannot exchange names: for a moment there is no array of this name.
+            let mut aside = self.temporary.clone().into_os_string();
+            aside.push(ASIDE);
+            fs::rename(&self.path, &aside)?;
+            fs::rename(&self.temporary, &self.path)?;
+            fs::rename(&aside, &self.temporary)?;
+        }
+        // The new one is in its place; what stays of the old one is removed with the next output there.
+        let _ = fs::remove_dir_all(&self.temporary);
+        Ok(())
+    }
+
+    pub fn discard(&self) {
+        if !self.committed.load(Ordering::Relaxed) {
+            remove_partial(&self.temporary);
+            forget(&self.temporary);
+        }
+    }
+}
+
+impl Drop for PartialDir {
+    fn drop(&mut self) {
+        self.discard();
+    }
+}
+
+fn sync_below(folder: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            sync_below(&entry.path())?;
+        } else {
+            File::open(entry.path())?.sync_data()?;
+        }
+    }
+    File::open(folder)?.sync_all()
+}
+
+#[cfg(target_os = "linux")]
+fn exchange(a: &Path, b: &Path) -> io::Result<()> {
+    let name = |path: &Path| CString::new(path.as_os_str().as_bytes()).map_err(io::Error::from);
+    let (a, b) = (name(a)?, name(b)?);
+    let here = libc::AT_FDCWD;
+    // SAFETY: two valid names and a flag of this call.
+    match unsafe { libc::renameat2(here, a.as_ptr(), here, b.as_ptr(), libc::RENAME_EXCHANGE) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn exchange(_: &Path, _: &Path) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}

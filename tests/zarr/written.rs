@@ -1,0 +1,85 @@
+//! What is written is read by others, appears only when whole, and replaces only what it may.
+
+use super::arrays::{get, put_plain};
+use crate::support::dolmen::Folder;
+use crate::support::matrix::Matrix;
+
+#[test]
+fn a_result_is_what_the_npy_file_would_be() {
+    for (shape, block) in [("53x41", "16x10"), ("53x41", "53x41"), ("30x1", "7"), ("1x30", "7"), ("0x5", "4")]
+    {
+        let folder = Folder::new();
+        for out in ["out.npy", "out.zarr"] {
+            folder.ok(&format!("generate normal --shape {shape} --seed 3 --block {block} --out {out}"));
+        }
+        let (npy, (shape, values)) = (folder.get("out.npy"), get(&folder, "out.zarr"));
+        assert_eq!(npy.shape.iter().map(|n| *n as u64).collect::<Vec<_>>(), shape);
+        assert!(npy.values.data == values, "{shape:?} in blocks of {block}");
+    }
+}
+
+#[test]
+fn a_folder_of_results() {
+    let folder = Folder::new();
+    folder.put("a.npy", &Matrix::gaussian(90, 12, 1));
+    for (command, names) in
+        [("svd", &["u", "s", "vt"][..]), ("qr", &["q", "r"]), ("rsvd --rank 3", &["u", "s", "vt"])]
+    {
+        folder.ok(&format!("{command} a.npy --out one --block 25"));
+        folder.ok(&format!("{command} a.npy --out two --block 25 --format zarr"));
+        for name in names {
+            let npy = folder.get(&format!("one/{name}.npy"));
+            let (shape, values) = get(&folder, &format!("two/{name}.zarr"));
+            assert_eq!(npy.shape.iter().map(|n| *n as u64).collect::<Vec<_>>(), shape, "{command} {name}");
+            assert!(npy.values.data == values, "{command} {name}");
+        }
+    }
+}
+
+/// With little memory a product is made piece by piece: pieces begin where blocks do.
+#[test]
+fn a_product_in_pieces_and_its_chunks() {
+    let folder = Folder::new();
+    folder.put("a.npy", &Matrix::gaussian(300, 300, 1));
+    folder.ok("matmul a.npy a.npy --out out.npy --block 40 --threads 1");
+    folder.ok("matmul a.npy a.npy --out out.zarr --block 40 --threads 1 --memory 1MiB");
+    assert!(folder.get("out.npy").values.data == get(&folder, "out.zarr").1);
+    folder.ok("transpose-add out.zarr --out back.npy --block 33");
+    folder.ok("transpose-add out.npy --out forth.npy --block 33");
+    assert!(folder.get("back.npy").values == folder.get("forth.npy").values);
+}
+
+#[test]
+fn an_array_is_replaced_even_by_what_is_made_of_it() {
+    let folder = Folder::new();
+    let a = Matrix::gaussian(20, 20, 1);
+    put_plain(&folder, "a.zarr", &a, [3, 20]);
+    folder.ok("transpose-add a.zarr --out a.zarr --block 8");
+    let twice = Matrix::from_fn(20, 20, |i, j| a.at(i, j) + a.at(j, i));
+    assert!(get(&folder, "a.zarr").1 == twice.data);
+    assert!(folder.names().iter().all(|name| name.starts_with("a.zarr")), "{:?}", folder.names());
+    assert!(!folder.names().iter().any(|name| name.starts_with("a.zarr/c/6")), "a chunk of the old one");
+}
+
+#[test]
+fn what_is_not_a_zarr_array_is_not_replaced() {
+    let folder = Folder::new();
+    folder.write("file.zarr", "mine");
+    std::fs::create_dir(folder.path("folder.zarr")).unwrap();
+    folder.write("folder.zarr/thesis.txt", "mine too");
+    for out in ["file.zarr", "folder.zarr", "nowhere/out.zarr"] {
+        folder.refused(&format!("generate normal --shape 9x9 --out {out}"), &[out]);
+    }
+}
+
+#[test]
+fn what_a_killed_run_left_is_removed() {
+    let folder = Folder::new();
+    let host = sysinfo::System::host_name().unwrap_or_default().replace(['/', '.'], "-");
+    // No process has this number: it is above the largest that Linux gives.
+    let left = format!(".out.zarr.partial-{host}-{}", (1 << 22) + 1);
+    std::fs::create_dir_all(folder.path(&left).join("c/0")).unwrap();
+    folder.write(&format!("{left}/c/0/0"), "half a chunk");
+    folder.ok("generate normal --shape 9x9 --out out.zarr");
+    assert!(folder.names().iter().all(|name| name.starts_with("out.zarr")), "{:?}", folder.names());
+}
