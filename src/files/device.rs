@@ -232,7 +232,7 @@ fn is_refusal(error: &io::Error) -> bool {
 fn is_writable(file: &File) -> bool {
     // SAFETY: the descriptor is open; this reads its flags.
     let flags = unsafe { libc::fcntl(file.as_raw_fd(), libc::F_GETFL) };
-    flags >= 0 && flags & libc::O_ACCMODE == libc::O_RDWR
+    flags >= 0 && flags & libc::O_ACCMODE != libc::O_RDONLY
 }
 
 fn is_same(one: &File, other: &File) -> bool {

@@ -85,7 +85,7 @@ pub(super) fn free_space(folder: &Path) -> Option<u64> {
 }
 
 /// Makes the file so long, with room on the disk where the file system can promise it.
-fn allocate(file: &File, bytes: u64) -> io::Result<()> {
+pub(super) fn allocate(file: &File, bytes: u64) -> io::Result<()> {
     let length = libc::off_t::try_from(bytes).map_err(|_| io::ErrorKind::FileTooLarge)?;
     // SAFETY: the descriptor is open.
     match unsafe { libc::fallocate(file.as_raw_fd(), 0, 0, length) } {
@@ -96,7 +96,7 @@ fn allocate(file: &File, bytes: u64) -> io::Result<()> {
 }
 
 /// Smaller files are written through the page cache: the next program is likely to find them there.
-const WORTH_DIRECT: u64 = 64 << 20;
+pub(super) const WORTH_DIRECT: u64 = 64 << 20;
 
 /// A `.npy` file in the making, written by blocks in any order from many threads.
 pub struct NpyOutput {

@@ -5,9 +5,10 @@ use super::partial::PartialDir;
 use super::window::{Window, windows};
 use crate::array::Element;
 use crate::files::FileError;
-use crate::files::output::{Plain, Unfinished, folder_of, free_space};
+use crate::files::device::Device;
+use crate::files::output::{Plain, Unfinished, WORTH_DIRECT, allocate, folder_of, free_space};
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
+use std::io;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
@@ -73,7 +74,7 @@ impl ZarrOutput {
         fs::create_dir_all(folder_of(&path))?;
         let (rows, cols) = self.chunk;
         if window.covers(self.chunk) && cols as usize == width {
-            return File::create(path)?.write_all(T::bytes(&block[..(rows * cols) as usize]));
+            return self.write_whole_chunk(&path, T::bytes(&block[..(rows * cols) as usize]));
         }
         // Others may write the rest of the chunk; what nobody writes is behind the edge of the matrix, and zero.
         let file = OpenOptions::new().write(true).create(true).truncate(false).open(path)?;
@@ -88,6 +89,19 @@ impl ZarrOutput {
             file.write_all_at(T::bytes(&line[..window.width() as usize]), place)?;
         }
         Ok(())
+    }
+
+    /// In large arrays past the page cache: their chunks are whole pages, and blocks of that size begin at a page.
+    fn write_whole_chunk(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
+        let file = File::create(path)?;
+        let device = Device::buffered(file);
+        if self.shape.0 * self.shape.1 * self.element.bytes() < WORTH_DIRECT {
+            return device.write_at(0, bytes, &mut []);
+        }
+        allocate(device.file(), bytes.len() as u64)?;
+        let device = device.past_cache(path);
+        device.write_at(0, bytes, &mut [])?;
+        device.file().sync_data()
     }
 
     fn file_of(&self, (row, col): (u64, u64)) -> PathBuf {
