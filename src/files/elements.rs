@@ -1,7 +1,41 @@
 //! Stored elements of any type as the numbers that are computed with.
 
 use super::header::DType;
-use super::input::Convert;
+use crate::array::Element;
+
+/// Types that elements can be converted to.
+pub trait Convert: Copy + Default + Send {
+    const ELEMENT: Element;
+    fn from_bits_f64(value: f64) -> Self;
+    fn from_bits_f32(value: f32) -> Self;
+    /// The memory of `values` as bytes.
+    fn bytes_mut(values: &mut [Self]) -> &mut [u8];
+}
+
+macro_rules! convertible {
+    ($type:ident, $element:ident) => {
+        impl Convert for $type {
+            const ELEMENT: Element = Element::$element;
+
+            fn from_bits_f64(value: f64) -> Self {
+                value as $type
+            }
+
+            fn from_bits_f32(value: f32) -> Self {
+                $type::from(value)
+            }
+
+            fn bytes_mut(values: &mut [Self]) -> &mut [u8] {
+                let len = size_of_val(values);
+                // SAFETY: floats are plain old data without padding; the borrow is exclusive.
+                unsafe { std::slice::from_raw_parts_mut(values.as_mut_ptr().cast(), len) }
+            }
+        }
+    };
+}
+
+convertible!(f32, F32);
+convertible!(f64, F64);
 
 /// Converts `bytes`, elements of `dtype` one behind the other, as far as `out` goes. Integers and booleans become floats.
 pub(super) fn convert<'a, T: Convert + 'a>(

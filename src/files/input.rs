@@ -2,7 +2,7 @@
 
 use super::depth::Depth;
 use super::device::{Device, exceeds_cache};
-use super::elements::convert;
+use super::elements::{Convert, convert};
 use super::error::FileError;
 use super::flight::{Pieces, WORTH_THREADS, in_flight};
 use super::header::{DType, Header, HeaderError};
@@ -15,40 +15,6 @@ use std::path::{Path, PathBuf};
 
 /// Gaps shorter than this are read over rather than jumped.
 const WORTH_A_JUMP: u64 = 1 << 12;
-
-/// Types that elements can be converted to.
-pub trait Convert: Copy + Default + Send {
-    const ELEMENT: Element;
-    fn from_bits_f64(value: f64) -> Self;
-    fn from_bits_f32(value: f32) -> Self;
-    /// The memory of `values` as bytes.
-    fn bytes_mut(values: &mut [Self]) -> &mut [u8];
-}
-
-macro_rules! convert {
-    ($type:ident, $element:ident) => {
-        impl Convert for $type {
-            const ELEMENT: Element = Element::$element;
-
-            fn from_bits_f64(value: f64) -> Self {
-                value as $type
-            }
-
-            fn from_bits_f32(value: f32) -> Self {
-                $type::from(value)
-            }
-
-            fn bytes_mut(values: &mut [Self]) -> &mut [u8] {
-                let len = size_of_val(values);
-                // SAFETY: floats are plain old data without padding; the borrow is exclusive.
-                unsafe { std::slice::from_raw_parts_mut(values.as_mut_ptr().cast(), len) }
-            }
-        }
-    };
-}
-
-convert!(f32, F32);
-convert!(f64, F64);
 
 /// One file of a matrix.
 struct Part {

@@ -15,11 +15,12 @@ mod zarr;
 
 pub use depth::{Depth, Policy, Sample, Thresholds};
 pub use device::{Device, PAGE, exceeds_cache, scratch_for};
+pub use elements::Convert;
 pub use error::FileError;
 pub use flight::{Pieces, in_flight};
 pub use format::Format;
 pub use header::{DType, Header};
-pub use input::{Convert, NpyInput};
+pub use input::NpyInput;
 pub use leftovers::{TemporaryFolder, discard_all};
 pub use names::expand;
 pub use output::{NpyOutput, OutDir, Outputs, check_target, write_whole};

@@ -108,7 +108,7 @@ pub struct NpyOutput {
 }
 
 /// Elements as they lie in a file.
-pub trait Plain: super::input::Convert {
+pub trait Plain: super::elements::Convert {
     fn bytes(values: &[Self]) -> &[u8] {
         // SAFETY: floats are plain old data without padding.
         unsafe { std::slice::from_raw_parts(values.as_ptr().cast(), size_of_val(values)) }

@@ -12,6 +12,7 @@ mod spill;
 mod spill_file;
 mod spill_folder;
 mod spill_header;
+mod spill_key;
 mod spill_sample;
 #[cfg(test)]
 mod testing;
@@ -21,5 +22,6 @@ pub use budget::default_memory;
 pub use codec::{Codec, Encoding, FRAME_HEADER, PIECE};
 pub use page_cache::page_cache_room;
 pub use pool::{Buffer, Pool, PoolError, PoolUse};
-pub use spill::{SpillError, SpillKey, SpillPlace, SpillUse, Stored};
+pub use spill::{SpillError, SpillPlace, SpillUse, Stored};
 pub use spill_folder::default_spill_folder;
+pub use spill_key::SpillKey;

@@ -1,10 +1,11 @@
 //! The place where blocks go that memory has no room for: one file for each in a folder of this process, under a limit.
 
 use super::block::Block;
-use super::choice::{ArrayKey, Choice, Decision, Measured, Thresholds};
+use super::choice::{Choice, Decision, Measured, Thresholds};
 use super::codec::{Codec, CodecError, Encoding};
 use super::spill_file::{ReadError, Scratch, SpillFile, Written, file_bytes, most_file_bytes, scratch_len};
 use super::spill_header::{HEADER, SpillHeader};
+use super::spill_key::SpillKey;
 use super::spill_sample::sample;
 use crate::files::TemporaryFolder;
 use crate::ids::{BlockId, RunId};
@@ -17,23 +18,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Folders of spill files are called this, then host, process and a number.
 const PREFIX: &str = "dolmen-spill";
-
-/// A block of a run.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub struct SpillKey {
-    pub run: RunId,
-    pub block: BlockId,
-}
-
-impl SpillKey {
-    fn array(self) -> ArrayKey {
-        (self.run, self.block.stage)
-    }
-
-    fn file_name(self) -> String {
-        format!("{}-{}-{}.block", self.run.0, self.block.stage.0, self.block.index)
-    }
-}
 
 /// How a block has been stored.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

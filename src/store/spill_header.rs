@@ -2,7 +2,7 @@
 //! struct out.
 
 use super::codec::Encoding;
-use super::spill::SpillKey;
+use super::spill_key::SpillKey;
 use crate::array::Element;
 use crate::ids::{BlockId, RunId, StageId};
 use xxhash_rust::xxh3::xxh3_64;

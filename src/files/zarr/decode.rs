@@ -1,7 +1,7 @@
 //! Chunks that are not plain elements, decoded by the crate `zarrs` on the thread that asks.
 
-use super::input::Part;
 use super::metadata::Metadata;
+use super::part::Part;
 use super::window::{Window, windows};
 use crate::files::{Convert, FileError};
 use std::borrow::Cow;

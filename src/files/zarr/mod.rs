@@ -7,6 +7,7 @@ mod decode;
 mod input;
 mod metadata;
 mod output;
+mod part;
 mod partial;
 mod window;
 
