@@ -105,6 +105,7 @@ fio:
 
 bench-outofcore: peers fio
 	$(CARGO) build --release --locked
+	$(CARGO) build --release --locked --example spill
 	python=$(PEERS)/bin/python
 	[ -x $$python ] || python=python3
 	$$python benches/outofcore.py target/release/dolmen $(OUTOFCORE)
