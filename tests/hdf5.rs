@@ -4,7 +4,7 @@
 mod support;
 
 use hdf5_metno::filters::deflate_available;
-use hdf5_metno::types::VarLenUnicode;
+use hdf5_metno::types::{CompoundField, CompoundType, FloatSize, TypeDescriptor, VarLenUnicode};
 use hdf5_metno::{Datatype, File, H5Type};
 use hdf5_metno_sys::h5t::{H5T_order_t, H5Tset_order};
 use ndarray::Array2;
@@ -231,7 +231,10 @@ fn types_dimensions_and_company_that_do_not_do() {
     let folder = Folder::new();
     let file = make(&folder, "a.h5");
     file.new_dataset::<VarLenUnicode>().shape(3).create("text").unwrap();
-    file.new_dataset::<(i32, f64)>().shape((3, 3)).create("pairs").unwrap();
+    let field = |name, at| CompoundField::new(name, TypeDescriptor::Float(FloatSize::U8), 8 * at, at);
+    let pair = CompoundType { fields: vec![field("re", 0), field("im", 1)], size: 16 };
+    let pairs = file.new_dataset_builder().empty_as(TypeDescriptor::Compound(pair));
+    pairs.shape((3, 3)).create("pairs").unwrap();
     file.new_dataset::<f64>().shape((3, 3, 3)).create("cube").unwrap();
     file.new_dataset::<f64>().create("point").unwrap();
     put(&file, "x", &Matrix::gaussian(5, 5, 1), |x| x, Layout::Contiguous);
