@@ -269,9 +269,9 @@ fn a_damaged_chunk_fails_the_run() {
     let a = Matrix::gaussian(40, 40, 1);
     let values = Array2::from_shape_vec((40, 40), a.data.clone()).unwrap();
     let file = make(&folder, "a.h5");
-    let builder = file.new_dataset::<f64>().shape((40, 40)).chunk((8, 8)).fletcher32();
-    builder.create("x").unwrap().write(&values).unwrap();
-    drop(file);
+    let dataset = file.new_dataset::<f64>().shape((40, 40)).chunk((8, 8)).fletcher32().create("x").unwrap();
+    dataset.write(&values).unwrap();
+    drop((dataset, file));
     check(&folder, "a.h5", &a, "8", "checksums");
     let mut bytes = fs::read(folder.path("a.h5")).unwrap();
     let element = a.data[17 * 40 + 17].to_ne_bytes();
