@@ -10,10 +10,17 @@ use hdf5_metno_sys::h5t::{H5T_order_t, H5Tset_order};
 use ndarray::Array2;
 use std::fs;
 use std::io::Write;
-use std::sync::Once;
+use std::sync::{Mutex, MutexGuard, Once, PoisonError};
 use support::dolmen::Folder;
 use support::matrix::Matrix;
 use support::npy::Kind;
+
+/// One test at a time: the library locks a file that is being made, and a program that another test starts meanwhile
+/// inherits the descriptor and with it the lock.
+fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// How elements are stored.
 #[derive(Clone, Copy, Debug)]
@@ -30,7 +37,8 @@ impl Layout {
         if !available {
             // Past the test harness, which keeps what a passing test prints.
             let what = "SKIPPED: HDF5 datasets compressed with gzip (this libhdf5 has no deflate filter)";
-            SAID.call_once(|| writeln!(std::io::stderr(), "{what}").unwrap());
+            let mut out = std::io::stderr();
+            SAID.call_once(|| writeln!(out, "{what}").unwrap());
         }
         available
     }
@@ -63,6 +71,7 @@ fn check(folder: &Folder, input: &str, a: &Matrix, block: &str, what: &str) {
 
 #[test]
 fn each_layout_with_blocks_that_match_chunks_and_others() {
+    let _alone = alone();
     for (rows, cols) in [(53, 41), (1, 30), (30, 1), (1, 1)] {
         let chunk = [16.min(rows), 10.min(cols)];
         for layout in
@@ -82,6 +91,7 @@ fn each_layout_with_blocks_that_match_chunks_and_others() {
 
 #[test]
 fn integers_become_f64_and_f32_stays() {
+    let _alone = alone();
     let folder = Folder::new();
     let a = Matrix::from_fn(20, 17, |i, j| ((i * 17 + j) % 100) as f64);
     let signed = a.map(|x| x - 50.0);
@@ -108,6 +118,7 @@ fn integers_become_f64_and_f32_stays() {
 
 #[test]
 fn big_endian_elements() {
+    let _alone = alone();
     let folder = Folder::new();
     let a = Matrix::gaussian(23, 19, 3);
     let file = make(&folder, "a.h5");
@@ -130,6 +141,7 @@ fn big_endian_elements() {
 
 #[test]
 fn a_vector_is_a_column() {
+    let _alone = alone();
     let folder = Folder::new();
     let file = make(&folder, "v.h5");
     let v = Matrix::gaussian(40, 1, 4);
@@ -142,6 +154,7 @@ fn a_vector_is_a_column() {
 
 #[test]
 fn chunks_that_were_never_written_are_the_fill_value() {
+    let _alone = alone();
     let folder = Folder::new();
     let file = make(&folder, "a.h5");
     file.new_dataset::<f64>().shape((9, 9)).chunk((4, 4)).fill_value(2.5).create("x").unwrap();
@@ -151,6 +164,7 @@ fn chunks_that_were_never_written_are_the_fill_value() {
 
 #[test]
 fn the_same_bits_as_from_npy() {
+    let _alone = alone();
     let folder = Folder::new();
     let a = Matrix::gaussian(150, 40, 5);
     folder.put("a.npy", &a);
@@ -172,6 +186,7 @@ fn the_same_bits_as_from_npy() {
 
 #[test]
 fn automatic_blocks_are_whole_chunks() {
+    let _alone = alone();
     let folder = Folder::new();
     let a = Matrix::gaussian(600, 600, 6);
     put(&make(&folder, "a.h5"), "x", &a, |x| x, Layout::Chunked([50, 50]));
@@ -185,6 +200,7 @@ fn automatic_blocks_are_whole_chunks() {
 /// What the library needs to decode a chunk is in the bound: a chunk larger than the memory is refused beforehand.
 #[test]
 fn chunks_count_in_the_bound() {
+    let _alone = alone();
     let layout = Layout::Gzip([1000, 1000]);
     if layout.available() {
         let folder = Folder::new();
@@ -199,6 +215,7 @@ fn chunks_count_in_the_bound() {
 
 #[test]
 fn the_dataset_is_found_or_named() {
+    let _alone = alone();
     let folder = Folder::new();
     let a = Matrix::gaussian(5, 5, 1);
     let file = make(&folder, "a.h5");
@@ -228,6 +245,7 @@ fn the_dataset_is_found_or_named() {
 
 #[test]
 fn types_dimensions_and_company_that_do_not_do() {
+    let _alone = alone();
     let folder = Folder::new();
     let file = make(&folder, "a.h5");
     file.new_dataset::<VarLenUnicode>().shape(3).create("text").unwrap();
@@ -251,6 +269,7 @@ fn types_dimensions_and_company_that_do_not_do() {
 
 #[test]
 fn files_that_are_cut_off_or_something_else() {
+    let _alone = alone();
     let folder = Folder::new();
     put(&make(&folder, "a.h5"), "x", &Matrix::gaussian(60, 60, 1), |x| x, Layout::Contiguous);
     let whole = fs::read(folder.path("a.h5")).unwrap();
@@ -265,6 +284,7 @@ fn files_that_are_cut_off_or_something_else() {
 /// The library finds out while it reads: the run fails with one line and leaves nothing behind.
 #[test]
 fn a_damaged_chunk_fails_the_run() {
+    let _alone = alone();
     let folder = Folder::new();
     let a = Matrix::gaussian(40, 40, 1);
     let values = Array2::from_shape_vec((40, 40), a.data.clone()).unwrap();
@@ -288,6 +308,7 @@ fn a_damaged_chunk_fails_the_run() {
 
 #[test]
 fn what_is_not_finite_is_named_with_dataset_row_and_column() {
+    let _alone = alone();
     let folder = Folder::new();
     let mut a = Matrix::gaussian(40, 40, 4);
     a.data[37 * 40 + 5] = f64::NAN;

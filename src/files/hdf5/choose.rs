@@ -14,30 +14,33 @@ const DEEPEST: usize = 8;
 
 /// The dataset and its path within the file.
 pub(super) fn choose(file: &File, name: &DatasetName) -> Result<(Dataset, String), FileError> {
-    if let Some(path) = &name.dataset {
-        return match file.dataset(path) {
-            Ok(dataset) => Ok((dataset, path.clone())),
-            Err(_) => {
-                let whole = Path::new(&format!("{}:{path}", name.file.display())).to_path_buf();
-                Err(FileError::NoDataset { path: whole, hint: hint(&name.file, &all_below(file)) })
-            }
-        };
-    }
     let all = all_below(file);
+    let open = |path: &String| match file.dataset(path) {
+        Ok(dataset) => Ok((dataset, path.clone())),
+        Err(error) => {
+            let whole = format!("{}:{path}", name.file.display()).into();
+            let there = all.iter().any(|one| one.trim_start_matches('/') == path.trim_matches('/'));
+            Err(match there {
+                true => FileError::NotHdf5 { path: whole, why: error.to_string().replace('\n', " ") },
+                false => FileError::NoDataset { path: whole, hint: hint(&name.file, &all) },
+            })
+        }
+    };
+    if let Some(path) = &name.dataset {
+        return open(path);
+    }
     let is_matrix = |path: &String| {
         file.dataset(path).is_ok_and(|found| matches!(found.ndim(), 1 | 2) && dtype(&found).is_ok())
     };
     let matrices: Vec<String> = all.iter().filter(|path| is_matrix(path)).cloned().collect();
     // A single dataset that is no matrix is opened too: whoever looks at it says what is wrong with it.
-    let only = match (&matrices[..], &all[..]) {
-        ([only], _) | ([], [only]) => Some(only),
-        _ => None,
-    };
-    let opened = only.and_then(|path| Some((file.dataset(path).ok()?, path.clone())));
-    opened.ok_or_else(|| {
-        let shown = if matrices.is_empty() { &all } else { &matrices };
-        FileError::Ambiguous { path: name.file.clone(), hint: hint(&name.file, shown) }
-    })
+    match (&matrices[..], &all[..]) {
+        ([only], _) | ([], [only]) => open(only),
+        _ => {
+            let shown = if matrices.is_empty() { &all } else { &matrices };
+            Err(FileError::Ambiguous { path: name.file.clone(), hint: hint(&name.file, shown) })
+        }
+    }
 }
 
 /// What to give instead.

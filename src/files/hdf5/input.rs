@@ -27,8 +27,8 @@ const CHUNK_PREEMPTION: f64 = 0.75;
 const BUFFERS: u64 = (2 << 20) + (64 << 10);
 /// A compressed chunk and what each filter makes of it, where an output may have grown into twice the room it needs.
 const FILTERED_COPIES: u64 = 4;
-/// Bytes of the library's notes on a chunk that a request touches.
-const NOTES_OF_CHUNK: u64 = 2 << 10;
+/// Bytes of the library's notes on a chunk that a request touches: 3.9 KB as measured with 1.10.8.
+const NOTES_OF_CHUNK: u64 = 4 << 10;
 
 /// A dataset of one or two dimensions as a matrix. A vector is one column.
 pub struct Hdf5Input {
