@@ -6,18 +6,18 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .ONESHELL:
-.PHONY: check check-deps test bench bench-outofcore openblas fio peers
+.PHONY: check check-deps test bench bench-outofcore libraries fio peers
 
 CARGO ?= cargo
 # Tests that run code of kernels/ and so are worth a second run on the other backend.
 BACKEND_TESTS := $(foreach t,cli numerics session mnist,$(if $(wildcard tests/$(t).rs tests/$(t)/main.rs),--test $(t)))
 KERNEL_TESTS := $(foreach t,$(wildcard kernels/tests/*.rs),--test $(basename $(notdir $(t))))
-# Packages that must be there for feature `openblas` on Debian and its kin.
-OPENBLAS_PACKAGES := libopenblas-dev pkg-config
+# Packages that must be there for features `openblas` and `hdf5` on Debian and its kin.
+LIBRARY_PACKAGES := pkg-config libopenblas-dev libhdf5-dev
 TEST_LOG := target/test.log
 PEERS := target/peers
 
-check: openblas
+check: libraries
 	@run() { echo "+ $$*"; "$$@"; }
 	run $(CARGO) fmt --all -- --check
 	run $(CARGO) clippy --workspace --all-targets --locked -- -D warnings
@@ -25,6 +25,11 @@ check: openblas
 	    run $(CARGO) clippy --workspace --all-targets --locked --features openblas -- -D warnings
 	else
 	    echo "SKIPPED: clippy of feature openblas (no OpenBLAS here)" >&2
+	fi
+	if pkg-config --exists hdf5 2>/dev/null; then
+	    run $(CARGO) clippy --locked --features hdf5 --lib --test hdf5 -- -D warnings
+	else
+	    echo "SKIPPED: clippy of feature hdf5 (no HDF5 here)" >&2
 	fi
 	RUSTDOCFLAGS="-D warnings" run $(CARGO) doc --workspace --no-deps --locked
 	$(MAKE) --no-print-directory check-deps
@@ -39,20 +44,24 @@ check-deps:
 	    echo "SKIPPED: cargo deny check advisories (the RustSec database cannot be reached from here)" >&2
 	fi
 
-# Puts OpenBLAS there if that is possible; never fails, whoever needs it looks for it.
-openblas:
-	@if pkg-config --exists openblas 2>/dev/null; then exit 0; fi
+# Puts OpenBLAS and HDF5 there if that is possible; never fails, whoever needs them looks for them.
+libraries:
+	@if pkg-config --exists openblas hdf5 2>/dev/null; then exit 0; fi
 	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
-	    echo "installing $(OPENBLAS_PACKAGES)"
+	    echo "installing $(LIBRARY_PACKAGES)"
 	    export DEBIAN_FRONTEND=noninteractive
-	    { apt-get update -qq && apt-get install -y -qq --no-install-recommends $(OPENBLAS_PACKAGES); } </dev/null >/dev/null ||
-	        echo "apt-get could not install $(OPENBLAS_PACKAGES)" >&2
+	    apt-get update -qq </dev/null >/dev/null || true
+	    # One by one: what is missing keeps nothing else away.
+	    for package in $(LIBRARY_PACKAGES); do
+	        apt-get install -y -qq --no-install-recommends $$package </dev/null >/dev/null ||
+	            echo "apt-get could not install $$package" >&2
+	    done
 	else
-	    echo "not root or no apt-get: cannot install $(OPENBLAS_PACKAGES)" >&2
+	    echo "not root or no apt-get: cannot install $(LIBRARY_PACKAGES)" >&2
 	fi
 
 # A test that leaves something out says "SKIPPED: what (why)" on standard error; the last lines repeat all of them.
-test: openblas
+test: libraries
 	@mkdir -p $(dir $(TEST_LOG))
 	: >$(TEST_LOG)
 	run() { echo "+ $$*"; "$$@" </dev/null 2>&1 | tee -a $(TEST_LOG); }
@@ -62,6 +71,11 @@ test: openblas
 	    run $(CARGO) test --locked --no-fail-fast -p kernels -p dolmen --features openblas --lib $(KERNEL_TESTS) $(BACKEND_TESTS)
 	else
 	    echo "SKIPPED: all tests of feature openblas (no OpenBLAS here and no way to install it)" | tee -a $(TEST_LOG)
+	fi
+	if pkg-config --exists hdf5 2>/dev/null; then
+	    run $(CARGO) test --locked --no-fail-fast --features hdf5 --test hdf5
+	else
+	    echo "SKIPPED: all tests of feature hdf5 (no HDF5 here and no way to install it)" | tee -a $(TEST_LOG)
 	fi
 	echo
 	awk '/^test result: ok/ { n += $$4 } END { print "Passed: " n + 0 " tests in all." }' $(TEST_LOG)

@@ -52,7 +52,7 @@ pub enum Work {
     },
     /// A·B
     Matmul {
-        /// A: a Zarr array, a .npy file, or a quoted pattern of files below each other
+        /// A: a Zarr array, an HDF5 dataset (a.h5:/path), a .npy file, or a quoted pattern of files below each other
         a: String,
         /// B
         b: String,
@@ -97,7 +97,7 @@ pub enum Work {
 
 #[derive(Args, Debug)]
 pub struct Input {
-    /// A Zarr array (its directory), or .npy files, below each other if several; a quoted pattern like 'day*.npy' will do
+    /// A Zarr array (its directory), an HDF5 dataset (a.h5:/path), or .npy files, below each other if several; a quoted pattern like 'day*.npy' will do
     #[arg(required = true)]
     pub files: Vec<String>,
 }

@@ -32,7 +32,15 @@ pub enum FileError {
     Group { path: PathBuf, hint: String },
     #[error("{}: this chunk cannot be read: {why}", path.display())]
     Chunk { path: PathBuf, why: String },
-    #[error("{}: a Zarr array is a matrix of its own: give it alone, not below other files", path.display())]
+    #[error("{}: this program was built without HDF5: build it with --features hdf5, which needs libhdf5", path.display())]
+    NoHdf5 { path: PathBuf },
+    #[error("{}: not an HDF5 file that can be read: {why}", path.display())]
+    NotHdf5 { path: PathBuf, why: String },
+    #[error("{}: there is no dataset of this name: {hint}", path.display())]
+    NoDataset { path: PathBuf, hint: String },
+    #[error("{}: which matrix of this file is not clear: {hint}", path.display())]
+    Ambiguous { path: PathBuf, hint: String },
+    #[error("{}: a Zarr array or an HDF5 dataset is a matrix of its own: give it alone, not below other files", path.display())]
     Alone { path: PathBuf },
     #[error("cannot write {}: {why}", path.display())]
     Target { path: PathBuf, why: String },

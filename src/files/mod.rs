@@ -1,4 +1,4 @@
-//! Files: `.npy` and Zarr in by blocks at any offset and order, and out so that they appear only when whole.
+//! Files: `.npy`, Zarr and HDF5 in by blocks at any offset and order, and `.npy` and Zarr out so that they appear only when whole.
 
 mod depth;
 mod device;
@@ -6,6 +6,7 @@ mod elements;
 mod error;
 mod flight;
 mod format;
+mod hdf5;
 mod header;
 mod input;
 mod leftovers;
@@ -19,6 +20,9 @@ pub use elements::Convert;
 pub use error::FileError;
 pub use flight::{Pieces, in_flight};
 pub use format::Format;
+pub use hdf5::DatasetName;
+#[cfg(feature = "hdf5")]
+pub use hdf5::Hdf5Input;
 pub use header::{DType, Header};
 pub use input::NpyInput;
 pub use leftovers::{TemporaryFolder, discard_all};

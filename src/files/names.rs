@@ -1,14 +1,16 @@
 //! File names and patterns on the command line.
 
 use super::error::FileError;
+use super::hdf5::DatasetName;
 use std::cmp::Ordering;
 use std::path::PathBuf;
 
-/// The files that `pattern` names: itself if such a file exists or it is no pattern, else all matches,
-/// with numbers in their names in the order of their values (day2 before day10).
+/// The files that `pattern` names: itself if such a file exists, it is no pattern or it names a dataset in a file;
+/// else all matches, with numbers in their names in the order of their values (day2 before day10).
 pub fn expand(pattern: &str) -> Result<Vec<PathBuf>, FileError> {
     let path = PathBuf::from(pattern);
-    if path.exists() || !pattern.contains(['*', '?', '[']) {
+    let is_dataset = DatasetName::of(&path).is_some_and(|name| name.dataset.is_some());
+    if path.exists() || is_dataset || !pattern.contains(['*', '?', '[']) {
         return Ok(vec![path]);
     }
     let wrong = |e: glob::PatternError| FileError::Pattern { pattern: pattern.into(), why: e.to_string() };
@@ -43,6 +45,12 @@ fn pieces(text: &str) -> Vec<(&str, usize, &str)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn brackets_in_the_name_of_a_dataset_are_no_pattern() {
+        assert_eq!(expand("a.h5:/x[1]").unwrap(), [PathBuf::from("a.h5:/x[1]")]);
+        assert!(expand("nowhere*.h5").is_err());
+    }
 
     #[test]
     fn numbers_are_in_order() {

@@ -2,7 +2,9 @@
 
 use crate::array::Element;
 use crate::exec::{Sink, Source};
-use crate::files::{Depth, NpyInput, NpyOutput, ZarrInput, ZarrOutput};
+#[cfg(feature = "hdf5")]
+use crate::files::Hdf5Input;
+use crate::files::{DatasetName, Depth, FileError, NpyInput, NpyOutput, ZarrInput, ZarrOutput};
 use crate::sched::{Blame, Failure};
 use crate::store::{Numbers, NumbersMut, Real};
 use ndarray::{Array2, ArrayViewMut2, s};
@@ -42,7 +44,7 @@ pub(super) struct FromFiles {
     pub depth: Arc<Depth>,
 }
 
-fn failure(error: crate::files::FileError) -> Failure {
+fn failure(error: FileError) -> Failure {
     let blame = if error.is_request_error() { Blame::Request } else { Blame::Run };
     Failure { blame, message: error.to_string() }
 }
@@ -96,6 +98,54 @@ impl Source for FromZarr {
 
     fn chunk(&self) -> Option<(u64, u64)> {
         Some(self.0.chunk())
+    }
+
+    fn place(&self, row: u64, col: u64) -> String {
+        format!("{}: row {row}, column {col}", self.0.path().display())
+    }
+}
+
+/// A source, its rows and columns, and the type that it is computed in.
+pub(super) type Opened = (Arc<dyn Source>, (u64, u64), Element);
+
+#[cfg(not(feature = "hdf5"))]
+pub(super) fn open_hdf5(name: &DatasetName) -> Result<Opened, FileError> {
+    Err(FileError::NoHdf5 { path: name.file.clone() })
+}
+
+#[cfg(feature = "hdf5")]
+pub(super) fn open_hdf5(name: &DatasetName) -> Result<Opened, FileError> {
+    let input = Hdf5Input::open(name)?;
+    let (shape, element) = (input.shape(), input.element());
+    Ok((Arc::new(FromHdf5(input)), shape, element))
+}
+
+/// A dataset of an HDF5 file.
+#[cfg(feature = "hdf5")]
+struct FromHdf5(Hdf5Input);
+
+#[cfg(feature = "hdf5")]
+impl Source for FromHdf5 {
+    fn scratch(&self, rows: u64, cols: u64, _: Element) -> u64 {
+        self.0.scratch_len(rows, cols)
+    }
+
+    fn read(
+        &self,
+        rows: Range<u64>,
+        cols: Range<u64>,
+        out: NumbersMut<'_>,
+        _: &mut [u8],
+    ) -> Result<u64, Failure> {
+        match out {
+            NumbersMut::F32(out) => self.0.read_block(rows, cols, out),
+            NumbersMut::F64(out) => self.0.read_block(rows, cols, out),
+        }
+        .map_err(failure)
+    }
+
+    fn chunk(&self) -> Option<(u64, u64)> {
+        self.0.chunk()
     }
 
     fn place(&self, row: u64, col: u64) -> String {

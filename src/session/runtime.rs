@@ -1,7 +1,7 @@
 //! A session: actors and threads, what they may use, and how an operation is put through them.
 
 use super::error::Error;
-use super::inputs::{FromFiles, FromZarr, InMemory, Planned, ToFile, ToZarr};
+use super::inputs::{FromFiles, FromZarr, InMemory, Planned, ToFile, ToZarr, open_hdf5};
 use super::operation::Operation;
 use super::prepare::{Ready, Request};
 use super::randomized::{SKETCH_SHIFT, care_for};
@@ -10,7 +10,9 @@ use super::results::{Results, assemble};
 use crate::actors::{Activity, Joined, Outcome, Peers, Progress, Scheduler, Stalls, Submit, Worker};
 use crate::array::{Array, BlockSize, Element, InputId, Source};
 use crate::exec::{self, Bindings, Functions};
-use crate::files::{Depth, FileError, Format, NpyInput, NpyOutput, Outputs, ZarrInput, ZarrOutput};
+use crate::files::{
+    DatasetName, Depth, FileError, Format, NpyInput, NpyOutput, Outputs, ZarrInput, ZarrOutput,
+};
 use crate::graph::{Graph, Program};
 use crate::ids::{RunId, StageId, TaskId, WorkerId};
 use crate::sched::{Failure, Plan};
@@ -304,16 +306,24 @@ impl Session {
         self.bind(Arc::new(InMemory(array)), shape, T::ELEMENT)
     }
 
-    /// A Zarr array of version 3, that is its directory; or a `.npy` file, or several with equal columns as one tall
-    /// matrix. Only headers are read here.
+    /// A Zarr array of version 3, that is its directory; a dataset of an HDF5 file, as `a.h5:/path/of/it` or the file
+    /// alone if there is one matrix in it (with feature `hdf5`); or a `.npy` file, or several with equal columns as one
+    /// tall matrix. Only headers are read here.
     pub fn from_files(&self, paths: &[PathBuf]) -> Result<Array, Error> {
+        let alone = |path: &Path| match paths.len() {
+            1 => Ok(()),
+            _ => Err(FileError::Alone { path: path.into() }),
+        };
         if let Some(path) = paths.iter().find(|path| path.is_dir()) {
-            if paths.len() > 1 {
-                return Err(FileError::Alone { path: path.clone() }.into());
-            }
+            alone(path)?;
             let input = ZarrInput::open(path)?;
             let (shape, element) = (input.shape(), input.element());
             return Ok(self.bind(Arc::new(FromZarr(input)), shape, element));
+        }
+        if let Some((path, name)) = paths.iter().find_map(|path| Some((path, DatasetName::of(path)?))) {
+            alone(path)?;
+            let (source, shape, element) = open_hdf5(&name)?;
+            return Ok(self.bind(source, shape, element));
         }
         let input = NpyInput::open(paths, page_cache_room(self.memory()))?;
         let (shape, element) = (input.shape(), input.element());

@@ -39,6 +39,17 @@ fn a_missing_file() {
     folder().refused("svd day*.npy --out out", &["day*.npy"]);
 }
 
+/// The ending decides, whatever is in the file.
+#[cfg(not(feature = "hdf5"))]
+#[test]
+fn hdf5_without_the_feature() {
+    let folder = folder();
+    fs::copy(folder.path("sq.npy"), folder.path("sq.h5")).unwrap();
+    for input in ["sq.h5", "sq.h5:/x", "nowhere.hdf5", "nowhere.hdf5:/x[1]"] {
+        refused_by_all(&folder, input, &["built without HDF5", "--features hdf5"]);
+    }
+}
+
 #[test]
 fn a_folder_instead_of_a_file() {
     let folder = folder();

@@ -1,0 +1,156 @@
+//! Reads a dataset by blocks: any rows, any columns, any order.
+//!
+//! HDF5 is not re-entrant. `hdf5_metno` has one lock for all of it, so however many threads ask, one request is worked
+//! on at a time, decompression included.
+
+use super::choose::choose;
+use super::dtype::dtype;
+use super::name::DatasetName;
+use crate::array::Element;
+use crate::files::{Convert, DType, FileError};
+use hdf5_metno::sync::sync;
+use hdf5_metno::{Dataset, Dataspace, Datatype, Error, File, H5Type, Selection, h5check};
+use hdf5_metno_sys::h5d::H5Dread;
+use hdf5_metno_sys::h5p::H5P_DEFAULT;
+use std::fs;
+use std::io::{self, ErrorKind};
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+/// Bytes of chunks that the library keeps for each dataset, and hash slots for them. The library's own default differs
+/// between its versions.
+const CHUNK_CACHE: u64 = 1 << 20;
+const CHUNK_SLOTS: usize = 521;
+/// Which chunks go first; the library's default.
+const CHUNK_PREEMPTION: f64 = 0.75;
+/// The library converts elements through two buffers of 1 MiB, and reads short parts of rows through one of 64 KiB.
+const BUFFERS: u64 = (2 << 20) + (64 << 10);
+/// A compressed chunk and what each filter makes of it, where an output may have grown into twice the room it needs.
+const FILTERED_COPIES: u64 = 4;
+/// Bytes of the library's notes on a chunk that a request touches: 3.9 KB as measured with 1.10.8.
+const NOTES_OF_CHUNK: u64 = 4 << 10;
+
+/// A dataset of one or two dimensions as a matrix. A vector is one column.
+pub struct Hdf5Input {
+    /// The file and, behind a colon, the dataset.
+    path: PathBuf,
+    dataset: Dataset,
+    dtype: DType,
+    shape: (u64, u64),
+    vector: bool,
+    chunk: Option<(u64, u64)>,
+    filtered: bool,
+}
+
+impl Hdf5Input {
+    /// Opens the file and finds the dataset; no element is read.
+    pub fn open(name: &DatasetName) -> Result<Hdf5Input, FileError> {
+        let file = open_file(&name.file)?;
+        let (dataset, within) = choose(&file, name)?;
+        let path = PathBuf::from(format!("{}:{within}", name.file.display()));
+        let dtype = dtype(&dataset).map_err(|dtype| FileError::DType { path: path.clone(), dtype })?;
+        let lengths: Vec<u64> = dataset.shape().into_iter().map(|length| length as u64).collect();
+        let (shape, vector) = match lengths[..] {
+            [rows] => ((rows, 1), true),
+            [rows, cols] => ((rows, cols), false),
+            _ => return Err(FileError::Dimensions { path, dimensions: lengths.len() }),
+        };
+        if shape.0.checked_mul(shape.1).and_then(|n| n.checked_mul(dtype.bytes())).is_none() {
+            return Err(FileError::NotHdf5 { path, why: "a shape like this is impossible".into() });
+        }
+        let chunk = dataset.chunk().and_then(|chunk| match chunk[..] {
+            [rows] => Some((rows as u64, 1)),
+            [rows, cols] => Some((rows as u64, cols as u64)),
+            _ => None,
+        });
+        let filtered = !dataset.filters().is_empty();
+        Ok(Hdf5Input { path, dataset, dtype, shape, vector, chunk, filtered })
+    }
+
+    /// (rows, columns)
+    pub fn shape(&self) -> (u64, u64) {
+        self.shape
+    }
+
+    /// The type that the matrix is computed in.
+    pub fn element(&self) -> Element {
+        if self.dtype == DType::F32 { Element::F32 } else { Element::F64 }
+    }
+
+    /// Rows and columns of a chunk, if it is stored in chunks.
+    pub fn chunk(&self) -> Option<(u64, u64)> {
+        self.chunk
+    }
+
+    /// The file and, behind a colon, the dataset.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Bytes that the library allocates by itself for such a block, its chunk cache included. No buffer of this length
+    /// is used, but the limit on memory covers it.
+    pub fn scratch_len(&self, rows: u64, cols: u64) -> u64 {
+        let Some((high, wide)) = self.chunk else { return BUFFERS };
+        // A block may begin within a chunk.
+        let crossed = |length: u64, chunk: u64| length.div_ceil(chunk) + 1;
+        let notes = crossed(rows, high).saturating_mul(crossed(cols, wide)).saturating_mul(NOTES_OF_CHUNK);
+        let chunk_bytes = high * wide * self.dtype.bytes();
+        let decoding = if self.filtered { FILTERED_COPIES * chunk_bytes } else { 0 };
+        BUFFERS + CHUNK_CACHE + decoding.saturating_add(notes)
+    }
+
+    /// Reads a block into `out`, row by row; the library converts byte order and type. Waits for requests of other
+    /// threads. Returns the bytes of the elements read, before compression.
+    pub fn read_block<T: Convert + H5Type>(
+        &self,
+        rows: Range<u64>,
+        cols: Range<u64>,
+        out: &mut [T],
+    ) -> Result<u64, FileError> {
+        let elements = (rows.end - rows.start) * (cols.end - cols.start);
+        assert_eq!(out.len() as u64, elements, "the block has the size asked for");
+        assert!(rows.end <= self.shape.0 && cols.end <= self.shape.1, "the block lies in the matrix");
+        if elements > 0 {
+            let place = |range: Range<u64>| range.start as usize..range.end as usize;
+            self.read(place(rows), place(cols), out).map_err(|error| FileError::Read {
+                path: self.path.clone(),
+                error: io::Error::other(error.to_string()),
+            })?;
+        }
+        Ok(elements * self.dtype.bytes())
+    }
+
+    fn read<T: H5Type>(&self, rows: Range<usize>, cols: Range<usize>, out: &mut [T]) -> Result<(), Error> {
+        // The library is quick, and frugal, only where the block has the shape of what is selected.
+        let (here, selection) = match self.vector {
+            true => (Dataspace::try_new(rows.len())?, Selection::new(rows)),
+            false => (Dataspace::try_new((rows.len(), cols.len()))?, Selection::new((rows, cols))),
+        };
+        sync(|| {
+            let there = self.dataset.space()?.select(selection)?;
+            if there.selection_size() != out.len() {
+                return Err("the dataset is smaller than it was when it was opened".into());
+            }
+            let kind = Datatype::from_type::<T>()?;
+            let to = out.as_mut_ptr().cast();
+            // SAFETY: `out` has room for as many elements of `kind` as are selected, and the library is ours alone here.
+            let status =
+                unsafe { H5Dread(self.dataset.id(), kind.id(), here.id(), there.id(), H5P_DEFAULT, to) };
+            h5check(status).map(|_| ())
+        })
+    }
+}
+
+fn open_file(path: &Path) -> Result<File, FileError> {
+    let about = fs::metadata(path).map_err(|error| match error.kind() {
+        ErrorKind::NotFound => FileError::Missing { path: path.into() },
+        _ => FileError::Open { path: path.into(), error },
+    })?;
+    let wrong = |why: String| FileError::NotHdf5 { path: path.into(), why: why.replace('\n', " ") };
+    if !about.is_file() {
+        return Err(wrong("it is not a regular file".into()));
+    }
+    let mut options = File::with_options();
+    options.with_fapl(|access| access.chunk_cache(CHUNK_SLOTS, CHUNK_CACHE as usize, CHUNK_PREEMPTION));
+    options.open(path).map_err(|error| wrong(error.to_string()))
+}
