@@ -19,6 +19,32 @@ fn product(session: &Session, rows: usize, cols: usize) -> Array {
     session.from_array(digits(rows, inner, 5, 3)).dot(&session.from_array(digits(inner, cols, 11, 2)))
 }
 
+/// The operations of the command line on files.
+fn on_files(session: &Session, folder: &Path) -> Vec<(&'static str, Operation)> {
+    let file = |name: &str, rows: u64, cols: u64| {
+        let path = folder.join(format!("in-{name}.npy"));
+        if !path.exists() {
+            let made = Operation::Compute(Array::normal(rows, cols, rows + cols, Element::F64));
+            Session::new().unwrap().run_to_files(&made, std::slice::from_ref(&path)).unwrap();
+        }
+        session.from_files(&[path]).unwrap()
+    };
+    let (square, other, tall) = (file("a", 500, 500), file("b", 500, 300), file("tall", 4000, 40));
+    vec![
+        ("transpose-add", Operation::Compute(&square + &square.t())),
+        ("matmul", Operation::Compute(square.dot(&other))),
+        ("qr", Operation::Qr(tall.clone())),
+        ("svd", Operation::Svd { a: tall.clone(), values_only: false }),
+        ("values", Operation::Svd { a: tall.t(), values_only: true }),
+        ("rsvd", Operation::Rsvd { a: square, options: RsvdOptions::new(10) }),
+    ]
+}
+
+/// Operations whose intermediate blocks are used again later, and those on files.
+fn all_operations(session: &Session, folder: &Path) -> Vec<(&'static str, Operation)> {
+    operations(session).into_iter().chain(on_files(session, folder)).collect()
+}
+
 /// Operations whose intermediate blocks are used again later.
 fn operations(session: &Session) -> Vec<(&'static str, Operation)> {
     let square = product(session, 600, 600);
@@ -52,7 +78,7 @@ fn least(operation: usize, block: u64, folder: &Path) -> u64 {
     while high - low > 4096 {
         let middle = low.midpoint(high);
         let session = session(middle, block, folder);
-        let (_, operation) = operations(&session).swap_remove(operation);
+        let (_, operation) = all_operations(&session, folder).swap_remove(operation);
         if session.preview(&operation, true).is_ok() { high = middle } else { low = middle }
     }
     high
@@ -71,15 +97,16 @@ fn assert_within_bound(stats: &Stats, memory: u64, what: &str) {
 #[test]
 fn any_memory_gives_the_same_bits_within_the_bound() {
     let folder = tempfile::tempdir().unwrap();
-    let (mut spilled, names) = (0, ["expression", "sum", "qr", "svd", "rsvd"]);
+    let mut spilled = 0;
     for block in [50, 128, 300] {
-        for (at, what) in names.iter().enumerate() {
-            let roomy = session(1 << 30, block, folder.path());
-            let reference = run(&roomy, &operations(&roomy)[at].1, folder.path()).unwrap();
+        let roomy = session(1 << 30, block, folder.path());
+        for (at, (what, operation)) in all_operations(&roomy, folder.path()).iter().enumerate() {
+            let reference = run(&roomy, operation, folder.path()).unwrap();
             let least = least(at, block, folder.path());
             for memory in [least, least + least / 4, 2 * least] {
                 let tight = session(memory, block, folder.path());
-                let results = run(&tight, &operations(&tight)[at].1, folder.path()).unwrap();
+                let operation = all_operations(&tight, folder.path()).swap_remove(at).1;
+                let results = run(&tight, &operation, folder.path()).unwrap();
                 let stats = tight.stats();
                 let place = format!("{what}, blocks of {block}, {memory} bytes");
                 assert_within_bound(&stats, memory, &place);
