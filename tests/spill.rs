@@ -74,11 +74,13 @@ fn session(memory: u64, block: u64, spill: &Path) -> Session {
 
 /// The least memory of an operation: what the refusal of a smaller one says, tried.
 fn least(operation: usize, block: u64, folder: &Path) -> u64 {
+    // Inputs in a folder of their own: callers look whether theirs stays empty.
+    let inputs = tempfile::tempdir().unwrap();
     let (mut low, mut high) = (1_u64, 1 << 32);
     while high - low > 4096 {
         let middle = low.midpoint(high);
         let session = session(middle, block, folder);
-        let (_, operation) = all_operations(&session, folder).swap_remove(operation);
+        let (_, operation) = all_operations(&session, inputs.path()).swap_remove(operation);
         if session.preview(&operation, true).is_ok() { high = middle } else { low = middle }
     }
     high
