@@ -138,6 +138,7 @@ fn main() {
         let cut = Cut { n, rows: rows.min(n), cols: cols.min(n) };
         let depth = Depth::default();
         let gb = bytes as f64 / 1e9;
+        depth.count_anew();
         let write = gb / cut.write(&path, &depth);
         forget(&path);
         let direct = gb / cut.read(&path, 0, &depth);
@@ -149,7 +150,7 @@ fn main() {
         println!(
             "{:>12} {write:8.2} {direct:8.2} {cold:8.2} {warm:8.2} {:>4}",
             format!("{rows}x{cols}"),
-            depth.highest()
+            depth.most()
         );
     }
     // It may have been removed by hand meanwhile.

@@ -155,7 +155,7 @@ fn choice_against_raw(folder: &Path, pool: &Pool, name: &str, original: &Block) 
 
 fn main() {
     let given = std::env::args().skip(1).find(|word| !word.starts_with('-'));
-    let folder = given.map_or_else(|| default_spill_folder(None), PathBuf::from);
+    let folder = given.map_or_else(default_spill_folder, PathBuf::from);
     let pool = Pool::new(256 << 20);
     println!("blocks of {ROWS}×{COLS} f64, to {}; MB/s of raw bytes, median of {ROUNDS}", folder.display());
     println!("data     encoding        ratio   encode   decode    write     read");

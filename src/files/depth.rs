@@ -164,7 +164,9 @@ struct Meter {
     seconds: f64,
     bytes: u64,
     idle: f64,
-    highest: usize,
+    /// Requests in flight, and the most at once.
+    requests: usize,
+    most: usize,
 }
 
 /// The number of requests in flight for a process, shared by its tasks.
@@ -173,16 +175,15 @@ pub struct Depth(Mutex<Meter>);
 impl Depth {
     /// Begins with `start` requests in flight; twice the cores is a good guess.
     pub fn new(thresholds: Thresholds, start: usize) -> Depth {
-        let policy = Policy::new(thresholds, start);
-        let highest = policy.depth();
         Depth(Mutex::new(Meter {
-            policy,
+            policy: Policy::new(thresholds, start),
             active: 0,
             since: Instant::now(),
             seconds: 0.0,
             bytes: 0,
             idle: 0.0,
-            highest,
+            requests: 0,
+            most: 0,
         }))
     }
 
@@ -191,9 +192,15 @@ impl Depth {
         self.meter().policy.depth()
     }
 
-    /// The most that were allowed so far.
-    pub fn highest(&self) -> usize {
-        self.meter().highest
+    /// The most requests in flight at once since [`Depth::count_anew`]. What comes out of the page cache is none.
+    pub fn most(&self) -> usize {
+        self.meter().most
+    }
+
+    /// For a new run.
+    pub fn count_anew(&self) {
+        let mut meter = self.meter();
+        meter.most = meter.requests;
     }
 
     /// Seconds in which a compute thread had nothing to do, summed over the threads.
@@ -242,6 +249,14 @@ impl Active<'_> {
         (meter.policy.depth() / meter.active.max(1)).max(1)
     }
 
+    /// Counts a request in until the guard is dropped.
+    pub fn request(&self) -> Request<'_> {
+        let mut meter = self.0.meter();
+        meter.requests += 1;
+        meter.most = meter.most.max(meter.requests);
+        Request(self.0)
+    }
+
     /// Counts bytes that a request moved.
     pub fn moved(&self, bytes: u64) {
         let mut meter = self.0.meter();
@@ -250,10 +265,18 @@ impl Active<'_> {
         if meter.seconds >= SAMPLE_SECONDS {
             let idle = meter.idle / meter.seconds;
             let sample = Sample { bytes: meter.bytes, seconds: meter.seconds, idle };
-            let depth = meter.policy.decide(sample);
-            meter.highest = meter.highest.max(depth);
+            meter.policy.decide(sample);
             (meter.bytes, meter.seconds, meter.idle) = (0, 0.0, 0.0);
         }
+    }
+}
+
+/// A request to a device.
+pub(super) struct Request<'a>(&'a Depth);
+
+impl Drop for Request<'_> {
+    fn drop(&mut self) {
+        self.0.meter().requests -= 1;
     }
 }
 

@@ -107,5 +107,18 @@ fn tasks_share_what_is_in_flight() {
     assert_eq!(one.share(), 8);
     let crowd: Vec<_> = (0..20).map(|_| depth.enter()).collect();
     assert_eq!(crowd[0].share(), 1);
-    assert_eq!((depth.current(), depth.highest()), (8, 8));
+    assert_eq!(depth.current(), 8);
+}
+
+#[test]
+fn requests_in_flight_are_counted() {
+    let depth = Depth::new(Thresholds::default(), 8);
+    let active = depth.enter();
+    assert_eq!(depth.most(), 0);
+    drop([active.request(), active.request(), active.request()]);
+    let one = active.request();
+    assert_eq!(depth.most(), 3);
+    depth.count_anew();
+    assert_eq!(depth.most(), 1);
+    drop(one);
 }

@@ -94,8 +94,10 @@ impl<J, I: Iterator<Item = J>, W: Fn(J, &mut [u8]) -> io::Result<u64>> Crew<'_, 
         while !self.failed.load(Ordering::Relaxed) && (number == 0 || number < self.active.share()) {
             let next = self.jobs.lock().unwrap_or_else(PoisonError::into_inner).next();
             let Some(job) = next else { break };
+            let request = self.active.request();
             let bytes =
                 (self.work)(job, piece).inspect_err(|_| self.failed.store(true, Ordering::Relaxed))?;
+            drop(request);
             self.active.moved(bytes);
             total += bytes;
         }

@@ -98,7 +98,9 @@ pub(super) const ASIDE: &str = ".old";
 
 /// Removes a half-written file, or a directory with all that is in it. It may be gone already; there is nobody to tell.
 pub(super) fn remove_partial(path: &Path) {
-    let _ = fs::remove_file(path).or_else(|_| fs::remove_dir_all(path));
+    if fs::remove_file(path).is_err() {
+        remove_tree(path);
+    }
 }
 
 /// Removes half-written files and directories that runs which were killed on this machine left in `folder`.
@@ -144,8 +146,8 @@ fn remove_temporary_folders(parent: &Path, prefix: &str) {
                 Ok(file) if lock(&file) => remove_tree(path),
                 // Alive, or not ours to say.
                 Ok(_) => {}
-                // It was killed before it had one: then there is nothing in it.
-                Err(_) => _ = fs::remove_dir(path),
+                // It was killed before it had one, or while it removed the folder.
+                Err(_) => remove_tree(path),
             }
         },
     );
@@ -243,6 +245,15 @@ mod tests {
         let _folder = TemporaryFolder::create(parent.path(), "dolmen-spill").unwrap();
         let there = [&dead, &living, &contained, &elsewhere].map(|path| path.exists());
         assert_eq!(there, [false, true, true, true]);
+    }
+
+    #[test]
+    fn what_was_killed_while_it_removed_its_folder_goes_too() {
+        let parent = tempfile::tempdir().unwrap();
+        let (dead, _) = left(parent.path(), dead_pid());
+        fs::remove_file(dead.join(LOCK)).unwrap();
+        let _folder = TemporaryFolder::create(parent.path(), "dolmen-spill").unwrap();
+        assert!(!dead.exists());
     }
 
     #[test]

@@ -190,13 +190,16 @@ impl Session {
         if matches!(operation, Operation::Qr(_) | Operation::Svd { .. }) {
             hint += " or, if its leading singular triplets will do, rsvd";
         }
+        // In bytes where both would read alike.
+        let alike = human(needed) == human(self.memory());
+        let amount = |bytes| if alike { format!("{bytes} bytes") } else { human(bytes) };
         Error::Request(format!(
             "this run needs {} of memory with blocks of {}x{} on {} threads, but {} are allowed: use --memory {}{hint}",
-            human(needed),
+            amount(needed),
             blocks.0,
             blocks.1,
             self.workers() * self.threads(),
-            human(self.memory()),
+            amount(self.memory()),
             human_up(needed),
         ))
     }

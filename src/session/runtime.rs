@@ -222,8 +222,11 @@ impl Session {
         let depth = Arc::new(Depth::default());
         let activity = Arc::new(Activity::new(depth.clone()));
         let busy = activity.clone();
-        let folder = options.spill_folder.clone().unwrap_or_else(|| default_spill_folder(None));
+        let folder = options.spill_folder.clone().unwrap_or_else(default_spill_folder);
         let spill = SpillPlace::new(folder, options.spill_limit);
+        if options.spill_folder.is_some() {
+            spill.check().map_err(|e| Error::Request(e.to_string()))?;
+        }
         let thread = std::thread::Builder::new().name("dolmen-actors".into()).spawn(move || {
             let system = actix::System::new();
             let scheduler = system.block_on(async move { start_actors(fleet, pool, busy) });
@@ -507,6 +510,7 @@ impl Session {
         let id = RunId(self.0.next.fetch_add(1, Ordering::Relaxed));
         let bindings = Arc::new(bindings);
         self.0.spill.begin();
+        self.0.depth.count_anew();
         let (stalls, spill) = (self.0.activity.stalls(), plan.spill.map(|_| self.0.spill.clone()));
         let (reply, answer) = oneshot::channel();
         let submit = Submit {
@@ -521,7 +525,9 @@ impl Session {
         // `do_send`: nothing else fills the scheduler's mailbox so far that it could refuse.
         self.0.scheduler.do_send(submit);
         let answer = futures_executor::block_on(answer).unwrap_or_else(|_| Err(broken()));
-        self.0.spill.remove_run(id);
+        if plan.spill.is_some() {
+            self.0.spill.remove_run(id);
+        }
         let (bytes_read, bytes_written) = bindings.traffic.bytes();
         let outcome = answer?;
         *lock(&self.0.stats) = Stats {
@@ -537,7 +543,7 @@ impl Session {
             blocks,
             spilled: self.spilled(),
             stalls: self.0.activity.stalls().since(stalls),
-            io_in_flight: self.0.depth.highest() as u64,
+            io_in_flight: self.0.depth.most() as u64,
         };
         Ok((program, outcome))
     }

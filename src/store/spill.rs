@@ -133,6 +133,17 @@ impl SpillPlace {
         SpillPlace { shared: Arc::new(Shared { parent, limit, forced, folder, account, choice }) }
     }
 
+    /// Refuses a place in which no folder can be made, before a run finds out.
+    pub fn check(&self) -> Result<(), SpillError> {
+        self.make_folder().map(drop)
+    }
+
+    fn make_folder(&self) -> Result<TemporaryFolder, SpillError> {
+        let parent = &self.shared.parent;
+        TemporaryFolder::create(parent, PREFIX)
+            .map_err(|error| SpillError::Folder { parent: parent.clone(), error })
+    }
+
     /// Bytes of scratch that a block of so many bytes is written and read with, at most 1.6 MB.
     pub fn scratch_len(block_bytes: u64) -> u64 {
         scratch_len(block_bytes as usize) as u64
@@ -217,12 +228,7 @@ impl SpillPlace {
         let mut folder = locked(&self.shared.folder);
         let folder = match &mut *folder {
             Some(folder) => folder,
-            empty => {
-                let parent = &self.shared.parent;
-                let made = TemporaryFolder::create(parent, PREFIX)
-                    .map_err(|error| SpillError::Folder { parent: parent.clone(), error })?;
-                empty.insert(made)
-            }
+            empty => empty.insert(self.make_folder()?),
         };
         Ok(folder.path().join(key.file_name()))
     }

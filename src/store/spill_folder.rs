@@ -20,13 +20,12 @@ pub fn best_folder(candidates: &[(PathBuf, Medium)]) -> Option<&Path> {
     candidates.iter().min_by_key(|(_, medium)| *medium).map(|(path, _)| path.as_path())
 }
 
-/// Where to spill without `--spill-dir`: the first of $SLURM_TMPDIR, $TMPDIR, /tmp, the folder of the output and the current
-/// folder that lies on a local disk and can be written to; without one, on the network, then in memory.
-pub fn default_spill_folder(output: Option<&Path>) -> PathBuf {
+/// Where to spill without `--spill-dir`: the first of $SLURM_TMPDIR, $TMPDIR, /tmp and the current folder that lies on a local disk and can be written to; without one, on the network, then in memory.
+pub fn default_spill_folder() -> PathBuf {
     let named = ["SLURM_TMPDIR", "TMPDIR"].into_iter().filter_map(std::env::var_os).map(PathBuf::from);
-    let places = [Some(PathBuf::from("/tmp")), output.map(Path::to_path_buf), Some(PathBuf::from("."))];
+    let places = ["/tmp", "."].map(PathBuf::from);
     let candidates: Vec<(PathBuf, Medium)> = named
-        .chain(places.into_iter().flatten())
+        .chain(places)
         .filter(|path| is_writable_folder(path))
         .filter_map(|path| medium(&path).map(|medium| (path, medium)))
         .collect();
@@ -94,7 +93,7 @@ mod tests {
 
     #[test]
     fn the_default_can_be_written_to() {
-        assert!(is_writable_folder(&default_spill_folder(None)));
+        assert!(is_writable_folder(&default_spill_folder()));
         assert!(!is_writable_folder(Path::new("/proc/version")));
         let shared = Path::new("/dev/shm");
         if shared.is_dir() {

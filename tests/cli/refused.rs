@@ -39,6 +39,21 @@ fn a_missing_file() {
     folder().refused("svd day*.npy --out out", &["day*.npy"]);
 }
 
+#[test]
+fn a_place_to_spill_that_is_none() {
+    let folder = folder();
+    for place in ["nowhere", "a.npy"] {
+        for command in commands("sq.npy") {
+            for command in
+                [format!("{command} --spill-dir {place}"), format!("plan {command} --spill-dir {place}")]
+            {
+                folder.refused(&command, &["folder for spilled blocks", place, "--spill-dir"]);
+            }
+        }
+    }
+    folder.refused("svd a.npy --out out --spill-limit much", &["--spill-limit"]);
+}
+
 /// The ending decides, whatever is in the file.
 #[cfg(not(feature = "hdf5"))]
 #[test]

@@ -13,6 +13,9 @@ use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
+/// Chunks are below this.
+const CHUNKS: &str = "c";
+
 /// A Zarr array in the making, written by blocks in any order from many threads. Chunks are not compressed.
 pub struct ZarrOutput {
     partial: PartialDir,
@@ -47,6 +50,7 @@ impl ZarrOutput {
         };
         let failed = |error| FileError::Write { path: path.into(), error };
         fs::write(partial.temporary.join(NAME), text).map_err(failed)?;
+        fs::create_dir(partial.temporary.join(CHUNKS)).map_err(failed)?;
         Ok(ZarrOutput { partial, shape: (rows, cols), vector, chunk, element })
     }
 
@@ -71,7 +75,9 @@ impl ZarrOutput {
 
     fn write_chunk<T: Plain>(&self, window: &Window, block: &[T], width: usize) -> io::Result<()> {
         let path = self.file_of(window.tile);
-        fs::create_dir_all(folder_of(&path))?;
+        if !self.vector {
+            self.make_row(folder_of(&path))?;
+        }
         let (rows, cols) = self.chunk;
         if window.covers(self.chunk) && cols as usize == width {
             return self.write_whole_chunk(&path, T::bytes(&block[..(rows * cols) as usize]));
@@ -91,6 +97,14 @@ impl ZarrOutput {
         Ok(())
     }
 
+    /// Not the folders above it: where the whole has been removed, as on a signal, nothing may come to be again.
+    fn make_row(&self, folder: &Path) -> io::Result<()> {
+        match fs::create_dir(folder) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+            made => made,
+        }
+    }
+
     /// In large arrays past the page cache: their chunks are whole pages, and blocks of that size begin at a page.
     fn write_whole_chunk(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
         let file = File::create(path)?;
@@ -105,7 +119,7 @@ impl ZarrOutput {
     }
 
     fn file_of(&self, (row, col): (u64, u64)) -> PathBuf {
-        let folder = self.partial.temporary.join("c").join(row.to_string());
+        let folder = self.partial.temporary.join(CHUNKS).join(row.to_string());
         if self.vector { folder } else { folder.join(col.to_string()) }
     }
 }
@@ -121,5 +135,23 @@ impl Unfinished for ZarrOutput {
 
     fn discard(&self) {
         self.partial.discard();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_has_been_removed_does_not_come_to_be_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.zarr");
+        let output = ZarrOutput::create(&path, 4, Some(4), (2, 2), Element::F64).unwrap();
+        output.write_block(0..2, 0..2, &[1.0; 4]).unwrap();
+        fs::remove_dir_all(&output.partial.temporary).unwrap();
+        for rows in [0..2, 2..4] {
+            assert!(output.write_block(rows, 0..2, &[1.0; 4]).is_err());
+        }
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
     }
 }
