@@ -66,6 +66,11 @@ pub trait Vector<T>: Copy {
     /// # Safety
     /// `to` points to [`Self::LANES`] writable numbers.
     unsafe fn store(self, to: *mut T);
+    /// [`Self::store`] past the caches, where the machine can; others see it after [`Self::fence`].
+    /// # Safety
+    /// As of `store`, and `to` is aligned to 32 bytes.
+    unsafe fn stream(self, to: *mut T);
+    fn fence();
     fn add(self, other: Self) -> Self;
     /// `self · a + b`, with one rounding where the machine can.
     fn mul_add(self, a: Self, b: Self) -> Self;
@@ -111,6 +116,13 @@ macro_rules! portable {
                 unsafe { to.cast::<Self>().write(self) }
             }
             #[inline(always)]
+            unsafe fn stream(self, to: *mut $t) {
+                // SAFETY: promised by the caller.
+                unsafe { self.store(to) }
+            }
+            #[inline(always)]
+            fn fence() {}
+            #[inline(always)]
             fn add(self, other: Self) -> Self {
                 std::array::from_fn(|i| self[i] + other[i])
             }
@@ -135,7 +147,7 @@ mod x86 {
     use std::arch::x86_64::*;
 
     macro_rules! wide {
-        ($t:ident, $v:ident, $lanes:literal, $splat:ident, $load:ident, $store:ident, $add:ident, $fma:ident) => {
+        ($t:ident, $v:ident, $lanes:literal, $splat:ident, $load:ident, $store:ident, $stream:ident, $add:ident, $fma:ident) => {
             // SAFETY of all bodies: reached from `wide_vectors` only, which has the features; pointers are the
             // caller's promise, and the loads and stores are the unaligned ones.
             impl Vector<$t> for $v {
@@ -153,6 +165,14 @@ mod x86 {
                     unsafe { $store(to, self) }
                 }
                 #[inline(always)]
+                unsafe fn stream(self, to: *mut $t) {
+                    unsafe { $stream(to, self) }
+                }
+                #[inline(always)]
+                fn fence() {
+                    unsafe { _mm_sfence() }
+                }
+                #[inline(always)]
                 fn add(self, other: Self) -> Self {
                     unsafe { $add(self, other) }
                 }
@@ -168,6 +188,26 @@ mod x86 {
         };
     }
 
-    wide!(f32, __m256, 8, _mm256_set1_ps, _mm256_loadu_ps, _mm256_storeu_ps, _mm256_add_ps, _mm256_fmadd_ps);
-    wide!(f64, __m256d, 4, _mm256_set1_pd, _mm256_loadu_pd, _mm256_storeu_pd, _mm256_add_pd, _mm256_fmadd_pd);
+    wide!(
+        f32,
+        __m256,
+        8,
+        _mm256_set1_ps,
+        _mm256_loadu_ps,
+        _mm256_storeu_ps,
+        _mm256_stream_ps,
+        _mm256_add_ps,
+        _mm256_fmadd_ps
+    );
+    wide!(
+        f64,
+        __m256d,
+        4,
+        _mm256_set1_pd,
+        _mm256_loadu_pd,
+        _mm256_storeu_pd,
+        _mm256_stream_pd,
+        _mm256_add_pd,
+        _mm256_fmadd_pd
+    );
 }

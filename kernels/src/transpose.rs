@@ -1,12 +1,20 @@
-//! Copies and sums across layouts, in blocks that are transposed in registers.
+//! Copies and sums across layouts, in tiles that are transposed in the first cache.
 
 use crate::Scalar;
-use crate::simd::{Kernel, dispatch};
+use crate::simd::{Vector, VectorKernel, dispatch_vectors};
 use ndarray::{ArrayView2, ArrayViewMut2, Zip};
+use std::mem::MaybeUninit;
 use std::ops::Range;
 
-/// Columns that are walked together: one page for each, which the TLB of any machine holds.
-const STRIP: usize = 64;
+/// Rows and columns of a tile: pieces of eight cache lines of f64 on both sides, one page each in the TLB.
+const TILE: usize = 64;
+/// From one row of a tile to the next: not a power of two, or rows would evict each other.
+const PITCH: usize = TILE + SIDE;
+/// A block side of one cache line of f64, or half a line of f32: 8 × 8 fits the registers of AVX.
+const SIDE: usize = 8;
+/// Results of so many bytes are written past the caches, which would read each line before it is overwritten.
+const WORTH_STREAMING: usize = 1 << 20;
+const CACHE_LINE: usize = 64;
 
 /// Whether neighbours in memory are neighbours in a row.
 pub(crate) fn by_rows(strides: &[isize]) -> bool {
@@ -22,7 +30,7 @@ pub(crate) fn copy<T: Scalar>(src: ArrayView2<T>, mut dst: ArrayViewMut2<T>) {
         (true, false) => copy(src.reversed_axes(), dst.reversed_axes()),
         (false, true) if src.strides()[0] == 1 && dst.strides()[1] == 1 => {
             let out = dst.as_mut_ptr();
-            dispatch(Turn { x: None, y: src, out, out_stride: dst.strides()[0], x_stride: 0 });
+            dispatch_vectors(Turn { x: None, y: src, out, out_stride: dst.strides()[0], x_stride: 0 });
         }
         (false, true) => dst.assign(&src),
     }
@@ -66,7 +74,7 @@ fn add_turned<T: Scalar>(x: Option<ArrayView2<T>>, y: ArrayView2<T>, mut out: Ar
         _ => {
             let (target, out_stride) = (out.as_mut_ptr(), out.strides()[0]);
             let (x, x_stride) = x.map_or((target.cast_const(), out_stride), |x| (x.as_ptr(), x.strides()[0]));
-            dispatch(Turn { x: Some(x), y, out: target, out_stride, x_stride });
+            dispatch_vectors(Turn { x: Some(x), y, out: target, out_stride, x_stride });
         }
     }
 }
@@ -81,65 +89,155 @@ struct Turn<'a, T> {
     out_stride: isize,
 }
 
-impl<T: Scalar> Kernel for Turn<'_, T> {
+impl<T: Scalar> VectorKernel<T> for Turn<'_, T> {
     type Output = ();
 
     #[inline(always)]
-    fn run(self) {
-        // A block side of one cache line of f64, or half a line of f32: 8 × 8 fits the registers of AVX.
-        const SIDE: usize = 8;
+    fn run<V: Vector<T>>(self) {
         let (m, n) = self.y.dim();
-        let whole = m / SIDE * SIDE;
-        for strip in (0..n).step_by(STRIP) {
-            let end = (strip + STRIP).min(n);
-            let blocks = strip + (end - strip) / SIDE * SIDE;
-            for i in (0..whole).step_by(SIDE) {
-                for j in (strip..blocks).step_by(SIDE) {
-                    // SAFETY: rows i..i+SIDE and columns j..j+SIDE are inside all three matrices.
-                    unsafe { self.block::<SIDE>(i, j) };
+        if self.x.is_none() && m <= TILE && n <= TILE {
+            // SAFETY: `out` has the shape of Y and contiguous rows.
+            return unsafe { turn(&self.y, 0..m, 0..n, self.out, self.out_stride) };
+        }
+        let streamed = self.worth_streaming();
+        let mut tile = MaybeUninit::<[T; TILE * PITCH]>::uninit();
+        let tile = tile.as_mut_ptr().cast::<T>();
+        for left in (0..n).step_by(TILE) {
+            let columns = left..(left + TILE).min(n);
+            for top in (0..m).step_by(TILE) {
+                let rows = top..(top + TILE).min(m);
+                // SAFETY: the tile has room for TILE rows of PITCH elements, and those read below are written here.
+                unsafe {
+                    turn(&self.y, rows.clone(), columns.clone(), tile, PITCH as isize);
+                    for row in rows {
+                        let turned = tile.add((row - top) * PITCH);
+                        if streamed {
+                            self.row::<V, true>(row, columns.clone(), turned);
+                        } else {
+                            self.row::<V, false>(row, columns.clone(), turned);
+                        }
+                    }
                 }
-                self.elements(i..i + SIDE, blocks..end);
             }
-            self.elements(whole..m, strip..end);
+        }
+        if streamed {
+            V::fence();
         }
     }
 }
 
 impl<T: Scalar> Turn<'_, T> {
+    /// Large, and in whole cache lines.
+    fn worth_streaming(&self) -> bool {
+        let row = self.out_stride.unsigned_abs() * size_of::<T>();
+        self.y.len() * size_of::<T>() >= WORTH_STREAMING
+            && self.out.addr().is_multiple_of(CACHE_LINE)
+            && row.is_multiple_of(CACHE_LINE)
+    }
+
+    /// A part of a row of the result, of which `turned` is Y's share.
+    ///
+    /// # Safety
+    /// The part is inside the matrices, and `turned` has as many elements.
     #[inline(always)]
-    #[allow(clippy::needless_range_loop)] // r is the row of a transposed block
-    unsafe fn block<const SIDE: usize>(&self, i: usize, j: usize) {
-        let stride = self.y.strides()[1];
-        // SAFETY: the caller keeps the block inside the matrices, and Y's columns are contiguous.
+    unsafe fn row<V: Vector<T>, const STREAMED: bool>(
+        &self,
+        row: usize,
+        columns: Range<usize>,
+        turned: *const T,
+    ) {
+        let len = columns.len();
+        // SAFETY: rows of X and `out` are contiguous; streamed rows, and tiles in them, begin at a cache line.
         unsafe {
-            let y = self.y.as_ptr().add(i).offset(stride * j as isize);
-            let columns: [[T; SIDE]; SIDE] =
-                std::array::from_fn(|c| y.offset(stride * c as isize).cast::<[T; SIDE]>().read());
-            for r in 0..SIDE {
-                let row = (i + r) as isize;
-                let mut values: [T; SIDE] = std::array::from_fn(|c| columns[c][r]);
-                if let Some(x) = self.x {
-                    let x = x.offset(row * self.x_stride).add(j).cast::<[T; SIDE]>().read();
-                    values = std::array::from_fn(|c| x[c] + values[c]);
+            let out = self.out.offset(row as isize * self.out_stride).add(columns.start);
+            let x = self.x.map(|x| x.offset(row as isize * self.x_stride).add(columns.start));
+            let whole = len - len % V::LANES;
+            for at in (0..whole).step_by(V::LANES) {
+                let mut value = V::load(turned.add(at));
+                if let Some(x) = x {
+                    value = V::load(x.add(at)).add(value);
                 }
-                self.out.offset(row * self.out_stride).add(j).cast::<[T; SIDE]>().write(values);
+                if STREAMED { value.stream(out.add(at)) } else { value.store(out.add(at)) }
+            }
+            for at in whole..len {
+                let value = *turned.add(at);
+                *out.add(at) = x.map_or(value, |x| *x.add(at) + value);
+            }
+        }
+    }
+}
+
+/// `out ← Y[rows, columns]`, where columns of Y are contiguous and `stride` leads from one row of `out` to the next.
+///
+/// # Safety
+/// `out` has rows of `columns.len()` elements, which are contiguous.
+#[inline(always)]
+unsafe fn turn<T: Scalar>(
+    y: &ArrayView2<T>,
+    rows: Range<usize>,
+    columns: Range<usize>,
+    out: *mut T,
+    stride: isize,
+) {
+    let part = y.slice(ndarray::s![rows, columns]);
+    let (m, n) = part.dim();
+    let (from, y_stride) = (part.as_ptr(), part.strides()[1]);
+    let (whole_rows, whole_columns) = (m - m % SIDE, n - n % SIDE);
+    // SAFETY: all indices are below m and n, the shape of the part and of `out`; an array has the alignment of its elements.
+    unsafe {
+        let element = |i: usize, j: usize| {
+            *out.offset(i as isize * stride).add(j) = *from.offset(j as isize * y_stride).add(i);
+        };
+        for j in (0..whole_columns).step_by(SIDE) {
+            for i in (0..whole_rows).step_by(SIDE) {
+                let corner = from.offset(j as isize * y_stride).add(i);
+                let columns: [[T; SIDE]; SIDE] =
+                    std::array::from_fn(|c| corner.offset(c as isize * y_stride).cast::<[T; SIDE]>().read());
+                for r in 0..SIDE {
+                    let row: [T; SIDE] = std::array::from_fn(|c| columns[c][r]);
+                    out.offset((i + r) as isize * stride).add(j).cast::<[T; SIDE]>().write(row);
+                }
+            }
+            (whole_rows..m).for_each(|i| (j..j + SIDE).for_each(|j| element(i, j)));
+        }
+        (0..m).for_each(|i| (whole_columns..n).for_each(|j| element(i, j)));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ndarray::Array2;
+
+    /// `m × n` elements whose first begins `off` elements behind a cache line.
+    fn view_at<T: Scalar>(room: &mut Vec<T>, (m, n): (usize, usize), off: usize) -> ArrayViewMut2<'_, T> {
+        room.resize(m * n + CACHE_LINE + off, T::ZERO);
+        let start = room.as_ptr().align_offset(CACHE_LINE) + off;
+        ArrayViewMut2::from_shape((m, n), &mut room[start..start + m * n]).unwrap()
+    }
+
+    fn turns_and_adds<T: Scalar>() {
+        for shape in [(1, 1), (64, 64), (65, 63), (7, 500), (500, 7), (520, 528), (523, 521)] {
+            let number = |i: usize, j: usize| T::from_f64((i * 1000 + j) as f64);
+            let x = Array2::from_shape_fn(shape, |(i, j)| number(i, j));
+            let y = Array2::from_shape_fn((shape.1, shape.0), |(i, j)| number(i + 7, j));
+            for off in [0, 1] {
+                let mut room = Vec::new();
+                let mut out = view_at(&mut room, shape, off);
+                copy(y.t(), out.view_mut());
+                assert!(out == y.t(), "copy of {shape:?}, {off} elements behind a line");
+                add(x.view(), y.t(), out.view_mut());
+                let sum = Array2::from_shape_fn(shape, |(i, j)| x[(i, j)] + y[(j, i)]);
+                assert!(out == sum, "sum of {shape:?}, {off} elements behind a line");
+                let (guard, after) = (room[..off].to_vec(), room.last().copied());
+                assert!(guard.iter().chain(&after).all(|x| *x == T::ZERO), "{shape:?}: nothing beside it");
             }
         }
     }
 
-    #[inline(always)]
-    fn elements(&self, rows: Range<usize>, columns: Range<usize>) {
-        for i in rows {
-            for j in columns.clone() {
-                // SAFETY: `y[(i, j)]` is checked, and the others have the same shape and contiguous rows.
-                unsafe {
-                    let mut value = self.y[(i, j)];
-                    if let Some(x) = self.x {
-                        value = *x.offset(i as isize * self.x_stride).add(j) + value;
-                    }
-                    *self.out.offset(i as isize * self.out_stride).add(j) = value;
-                }
-            }
-        }
+    #[test]
+    fn turns_and_adds_in_tiles_aligned_and_not() {
+        turns_and_adds::<f64>();
+        turns_and_adds::<f32>();
     }
 }
