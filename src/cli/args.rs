@@ -153,6 +153,9 @@ pub struct Common {
     /// Disk space that they may take, like 200GiB; 0 forbids it; default: what is free
     #[arg(long, allow_hyphen_values = true, value_parser = sizes::space)]
     pub spill_limit: Option<u64>,
+    /// Do not wait until results are on the disk: a power failure soon after the run may take them
+    #[arg(long)]
+    pub no_sync: bool,
     /// Write figures about the run to a JSON file
     #[arg(long)]
     pub report: Option<PathBuf>,

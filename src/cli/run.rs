@@ -39,7 +39,8 @@ pub fn main(words: impl IntoIterator<Item = std::ffi::OsString>) -> ExitCode {
 }
 
 fn session(common: &Common) -> Result<Session, Error> {
-    let mut builder = Session::builder().workers(usize::from(common.workers)).block(common.block);
+    let mut builder = Session::builder();
+    builder = builder.workers(usize::from(common.workers)).block(common.block).sync_results(!common.no_sync);
     if let Some(threads) = common.threads {
         builder = builder.threads(usize::from(threads));
     }

@@ -261,6 +261,7 @@ fn blocks_of_a_large_file_are_written_past_the_cache() {
         });
         drop(next);
         drop(file);
+        outputs.sync().unwrap();
         outputs.commit().unwrap();
         cold(&path);
         let data = std::fs::read(&path).unwrap().split_off(PAGE);

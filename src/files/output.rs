@@ -225,11 +225,14 @@ impl Outputs {
         output
     }
 
-    /// All data to the disk first, then all names.
+    /// All data to the disk.
+    pub fn sync(&self) -> Result<(), FileError> {
+        self.files().iter().try_for_each(|output| output.sync())
+    }
+
+    /// Gives all of them their names.
     pub fn commit(self) -> Result<(), FileError> {
-        let files = self.files();
-        files.iter().try_for_each(|output| output.sync())?;
-        files.iter().try_for_each(|output| output.commit())
+        self.files().iter().try_for_each(|output| output.commit())
     }
 
     fn files(&self) -> MutexGuard<'_, Vec<Arc<dyn Unfinished>>> {

@@ -43,6 +43,7 @@ pub struct Builder {
     block: BlockSize,
     spill_folder: Option<PathBuf>,
     spill_limit: Option<u64>,
+    sync_results: bool,
 }
 
 impl Builder {
@@ -79,6 +80,13 @@ impl Builder {
     /// Bytes on disk that they may take together; 0 forbids it. Default: what is free.
     pub fn spill_limit(mut self, bytes: u64) -> Self {
         self.spill_limit = Some(bytes);
+        self
+    }
+
+    /// Whether result files get their names only when their data is on the disk, not just with the operating system.
+    /// Default: true. Without it a run need not wait for the disk, but a power failure soon after it may take its results.
+    pub fn sync_results(mut self, sync: bool) -> Self {
+        self.sync_results = sync;
         self
     }
 
@@ -206,7 +214,8 @@ impl Session {
     pub fn builder() -> Builder {
         let threads = std::thread::available_parallelism().map_or(1, usize::from);
         let (memory, spill_folder, spill_limit) = (None, None, None);
-        Builder { workers: 1, threads, memory, block: BlockSize::Auto, spill_folder, spill_limit }
+        let block = BlockSize::Auto;
+        Builder { workers: 1, threads, memory, block, spill_folder, spill_limit, sync_results: true }
     }
 
     /// One worker with a thread for each core.
@@ -396,6 +405,9 @@ impl Session {
             });
         }
         self.run_to(operation, &Target::Files(&files))?;
+        if self.0.options.sync_results {
+            outputs.sync()?;
+        }
         Ok(outputs.commit()?)
     }
 

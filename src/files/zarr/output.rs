@@ -114,8 +114,7 @@ impl ZarrOutput {
         }
         allocate(device.file(), bytes.len() as u64)?;
         let device = device.past_cache(path);
-        device.write_at(0, bytes, &mut [])?;
-        device.file().sync_data()
+        device.write_at(0, bytes, &mut [])
     }
 
     fn file_of(&self, (row, col): (u64, u64)) -> PathBuf {
