@@ -1,9 +1,9 @@
 //! The backend in pure Rust: <https://docs.rs/faer>.
 
-use crate::Scalar;
 use crate::backend::{
     Backend, NoConvergence, NotPositiveDefinite, check_pivots, mirror, scale, zero_strict_lower,
 };
+use crate::{Scalar, transpose};
 use faer::diag::DiagMut;
 use faer::dyn_stack::{MemBuffer, MemStack};
 use faer::linalg::cholesky::llt::factor::{LltError, cholesky_in_place, cholesky_in_place_scratch};
@@ -11,7 +11,7 @@ use faer::linalg::matmul::{matmul, triangular, triangular::BlockStructure};
 use faer::linalg::svd::{ComputeSvdVectors, SvdParams, svd, svd_scratch};
 use faer::linalg::triangular_solve::solve_lower_triangular_in_place;
 use faer::{Accum, Auto, MatMut, MatRef, Par, Spec};
-use ndarray::{ArrayView2, ArrayViewMut2};
+use ndarray::{ArrayView2, ArrayViewMut2, s};
 use std::mem::MaybeUninit;
 
 /// Linear algebra by faer, on the calling thread.
@@ -25,6 +25,9 @@ impl Backend for Faer {
         let accumulate = prepare(beta, a.ncols(), &mut c);
         if c.is_empty() || a.ncols() == 0 {
             return;
+        }
+        if evicts_itself(a) && b.ncols() <= NARROW {
+            return gemm_in_tiles(accumulate, alpha, a, b, c);
         }
         matmul(mat_mut(c), accumulate, mat(a), mat(b), alpha, Par::Seq);
     }
@@ -90,6 +93,47 @@ impl Backend for Faer {
         svd_scratch::<T>(m, n, compute, compute, Par::Seq, svd_params::<T>())
             .unaligned_bytes_required()
             .div_ceil(size_of::<T>())
+    }
+}
+
+/// faer reads the left operand of a product with so few columns in place, four rows at a time.
+const NARROW: usize = 256;
+/// Rows and columns of a tile of it: half of a second-level cache.
+const TILE_ROWS: usize = 128;
+const TILE_COLUMNS: usize = 256;
+/// Columns that are a multiple of so many bytes apart lie in the same few lines of a cache.
+const SAME_LINES: usize = 4096;
+
+/// Are the columns of A contiguous, and do the elements of a row drive each other out of the caches?
+fn evicts_itself<T>(a: ArrayView2<T>) -> bool {
+    let apart = a.strides()[1].unsigned_abs() * size_of::<T>();
+    a.strides()[0] == 1 && apart.is_multiple_of(SAME_LINES) && a.len() >= TILE_ROWS * TILE_COLUMNS
+}
+
+/// `C ← α·A·B`, or that added to C, with A copied in tiles whose columns are not so far apart: Aᵀ·Y with rows of A of
+/// 24576 f64 has 20 instead of 8 GFLOP/s.
+fn gemm_in_tiles<T: Scalar>(
+    accumulate: Accum,
+    alpha: T,
+    a: ArrayView2<T>,
+    b: ArrayView2<T>,
+    mut c: ArrayViewMut2<T>,
+) {
+    const PITCH: usize = TILE_ROWS + 8;
+    let (m, k) = a.dim();
+    let mut room = vec![T::ZERO; PITCH * TILE_COLUMNS];
+    for rows in (0..m).step_by(TILE_ROWS).map(|start| start..(start + TILE_ROWS).min(m)) {
+        let mut accumulate = accumulate;
+        for inner in (0..k).step_by(TILE_COLUMNS).map(|start| start..(start + TILE_COLUMNS).min(k)) {
+            let part = a.slice(s![rows.clone(), inner.clone()]);
+            let tile =
+                ArrayViewMut2::from_shape((TILE_COLUMNS, PITCH), &mut room[..]).expect("room for a tile");
+            let mut tile = tile.reversed_axes().slice_move(s![..part.nrows(), ..part.ncols()]);
+            transpose::copy(part, tile.view_mut());
+            let (b, c) = (b.slice(s![inner, ..]), c.slice_mut(s![rows.clone(), ..]));
+            matmul(mat_mut(c), accumulate, mat(tile.view()), mat(b), alpha, Par::Seq);
+            accumulate = Accum::Add;
+        }
     }
 }
 

@@ -62,6 +62,25 @@ fn gemm<B: Backend, T: Scalar>() {
     }
 }
 
+/// Columns a multiple of a page apart, and a part of them that ends within any tile.
+fn gemm_of_far_columns<B: Backend, T: Scalar>() {
+    let seed = seed();
+    let (rows, k, n) = (1024, 300, 9);
+    let (a, b) = (random::<T>(k, rows, seed).reversed_axes(), random::<T>(k, n, seed + 1));
+    for a in [a.view(), a.slice(s![3..1000, ..]), a.slice(s![..200, ..])] {
+        let c = random::<T>(a.nrows(), n, seed + 2);
+        for (alpha, beta) in [(1.0, 0.0), (-1.0, 1.0), (2.0, -0.5)] {
+            let want = wide(a).dot(&wide(b.view())) * alpha + wide(c.view()) * beta;
+            let scale =
+                1.0 + 4.0 * max_abs(&wide(a)) * max_abs(&wide(b.view())) + 4.0 * max_abs(&wide(c.view()));
+            let mut c = c.clone();
+            B::gemm(T::from_f64(alpha), a, b.view(), T::from_f64(beta), c.view_mut());
+            let what = format!("{} {} {} far columns, α={alpha} β={beta}", B::NAME, T::NAME, a.nrows());
+            assert_product(c.view(), &want, k, scale, &what);
+        }
+    }
+}
+
 fn gram<B: Backend, T: Scalar>() {
     let seed = seed();
     for (b, n) in [(1, 1), (1, 9), (9, 1), (0, 3), (50, 50), (300, 37), (20, 70)] {
@@ -161,4 +180,4 @@ macro_rules! for_all {
     )* };
 }
 
-for_all!(gemm, gram, trsm, cholesky);
+for_all!(gemm, gemm_of_far_columns, gram, trsm, cholesky);
