@@ -10,6 +10,15 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+/// The pieces that a matrix is stored in, which are best read whole.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Chunks {
+    /// Rows and columns of each.
+    pub shape: (u64, u64),
+    /// Rows that must be read together: all of a compressed one, else a single one.
+    pub rows_together: u64,
+}
+
 /// A matrix that can be read in parts, in any order, from many threads.
 pub trait Source: Send + Sync {
     /// Bytes of scratch that reading such a part needs.
@@ -24,8 +33,8 @@ pub trait Source: Send + Sync {
         scratch: &mut [u8],
     ) -> Result<u64, Failure>;
 
-    /// Rows and columns of the pieces that it is stored in, if it is: those are best read whole.
-    fn chunk(&self) -> Option<(u64, u64)> {
+    /// The pieces that it is stored in, if it is.
+    fn chunks(&self) -> Option<Chunks> {
         None
     }
 

@@ -11,7 +11,7 @@ mod tall;
 mod task;
 mod work;
 
-pub use bind::{Bindings, Sink, Source, Traffic};
+pub use bind::{Bindings, Chunks, Sink, Source, Traffic};
 pub use delayed::{Argument, value};
 pub use functions::{Callable, Functions};
 pub use interpret::interpret;

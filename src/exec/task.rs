@@ -4,7 +4,7 @@ use super::bind::Bindings;
 use super::failure::broken;
 use super::job::{Job, fill_block, grid_ranges, transposed_panel};
 use super::{delayed, elementwise, tall};
-use crate::array::{Element, Fill, Reduction};
+use crate::array::{Element, Reduction};
 use crate::graph::{Kind, Program};
 use crate::ids::{BlockId, TaskId};
 use crate::sched::{Blame, Failure};
@@ -61,9 +61,7 @@ fn run_typed<T: Real>(job: &Job, taken: Option<Block>, work: &mut Buffer) -> Res
             };
         }
         Kind::AddUp => elementwise::add_up::<T>(&job.operands(0), out.view_mut()),
-        Kind::GramApply { sketch, width } => {
-            gram_apply::<T>(job, *sketch, *width as usize, out.view_mut(), work)
-        }
+        Kind::GramApply => gram_apply::<T>(job, out.view_mut(), work),
         _ => tall::run::<T>(job, &mut out, work)?,
     }
     Ok(Some(out))
@@ -133,28 +131,10 @@ fn gemm<T: Real>(job: &Job, ta: bool, tb: bool, taken: Option<Block>) -> Result<
     Ok(out)
 }
 
-fn gram_apply<T: Real>(
-    job: &Job,
-    sketch: Option<Fill>,
-    width: usize,
-    mut z: ArrayViewMut2<T>,
-    work: &mut Buffer,
-) {
-    let transposed = transposed_panel(job);
-    let a = oriented(job.operand(0).view::<T>(), transposed);
-    let n = a.ncols();
-    let kernel = sketch::gram_apply_workspace(a.nrows(), width);
-    let (made, rest) = match sketch {
-        Some(_) => work.reals_mut::<T>(n * width + kernel).split_at_mut(n * width),
-        None => work.reals_mut::<T>(kernel).split_at_mut(0),
-    };
-    let x = match sketch {
-        Some(fill) => {
-            fill_block(fill, 0, 0, ArrayViewMut2::from_shape((n, width), &mut *made).expect("n·l elements"));
-            ArrayView2::from_shape((n, width), &*made).expect("n·l elements")
-        }
-        None => job.operand(1).view::<T>(),
-    };
+fn gram_apply<T: Real>(job: &Job, mut z: ArrayViewMut2<T>, work: &mut Buffer) {
+    let a = oriented(job.operand(0).view::<T>(), transposed_panel(job));
+    let x = job.operand(1).view::<T>();
+    let room = work.reals_mut(sketch::gram_apply_workspace(a.nrows(), x.ncols()));
     z.fill(T::ZERO);
-    sketch::gram_apply::<Active, T>(a, x, z, rest);
+    sketch::gram_apply::<Active, T>(a, x, z, room);
 }

@@ -49,11 +49,10 @@ fn work<T: Real>(stage: &Stage, first: (u64, u64), bindings: &Bindings) -> Work 
         }
         Kind::AddUp => ((rows * cols) as f64, 0),
         Kind::Gemm { ta, .. } => (2.0 * rows as f64 * cols as f64 * if *ta { p } else { q } as f64, 0),
-        Kind::GramApply { sketch, width } => {
-            let (l, n) = (*width as usize, rows);
+        Kind::GramApply => {
+            let (l, n) = (cols, rows);
             let b = (p * q).checked_div(n).unwrap_or(0);
-            let made = if sketch.is_some() { n * l } else { 0 };
-            (sketch::gram_apply_flops(b, n, l), made + sketch::gram_apply_workspace(b, l))
+            (sketch::gram_apply_flops(b, n, l), sketch::gram_apply_workspace(b, l))
         }
         Kind::LeafR { panel, n } => {
             let (b, n) = (panel.block() as usize, *n as usize);

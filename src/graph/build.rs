@@ -132,22 +132,15 @@ impl Builder {
         self.add_up(stage, n, l)
     }
 
-    /// `Aᵀ(A·X)` in one pass over the row blocks of A; X is a one-block matrix or a sketch made in place.
-    pub fn gram_apply(&mut self, a: Access, x: Result<Access, (Fill, u64)>) -> Access {
-        let n = a.grid.cols.len();
-        let mut reads = vec![a.read(Pick::Row, Pick::Zero)];
-        let (sketch, width) = match x {
-            Ok(x) => {
-                assert!(!x.transposed, "X is read as it stands");
-                reads.push(x.read(Pick::Zero, Pick::Zero));
-                (None, x.grid.cols.len())
-            }
-            Err((fill, width)) => (Some(fill), width),
-        };
+    /// `Aᵀ(A·X)` in one pass over the row blocks of A; X is one block.
+    pub fn gram_apply(&mut self, a: Access, x: Access) -> Access {
+        assert!(!x.transposed, "X is read as it stands");
+        let (n, width) = (a.grid.cols.len(), x.grid.cols.len());
+        let reads = vec![a.read(Pick::Row, Pick::Zero), x.read(Pick::Zero, Pick::Zero)];
         let space = Space::new(a.grid.rows.blocks(), 1, 1, Order::Rows);
         let element = self.element(a.stage);
         let blocks = Blocks::Each { rows: n, cols: width };
-        let stage = self.push(Kind::GramApply { sketch, width }, space, blocks, element, reads);
+        let stage = self.push(Kind::GramApply, space, blocks, element, reads);
         self.add_up(stage, n, width)
     }
 

@@ -208,7 +208,7 @@ impl Program {
             Kind::LeafR { panel, .. } | Kind::LeafApply { panel, .. } => {
                 ratio(panel.size(task.index), panel.block())
             }
-            Kind::GramApply { .. } => {
+            Kind::GramApply => {
                 let source = self.stage(stage.reads[0].source);
                 area(source.shape(task.index), source.largest_shape())
             }

@@ -68,8 +68,8 @@ pub enum Kind {
     AddUp,
     /// `C += op(A)·op(B)`, the output taken over from the step before.
     Gemm { ta: bool, tb: bool },
-    /// `Aᵀ(A·X)` of one row block; X is read, or a sketch made in place.
-    GramApply { sketch: Option<Fill>, width: u64 },
+    /// `Aᵀ(A·X)` of one row block.
+    GramApply,
     /// R of one row block.
     LeafR { panel: Axis, n: u64 },
     /// R and Q of two triangles below each other; `span` leaves lie below each child. Packed `[R | factor]`.
@@ -103,7 +103,7 @@ impl Kind {
             Kind::Finish(_) => "finish",
             Kind::AddUp => "add-up",
             Kind::Gemm { .. } => "gemm",
-            Kind::GramApply { .. } => "gram-apply",
+            Kind::GramApply => "gram-apply",
             Kind::LeafR { .. } => "leaf-r",
             Kind::Merge { .. } => "merge",
             Kind::RootSvd { .. } => "root-svd",

@@ -1,7 +1,7 @@
 //! Inputs and outputs as the kernels' threads see them.
 
 use crate::array::Element;
-use crate::exec::{Sink, Source};
+use crate::exec::{Chunks, Sink, Source};
 #[cfg(feature = "hdf5")]
 use crate::files::Hdf5Input;
 use crate::files::{DatasetName, Depth, FileError, NpyInput, NpyOutput, ZarrInput, ZarrOutput};
@@ -96,8 +96,9 @@ impl Source for FromZarr {
         .map_err(failure)
     }
 
-    fn chunk(&self) -> Option<(u64, u64)> {
-        Some(self.0.chunk())
+    fn chunks(&self) -> Option<Chunks> {
+        let shape = self.0.chunk();
+        Some(Chunks { shape, rows_together: if self.0.is_plain() { 1 } else { shape.0 } })
     }
 
     fn place(&self, row: u64, col: u64) -> String {
@@ -144,8 +145,8 @@ impl Source for FromHdf5 {
         .map_err(failure)
     }
 
-    fn chunk(&self) -> Option<(u64, u64)> {
-        self.0.chunk()
+    fn chunks(&self) -> Option<Chunks> {
+        self.0.chunk().map(|shape| Chunks { shape, rows_together: shape.0 })
     }
 
     fn place(&self, row: u64, col: u64) -> String {

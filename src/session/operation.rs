@@ -4,6 +4,7 @@ use super::error::Error;
 use super::randomized::{RsvdOptions, check_rank, rsvd};
 use super::recipe::{Care, Piece, Recipe, Ways, row_blocks};
 use crate::array::{Array, Axis, BlockGrid, BlockSize, Element, Fill, Node};
+use crate::exec::Chunks;
 use crate::graph::{Access, Builder, Lowering, Tall};
 use kernels::tsqr::factor_len;
 
@@ -90,16 +91,18 @@ impl Operation {
         }
     }
 
-    /// Rows and columns of blocks for this operation. Automatic ones are whole chunks of an input that is stored in
-    /// chunks of `chunk` rows and columns.
-    pub(super) fn blocks(&self, asked: BlockSize, chunk: Option<(u64, u64)>) -> Result<(u64, u64), Error> {
+    /// Rows and columns of blocks for this operation. Automatic ones do not cut what has to be read together of an input
+    /// that is stored in chunks; square ones are whole chunks.
+    pub(super) fn blocks(&self, asked: BlockSize, chunks: Option<Chunks>) -> Result<(u64, u64), Error> {
         let (m, n) = self.array().shape()?;
         let (long, short) = (m.max(n), m.min(n).max(1));
         let tall = |elements: u64, floor: u64| {
             let rows = match asked {
                 BlockSize::Auto => {
                     let rows = (elements / short).max(floor).max(1).next_power_of_two();
-                    rows.next_multiple_of(chunk.map_or(1, |chunk| if m < n { chunk.1 } else { chunk.0 }))
+                    rows.next_multiple_of(
+                        chunks.map_or(1, |c| if m < n { c.shape.1 } else { c.rows_together }),
+                    )
                 }
                 BlockSize::Square(rows) | BlockSize::RowsCols(rows, _) => rows,
             };
@@ -112,7 +115,7 @@ impl Operation {
                 BlockSize::Auto => {
                     let largest = self.array().largest()?;
                     let side = square(largest).0;
-                    let side = chunk.map_or(side, |chunk| whole_chunks(side, chunk, largest));
+                    let side = chunks.map_or(side, |c| whole_chunks(side, c.shape, largest));
                     (side, side)
                 }
             },

@@ -5,7 +5,7 @@ use super::operation::Operation;
 use super::recipe::{Care, Piece, Range, Recipe, Ways};
 use super::runtime::{IO_THREADS, Session};
 use crate::array::{BlockSize, Node, Source};
-use crate::exec::{self, Bindings};
+use crate::exec::{self, Bindings, Chunks};
 use crate::graph::{Kind, Program};
 use crate::ids::StageId;
 use crate::sched::{Plan, PlanError, Swapped, Threads, forecast, plan, plan_spilling};
@@ -88,9 +88,9 @@ impl Session {
     pub(super) fn prepare(&self, request: &Request) -> Result<Ready, Error> {
         let operation = request.operation;
         operation.check()?;
-        let chunk = chunk_of(operation, request.bindings)?;
-        let mut blocks = operation.blocks(self.block(), chunk)?;
-        if self.block() == BlockSize::Auto && chunk.is_none() {
+        let chunks = chunks_of(operation, request.bindings)?;
+        let mut blocks = operation.blocks(self.block(), chunks)?;
+        if self.block() == BlockSize::Auto && chunks.is_none() {
             blocks = operation.blocks_for_disk(blocks, self.memory())?;
         }
         operation.check_blocks(blocks)?;
@@ -214,22 +214,22 @@ pub(super) fn traffic(program: &Program) -> (u64, u64) {
     (bytes(|k| matches!(k, Kind::Read { .. })), bytes(|k| matches!(k, Kind::Write { .. })))
 }
 
-/// Rows and columns of the pieces in which the largest of the inputs that are stored so is stored.
-fn chunk_of(operation: &Operation, bindings: &Bindings) -> Result<Option<(u64, u64)>, Error> {
-    let mut found: Option<(u64, (u64, u64))> = None;
+/// The chunks of the largest of the inputs that are stored in some.
+fn chunks_of(operation: &Operation, bindings: &Bindings) -> Result<Option<Chunks>, Error> {
+    let mut found: Option<(u64, Chunks)> = None;
     operation.array().visit(|array| {
         if let Node::Source { source: Source::Input(id), .. } = array.node()?
-            && let Some(chunk) = bindings.inputs.get(id).and_then(|source| source.chunk())
+            && let Some(chunks) = bindings.inputs.get(id).and_then(|source| source.chunks())
         {
             let (rows, cols) = array.shape()?;
             let size = rows.saturating_mul(cols);
             if found.is_none_or(|(largest, _)| size > largest) {
-                found = Some((size, chunk));
+                found = Some((size, chunks));
             }
         }
         Ok(())
     })?;
-    Ok(found.map(|(_, chunk)| chunk))
+    Ok(found.map(|(_, chunks)| chunks))
 }
 
 fn stage_bytes(program: &Program, id: StageId) -> u64 {

@@ -65,8 +65,8 @@ pub(super) fn rsvd(
     let mut ranges = Vec::new();
     let mut x = None;
     for _ in 0..options.power_iters {
+        let start = x.map_or_else(|| sketch.block(b), Ok)?;
         let z = if ways.care.half_steps {
-            let start = x.map_or_else(|| sketch.block(b), Ok)?;
             let a = passes.next(b)?;
             let y = b.gemm(a, start);
             let (q, _) = Tall::new(b, y, factor_len).qr(b);
@@ -74,7 +74,7 @@ pub(super) fn rsvd(
             b.tall_product(a, q)
         } else {
             let a = passes.next(b)?;
-            b.gram_apply(a, x.ok_or((sketch.fill(), sketch.width)))
+            b.gram_apply(a, start)
         };
         let (q, triangle) = Tall::new(b, z, factor_len).qr(b);
         ranges.push(Range { triangle, squared: true });
@@ -120,15 +120,12 @@ struct Sketch {
 }
 
 impl Sketch {
-    fn fill(&self) -> Fill {
-        Fill::Random { law: Law::Normal, seed: self.seed }
-    }
-
     /// As one block.
     fn block(&self, builder: &mut Builder) -> Result<Access, Error> {
         let whole = BlockGrid::whole(self.rows, self.width);
         if self.exponent == 0 {
-            return Ok(builder.fill(self.fill(), 0, 0, whole, self.element));
+            let fill = Fill::Random { law: Law::Normal, seed: self.seed };
+            return Ok(builder.fill(fill, 0, 0, whole, self.element));
         }
         let moved = Array::normal(self.rows, self.width, self.seed, self.element) * 2_f64.powi(self.exponent);
         Ok(Lowering::new(builder, self.rows).lower(&moved, whole)?)

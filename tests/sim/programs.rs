@@ -157,9 +157,10 @@ fn range_finder(rng: &mut Rng, size: u64) -> Program {
     let a = tall(rng, &mut builder, 2 * size, false);
     let sketch = Fill::Random { law: Law::Normal, seed: 1 };
     let width = rng.range(1, 4);
-    let mut x = builder.gram_apply(a, Err((sketch, width)));
-    for _ in 0..rng.below(3) {
-        x = builder.gram_apply(a, Ok(x));
+    let whole = BlockGrid::whole(a.grid.cols.len(), width);
+    let mut x = builder.fill(sketch, 0, 0, whole, Element::F64);
+    for _ in 0..=rng.below(3) {
+        x = builder.gram_apply(a, x);
     }
     let y = builder.gemm(a, x);
     let g = builder.tall_product(y, a);

@@ -47,6 +47,11 @@ impl ZarrInput {
         if self.about.plain { self.about.chunk } else { self.decoder.unit() }
     }
 
+    /// True if chunks are nothing but their elements, so that any rows of one can be read by themselves.
+    pub fn is_plain(&self) -> bool {
+        self.about.plain
+    }
+
     /// The directory.
     pub fn path(&self) -> &Path {
         &self.path
