@@ -130,7 +130,7 @@ fn run(work: &Work) -> Result<(), Error> {
     }
     let report = report(&session, work, &operation, &preview)?;
     if let Some(path) = &common.report {
-        write_report(path, &report)?;
+        write_report(path, &report, !common.no_sync)?;
     }
     if !common.quiet {
         summarise(&report, &paths);
@@ -186,9 +186,9 @@ fn report(session: &Session, work: &Work, operation: &Operation, preview: &Previ
     })
 }
 
-fn write_report(path: &Path, report: &Report) -> Result<(), Error> {
+fn write_report(path: &Path, report: &Report, sync: bool) -> Result<(), Error> {
     let text = serde_json::to_string_pretty(report).map_err(|e| Error::Run(e.to_string()))?;
-    Ok(files::write_whole(path, format!("{text}\n").as_bytes())?)
+    Ok(files::write_whole(path, format!("{text}\n").as_bytes(), sync)?)
 }
 
 fn summarise(report: &Report, paths: &[PathBuf]) {

@@ -246,12 +246,15 @@ impl Drop for Outputs {
     }
 }
 
-/// Writes a small file that appears only when whole.
-pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
+/// Writes a small file that appears only when whole, and if `sync` is true, only when it is on the disk. That waits for all
+/// that the device has taken before.
+pub fn write_whole(path: &Path, bytes: &[u8], sync: bool) -> Result<(), FileError> {
     let (partial, mut file) = Partial::create(path)?;
     let failed = |error| FileError::Write { path: path.into(), error };
     file.write_all(bytes).map_err(failed)?;
-    file.sync_data().map_err(failed)?;
+    if sync {
+        file.sync_data().map_err(failed)?;
+    }
     partial.commit()
 }
 
