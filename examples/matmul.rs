@@ -3,6 +3,7 @@
 //! `A` and `B` are formulas until a block of them is needed, and the product goes block by block into a file.
 
 use dolmen::array::{Array, Element};
+use dolmen::files::Format;
 use dolmen::session::{Error, Operation, Session};
 use std::process::ExitCode;
 
@@ -32,7 +33,7 @@ fn run(n: u64) -> Result<(), Error> {
     let product = Operation::Compute(a.dot(&b));
 
     // What it will take is known before it runs.
-    let plan = session.preview(&product, true)?;
+    let plan = session.preview(&product, Some(Format::Npy))?;
     println!(
         "{n}×{n} times {n}×{n}: {} tasks, {:.2e} flops, at most {} MB of memory",
         plan.tasks,

@@ -48,7 +48,7 @@ fn run(kind: &str) -> Result<(), Error> {
     let (m, n) = product.shape()?;
     let operation = Operation::Rsvd { a: product, options: RsvdOptions::new(10.min(m.min(n))) };
 
-    let plan = session.preview(&operation, false)?;
+    let plan = session.preview(&operation, None)?;
     println!("{m}×{n}, {} MB, in {} MB of memory", m * n * 8 / 1_000_000, MEMORY / 1_000_000);
     println!("  about {} MB will be spilled", plan.swapped.written / 1_000_000);
     let results = session.run(&operation)?;

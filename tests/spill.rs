@@ -1,12 +1,13 @@
 //! Runs whose blocks do not fit into memory: the same bits, within the bound, whatever happens to the spilled blocks.
 
 use dolmen::array::{Array, BlockSize, Element};
+use dolmen::files::Format;
 use dolmen::session::{Error, Operation, Results, RsvdOptions, Session, Stats};
 use ndarray::Array2;
 use std::fs;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -81,7 +82,7 @@ fn least(operation: usize, block: u64, folder: &Path) -> u64 {
         let middle = low.midpoint(high);
         let session = session(middle, block, folder);
         let (_, operation) = all_operations(&session, inputs.path()).swap_remove(operation);
-        if session.preview(&operation, true).is_ok() { high = middle } else { low = middle }
+        if session.preview(&operation, Some(Format::Npy)).is_ok() { high = middle } else { low = middle }
     }
     high
 }
@@ -250,29 +251,56 @@ fn a_full_disk_is_one_clear_error() {
 
 const CHILD: &str = "DOLMEN_SPILLING_CHILD";
 
-/// Not a test of its own: what `a_killed_run_...` starts as a process.
+/// Not a test of its own: what the tests below start as a process. When told to end it does what the command line does.
 #[test]
 fn child() {
     let Some(folder) = std::env::var_os(CHILD) else { return };
+    ctrlc::set_handler(|| {
+        dolmen::files::discard_all();
+        std::process::exit(130);
+    })
+    .unwrap();
     let (tight, operation) = tight(Path::new(&folder));
     loop {
         run(&tight, &operation, Path::new(&folder)).unwrap();
     }
 }
 
-#[test]
-fn what_a_killed_run_left_goes_with_the_next() {
-    let folder = tempfile::tempdir().unwrap();
+/// A child whose blocks are on the disk of `folder`.
+fn spilling_child(folder: &Path) -> Child {
     let mut command = Command::new(std::env::current_exe().unwrap());
-    command.args(["--exact", "child"]).env(CHILD, folder.path()).stdout(Stdio::null());
+    command.args(["--exact", "child"]).env(CHILD, folder).stdout(Stdio::null());
     let mut child = command.spawn().unwrap();
     let spilled =
-        || files_below(folder.path()).into_iter().find(|path| path.extension().is_some_and(|e| e == "block"));
+        || files_below(folder).into_iter().find(|path| path.extension().is_some_and(|e| e == "block"));
     let deadline = Instant::now() + Duration::from_secs(120);
     while spilled().is_none() {
         assert!(Instant::now() < deadline && child.try_wait().unwrap().is_none(), "the child spills nothing");
         std::thread::sleep(Duration::from_millis(2));
     }
+    child
+}
+
+#[test]
+fn a_run_that_is_told_to_end_leaves_nothing() {
+    for pause in [0, 1, 5, 20, 50] {
+        let folder = tempfile::tempdir().unwrap();
+        let mut child = spilling_child(folder.path());
+        std::thread::sleep(Duration::from_millis(pause));
+        // SAFETY: a signal to a process that has not been waited for.
+        assert_eq!(unsafe { libc::kill(child.id() as i32, libc::SIGTERM) }, 0);
+        assert_eq!(child.wait().unwrap().code(), Some(130));
+        let left = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name());
+        let left: Vec<_> =
+            left.filter(|name| name.to_string_lossy().contains(&child.id().to_string())).collect();
+        assert!(left.is_empty(), "{left:?} after {pause} ms");
+    }
+}
+
+#[test]
+fn what_a_killed_run_left_goes_with_the_next() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut child = spilling_child(folder.path());
     child.kill().unwrap();
     child.wait().unwrap();
     let dead = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().path());

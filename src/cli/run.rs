@@ -4,7 +4,7 @@ use super::args::{Command, Common, Sketch, Work, parse};
 use super::progress::Bar;
 use super::report::Report;
 use crate::array::{Array, Fill, Source};
-use crate::files::{self, OutDir};
+use crate::files::{self, Format, OutDir};
 use crate::session::{Error, Operation, Preview, RsvdOptions, Session, human};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -111,8 +111,8 @@ fn run(work: &Work) -> Result<(), Error> {
     let common = work.common();
     let session = session(common)?;
     let operation = operation(&session, work)?;
-    let preview = session.preview(&operation, true)?;
     let (paths, folder) = targets(work, &operation)?;
+    let preview = session.preview(&operation, paths.first().map(|path| Format::of(path)))?;
     let folder = folder.map(|folder| OutDir::create(&folder)).transpose()?;
     if let Some(report) = &common.report {
         if paths.iter().any(|path| same_file(path, report)) {
@@ -210,7 +210,8 @@ fn summarise(report: &Report, paths: &[PathBuf]) {
 fn plan(work: &Work) -> Result<(), Error> {
     let session = session(work.common())?;
     let operation = operation(&session, work)?;
-    let preview = session.preview(&operation, true)?;
+    let (paths, _) = targets(work, &operation)?;
+    let preview = session.preview(&operation, paths.first().map(|path| Format::of(path)))?;
     println!("{} of a {}x{} {} matrix", work.name(), preview.shape.0, preview.shape.1, operation.element()?);
     println!("blocks         {}x{}", preview.blocks.0, preview.blocks.1);
     println!("workers        {} with {} threads each", session.workers(), session.threads());

@@ -4,7 +4,7 @@ use crate::array::Element;
 use crate::exec::{Chunks, Sink, Source};
 #[cfg(feature = "hdf5")]
 use crate::files::Hdf5Input;
-use crate::files::{DatasetName, Depth, FileError, NpyInput, NpyOutput, ZarrInput, ZarrOutput};
+use crate::files::{DatasetName, Depth, FileError, Format, NpyInput, NpyOutput, ZarrInput, ZarrOutput};
 use crate::sched::{Blame, Failure};
 use crate::store::{Numbers, NumbersMut, Real};
 use ndarray::{Array2, ArrayViewMut2, s};
@@ -203,12 +203,15 @@ impl Sink for ToFile {
     }
 }
 
-/// A `.npy` file that a plan counts with and nobody has made yet.
-pub(super) struct Planned;
+/// A file that a plan counts with and nobody has made yet.
+pub(super) struct Planned(pub Format);
 
 impl Sink for Planned {
     fn scratch(&self, rows: u64, cols: u64, element: Element) -> u64 {
-        NpyOutput::scratch_len(rows, cols, element)
+        match self.0 {
+            Format::Npy => NpyOutput::scratch_len(rows, cols, element),
+            Format::Zarr => 0,
+        }
     }
 
     fn write(&self, _: Range<u64>, _: Range<u64>, _: Numbers<'_>, _: &mut [u8]) -> Result<u64, Failure> {

@@ -5,6 +5,7 @@ use super::operation::Operation;
 use super::prepare::{Ready, Request, traffic};
 use super::recipe::Care;
 use super::runtime::Session;
+use crate::files::Format;
 use crate::graph::{Kind, Stage};
 use crate::sched::Swapped;
 
@@ -30,9 +31,12 @@ pub struct Preview {
 }
 
 impl Session {
-    /// What `operation` would do, and whether it fits; nothing is run.
-    pub fn preview(&self, operation: &Operation, to_files: bool) -> Result<Preview, Error> {
-        let bindings = self.planned(operation, to_files)?;
+    /// What `operation` would do with its results in files of this format, or without one in memory, and whether it fits;
+    /// nothing is run.
+    pub fn preview(&self, operation: &Operation, format: Option<Format>) -> Result<Preview, Error> {
+        let results = operation.result_shapes()?.len();
+        let bindings = self.planned(&format.map_or_else(Vec::new, |format| vec![format; results]));
+        let to_files = format.is_some();
         let request = Request { operation, bindings: &bindings, to_files, care: Care::default() };
         let Ready { program, plan, blocks, swapped, .. } = self.prepare(&request)?;
         let shape = |s: &Stage| match s.kind {

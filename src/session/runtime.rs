@@ -383,7 +383,8 @@ impl Session {
     pub fn run_to_files(&self, operation: &Operation, paths: &[PathBuf]) -> Result<(), Error> {
         operation.check()?;
         // Refused before any file is made.
-        let bindings = self.planned(operation, true)?;
+        let formats: Vec<Format> = paths.iter().map(|path| Format::of(path)).collect();
+        let bindings = self.planned(&formats);
         let request = Request { operation, bindings: &bindings, to_files: true, care: Care::default() };
         let ready = self.prepare(&request)?;
         let outputs = Outputs::new();
@@ -459,9 +460,10 @@ impl Session {
     }
 
     /// Bindings to plan with, before files are made.
-    pub(super) fn planned(&self, operation: &Operation, to_files: bool) -> Result<Bindings, Error> {
-        let results = if to_files { operation.result_shapes()?.len() } else { 0 };
-        Ok(self.bindings((0..results).map(|_| Arc::new(Planned) as Arc<dyn exec::Sink>).collect()))
+    pub(super) fn planned(&self, formats: &[Format]) -> Bindings {
+        self.bindings(
+            formats.iter().map(|format| Arc::new(Planned(*format)) as Arc<dyn exec::Sink>).collect(),
+        )
     }
 
     fn run_to(&self, operation: &Operation, target: &Target) -> Result<Results, Error> {

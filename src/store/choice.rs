@@ -36,9 +36,11 @@ pub struct Thresholds {
     pub worth_it: f64,
     /// What a compressed round trip may take, of the raw one: less, since cores that compress do not compute, and samples err.
     pub least_gain: f64,
-    /// Stored bytes of raw ones from which on compression may take as long as the raw round trip: disk space and other
+    /// Stored bytes of raw ones from which on compression may take longer than the raw round trip: disk space and other
     /// users of the disk gain though nobody is sooner.
     pub much_smaller: f64,
+    /// How much longer. Short samples on busy cores come out slower than they are by half, and space should not hang on that.
+    pub longest_for_space: f64,
     /// What is in use is given up only when it is this much worse than what would be chosen anew, or it would go to and fro.
     pub patience: f64,
     /// Blocks after which an array that is not compressed is sampled again (a sample costs 1 % of a block, so nothing), and
@@ -55,6 +57,7 @@ impl Default for Thresholds {
             worth_it: 0.7,
             least_gain: 0.95,
             much_smaller: 0.4,
+            longest_for_space: 3.0,
             patience: 1.1,
             retry_after: 64,
         }
@@ -170,7 +173,7 @@ impl Choice {
 
     fn pays(&self, cost: &Cost, patience: f64) -> bool {
         let small = cost.stored <= self.thresholds.much_smaller;
-        let allowed = if small { 1.0 } else { self.thresholds.least_gain };
+        let allowed = if small { self.thresholds.longest_for_space } else { self.thresholds.least_gain };
         cost.stored <= self.thresholds.worth_it && cost.relative(self.disk_rate) <= allowed * patience
     }
 
@@ -308,6 +311,7 @@ mod tests {
         let even = |ratio: f64| [sample(Encoding::Zstd, ratio, 1e9 / (2.0 - 2.0 / ratio - 0.02), 1e30)];
         assert_eq!(choice().sampled(ARRAY, &even(4.0)), Encoding::Zstd);
         assert_eq!(choice().sampled(ARRAY, &even(1.5)), Encoding::Raw);
+        assert_eq!(at_rate(3e9).sampled(ARRAY, &pixels()), Encoding::ShuffledZstd, "2.1 times as long");
     }
 
     #[test]

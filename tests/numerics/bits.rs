@@ -71,7 +71,7 @@ fn do_not_depend_on_threads_and_workers() {
 fn least<T: Type>(number: usize, name: &str) -> u64 {
     let fits = |memory: u64| {
         let session = session(2, 1, memory, BLOCK);
-        session.preview(&operations::<T>(&session, name)[number], false).is_ok()
+        session.preview(&operations::<T>(&session, name)[number], None).is_ok()
     };
     let (mut refused, mut accepted) = (0, 1 << 24);
     assert!(fits(accepted) && !fits(refused));

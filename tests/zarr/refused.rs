@@ -3,7 +3,9 @@
 use super::arrays::{Codec, put, put_plain};
 use crate::support::dolmen::Folder;
 use crate::support::matrix::Matrix;
+use flate2::{Compression, write::GzEncoder};
 use std::fs;
+use std::io::Write;
 
 #[test]
 fn directories_that_are_no_array() {
@@ -67,6 +69,54 @@ fn a_chunk_that_is_cut_off_is_named() {
             folder.refused("transpose-add a.zarr --out out.zarr", &["a.zarr/c/1/1"]);
         }
     }
+}
+
+/// 64 MiB of zeros in a few KiB, with and without a word on their length, and as gzip.
+fn bombs() -> [(Codec, Vec<u8>); 3] {
+    let zeros = vec![0; 64 << 20];
+    let announced = zstd::bulk::compress(&zeros, 1).unwrap();
+    let silent = zstd::stream::encode_all(&zeros[..], 1).unwrap();
+    let mut gzip = GzEncoder::new(Vec::new(), Compression::fast());
+    gzip.write_all(&zeros).unwrap();
+    [(Codec::Zstd, announced), (Codec::Zstd, silent), (Codec::Gzip, gzip.finish().unwrap())]
+}
+
+#[test]
+fn a_chunk_that_would_become_more_than_a_chunk_is_not_decoded() {
+    for (codec, bomb) in bombs() {
+        let folder = Folder::new();
+        put(&folder, "a.zarr", &Matrix::gaussian(400, 400, 1), ("float64", |x| x), [200, 200], codec);
+        assert!(bomb.len() < 320_000, "short enough to be looked at");
+        fs::write(folder.path("a.zarr/c/1/1"), &bomb).unwrap();
+        let error = folder.refused("transpose-add a.zarr --out out.npy", &["a.zarr/c/1/1"]);
+        assert!(error.contains("more than the 320000 bytes") || error.contains("too small"), "{error}");
+    }
+}
+
+/// The index of a shard without a checksum, all of whose six chunks are at this place.
+fn index(offset: u64, bytes: u64) -> Vec<u8> {
+    [offset, bytes].repeat(6).into_iter().flat_map(u64::to_le_bytes).collect()
+}
+
+#[test]
+fn a_shard_whose_index_lies_is_refused() {
+    let [(_, bomb), ..] = bombs();
+    let folder = Folder::new();
+    put(&folder, "a.zarr", &Matrix::gaussian(400, 600, 1), ("float64", |x| x), [200, 200], Codec::Sharded);
+    let mut node: serde_json::Value =
+        serde_json::from_str(&fs::read_to_string(folder.path("a.zarr/zarr.json")).unwrap()).unwrap();
+    let sharding = &mut node["codecs"][0]["configuration"];
+    sharding["index_codecs"] = serde_json::json!([sharding["index_codecs"][0]]);
+    folder.write("a.zarr/zarr.json", node.to_string());
+    let shard = |content: &[u8], index: Vec<u8>| {
+        fs::write(folder.path("a.zarr/c/0/0"), [content, &index].concat()).unwrap();
+        folder.refused("svd a.zarr --out out", &["a.zarr/c/0/0"])
+    };
+    let error = shard(&bomb, index(0, bomb.len() as u64));
+    assert!(error.contains("more than the 320000 bytes"), "{error}");
+    let error = shard(&bomb, index(0, 1 << 40));
+    assert!(error.contains("too many"), "{error}");
+    shard(&bomb, index(1 << 40, 100));
 }
 
 #[test]

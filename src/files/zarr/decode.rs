@@ -1,5 +1,6 @@
 //! Chunks that are not plain elements, decoded by the crate `zarrs` on the thread that asks.
 
+use super::codecs::{Guarded, register};
 use super::metadata::Metadata;
 use super::part::Part;
 use super::window::{Window, windows};
@@ -9,7 +10,7 @@ use std::fs::File;
 use std::io::{ErrorKind, Read};
 use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use zarrs::array::{
     Array, ArrayBytes, ArrayShardedExt, ArraySubset, ArrayToBytesCodecTraits, CodecError, CodecOptions,
 };
@@ -20,13 +21,14 @@ use zarrs::filesystem::FilesystemStore;
 const DECODED_COPIES: u64 = 3;
 /// An encoded chunk takes at most an eighth more than its elements, and so many bytes.
 const ENCODED_MORE: u64 = 1 << 16;
-/// Bytes of the index of a shard for each chunk in it.
+/// Bytes of the index of a shard for each chunk in it, and those of its checksum.
 const INDEX_ENTRY: u64 = 16;
+const INDEX_CHECKSUM: u64 = 4;
 
 /// An opened array with its codecs.
 pub(super) struct Decoder {
     root: PathBuf,
-    array: Array<FilesystemStore>,
+    array: Array<Guarded>,
     options: CodecOptions,
     about: Metadata,
     /// What is decoded at once: a chunk, or where a file is a shard, a chunk in it.
@@ -43,7 +45,9 @@ impl Decoder {
     pub fn open(root: &Path, about: &Metadata) -> Result<Decoder, FileError> {
         let wrong = |why: String| FileError::NotZarr { path: root.into(), why: why.replace('\n', " ") };
         let store = FilesystemStore::new(root).map_err(|e| wrong(e.to_string()))?;
-        let array = Array::open(Arc::new(store), "/").map_err(|e| {
+        register();
+        let store = Arc::new(Guarded { store, most: OnceLock::new() });
+        let array = Array::open(store.clone(), "/").map_err(|e| {
             let text = e.to_string();
             let hint = text.contains("blosc") && cfg!(not(feature = "blosc"));
             wrong(if hint { format!("{text}: build with --features blosc") } else { text })
@@ -58,14 +62,10 @@ impl Decoder {
         let unit = inner.as_deref().map_or(about.chunk, pair);
         // This thread only: the run has one for each core already.
         let options = CodecOptions::default().with_concurrent_target(1);
-        Ok(Decoder {
-            root: root.into(),
-            array,
-            options,
-            about: about.clone(),
-            unit,
-            sharded: inner.is_some(),
-        })
+        let (root, about, sharded) = (root.into(), about.clone(), inner.is_some());
+        let decoder = Decoder { root, array, options, about, unit, sharded };
+        store.most.get_or_init(|| decoder.encoded_limit().max(decoder.index_bytes()));
+        Ok(decoder)
     }
 
     pub fn unit(&self) -> (u64, u64) {
@@ -97,12 +97,13 @@ impl Decoder {
     /// What reading takes beside the block. Only the encoded chunk lies in the scratch buffer; the rest of it stands
     /// for what the library allocates, which the pool cannot see but must count.
     pub fn scratch_len(&self) -> u64 {
-        let index = if self.sharded {
-            2 * INDEX_ENTRY * (self.about.chunk_bytes() / self.unit_bytes().max(1))
-        } else {
-            0
-        };
-        self.encoded_limit() + DECODED_COPIES * self.unit_bytes() + index
+        self.encoded_limit() + DECODED_COPIES * self.unit_bytes() + 2 * self.index_bytes()
+    }
+
+    /// Bytes of the index of a shard, if chunks are shards.
+    fn index_bytes(&self) -> u64 {
+        let in_all = self.about.chunk_bytes() / self.unit_bytes().max(1);
+        if self.sharded { INDEX_ENTRY * in_all + INDEX_CHECKSUM } else { 0 }
     }
 
     /// Reads the part of a chunk that a window shows. Returns the bytes read.

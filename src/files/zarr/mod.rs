@@ -3,6 +3,7 @@
 //! Chunks that are plain elements are read and written here, straight from and into a block; what else there is
 //! (compression, checksums, other byte orders, transposed chunks, shards) is decoded by the crate `zarrs`.
 
+mod codecs;
 mod decode;
 mod input;
 mod metadata;
