@@ -15,7 +15,7 @@ const ROWS: u64 = 4096;
 const COLS: u64 = 1024;
 const ROUNDS: usize = 5;
 /// Blocks of the comparison with and without choice.
-const BLOCKS: u32 = 24;
+const BLOCKS: u32 = 48;
 const MB: f64 = 1e6;
 
 fn uniform(i: usize) -> f64 {
@@ -47,8 +47,8 @@ fn block(pool: &Pool, element: fn(usize) -> f64) -> Block {
     block
 }
 
-fn key(index: u32) -> SpillKey {
-    SpillKey { run: RunId(0), block: BlockId::new(StageId(0), index) }
+fn key(run: u64, index: u32) -> SpillKey {
+    SpillKey { run: RunId(run), block: BlockId::new(StageId(0), index) }
 }
 
 fn median(mut seconds: Vec<f64>) -> f64 {
@@ -95,12 +95,12 @@ fn one_encoding(folder: &Path, pool: &Pool, name: &str, original: &Block, encodi
     let (mut write, mut read, mut ratio) = (Vec::new(), Vec::new(), 0.0);
     for index in 0..ROUNDS as u32 {
         let began = Instant::now();
-        let stored = place.write(key(index), original, scratch.bytes_mut()).expect("a spilled block");
+        let stored = place.write(key(0, index), original, scratch.bytes_mut()).expect("a spilled block");
         write.push(began.elapsed().as_secs_f64());
         ratio = stored.raw_bytes as f64 / stored.file_bytes as f64;
-        read.push(seconds(|| place.read(key(index), &mut back, scratch.bytes_mut()).expect("the block")));
+        read.push(seconds(|| place.read(key(0, index), &mut back, scratch.bytes_mut()).expect("the block")));
         assert!(back.bytes() == original.bytes(), "what was read is what was written");
-        place.remove(key(index));
+        place.remove(key(0, index));
     }
     let (encode, decode) = match encoding {
         Encoding::Raw => (f64::INFINITY, f64::INFINITY),
@@ -116,30 +116,34 @@ fn one_encoding(folder: &Path, pool: &Pool, name: &str, original: &Block, encodi
 }
 
 /// Seconds to write a block, and whether it was compressed. The file goes again.
-fn write(place: &SpillPlace, index: u32, original: &Block, scratch: &mut [u8]) -> (f64, bool) {
+fn write(place: &SpillPlace, key: SpillKey, original: &Block, scratch: &mut [u8]) -> (f64, bool) {
     let began = Instant::now();
-    let stored = place.write(key(index), original, scratch).expect("a spilled block");
+    let stored = place.write(key, original, scratch).expect("a spilled block");
     let seconds = began.elapsed().as_secs_f64();
-    place.remove(key(index));
+    place.remove(key);
     (seconds, stored.encoding != Encoding::Raw)
 }
 
-/// Writing with the choice by measurement beside writing raw, block by block in turns, since disks have moods. The sample of
-/// the first block is part of it.
+/// Writing with the choice by measurement beside writing raw, block by block in turns and each as often first, since disks
+/// have moods, and the file system gives the first of two files another place than the second. The sample of the first block
+/// is part of it.
 fn choice_against_raw(folder: &Path, pool: &Pool, name: &str, original: &Block) {
     let raw = SpillPlace::with_encoding(folder.into(), None, Encoding::Raw);
     let chosen = SpillPlace::new(folder.into(), None);
     let mut scratch = pool.take(SpillPlace::scratch_len(original.bytes().len() as u64)).expect("a scratch");
     let (mut ratios, mut compressed) = (Vec::new(), 0);
-    for _ in 0..ROUNDS {
+    // A run of its own for each: a place keeps nothing of one that is over.
+    for run in 0..ROUNDS as u64 {
         let (mut plain, mut with) = (0.0, 0.0);
         for index in 0..BLOCKS {
-            plain += write(&raw, index, original, scratch.bytes_mut()).0;
-            let (seconds, smaller) = write(&chosen, index, original, scratch.bytes_mut());
-            with += seconds;
-            compressed += usize::from(smaller);
+            for of_choice in if index % 2 == 0 { [false, true] } else { [true, false] } {
+                let place = if of_choice { &chosen } else { &raw };
+                let (seconds, smaller) = write(place, key(run, index), original, scratch.bytes_mut());
+                *if of_choice { &mut with } else { &mut plain } += seconds;
+                compressed += usize::from(smaller);
+            }
         }
-        chosen.remove_run(RunId(0));
+        chosen.remove_run(RunId(run));
         ratios.push(with / plain);
     }
     ratios.sort_by(f64::total_cmp);
