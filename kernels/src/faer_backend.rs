@@ -13,6 +13,7 @@ use faer::linalg::triangular_solve::solve_lower_triangular_in_place;
 use faer::{Accum, Auto, MatMut, MatRef, Par, Spec};
 use ndarray::{ArrayView2, ArrayViewMut2, s};
 use std::mem::MaybeUninit;
+use std::ops::RangeInclusive;
 
 /// Linear algebra by faer, on the calling thread.
 #[derive(Debug, Clone, Copy)]
@@ -26,7 +27,7 @@ impl Backend for Faer {
         if c.is_empty() || a.ncols() == 0 {
             return;
         }
-        if evicts_itself(a) && b.ncols() <= NARROW {
+        if evicts_itself(a) && NARROW.contains(&b.ncols()) {
             return gemm_in_tiles(accumulate, alpha, a, b, c);
         }
         matmul(mat_mut(c), accumulate, mat(a), mat(b), alpha, Par::Seq);
@@ -96,8 +97,9 @@ impl Backend for Faer {
     }
 }
 
-/// faer reads the left operand of a product with so few columns in place, four rows at a time.
-const NARROW: usize = 256;
+/// faer reads the left operand of a product with so few columns in place, four rows at a time; with fewer still, whole
+/// columns of it.
+const NARROW: RangeInclusive<usize> = 4..=256;
 /// Rows and columns of a tile of it: half of a second-level cache.
 const TILE_ROWS: usize = 128;
 const TILE_COLUMNS: usize = 256;
