@@ -123,6 +123,7 @@ fn gemm_in_tiles<T: Scalar>(
 ) {
     const PITCH: usize = TILE_ROWS + 8;
     let (m, k) = a.dim();
+    #[allow(clippy::useless_vec)] // 280 KB are too much for a stack
     let mut room = vec![T::ZERO; PITCH * TILE_COLUMNS];
     for rows in (0..m).step_by(TILE_ROWS).map(|start| start..(start + TILE_ROWS).min(m)) {
         let mut accumulate = accumulate;

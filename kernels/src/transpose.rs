@@ -172,6 +172,7 @@ impl<T: Scalar> Turn<'_, T> {
 /// # Safety
 /// `out` has rows of `columns.len()` elements, which are contiguous.
 #[inline(always)]
+#[allow(clippy::needless_range_loop)] // r is the row of a transposed block
 unsafe fn turn<T: Scalar>(
     y: &ArrayView2<T>,
     rows: Range<usize>,

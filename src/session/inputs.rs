@@ -155,7 +155,10 @@ impl Source for FromHdf5 {
 }
 
 /// A Zarr array in the making.
-pub(super) struct ToZarr(pub Arc<ZarrOutput>);
+pub(super) struct ToZarr {
+    pub output: Arc<ZarrOutput>,
+    pub depth: Arc<Depth>,
+}
 
 impl Sink for ToZarr {
     fn scratch(&self, _: u64, _: u64, _: Element) -> u64 {
@@ -170,8 +173,8 @@ impl Sink for ToZarr {
         _: &mut [u8],
     ) -> Result<u64, Failure> {
         match block {
-            Numbers::F32(values) => self.0.write_block(rows, cols, values),
-            Numbers::F64(values) => self.0.write_block(rows, cols, values),
+            Numbers::F32(values) => self.output.write_block(rows, cols, values, &self.depth),
+            Numbers::F64(values) => self.output.write_block(rows, cols, values, &self.depth),
         }
         .map_err(failure)
     }

@@ -401,7 +401,8 @@ impl Session {
                 }
                 Format::Zarr => {
                     let chunk = ready.written_blocks(number);
-                    Arc::new(ToZarr(outputs.add(ZarrOutput::create(path, rows, cols, chunk, element)?)))
+                    let output = outputs.add(ZarrOutput::create(path, rows, cols, chunk, element)?);
+                    Arc::new(ToZarr { output, depth: self.depth() })
                 }
             });
         }

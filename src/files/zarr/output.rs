@@ -4,9 +4,9 @@ use super::metadata::{self, NAME};
 use super::partial::PartialDir;
 use super::window::{Window, windows};
 use crate::array::Element;
-use crate::files::FileError;
 use crate::files::device::Device;
 use crate::files::output::{Plain, Unfinished, WORTH_DIRECT, allocate, folder_of, free_space};
+use crate::files::{Depth, FileError};
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::ops::Range;
@@ -54,12 +54,14 @@ impl ZarrOutput {
         Ok(ZarrOutput { partial, shape: (rows, cols), vector, chunk, element })
     }
 
-    /// Writes a row-major block: whole chunks with one write each, parts of chunks row by row. Returns the bytes written.
+    /// Writes a row-major block: whole chunks with one request each, which `depth` counts where they go past the page cache,
+    /// parts of chunks row by row. Returns the bytes written.
     pub fn write_block<T: Plain>(
         &self,
         rows: Range<u64>,
         cols: Range<u64>,
         block: &[T],
+        depth: &Depth,
     ) -> Result<u64, FileError> {
         assert_eq!(self.element, T::ELEMENT, "elements are written as what the array holds");
         let width = (cols.end - cols.start) as usize;
@@ -67,20 +69,26 @@ impl ZarrOutput {
         assert_eq!(block.len() as u64, height * width as u64, "the block has the size announced");
         assert!(rows.end <= self.shape.0 && cols.end <= self.shape.1, "the block lies in the matrix");
         for window in windows(rows, cols, self.chunk) {
-            self.write_chunk(&window, &block[window.first..], width)
+            self.write_chunk(&window, &block[window.first..], width, depth)
                 .map_err(|error| FileError::Write { path: self.partial.path.clone(), error })?;
         }
         Ok(size_of_val(block) as u64)
     }
 
-    fn write_chunk<T: Plain>(&self, window: &Window, block: &[T], width: usize) -> io::Result<()> {
+    fn write_chunk<T: Plain>(
+        &self,
+        window: &Window,
+        block: &[T],
+        width: usize,
+        depth: &Depth,
+    ) -> io::Result<()> {
         let path = self.file_of(window.tile);
         if !self.vector {
             self.make_row(folder_of(&path))?;
         }
         let (rows, cols) = self.chunk;
         if window.covers(self.chunk) && cols as usize == width {
-            return self.write_whole_chunk(&path, T::bytes(&block[..(rows * cols) as usize]));
+            return self.write_whole_chunk(&path, T::bytes(&block[..(rows * cols) as usize]), depth);
         }
         // Others may write the rest of the chunk; what nobody writes is behind the edge of the matrix, and zero.
         let file = OpenOptions::new().write(true).create(true).truncate(false).open(path)?;
@@ -106,7 +114,7 @@ impl ZarrOutput {
     }
 
     /// In large arrays past the page cache: their chunks are whole pages, and blocks of that size begin at a page.
-    fn write_whole_chunk(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
+    fn write_whole_chunk(&self, path: &Path, bytes: &[u8], depth: &Depth) -> io::Result<()> {
         let file = File::create(path)?;
         let device = Device::buffered(file);
         if self.shape.0 * self.shape.1 * self.element.bytes() < WORTH_DIRECT {
@@ -114,7 +122,12 @@ impl ZarrOutput {
         }
         allocate(device.file(), bytes.len() as u64)?;
         let device = device.past_cache(path);
-        device.write_at(0, bytes, &mut [])
+        let active = depth.enter();
+        let request = device.is_direct().then(|| active.request());
+        device.write_at(0, bytes, &mut [])?;
+        drop(request);
+        active.moved(bytes.len() as u64);
+        Ok(())
     }
 
     fn file_of(&self, (row, col): (u64, u64)) -> PathBuf {
@@ -146,10 +159,11 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.zarr");
         let output = ZarrOutput::create(&path, 4, Some(4), (2, 2), Element::F64).unwrap();
-        output.write_block(0..2, 0..2, &[1.0; 4]).unwrap();
+        let depth = Depth::default();
+        output.write_block(0..2, 0..2, &[1.0; 4], &depth).unwrap();
         fs::remove_dir_all(&output.partial.temporary).unwrap();
         for rows in [0..2, 2..4] {
-            assert!(output.write_block(rows, 0..2, &[1.0; 4]).is_err());
+            assert!(output.write_block(rows, 0..2, &[1.0; 4], &depth).is_err());
         }
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
     }
