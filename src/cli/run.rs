@@ -8,9 +8,13 @@ use crate::files::{self, Format, OutDir};
 use crate::session::{Error, Operation, Preview, RsvdOptions, Session, human};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Exit code after a signal, as shells count: 128 + SIGINT.
 const CANCELLED: i32 = 130;
+
+/// Set by a signal. What the run comes to then is no longer told: its files are being taken away.
+static TOLD_TO_END: AtomicBool = AtomicBool::new(false);
 
 /// Parses, runs, prints one line if something was wrong, and returns the exit code.
 pub fn main(words: impl IntoIterator<Item = std::ffi::OsString>) -> ExitCode {
@@ -31,6 +35,10 @@ pub fn main(words: impl IntoIterator<Item = std::ffi::OsString>) -> ExitCode {
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
+        Err(_) if TOLD_TO_END.load(Ordering::SeqCst) => loop {
+            // The thread that heard the signal ends the process when all is removed.
+            std::thread::park();
+        },
         Err(error) => {
             eprintln!("dolmen: {}", error.to_string().replace('\n', " "));
             ExitCode::from(error.exit_code())
@@ -150,6 +158,7 @@ fn same_file(a: &Path, b: &Path) -> bool {
 /// On SIGINT, SIGTERM and SIGHUP nothing half-written stays.
 fn clean_up_when_told_to_end() -> Result<(), Error> {
     let end = || {
+        TOLD_TO_END.store(true, Ordering::SeqCst);
         files::discard_all();
         eprintln!("dolmen: cancelled; nothing was written");
         std::process::exit(CANCELLED);

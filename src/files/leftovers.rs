@@ -49,11 +49,16 @@ pub fn discard_all() {
     }
 }
 
-/// Other threads may still be making files in it; each time there are fewer that could.
+/// Other threads may still be making files in it, by its name, which is therefore taken from it first. Those that are about
+/// to be made in that moment take a few tries.
 fn remove_tree(path: &Path) {
     const TRIES: usize = 50;
+    let mut aside = path.as_os_str().to_owned();
+    aside.push(ASIDE);
+    let moved = fs::rename(path, &aside).is_ok();
+    let tree = if moved { Path::new(&aside) } else { path };
     for _ in 0..TRIES {
-        match fs::remove_dir_all(path) {
+        match fs::remove_dir_all(tree) {
             Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => {}
             // Gone, or not to be removed: there is nobody to tell.
             _ => return,
@@ -93,7 +98,7 @@ pub(super) fn partial_name(path: &Path) -> PathBuf {
     path.with_file_name(format!(".{name}.partial-{}-{}", host(), std::process::id()))
 }
 
-/// Ends the name of what is put aside while a half-written directory takes its place.
+/// Ends the name of what is put aside to be removed, or while a half-written directory takes its place.
 pub(super) const ASIDE: &str = ".old";
 
 /// Removes a half-written file, or a directory with all that is in it. It may be gone already; there is nobody to tell.
@@ -137,7 +142,8 @@ fn remove_temporary_folders(parent: &Path, prefix: &str) {
         |path, whose| {
             let pid = whose
                 .split_once('-')
-                .and_then(|(pid, number)| number.parse::<u32>().ok().and(pid.parse().ok()));
+                .and_then(|(pid, number)| Some((pid, number.trim_end_matches(ASIDE).parse::<u32>().ok()?)))
+                .and_then(|(pid, _)| pid.parse().ok());
             let Some(pid) = pid else { return };
             if !is_gone(pid) && pid as u32 != std::process::id() {
                 return;
@@ -254,6 +260,35 @@ mod tests {
         fs::remove_file(dead.join(LOCK)).unwrap();
         let _folder = TemporaryFolder::create(parent.path(), "dolmen-spill").unwrap();
         assert!(!dead.exists());
+    }
+
+    #[test]
+    fn a_tree_goes_though_others_keep_making_files_in_it() {
+        let parent = tempfile::tempdir().unwrap();
+        let tree = parent.path().join("tree");
+        fs::create_dir(&tree).unwrap();
+        std::thread::scope(|scope| {
+            for name in 0..4 {
+                let tree = &tree;
+                // As long as there is such a folder.
+                scope
+                    .spawn(move || (0..).find(|at| File::create(tree.join(format!("{name}-{at}"))).is_err()));
+            }
+            while fs::read_dir(&tree).unwrap().count() < 1000 {
+                std::thread::yield_now();
+            }
+            remove_tree(&tree);
+        });
+        assert_eq!(fs::read_dir(parent.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_folder_whose_removal_was_cut_short_goes_too() {
+        let parent = tempfile::tempdir().unwrap();
+        let cut = parent.path().join(format!("spill-{}-{}-0{ASIDE}", host(), dead_pid()));
+        fs::create_dir(&cut).unwrap();
+        remove_temporary_folders(parent.path(), "spill");
+        assert!(!cut.exists());
     }
 
     #[test]
