@@ -256,7 +256,7 @@ const CHILD: &str = "DOLMEN_SPILLING_CHILD";
 fn child() {
     let Some(folder) = std::env::var_os(CHILD) else { return };
     ctrlc::set_handler(|| {
-        dolmen::files::discard_all();
+        let _ = dolmen::files::discard_all();
         std::process::exit(130);
     })
     .unwrap();

@@ -47,6 +47,7 @@ fn copy_rows<T: Scalar>(src: ArrayView2<T>, mut dst: ArrayViewMut2<T>) {
 
 /// `out ← X + Y`, whatever their strides.
 pub(crate) fn add<T: Scalar>(x: ArrayView2<T>, y: ArrayView2<T>, mut out: ArrayViewMut2<T>) {
+    assert_eq!((x.dim(), y.dim()), (out.dim(), out.dim()), "sum of different shapes");
     if !by_rows(out.strides()) {
         return add(x.reversed_axes(), y.reversed_axes(), out.reversed_axes());
     }

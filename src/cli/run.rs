@@ -33,12 +33,12 @@ pub fn main(words: impl IntoIterator<Item = std::ffi::OsString>) -> ExitCode {
         Command::Work(work) => run(work),
         Command::Plan(work) => plan(work),
     };
+    while TOLD_TO_END.load(Ordering::SeqCst) {
+        // The thread that heard the signal ends the process when all is removed.
+        std::thread::park();
+    }
     match result {
         Ok(()) => ExitCode::SUCCESS,
-        Err(_) if TOLD_TO_END.load(Ordering::SeqCst) => loop {
-            // The thread that heard the signal ends the process when all is removed.
-            std::thread::park();
-        },
         Err(error) => {
             eprintln!("dolmen: {}", error.to_string().replace('\n', " "));
             ExitCode::from(error.exit_code())
@@ -116,6 +116,7 @@ fn targets(work: &Work, operation: &Operation) -> Result<(Vec<PathBuf>, Option<P
 }
 
 fn run(work: &Work) -> Result<(), Error> {
+    clean_up_when_told_to_end()?;
     let common = work.common();
     let session = session(common)?;
     let operation = operation(&session, work)?;
@@ -129,7 +130,6 @@ fn run(work: &Work) -> Result<(), Error> {
         }
         files::check_target(report)?;
     }
-    clean_up_when_told_to_end()?;
     let bar = Bar::start(&session, work.name(), common.quiet);
     session.run_to_files(&operation, &paths)?;
     drop(bar);
@@ -159,8 +159,11 @@ fn same_file(a: &Path, b: &Path) -> bool {
 fn clean_up_when_told_to_end() -> Result<(), Error> {
     let end = || {
         TOLD_TO_END.store(true, Ordering::SeqCst);
-        files::discard_all();
-        eprintln!("dolmen: cancelled; nothing was written");
+        let written = files::discard_all();
+        eprintln!(
+            "dolmen: cancelled; {}",
+            if written { "the results were there already" } else { "nothing was written" }
+        );
         std::process::exit(CANCELLED);
     };
     ctrlc::set_handler(end).map_err(|e| Error::Run(format!("cannot watch for signals: {e}")))
@@ -239,7 +242,11 @@ fn plan(work: &Work) -> Result<(), Error> {
     }
     println!("memory bound   {} bytes ({})", preview.memory_bound, human(preview.memory_bound));
     println!("memory allowed {} bytes ({})", session.memory(), human(session.memory()));
-    println!("runs from      {} bytes ({})", preview.smallest_memory, human(preview.smallest_memory));
+    println!(
+        "runs from      {} bytes ({}), in this way",
+        preview.smallest_memory,
+        human(preview.smallest_memory)
+    );
     println!("stages");
     for (name, tasks, (rows, cols)) in &preview.stages {
         println!("  {name:<12} {tasks:>8} tasks, blocks of {rows}x{cols}");

@@ -18,6 +18,38 @@ struct Live {
     tree: bool,
 }
 
+/// How far the process is: what is begun after it was told to end would stay, and what is committed then may not be whole.
+#[derive(Default)]
+struct Ending {
+    told: bool,
+    /// Results have got their names.
+    committed: bool,
+}
+
+/// Taken before [`LIVE`] by those that need both.
+static ENDING: Mutex<Ending> = Mutex::new(Ending { told: false, committed: false });
+
+fn ending() -> MutexGuard<'static, Ending> {
+    ENDING.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Makes and registers what is to be written, unless the process has been told to end; it is told when this is done.
+pub(super) fn begin<T>(make: impl FnOnce() -> T) -> io::Result<T> {
+    let ending = ending();
+    if ending.told { Err(io::ErrorKind::Interrupted.into()) } else { Ok(make()) }
+}
+
+/// Gives results their names, all or, if the process has been told to end, none.
+pub(super) fn commit<T, E>(rename: impl FnOnce() -> Result<T, E>) -> io::Result<Result<T, E>> {
+    let mut ending = ending();
+    if ending.told {
+        return Err(io::ErrorKind::Interrupted.into());
+    }
+    let renamed = rename();
+    ending.committed |= renamed.is_ok();
+    Ok(renamed)
+}
+
 fn live() -> MutexGuard<'static, Vec<Live>> {
     LIVE.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -37,8 +69,11 @@ pub(super) fn forget(path: &Path) {
 }
 
 /// Removes every file that this process has begun and not committed, the folders that it made for them, and its folders of
-/// temporary files: for when it is told to end.
-pub fn discard_all() {
+/// temporary files: for when it is told to end. Nothing is begun or committed after it. Returns whether results had been
+/// committed before.
+pub fn discard_all() -> bool {
+    let mut ending = ending();
+    ending.told = true;
     for Live { path, tree } in live().iter().rev() {
         if *tree {
             remove_tree(path);
@@ -47,6 +82,7 @@ pub fn discard_all() {
             let _ = fs::remove_file(path).or_else(|_| fs::remove_dir(path));
         }
     }
+    ending.committed
 }
 
 /// Other threads may still be making files in it, by its name, which is therefore taken from it first. Those that are about
@@ -169,6 +205,10 @@ pub struct TemporaryFolder {
 impl TemporaryFolder {
     /// Makes `PREFIX-HOST-PID-N` in `parent`, which must exist, and removes what processes that are gone left there.
     pub fn create(parent: &Path, prefix: &str) -> io::Result<TemporaryFolder> {
+        begin(|| TemporaryFolder::make(parent, prefix)).and_then(|made| made)
+    }
+
+    fn make(parent: &Path, prefix: &str) -> io::Result<TemporaryFolder> {
         // Held all the time: a signal handler finds the folder, and no other thread takes it for a leftover of ours.
         let mut live = live();
         remove_temporary_folders(parent, prefix);

@@ -5,7 +5,7 @@ use super::device::Device;
 use super::error::FileError;
 use super::flight::Pieces;
 use super::header::Header;
-use super::leftovers::{forget, partial_name, register, remove_partial_files};
+use super::leftovers::{begin, commit, forget, partial_name, register, remove_partial_files};
 use crate::array::Element;
 use std::ffi::CString;
 use std::fs::{self, File, OpenOptions};
@@ -34,15 +34,21 @@ impl Partial {
         if path.is_dir() {
             return Err(target("it is a directory".into()));
         }
+        if path.exists() && !path.is_file() {
+            return Err(target("it is not an ordinary file".into()));
+        }
         let folder = folder_of(path);
         if !folder.is_dir() {
             return Err(target(format!("{} is not a directory", folder.display())));
         }
         remove_partial_files(folder);
         let temporary = partial_name(path);
-        let file = OpenOptions::new().read(true).write(true).create_new(true).open(&temporary);
-        let file = file.map_err(|e| target(e.to_string()))?;
-        register(temporary.clone());
+        let file = begin(|| {
+            let file = OpenOptions::new().read(true).write(true).create_new(true).open(&temporary)?;
+            register(temporary.clone());
+            Ok(file)
+        });
+        let file = file.and_then(|file: io::Result<File>| file).map_err(|e| target(e.to_string()))?;
         Ok((Partial { path: path.into(), temporary, committed: AtomicBool::new(false) }, file))
     }
 
@@ -232,7 +238,8 @@ impl Outputs {
 
     /// Gives all of them their names.
     pub fn commit(self) -> Result<(), FileError> {
-        self.files().iter().try_for_each(|output| output.commit())
+        let rename = || self.files().iter().try_for_each(|output| output.commit());
+        commit(rename).unwrap_or_else(|error| Err(FileError::Write { path: "the results".into(), error }))
     }
 
     fn files(&self) -> MutexGuard<'_, Vec<Arc<dyn Unfinished>>> {
@@ -255,7 +262,7 @@ pub fn write_whole(path: &Path, bytes: &[u8], sync: bool) -> Result<(), FileErro
     if sync {
         file.sync_data().map_err(failed)?;
     }
-    partial.commit()
+    commit(|| partial.commit()).unwrap_or_else(|error| Err(failed(error)))
 }
 
 /// Refuses a target that could not be written, before time is spent on what goes there.
@@ -281,8 +288,8 @@ impl OutDir {
         let mut folder = OutDir { made: Vec::new() };
         for path in missing.into_iter().rev() {
             let target = |e: io::Error| FileError::Target { path: path.clone(), why: e.to_string() };
-            fs::create_dir(&path).map_err(target)?;
-            register(path.clone());
+            let make = || fs::create_dir(&path).inspect(|()| register(path.clone()));
+            begin(make).and_then(|made| made).map_err(target)?;
             folder.made.push(path);
         }
         if !path.is_dir() {

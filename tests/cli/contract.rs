@@ -107,6 +107,24 @@ fn a_second_run_replaces_the_first_result() {
 }
 
 #[test]
+fn results_that_are_not_synced_are_the_same() {
+    let folder = Folder::new();
+    folder.put("a.npy", &Matrix::gaussian(50, 50, 3));
+    for result in ["npy", "zarr"] {
+        folder.ok(&format!("transpose-add a.npy --out synced.{result} --block 16"));
+        let words = format!("transpose-add a.npy --out left.{result} --block 16 --no-sync --report r.json");
+        folder.ok(&words);
+        assert!(folder.path("r.json").exists());
+    }
+    let of = |name: &str| -> Vec<_> {
+        let all = folder.contents().into_iter();
+        all.filter_map(|(file, bytes)| Some((file.strip_prefix(name)?.to_owned(), bytes))).collect()
+    };
+    assert!(of("synced.").len() > 2);
+    assert!(of("synced.") == of("left."));
+}
+
+#[test]
 fn help_and_version_are_there() {
     let folder = Folder::new();
     let help = folder.ok("--help").stdout;

@@ -1,6 +1,6 @@
 //! The compressing codecs and the store of the crate `zarrs`, kept from making or reading more than a chunk can be.
 
-use flate2::read::GzDecoder;
+use flate2::read::MultiGzDecoder;
 use std::borrow::Cow;
 use std::io::Read;
 use std::sync::{Arc, Once, OnceLock};
@@ -71,7 +71,10 @@ fn decompress(encoded: &[u8], most: u64) -> Result<Vec<u8>, CodecError> {
     if announced.is_ok_and(|bytes| bytes.is_some_and(|bytes| bytes > most)) {
         return Err(too_long(most));
     }
-    Ok(zstd::bulk::decompress(encoded, most as usize)?)
+    zstd::bulk::decompress(encoded, most as usize).map_err(|error| {
+        // The library has no other word for it.
+        if error.to_string().contains("buffer is too small") { too_long(most) } else { error.into() }
+    })
 }
 
 impl Bounded {
@@ -85,7 +88,7 @@ impl Bounded {
         };
         match self.method {
             Method::Zstd => decompress(&encoded, most).map(Cow::Owned),
-            Method::Gzip => read(GzDecoder::new(&encoded[..]), most).map(Cow::Owned),
+            Method::Gzip => read(MultiGzDecoder::new(&encoded[..]), most).map(Cow::Owned),
             #[cfg(feature = "blosc")]
             Method::Blosc => {
                 // Bytes 4 to 8 of its header are the length of what it decodes to.

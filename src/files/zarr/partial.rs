@@ -3,7 +3,7 @@
 use super::metadata::is_array;
 use crate::files::FileError;
 use crate::files::leftovers::{
-    ASIDE, forget, partial_name, register_tree, remove_partial, remove_partial_files,
+    ASIDE, begin, forget, partial_name, register_tree, remove_partial, remove_partial_files,
 };
 use crate::files::output::folder_of;
 use std::ffi::CString;
@@ -35,8 +35,8 @@ impl PartialDir {
         }
         remove_partial_files(folder);
         let temporary = partial_name(path);
-        fs::create_dir(&temporary).map_err(|e| target(e.to_string()))?;
-        register_tree(temporary.clone());
+        let make = || fs::create_dir(&temporary).inspect(|()| register_tree(temporary.clone()));
+        begin(make).and_then(|made| made).map_err(|e| target(e.to_string()))?;
         Ok(PartialDir { path: path.into(), temporary, committed: AtomicBool::new(false) })
     }
 
@@ -58,12 +58,18 @@ impl PartialDir {
 
     /// Changes places with the array that is there, which then goes.
     fn replace(&self) -> io::Result<()> {
-        if exchange(&self.temporary, &self.path).is_err() {
+        if let Err(error) = exchange(&self.temporary, &self.path) {
+            if error.kind() == io::ErrorKind::NotFound {
+                return Err(error);
+            }
             // A file system that cannot exchange names: for a moment there is no array of this name.
             let mut aside = self.temporary.clone().into_os_string();
             aside.push(ASIDE);
             fs::rename(&self.path, &aside)?;
-            fs::rename(&self.temporary, &self.path)?;
+            fs::rename(&self.temporary, &self.path).inspect_err(|_| {
+                // Back again; if that fails, too, it is still there under the other name.
+                let _ = fs::rename(&aside, &self.path);
+            })?;
             fs::rename(&aside, &self.temporary)?;
         }
         // The new one is in its place; what stays of the old one is removed with the next output there.
