@@ -6,6 +6,7 @@ use super::report::Report;
 use crate::array::{Array, Fill, Source};
 use crate::files::{self, Format, OutDir};
 use crate::session::{Error, Operation, Preview, RsvdOptions, Session, human};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -160,10 +161,9 @@ fn clean_up_when_told_to_end() -> Result<(), Error> {
     let end = || {
         TOLD_TO_END.store(true, Ordering::SeqCst);
         let written = files::discard_all();
-        eprintln!(
-            "dolmen: cancelled; {}",
-            if written { "the results were there already" } else { "nothing was written" }
-        );
+        let what = if written { "the results were there already" } else { "nothing was written" };
+        // Whoever read this may have ended by the same signal.
+        let _ = writeln!(std::io::stderr(), "dolmen: cancelled; {what}");
         std::process::exit(CANCELLED);
     };
     ctrlc::set_handler(end).map_err(|e| Error::Run(format!("cannot watch for signals: {e}")))

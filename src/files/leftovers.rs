@@ -91,8 +91,12 @@ fn remove_tree(path: &Path) {
     const TRIES: usize = 50;
     let mut aside = path.as_os_str().to_owned();
     aside.push(ASIDE);
-    let moved = fs::rename(path, &aside).is_ok();
-    let tree = if moved { Path::new(&aside) } else { path };
+    let tree = match fs::rename(path, &aside) {
+        Ok(()) => Path::new(&aside),
+        // Another thread is removing it, which may not live to see the end of it.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Path::new(&aside),
+        Err(_) => path,
+    };
     for _ in 0..TRIES {
         match fs::remove_dir_all(tree) {
             Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => {}
@@ -189,7 +193,9 @@ fn remove_temporary_folders(parent: &Path, prefix: &str) {
                 // Alive, or not ours to say.
                 Ok(_) => {}
                 // It was killed before it had one, or while it removed the folder.
-                Err(_) => remove_tree(path),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => remove_tree(path),
+                // Not ours to open, or no descriptor is left: it may be in use.
+                Err(_) => {}
             }
         },
     );
