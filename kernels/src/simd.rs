@@ -149,7 +149,7 @@ mod x86 {
     macro_rules! wide {
         ($t:ident, $v:ident, $lanes:literal, $splat:ident, $load:ident, $store:ident, $stream:ident, $add:ident, $fma:ident) => {
             // SAFETY of all bodies: reached from `wide_vectors` only, which has the features; pointers are the
-            // caller's promise, and the loads and stores are the unaligned ones.
+            // caller's promise, and the loads and stores are the unaligned ones but for `stream`.
             impl Vector<$t> for $v {
                 const LANES: usize = $lanes;
                 #[inline(always)]

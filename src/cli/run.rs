@@ -9,13 +9,10 @@ use crate::session::{Error, Operation, Preview, RsvdOptions, Session, human};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Once;
 
 /// Exit code after a signal, as shells count: 128 + SIGINT.
 const CANCELLED: i32 = 130;
-
-/// Set by a signal. What the run comes to then is no longer told: its files are being taken away.
-static TOLD_TO_END: AtomicBool = AtomicBool::new(false);
 
 /// Parses, runs, prints one line if something was wrong, and returns the exit code.
 pub fn main(words: impl IntoIterator<Item = std::ffi::OsString>) -> ExitCode {
@@ -34,9 +31,9 @@ pub fn main(words: impl IntoIterator<Item = std::ffi::OsString>) -> ExitCode {
         Command::Work(work) => run(work),
         Command::Plan(work) => plan(work),
     };
-    while TOLD_TO_END.load(Ordering::SeqCst) {
-        // The thread that heard the signal ends the process when all is removed.
-        std::thread::park();
+    if files::is_told_to_end() {
+        // What the run came to is not told: its files were taken away under it.
+        cancel();
     }
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -158,15 +155,19 @@ fn same_file(a: &Path, b: &Path) -> bool {
 
 /// On SIGINT, SIGTERM and SIGHUP nothing half-written stays.
 fn clean_up_when_told_to_end() -> Result<(), Error> {
-    let end = || {
-        TOLD_TO_END.store(true, Ordering::SeqCst);
+    ctrlc::set_handler(|| cancel()).map_err(|e| Error::Run(format!("cannot watch for signals: {e}")))
+}
+
+/// Ends the process, whichever thread comes here first.
+fn cancel() -> ! {
+    static SAID: Once = Once::new();
+    SAID.call_once(|| {
         let written = files::discard_all();
         let what = if written { "the results were there already" } else { "nothing was written" };
         // Whoever read this may have ended by the same signal.
         let _ = writeln!(std::io::stderr(), "dolmen: cancelled; {what}");
-        std::process::exit(CANCELLED);
-    };
-    ctrlc::set_handler(end).map_err(|e| Error::Run(format!("cannot watch for signals: {e}")))
+    });
+    std::process::exit(CANCELLED);
 }
 
 fn report(session: &Session, work: &Work, operation: &Operation, preview: &Preview) -> Result<Report, Error> {

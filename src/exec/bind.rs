@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub struct Chunks {
     /// Rows and columns of each.
     pub shape: (u64, u64),
-    /// Rows that must be read together: all of a compressed one, else a single one.
+    /// Rows that are read together: a single one where chunks are plain elements, else all.
     pub rows_together: u64,
 }
 

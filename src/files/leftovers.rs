@@ -1,6 +1,7 @@
 //! What of this process must not outlive it: half-written files, folders made for them, folders of temporary files. They go
 //! when they are dropped, when a signal ends the process, or, if it was killed, when the next one comes by.
 
+use super::error::FileError;
 use std::fs::{self, DirBuilder, File};
 use std::io;
 use std::os::fd::AsRawFd;
@@ -19,7 +20,6 @@ struct Live {
 }
 
 /// How far the process is: what is begun after it was told to end would stay, and what is committed then may not be whole.
-#[derive(Default)]
 struct Ending {
     told: bool,
     /// Results have got their names.
@@ -34,20 +34,25 @@ fn ending() -> MutexGuard<'static, Ending> {
 }
 
 /// Makes and registers what is to be written, unless the process has been told to end; it is told when this is done.
-pub(super) fn begin<T>(make: impl FnOnce() -> T) -> io::Result<T> {
+pub(super) fn begin<T>(make: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
     let ending = ending();
-    if ending.told { Err(io::ErrorKind::Interrupted.into()) } else { Ok(make()) }
+    if ending.told { Err(io::ErrorKind::Interrupted.into()) } else { make() }
 }
 
-/// Gives results their names, all or, if the process has been told to end, none.
-pub(super) fn commit<T, E>(rename: impl FnOnce() -> Result<T, E>) -> io::Result<Result<T, E>> {
+/// Gives what was written at `path` its name, unless the process has been told to end; it is told when this is done.
+pub(super) fn commit(path: &Path, rename: impl FnOnce() -> Result<(), FileError>) -> Result<(), FileError> {
     let mut ending = ending();
     if ending.told {
-        return Err(io::ErrorKind::Interrupted.into());
+        return Err(FileError::Write { path: path.into(), error: io::ErrorKind::Interrupted.into() });
     }
-    let renamed = rename();
-    ending.committed |= renamed.is_ok();
-    Ok(renamed)
+    rename()?;
+    ending.committed = true;
+    Ok(())
+}
+
+/// True after [`discard_all`], for whose end this waits.
+pub fn is_told_to_end() -> bool {
+    ending().told
 }
 
 fn live() -> MutexGuard<'static, Vec<Live>> {
@@ -89,20 +94,29 @@ pub fn discard_all() -> bool {
 /// to be made in that moment take a few tries.
 fn remove_tree(path: &Path) {
     const TRIES: usize = 50;
-    let mut aside = path.as_os_str().to_owned();
-    aside.push(ASIDE);
-    let tree = match fs::rename(path, &aside) {
-        Ok(()) => Path::new(&aside),
-        // Another thread is removing it, which may not live to see the end of it.
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Path::new(&aside),
-        Err(_) => path,
-    };
+    let tree = without_its_name(path);
     for _ in 0..TRIES {
-        match fs::remove_dir_all(tree) {
+        match fs::remove_dir_all(&tree) {
             Err(error) if error.kind() == io::ErrorKind::DirectoryNotEmpty => {}
             // Gone, or not to be removed: there is nobody to tell.
             _ => return,
         }
+    }
+}
+
+/// Takes its name from a tree that is to be removed; returns the one it has then.
+fn without_its_name(path: &Path) -> PathBuf {
+    let mut aside = path.as_os_str().to_owned();
+    // Else the name of what cannot be removed would grow with each try.
+    if aside.as_encoded_bytes().ends_with(ASIDE.as_bytes()) {
+        return path.into();
+    }
+    aside.push(ASIDE);
+    match fs::rename(path, &aside) {
+        Ok(()) => aside.into(),
+        // Another thread is removing it, which may not live to see the end of it.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => aside.into(),
+        Err(_) => path.into(),
     }
 }
 
@@ -134,12 +148,21 @@ fn visit(folder: &Path, mark: impl Fn(&str) -> Option<&str>, mut remove: impl Fn
 
 /// The name under which `path` is written: beside it, hidden, with whose it is.
 pub(super) fn partial_name(path: &Path) -> PathBuf {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    path.with_file_name(format!(".{name}.partial-{}-{}", host(), std::process::id()))
+    name_beside(path, "partial")
 }
 
-/// Ends the name of what is put aside to be removed, or while a half-written directory takes its place.
-pub(super) const ASIDE: &str = ".old";
+/// The name of what was at `path` while the new one takes its place. No cleaning removes what has it.
+pub(super) fn replaced_name(path: &Path) -> PathBuf {
+    name_beside(path, "replaced")
+}
+
+fn name_beside(path: &Path, what: &str) -> PathBuf {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    path.with_file_name(format!(".{name}.{what}-{}-{}", host(), std::process::id()))
+}
+
+/// Ends the name of what is being removed.
+const ASIDE: &str = ".old";
 
 /// Removes a half-written file, or a directory with all that is in it. It may be gone already; there is nobody to tell.
 pub(super) fn remove_partial(path: &Path) {
@@ -211,7 +234,7 @@ pub struct TemporaryFolder {
 impl TemporaryFolder {
     /// Makes `PREFIX-HOST-PID-N` in `parent`, which must exist, and removes what processes that are gone left there.
     pub fn create(parent: &Path, prefix: &str) -> io::Result<TemporaryFolder> {
-        begin(|| TemporaryFolder::make(parent, prefix)).and_then(|made| made)
+        begin(|| TemporaryFolder::make(parent, prefix))
     }
 
     fn make(parent: &Path, prefix: &str) -> io::Result<TemporaryFolder> {
@@ -335,6 +358,32 @@ mod tests {
         fs::create_dir(&cut).unwrap();
         remove_temporary_folders(parent.path(), "spill");
         assert!(!cut.exists());
+    }
+
+    #[test]
+    fn a_removal_is_finished_by_whoever_comes_second() {
+        let parent = tempfile::tempdir().unwrap();
+        let tree = parent.path().join("tree");
+        fs::create_dir_all(tree.join("in it")).unwrap();
+        without_its_name(&tree);
+        assert!(!tree.exists(), "the first one has begun");
+        remove_tree(&tree);
+        assert_eq!(fs::read_dir(parent.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn only_what_was_half_written_is_removed_not_what_it_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let of_the_dead = |path: PathBuf| {
+            let name =
+                path.to_str().unwrap().replace(&std::process::id().to_string(), &dead_pid().to_string());
+            fs::create_dir(&name).unwrap();
+            PathBuf::from(name)
+        };
+        let path = folder.path().join("a.zarr");
+        let (partial, replaced) = (of_the_dead(partial_name(&path)), of_the_dead(replaced_name(&path)));
+        remove_partial_files(folder.path());
+        assert_eq!([partial.exists(), replaced.exists()], [false, true]);
     }
 
     #[test]

@@ -25,7 +25,7 @@ pub use hdf5::DatasetName;
 pub use hdf5::Hdf5Input;
 pub use header::{DType, Header};
 pub use input::NpyInput;
-pub use leftovers::{TemporaryFolder, discard_all};
+pub use leftovers::{TemporaryFolder, discard_all, is_told_to_end};
 pub use names::expand;
 pub use output::{NpyOutput, OutDir, Outputs, check_target, write_whole};
 pub use zarr::{ZarrInput, ZarrOutput};

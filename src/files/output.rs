@@ -48,7 +48,7 @@ impl Partial {
             register(temporary.clone());
             Ok(file)
         });
-        let file = file.and_then(|file: io::Result<File>| file).map_err(|e| target(e.to_string()))?;
+        let file = file.map_err(|e| target(e.to_string()))?;
         Ok((Partial { path: path.into(), temporary, committed: AtomicBool::new(false) }, file))
     }
 
@@ -238,8 +238,7 @@ impl Outputs {
 
     /// Gives all of them their names.
     pub fn commit(self) -> Result<(), FileError> {
-        let rename = || self.files().iter().try_for_each(|output| output.commit());
-        commit(rename).unwrap_or_else(|error| Err(FileError::Write { path: "the results".into(), error }))
+        commit(Path::new("the results"), || self.files().iter().try_for_each(|output| output.commit()))
     }
 
     fn files(&self) -> MutexGuard<'_, Vec<Arc<dyn Unfinished>>> {
@@ -262,7 +261,7 @@ pub fn write_whole(path: &Path, bytes: &[u8], sync: bool) -> Result<(), FileErro
     if sync {
         file.sync_data().map_err(failed)?;
     }
-    commit(|| partial.commit()).unwrap_or_else(|error| Err(failed(error)))
+    commit(path, || partial.commit())
 }
 
 /// Refuses a target that could not be written, before time is spent on what goes there.
@@ -289,7 +288,7 @@ impl OutDir {
         for path in missing.into_iter().rev() {
             let target = |e: io::Error| FileError::Target { path: path.clone(), why: e.to_string() };
             let make = || fs::create_dir(&path).inspect(|()| register(path.clone()));
-            begin(make).and_then(|made| made).map_err(target)?;
+            begin(make).map_err(target)?;
             folder.made.push(path);
         }
         if !path.is_dir() {

@@ -172,7 +172,7 @@ impl Choice {
     }
 
     fn pays(&self, cost: &Cost, patience: f64) -> bool {
-        let small = cost.stored <= self.thresholds.much_smaller;
+        let small = cost.stored <= self.thresholds.much_smaller * patience;
         let allowed = if small { self.thresholds.longest_for_space } else { self.thresholds.least_gain };
         cost.stored <= self.thresholds.worth_it && cost.relative(self.disk_rate) <= allowed * patience
     }
@@ -326,6 +326,18 @@ mod tests {
         assert!((2..20).contains(&writes.unwrap()), "one block is no reason, twenty are: {writes:?}");
         let raws = (1..).find(|_| choice.next(ARRAY) == Decision::Sample);
         assert_eq!(raws, Some(64));
+    }
+
+    #[test]
+    fn what_is_about_much_smaller_does_not_go_to_and_fro() {
+        // Twice as long as raw: for space alone.
+        let slow = |ratio: f64| sample(Encoding::Zstd, ratio, 3e8, 1e30);
+        let mut choice = choice();
+        assert_eq!(choice.sampled(ARRAY, &[slow(2.6)]), Encoding::Zstd);
+        (0..50).for_each(|_| choice.written(ARRAY, &slow(2.4), 0.001));
+        assert_eq!(choice.next(ARRAY), Decision::Use(Encoding::Zstd));
+        (0..50).for_each(|_| choice.written(ARRAY, &slow(2.0), 0.001));
+        assert_eq!(choice.next(ARRAY), Decision::Use(Encoding::Raw));
     }
 
     #[test]

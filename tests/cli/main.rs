@@ -8,3 +8,4 @@ mod reference;
 mod refused;
 mod results;
 mod same_bits;
+mod signals;

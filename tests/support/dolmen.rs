@@ -5,7 +5,7 @@ use super::npy::{self, Array, Kind};
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
 
 /// A folder that goes away with the test.
 pub struct Folder(tempfile::TempDir);
@@ -16,6 +16,16 @@ pub struct Outcome {
     pub code: Option<i32>,
     pub stdout: String,
     pub stderr: String,
+}
+
+impl Outcome {
+    pub fn of(output: Output) -> Outcome {
+        Outcome {
+            code: output.status.code(),
+            stdout: String::from_utf8(output.stdout).expect("UTF-8"),
+            stderr: String::from_utf8(output.stderr).expect("UTF-8"),
+        }
+    }
 }
 
 impl Folder {
@@ -44,19 +54,16 @@ impl Folder {
         npy::read(&self.path(name))
     }
 
-    /// Runs the program there with these words, which are split at blanks.
+    /// The program there with these words, which are split at blanks.
+    pub fn command(&self, words: &str) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_dolmen"));
+        command.args(words.split_whitespace()).current_dir(self.0.path()).stdin(Stdio::null());
+        command
+    }
+
+    /// Runs it to its end.
     pub fn run(&self, words: &str) -> Outcome {
-        let output = Command::new(env!("CARGO_BIN_EXE_dolmen"))
-            .args(words.split_whitespace())
-            .current_dir(self.0.path())
-            .stdin(Stdio::null())
-            .output()
-            .expect("the program starts");
-        Outcome {
-            code: output.status.code(),
-            stdout: String::from_utf8(output.stdout).expect("UTF-8"),
-            stderr: String::from_utf8(output.stderr).expect("UTF-8"),
-        }
+        Outcome::of(self.command(words).output().expect("the program starts"))
     }
 
     /// Runs it and demands success.

@@ -4,8 +4,9 @@ use flate2::read::MultiGzDecoder;
 use std::borrow::Cow;
 use std::io::Read;
 use std::sync::{Arc, Once, OnceLock};
-use zarrs::array::codec::api::register_codec_v3;
-use zarrs::array::codec::api::{CodecRuntimePluginV3, PartialDecoderCapability, PartialEncoderCapability};
+use zarrs::array::codec::api::{
+    CodecRuntimePluginV3, PartialDecoderCapability, PartialEncoderCapability, register_codec_v3,
+};
 use zarrs::array::codec::{GzipCodec, ZstdCodec};
 use zarrs::array::{
     ArrayBytesRaw, BytesRepresentation, BytesToBytesCodecTraits, Codec, CodecError, CodecMetadataOptions,
@@ -173,14 +174,14 @@ impl ReadableStorageTraits for Guarded {
         key: &StoreKey,
         ranges: ByteRangeIterator<'a>,
     ) -> Result<MaybeBytesIterator<'a>, StorageError> {
+        let Some(most) = self.most.get() else { return self.store.get_partial_many(key, ranges) };
         let ranges: Vec<ByteRange> = ranges.collect();
+        let whole = self.store.size_key(key)?.unwrap_or(0);
         let asked = ranges.iter().map(|range| match range {
-            ByteRange::FromStart(_, length) => length.unwrap_or(0),
-            ByteRange::Suffix(length) => *length,
+            ByteRange::FromStart(_, Some(length)) | ByteRange::Suffix(length) => *length,
+            ByteRange::FromStart(start, None) => whole.saturating_sub(*start),
         });
-        if let (Some(asked), Some(most)) = (asked.max(), self.most.get())
-            && asked > *most
-        {
+        if let Some(asked) = asked.max().filter(|asked| asked > most) {
             return Err(StorageError::Other(format!("{asked} bytes are too many for a chunk in a shard")));
         }
         self.store.get_partial_many(key, Box::new(ranges.into_iter()))

@@ -3,7 +3,7 @@
 use super::metadata::is_array;
 use crate::files::FileError;
 use crate::files::leftovers::{
-    ASIDE, begin, forget, partial_name, register_tree, remove_partial, remove_partial_files,
+    begin, forget, partial_name, register_tree, remove_partial, remove_partial_files, replaced_name,
 };
 use crate::files::output::folder_of;
 use std::ffi::CString;
@@ -36,7 +36,7 @@ impl PartialDir {
         remove_partial_files(folder);
         let temporary = partial_name(path);
         let make = || fs::create_dir(&temporary).inspect(|()| register_tree(temporary.clone()));
-        begin(make).and_then(|made| made).map_err(|e| target(e.to_string()))?;
+        begin(make).map_err(|e| target(e.to_string()))?;
         Ok(PartialDir { path: path.into(), temporary, committed: AtomicBool::new(false) })
     }
 
@@ -58,22 +58,23 @@ impl PartialDir {
 
     /// Changes places with the array that is there, which then goes.
     fn replace(&self) -> io::Result<()> {
-        if let Err(error) = exchange(&self.temporary, &self.path) {
-            if error.kind() == io::ErrorKind::NotFound {
-                return Err(error);
-            }
-            // A file system that cannot exchange names: for a moment there is no array of this name.
-            let mut aside = self.temporary.clone().into_os_string();
-            aside.push(ASIDE);
-            fs::rename(&self.path, &aside)?;
-            fs::rename(&self.temporary, &self.path).inspect_err(|_| {
-                // Back again; if that fails, too, it is still there under the other name.
-                let _ = fs::rename(&aside, &self.path);
-            })?;
-            fs::rename(&aside, &self.temporary)?;
+        match exchange(&self.temporary, &self.path) {
+            // What stays of the old one is removed with the next output there.
+            Ok(()) => remove_partial(&self.temporary),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(error),
+            Err(_) => self.replace_in_steps(&replaced_name(&self.path))?,
         }
-        // The new one is in its place; what stays of the old one is removed with the next output there.
-        let _ = fs::remove_dir_all(&self.temporary);
+        Ok(())
+    }
+
+    /// For a file system that cannot exchange names: for a moment there is no array of this name, but the old one is `aside`.
+    fn replace_in_steps(&self, aside: &Path) -> io::Result<()> {
+        fs::rename(&self.path, aside)?;
+        fs::rename(&self.temporary, &self.path).inspect_err(|_| {
+            // Back again; if that fails, too, it is still there under the other name.
+            let _ = fs::rename(aside, &self.path);
+        })?;
+        remove_partial(aside);
         Ok(())
     }
 
@@ -118,4 +119,39 @@ fn exchange(a: &Path, b: &Path) -> io::Result<()> {
 #[cfg(not(target_os = "linux"))]
 fn exchange(_: &Path, _: &Path) -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A directory that holds one file of this name.
+    fn holding(path: &Path, name: &str) {
+        fs::create_dir_all(path).unwrap();
+        fs::write(path.join(name), "").unwrap();
+    }
+
+    #[test]
+    fn an_array_is_replaced_where_names_cannot_be_exchanged() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, aside) = (folder.path().join("a.zarr"), folder.path().join("aside"));
+        let partial = PartialDir::create(&path).unwrap();
+        holding(&partial.temporary, "new");
+        holding(&path, "earlier");
+        partial.replace_in_steps(&aside).unwrap();
+        assert!(path.join("new").exists() && !path.join("earlier").exists() && !aside.exists());
+    }
+
+    #[test]
+    fn the_earlier_array_comes_back_when_the_new_one_is_gone() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, aside) = (folder.path().join("a.zarr"), folder.path().join("aside"));
+        let partial = PartialDir::create(&path).unwrap();
+        holding(&path, "earlier");
+        fs::remove_dir(&partial.temporary).unwrap();
+        assert!(partial.replace_in_steps(&aside).is_err());
+        assert!(path.join("earlier").exists() && !aside.exists());
+        assert!(partial.replace().is_err(), "nor where they can");
+        assert!(path.join("earlier").exists());
+    }
 }
