@@ -5,11 +5,13 @@
 //! in `target`.
 
 use dolmen::array::Element;
+use dolmen::data::{ReadBlocks, WriteBlocks};
 use dolmen::files::{Depth, NpyInput, NpyOutput, Outputs};
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::AsRawFd;
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
@@ -65,13 +67,14 @@ impl Cut {
         began.elapsed().as_secs_f64()
     }
 
-    fn write(self, path: &Path, depth: &Depth) -> f64 {
+    fn write(self, path: &Path, depth: &Arc<Depth>) -> f64 {
         let outputs = Outputs::new();
-        let file = outputs.add(NpyOutput::create(path, self.n, Some(self.n), Element::F64).expect("a file"));
+        let file = outputs
+            .add(NpyOutput::create(path, self.n, Some(self.n), Element::F64, depth.clone()).expect("a file"));
         let seconds =
-            self.each(NpyOutput::scratch_len(self.rows, self.cols, Element::F64), |at, block, scratch| {
+            self.each(NpyOutput::scratch_of(self.rows, self.cols, Element::F64), |at, block, scratch| {
                 let (rows, cols) = self.ranges(at);
-                file.write_block(rows, cols, block, scratch, depth).expect("written");
+                file.write_block(rows, cols, block, scratch).expect("written");
                 depth.add_idle(ALL_IDLE);
             });
         drop(file);
@@ -81,11 +84,11 @@ impl Cut {
     }
 
     /// Through the page cache if that has `room`, else past it.
-    fn read(self, path: &Path, room: u64, depth: &Depth) -> f64 {
-        let input = NpyInput::open(&[path.into()], room).expect("the file is there");
+    fn read(self, path: &Path, room: u64, depth: &Arc<Depth>) -> f64 {
+        let input = NpyInput::open(&[path.into()], room, depth.clone()).expect("the file is there");
         self.each(input.scratch_len(self.rows, self.cols), |at, block, scratch| {
             let (rows, cols) = self.ranges(at);
-            input.read_block(rows, cols, block, scratch, depth).expect("read");
+            input.read_block(rows, cols, block, scratch).expect("read");
             depth.add_idle(ALL_IDLE);
         })
     }
@@ -136,7 +139,7 @@ fn main() {
     println!("{:>12} {write:8.2} {:>8} {cold:8.2} {warm:8.2} {:>4}", "plain", "-", 1);
     for (rows, cols) in [(512, n), (3510, 3510), (2048, 2048), (1400, 1400)] {
         let cut = Cut { n, rows: rows.min(n), cols: cols.min(n) };
-        let depth = Depth::default();
+        let depth = Arc::new(Depth::default());
         let gb = bytes as f64 / 1e9;
         depth.count_anew();
         let write = gb / cut.write(&path, &depth);

@@ -1,13 +1,15 @@
 //! Dolmen: an actor-based elastic runtime for large dense linear algebra.
 //!
-//! Layers, lowest first. Each may import those above it in this list only; the first four are pure:
+//! Layers, lowest first. Each may import those above it in this list only; the first five are pure:
 //! no actor, clock, file, thread or BLAS. `tests/architecture.rs` holds them to it.
 //!
 //! - [`ids`]: names of stages, tasks, workers
+//! - [`failure`]: why a run came to nothing
 //! - [`mod@array`]: shapes, block grids, lazy arrays
 //! - [`graph`]: programs of stages; inputs, consumers and costs as formulas
 //! - [`sched`]: the scheduler core and the plan
-//! - [`files`]: `.npy` in and out
+//! - [`data`]: numbers of either type, and what matrices are read from and written to
+//! - [`files`]: `.npy`, Zarr and HDF5 in and out
 //! - [`store`]: the pool of buffers and the blocks in it
 //! - [`protocol`]: messages and their bytes
 //! - [`exec`]: from a task to its kernel
@@ -18,7 +20,9 @@
 pub mod actors;
 pub mod array;
 pub mod cli;
+pub mod data;
 pub mod exec;
+pub mod failure;
 pub mod files;
 pub mod graph;
 pub mod ids;

@@ -1,8 +1,9 @@
 //! Messages between scheduler and workers, named by direction, and the one place where things
 //! become bytes.
 
+use crate::failure::Failure;
 use crate::ids::{BlockId, RunId, TaskId, TaskList, WorkerId};
-use crate::sched::{Failure, Timing};
+use crate::sched::Timing;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 /// From the scheduler to a worker, about the run it is in. Within one run they arrive in order.

@@ -4,9 +4,9 @@ use super::activity::Class;
 use super::panics::guard;
 use super::run::Run;
 use crate::exec;
+use crate::failure::Failure;
 use crate::ids::{BlockId, RunId, TaskId};
-use crate::sched::{Blame, Failure};
-use crate::store::{Block, Buffer, PoolError, SpillKey, SpillPlace};
+use crate::store::{Block, Buffer, SpillKey, SpillPlace};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -71,7 +71,7 @@ impl Job {
         let (run, task, began) = (self.run.id, self.task, Instant::now());
         let moves = !matches!(self.work, Work::Task { .. });
         let outcome = guard(|| self.attempt(room));
-        let outcome = outcome.unwrap_or_else(|message| Err(Failure { blame: Blame::Run, message }));
+        let outcome = outcome.unwrap_or_else(|message| Err(Failure::of_run(message)));
         let failed = |failure| if moves { Outcome::MoveFailed(failure) } else { Outcome::Failed(failure) };
         Done { run, task, seconds: began.elapsed().as_secs_f64(), outcome: outcome.unwrap_or_else(failed) }
     }
@@ -83,7 +83,7 @@ impl Job {
         let bytes = if class == Class::Compute { run.workspace.compute } else { run.workspace.io };
         if room.as_ref().is_none_or(|(of, _)| *of != run.id) {
             *room = None;
-            *room = Some((run.id, run.pool.take(bytes).map_err(out_of_memory)?));
+            *room = Some((run.id, run.pool.take(bytes).map_err(Failure::of_run)?));
         }
         let Some((_, scratch)) = room else { unreachable!("made above") };
         match work {
@@ -101,7 +101,7 @@ impl Job {
             Work::Spill(block) => {
                 let place = place(&run)?;
                 let key = SpillKey { run: run.id, block: task };
-                place.write(key, &block, scratch.bytes_mut()).map_err(failed)?;
+                place.write(key, &block, scratch.bytes_mut()).map_err(Failure::of_run)?;
                 Ok(Outcome::Spilled)
             }
         }
@@ -110,29 +110,21 @@ impl Job {
 
 /// The block of the step before, or a copy if someone else still holds it.
 fn take_over(block: Arc<Block>, run: &Run) -> Result<Block, Failure> {
-    Arc::try_unwrap(block).or_else(|shared| shared.duplicate(&run.pool).map_err(out_of_memory))
+    Arc::try_unwrap(block).or_else(|shared| shared.duplicate(&run.pool).map_err(Failure::of_run))
 }
 
 fn load(run: &Run, block: BlockId, scratch: &mut Buffer) -> Result<Outcome, Failure> {
     let place = place(run)?;
     let stage = run.program.stage(block.stage);
     let shape = stage.shape(block.index);
-    let mut loaded = Block::new(&run.pool, shape, stage.element).map_err(out_of_memory)?;
+    let mut loaded = Block::new(&run.pool, shape, stage.element).map_err(Failure::of_run)?;
     match place.read(SpillKey { run: run.id, block }, &mut loaded, scratch.bytes_mut()) {
         Ok(()) => Ok(Outcome::Loaded(loaded)),
         Err(error) if error.is_lost() => Ok(Outcome::Vanished),
-        Err(error) => Err(failed(error)),
+        Err(error) => Err(Failure::of_run(error)),
     }
 }
 
 fn place(run: &Run) -> Result<&SpillPlace, Failure> {
-    run.spill.as_ref().ok_or_else(|| failed("this run may not spill"))
-}
-
-fn out_of_memory(error: PoolError) -> Failure {
-    failed(error)
-}
-
-fn failed(why: impl ToString) -> Failure {
-    Failure { blame: Blame::Run, message: why.to_string() }
+    run.spill.as_ref().ok_or_else(|| Failure::of_run("this run may not spill"))
 }

@@ -5,10 +5,11 @@ use super::messages::{Fetch, FromWorkers, Lost, ToWorkers};
 use super::run::{Outcome, Progress, Run};
 use super::worker::Worker;
 use crate::exec::Bindings;
+use crate::failure::Failure;
 use crate::graph::Program;
 use crate::ids::{RunId, TaskId, WorkerId};
 use crate::protocol::{FromWorker, ToWorker};
-use crate::sched::{Action, Blame, Core, Event, Failure, Plan};
+use crate::sched::{Action, Core, Event, Plan};
 use crate::store::{Pool, SpillPlace};
 use actix::{Actor, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message, WrapFuture};
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -86,7 +87,7 @@ impl Scheduler {
     }
 
     fn nobody(&self) -> Failure {
-        Failure { blame: Blame::Run, message: format!("no worker is left: {}", self.lost) }
+        Failure::of_run(format!("no worker is left: {}", self.lost))
     }
 
     /// Events into the core, actions out to the workers.

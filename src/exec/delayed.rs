@@ -1,11 +1,10 @@
 //! Graphs wired by hand: drawing the calls, and running one.
 
-use super::failure::broken;
 use super::job::Job;
+use crate::failure::Failure;
 use crate::graph::{CallInput, Calls, Delayed, Graph};
 use crate::ids::TaskId;
 use crate::protocol::{decode, encode};
-use crate::sched::Failure;
 use crate::store::Block;
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -24,7 +23,7 @@ impl From<Delayed> for Argument {
 impl Graph {
     /// A constant argument.
     pub fn value<V: Serialize>(value: &V) -> Result<Argument, Failure> {
-        encode(value).map(Argument::Value).map_err(broken)
+        encode(value).map(Argument::Value).map_err(Failure::of_run)
     }
 
     /// Calls the function that will be registered as `function` when the graph runs.
@@ -44,7 +43,7 @@ impl Graph {
 pub(super) fn call(job: &Job, calls: &Calls) -> Result<Block, Failure> {
     let (name, inputs) = calls.call(job.task.index);
     let function = job.bindings.functions.get(name);
-    let function = function.ok_or_else(|| broken(format!("function {name:?} is not registered")))?;
+    let function = function.ok_or_else(|| Failure::of_run(format!("function {name:?} is not registered")))?;
     let arguments: Vec<&[u8]> = inputs
         .iter()
         .map(|input| match input {
@@ -52,7 +51,7 @@ pub(super) fn call(job: &Job, calls: &Calls) -> Result<Block, Failure> {
             CallInput::Constant(at) => calls.constant(*at),
         })
         .collect();
-    let encoded = function(&arguments).map_err(|why| broken(format!("function {name:?}: {why}")))?;
+    let encoded = function(&arguments).map_err(|why| Failure::of_run(format!("function {name:?}: {why}")))?;
     pack(job, name, &encoded)
 }
 
@@ -62,7 +61,7 @@ fn pack(job: &Job, name: &str, encoded: &[u8]) -> Result<Block, Failure> {
     let mut block = job.output()?;
     let room = block.bytes_mut();
     if encoded.len() + LENGTH > room.len() {
-        return Err(broken(format!(
+        return Err(Failure::of_run(format!(
             "function {name:?} returned {} bytes, more than the {} that this graph allows a result: see Graph::result_bytes",
             encoded.len(),
             room.len() - LENGTH
@@ -82,5 +81,5 @@ fn unpack(block: &Block) -> &[u8] {
 
 /// The value in a result block.
 pub fn value<V: DeserializeOwned>(block: &Block) -> Result<V, Failure> {
-    decode(unpack(block)).map_err(broken)
+    decode(unpack(block)).map_err(Failure::of_run)
 }

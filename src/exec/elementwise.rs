@@ -2,8 +2,9 @@
 
 use super::job::{Job, fill_block};
 use crate::array::{BlockGrid, Reduction};
+use crate::data::Real;
 use crate::graph::{MapOp, Operand};
-use crate::store::{Block, Buffer, Real};
+use crate::store::{Block, Buffer};
 use kernels::elementwise::{Op, eval};
 use ndarray::{ArrayView2, ArrayViewMut2};
 use std::ops::Range;

@@ -2,9 +2,9 @@
 
 use super::bind::Bindings;
 use super::task::run;
+use crate::failure::Failure;
 use crate::graph::Program;
 use crate::ids::{BlockId, TaskId};
-use crate::sched::Failure;
 use crate::store::{Block, Pool};
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use std::sync::Arc;
 pub fn interpret(program: &Program, bindings: &Bindings) -> Result<HashMap<BlockId, Arc<Block>>, Failure> {
     let pool = Pool::new(u64::MAX);
     let largest = program.stages().iter().map(|s| s.work.workspace).max().unwrap_or(0);
-    let mut work = pool.take(largest).map_err(super::failure::broken)?;
+    let mut work = pool.take(largest).map_err(Failure::of_run)?;
     let mut made: HashMap<BlockId, Arc<Block>> = HashMap::new();
     let mut ids = Vec::new();
     for stage in program.stage_ids() {

@@ -1,12 +1,12 @@
 //! A task with its blocks at hand.
 
 use super::bind::Bindings;
-use super::failure::broken;
 use crate::array::{Fill, Law};
+use crate::data::Real;
+use crate::failure::Failure;
 use crate::graph::{Blocks, Kind, Pattern, Pick, Program, Stage};
 use crate::ids::{BlockId, TaskId};
-use crate::sched::Failure;
-use crate::store::{Block, Pool, Real};
+use crate::store::{Block, Pool};
 use kernels::random;
 use ndarray::ArrayViewMut2;
 use std::sync::Arc;
@@ -49,7 +49,7 @@ impl<'a> Job<'a> {
     /// A new output block of the task's shape.
     pub fn output(&self) -> Result<Block, Failure> {
         let stage = self.stage();
-        Block::new(self.pool, stage.shape(self.task.index), stage.element).map_err(broken)
+        Block::new(self.pool, stage.shape(self.task.index), stage.element).map_err(Failure::of_run)
     }
 }
 

@@ -3,7 +3,6 @@
 mod bind;
 mod delayed;
 mod elementwise;
-mod failure;
 mod functions;
 mod interpret;
 mod job;
@@ -11,7 +10,7 @@ mod tall;
 mod task;
 mod work;
 
-pub use bind::{Bindings, Chunks, Sink, Source, Traffic};
+pub use bind::{Bindings, Traffic};
 pub use delayed::{Argument, value};
 pub use functions::{Callable, Functions};
 pub use interpret::interpret;

@@ -1,11 +1,11 @@
 //! The tasks of a TSQR tree: packing and unpacking around the kernels.
 
-use super::failure::broken;
 use super::job::{Job, transposed_panel};
 use crate::array::Axis;
+use crate::data::Real;
+use crate::failure::{Blame, Failure};
 use crate::graph::{Kind, Part, Seed, rows_below};
-use crate::sched::{Blame, Failure};
-use crate::store::{Block, Buffer, Real};
+use crate::store::{Block, Buffer};
 use kernels::{Active, svd, tsqr};
 use ndarray::{ArrayView2, ArrayViewMut2};
 
@@ -108,7 +108,7 @@ fn root_svd<T: Real>(
     check_range(r)?;
     if values_only {
         let (s, rest) = work.reals_mut(n + svd::values_workspace::<Active, T>(n, n)).split_at_mut(n);
-        svd::values::<Active, T>(r, s, rest).map_err(broken)?;
+        svd::values::<Active, T>(r, s, rest).map_err(Failure::of_run)?;
         out.copy_from_slice(&s[..keep]);
         return Ok(());
     }
@@ -116,7 +116,7 @@ fn root_svd<T: Real>(
     let (u, rest) = room.split_at_mut(n * n);
     let (vt, rest) = rest.split_at_mut(n * n);
     let (s, rest) = rest.split_at_mut(n);
-    svd::small::<Active, T>(r, matrix(n, n, u), s, matrix(n, n, vt), rest).map_err(broken)?;
+    svd::small::<Active, T>(r, matrix(n, n, u), s, matrix(n, n, vt), rest).map_err(Failure::of_run)?;
     let (out_u, rest) = out.split_at_mut(n * keep);
     let (out_s, out_vt) = rest.split_at_mut(keep);
     matrix(n, keep, out_u).assign(&matrix(n, n, u).slice(ndarray::s![.., ..keep]));

@@ -1,14 +1,14 @@
 //! From a task to its kernel.
 
 use super::bind::Bindings;
-use super::failure::broken;
 use super::job::{Job, fill_block, grid_ranges, transposed_panel};
 use super::{delayed, elementwise, tall};
 use crate::array::{Element, Reduction};
+use crate::data::Real;
+use crate::failure::{Blame, Failure};
 use crate::graph::{Kind, Program};
 use crate::ids::{BlockId, TaskId};
-use crate::sched::{Blame, Failure};
-use crate::store::{Block, Buffer, Pool, Real};
+use crate::store::{Block, Buffer, Pool};
 use kernels::{Active, Backend, reduce, sketch};
 use ndarray::{ArrayView2, ArrayViewMut2};
 use std::sync::Arc;
@@ -89,8 +89,11 @@ fn write<T: Real>(job: &Job, work: &mut Buffer) -> Result<(), Failure> {
     };
     let (rows, cols) = grid_ranges(job);
     let (rows, cols) = (row + rows.start..row + rows.end, col + cols.start..col + cols.end);
-    let sink =
-        job.bindings.outputs.get(*output as usize).ok_or_else(|| broken("an output is not bound here"))?;
+    let sink = job
+        .bindings
+        .outputs
+        .get(*output as usize)
+        .ok_or_else(|| Failure::of_run("an output is not bound here"))?;
     let block = job.operand(0);
     let bytes = if *transposed {
         let view = block.view::<T>();

@@ -3,8 +3,8 @@
 use super::bind::Bindings;
 use super::tall::workspace_of_apply;
 use crate::array::Element;
+use crate::data::Real;
 use crate::graph::{Kind, Operand, Program, Stage, Work};
-use crate::store::Real;
 use kernels::{Active, sketch, svd, tsqr};
 
 /// Fills in [`Work`] of every stage.
@@ -32,8 +32,7 @@ fn work<T: Real>(stage: &Stage, first: (u64, u64), bindings: &Bindings) -> Work 
     let (p, q) = (first.0 as usize, first.1 as usize);
     let (flops, elements) = match &stage.kind {
         Kind::Read { input, .. } => {
-            let scratch =
-                bindings.inputs.get(input).map_or(0, |s| s.scratch(rows as u64, cols as u64, T::ELEMENT));
+            let scratch = bindings.inputs.get(input).map_or(0, |s| s.scratch(rows as u64, cols as u64));
             return Work { flops: 0.0, workspace: scratch };
         }
         Kind::Fill { .. } | Kind::Combine(_) | Kind::Finish(_) | Kind::Delayed(_) | Kind::Null => (0.0, 0),

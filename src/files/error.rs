@@ -1,6 +1,7 @@
 //! What can be wrong with a file.
 
 use crate::array::Element;
+use crate::failure::{Blame, Failure};
 use std::io;
 use std::path::PathBuf;
 
@@ -58,5 +59,12 @@ impl FileError {
     /// True if the request was wrong, false if something failed on the way.
     pub fn is_request_error(&self) -> bool {
         !matches!(self, FileError::Read { .. } | FileError::Write { .. } | FileError::NoSpace { .. })
+    }
+}
+
+impl From<FileError> for Failure {
+    fn from(error: FileError) -> Failure {
+        let blame = if error.is_request_error() { Blame::Request } else { Blame::Run };
+        Failure { blame, message: error.to_string() }
     }
 }

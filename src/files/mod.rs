@@ -1,31 +1,33 @@
 //! Files: `.npy`, Zarr and HDF5 in by blocks at any offset and order, and `.npy` and Zarr out so that they appear only when whole.
+//!
+//! - `npy/`, `zarr/`, `hdf5/`: a room for each format
+//! - `disk/`: requests to devices, whatever is in the files
+//! - `partial.rs`, `outputs.rs`, `out_dir.rs`, `leftovers.rs`: results that appear under their names only when whole, and
+//!   nothing that stays if they do not
 
-mod depth;
-mod device;
-mod elements;
+pub mod disk;
+mod dtype;
 mod error;
-mod flight;
 mod format;
 mod hdf5;
-mod header;
-mod input;
 mod leftovers;
 mod names;
-mod output;
+mod npy;
+mod out_dir;
+mod outputs;
+mod partial;
 mod zarr;
 
-pub use depth::{Depth, Policy, Sample, Thresholds};
-pub use device::{Device, PAGE, exceeds_cache, scratch_for};
-pub use elements::Convert;
+pub use disk::Depth;
 pub use error::FileError;
-pub use flight::{Pieces, in_flight};
 pub use format::Format;
 pub use hdf5::DatasetName;
 #[cfg(feature = "hdf5")]
 pub use hdf5::Hdf5Input;
-pub use header::{DType, Header};
-pub use input::NpyInput;
 pub use leftovers::{TemporaryFolder, discard_all, is_told_to_end};
 pub use names::expand;
-pub use output::{NpyOutput, OutDir, Outputs, check_target, write_whole};
+pub use npy::{NpyInput, NpyOutput};
+pub use out_dir::OutDir;
+pub use outputs::Outputs;
+pub use partial::{check_target, write_whole};
 pub use zarr::{ZarrInput, ZarrOutput};

@@ -5,11 +5,12 @@
 //! says so, and its block *released* when the last consumer is done.
 
 use super::cursor::{Cursor, Ground};
-use super::events::{Action, Blame, Event, Explain, Failure, Timing};
+use super::events::{Action, Event, Explain, Timing};
 use super::fleet::{Fleet, Lane};
 use super::ready::{Heap, Paths};
 use super::spill::Spill;
 use super::table::{NOWHERE, State, Table};
+use crate::failure::{Blame, Failure};
 use crate::graph::Program;
 use crate::ids::{BlockId, StageId, TaskId, TaskList, WorkerId};
 use std::collections::{BTreeMap, HashMap};

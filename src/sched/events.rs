@@ -1,5 +1,6 @@
 //! What goes into the scheduler core and what comes out.
 
+use crate::failure::Failure;
 use crate::ids::{BlockId, StageId, TaskId, TaskList, WorkerId};
 
 /// How long tasks of a stage took.
@@ -8,25 +9,6 @@ pub struct Timing {
     pub stage: StageId,
     pub tasks: u32,
     pub seconds: f64,
-}
-
-/// Who has to mend a failure.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, serde::Serialize, serde::Deserialize)]
-pub enum Blame {
-    /// The input or the request is wrong.
-    Request,
-    /// Something broke while it ran.
-    Run,
-    /// Numbers on the way to the result were too large for their type.
-    Overflow,
-}
-
-/// Why a run came to nothing.
-#[derive(Clone, PartialEq, Eq, Debug, serde::Serialize, serde::Deserialize, thiserror::Error)]
-#[error("{message}")]
-pub struct Failure {
-    pub blame: Blame,
-    pub message: String,
 }
 
 /// What the core is told.

@@ -16,7 +16,7 @@ mod swap;
 mod table;
 
 pub use core::Core;
-pub use events::{Action, Blame, Event, Explain, Failure, Timing};
+pub use events::{Action, Event, Explain, Timing};
 pub use forecast::{Swapped, forecast};
 pub use plan::{Plan, PlanError, Threads, Workspace, plan, plan_spilling, serial_order};
 pub use swap::Whereabouts;

@@ -5,8 +5,9 @@
 //! needed to blocks that exist tells what has to be done again.
 
 use super::core::{Core, Dropped};
-use super::events::{Action, Blame, Failure};
+use super::events::Action;
 use super::table::{NOWHERE, State};
+use crate::failure::Failure;
 use crate::ids::{BlockId, TaskId, TaskList, WorkerId};
 
 impl Core {
@@ -256,7 +257,7 @@ impl Core {
             Dropped::All => {
                 self.over = true;
                 let message = "after the loss of a worker the run no longer fits its memory: allow more";
-                out.push(Action::Failed(Failure { blame: Blame::Run, message: message.into() }));
+                out.push(Action::Failed(Failure::of_run(message)));
                 return false;
             }
         };

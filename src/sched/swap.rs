@@ -1,12 +1,13 @@
 //! Blocks go out of memory and come back: the core's side of [`Spill`].
 
 use super::core::Core;
-use super::events::{Action, Failure};
+use super::events::Action;
 use super::fleet::Lane;
 use super::plan::serial_order;
 use super::spill::Spill;
 use super::table::{NOWHERE, State};
 use crate::array::footprint;
+use crate::failure::Failure;
 use crate::ids::{BlockId, TaskId, WorkerId};
 
 /// Where a block is.

@@ -1,8 +1,8 @@
 //! What a session can answer instead of a result.
 
 use crate::array::ArrayError;
+use crate::failure::{Blame, Failure};
 use crate::files::FileError;
-use crate::sched::{Blame, Failure};
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {

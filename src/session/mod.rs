@@ -12,11 +12,12 @@ mod results;
 mod runtime;
 
 pub use crate::actors::Stalls;
+pub use crate::data::{Matrix, Real};
 pub use algorithms::{Qr, Rsvd, Svd};
 pub use error::Error;
 pub use operation::Operation;
 pub(crate) use prepare::human;
 pub use preview::Preview;
 pub use randomized::RsvdOptions;
-pub use results::{Matrix, Results, Take};
+pub use results::Results;
 pub use runtime::{Builder, Handle, Session, Spilled, Stats};

@@ -4,7 +4,7 @@ use super::error::Error;
 use super::randomized::{RsvdOptions, check_rank, rsvd};
 use super::recipe::{Care, Piece, Recipe, Ways, row_blocks};
 use crate::array::{Array, Axis, BlockGrid, BlockSize, Element, Fill, Node};
-use crate::exec::Chunks;
+use crate::data::Chunks;
 use crate::graph::{Access, Builder, Lowering, Tall};
 use kernels::tsqr::factor_len;
 

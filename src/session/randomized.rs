@@ -2,8 +2,8 @@
 
 use super::error::Error;
 use super::recipe::{Care, Range, Recipe, Ways, row_blocks};
-use super::results::Matrix;
 use crate::array::{Array, BlockGrid, Element, Fill, Law};
+use crate::data::Matrix;
 use crate::graph::{Access, Builder, Lowering, Tall};
 use kernels::tsqr::factor_len;
 

@@ -3,36 +3,13 @@
 use super::error::Error;
 use super::recipe::Piece;
 use crate::array::Element;
+use crate::data::{Matrix, Real};
 use crate::graph::Program;
 use crate::ids::{BlockId, TaskId};
-use crate::store::{Block, Real};
+use crate::store::Block;
 use ndarray::{Array2, s};
 use std::collections::HashMap;
 use std::sync::Arc;
-
-/// A result in memory, of either element type.
-#[derive(Clone, PartialEq, Debug)]
-pub enum Matrix {
-    F32(Array2<f32>),
-    F64(Array2<f64>),
-}
-
-impl Matrix {
-    /// The matrix as f64, whatever it was computed in.
-    pub fn to_f64(&self) -> Array2<f64> {
-        match self {
-            Matrix::F32(a) => a.mapv(f64::from),
-            Matrix::F64(a) => a.clone(),
-        }
-    }
-
-    pub fn element(&self) -> Element {
-        match self {
-            Matrix::F32(_) => Element::F32,
-            Matrix::F64(_) => Element::F64,
-        }
-    }
-}
 
 /// Named results, in order.
 #[derive(Clone, Debug, Default)]
@@ -45,31 +22,12 @@ impl Results {
     }
 }
 
-/// Types that a result can be taken out as.
-pub trait Take: Real {
-    fn take(matrix: Matrix) -> Result<Array2<Self>, Error>;
-}
-
-fn wrong(asked: Element, is: Element) -> Error {
-    Error::Request(format!("the result is {is}, not {asked}: ask for {is}"))
-}
-
-impl Take for f32 {
-    fn take(matrix: Matrix) -> Result<Array2<f32>, Error> {
-        match matrix {
-            Matrix::F32(a) => Ok(a),
-            Matrix::F64(_) => Err(wrong(Element::F32, Element::F64)),
-        }
-    }
-}
-
-impl Take for f64 {
-    fn take(matrix: Matrix) -> Result<Array2<f64>, Error> {
-        match matrix {
-            Matrix::F64(a) => Ok(a),
-            Matrix::F32(_) => Err(wrong(Element::F64, Element::F32)),
-        }
-    }
+/// The matrix as an array of the type that it has.
+pub(super) fn into_array<T: Real>(matrix: Matrix) -> Result<Array2<T>, Error> {
+    T::from_matrix(matrix).map_err(|other| {
+        let is = other.element();
+        Error::Request(format!("the result is {is}, not {}: ask for {is}", T::ELEMENT))
+    })
 }
 
 /// The matrix of a `shape` that is made of pieces, from the kept blocks of their stages.

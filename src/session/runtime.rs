@@ -1,7 +1,7 @@
 //! A session: actors and threads, what they may use, and how an operation is put through them.
 
 use super::error::Error;
-use super::inputs::{FromFiles, FromZarr, InMemory, Planned, ToFile, ToZarr, open_hdf5};
+use super::inputs::{Opened, Planned, open};
 use super::operation::Operation;
 use super::prepare::{Ready, Request};
 use super::randomized::{SKETCH_SHIFT, care_for};
@@ -9,14 +9,14 @@ use super::recipe::{Care, Piece, Range};
 use super::results::{Results, assemble};
 use crate::actors::{Activity, Joined, Outcome, Peers, Progress, Scheduler, Stalls, Submit, Worker};
 use crate::array::{Array, BlockSize, Element, InputId, Source};
+use crate::data::{self, InMemory, Real, Sink};
 use crate::exec::{self, Bindings, Functions};
-use crate::files::{
-    DatasetName, Depth, FileError, Format, NpyInput, NpyOutput, Outputs, ZarrInput, ZarrOutput,
-};
+use crate::failure::Failure;
+use crate::files::{Depth, Format, NpyOutput, Outputs, ZarrOutput};
 use crate::graph::{Graph, Program};
 use crate::ids::{RunId, StageId, TaskId, WorkerId};
-use crate::sched::{Failure, Plan};
-use crate::store::{Pool, Real, SpillPlace, SpillUse, default_memory, default_spill_folder, page_cache_room};
+use crate::sched::Plan;
+use crate::store::{Pool, SpillPlace, SpillUse, default_memory, default_spill_folder, page_cache_room};
 use actix::{Actor, Addr};
 use futures_channel::oneshot;
 use ndarray::Array2;
@@ -155,7 +155,7 @@ impl Stats {
 /// Where results go.
 enum Target<'a> {
     Memory,
-    Files(&'a [Arc<dyn exec::Sink>]),
+    Files(&'a [Arc<dyn Sink>]),
 }
 
 struct Inner {
@@ -164,7 +164,7 @@ struct Inner {
     scheduler: Addr<Scheduler>,
     system: actix::System,
     thread: Mutex<Option<JoinHandle<()>>>,
-    inputs: Mutex<HashMap<InputId, Arc<dyn exec::Source>>>,
+    inputs: Mutex<HashMap<InputId, Arc<dyn data::Source>>>,
     functions: Mutex<Functions>,
     next: AtomicU64,
     progress: Arc<Progress>,
@@ -306,7 +306,7 @@ impl Session {
         *lock(&self.0.stats)
     }
 
-    fn bind(&self, source: Arc<dyn exec::Source>, (rows, cols): (u64, u64), element: Element) -> Array {
+    fn bind(&self, source: Arc<dyn data::Source>, (rows, cols): (u64, u64), element: Element) -> Array {
         let id = InputId(self.0.next.fetch_add(1, Ordering::Relaxed));
         lock(&self.0.inputs).insert(id, source);
         Array::source(Source::Input(id), rows, cols, element)
@@ -322,24 +322,8 @@ impl Session {
     /// alone if there is one matrix in it (with feature `hdf5`); or a `.npy` file, or several with equal columns as one
     /// tall matrix. Only headers are read here.
     pub fn from_files(&self, paths: &[PathBuf]) -> Result<Array, Error> {
-        let alone = |path: &Path| match paths.len() {
-            1 => Ok(()),
-            _ => Err(FileError::Alone { path: path.into() }),
-        };
-        if let Some(path) = paths.iter().find(|path| path.is_dir()) {
-            alone(path)?;
-            let input = ZarrInput::open(path)?;
-            let (shape, element) = (input.shape(), input.element());
-            return Ok(self.bind(Arc::new(FromZarr(input)), shape, element));
-        }
-        if let Some((path, name)) = paths.iter().find_map(|path| Some((path, DatasetName::of(path)?))) {
-            alone(path)?;
-            let (source, shape, element) = open_hdf5(&name)?;
-            return Ok(self.bind(source, shape, element));
-        }
-        let input = NpyInput::open(paths, page_cache_room(self.memory()))?;
-        let (shape, element) = (input.shape(), input.element());
-        Ok(self.bind(Arc::new(FromFiles { input, depth: self.depth() }), shape, element))
+        let Opened { source, shape, element } = open(paths, page_cache_room(self.memory()), self.depth())?;
+        Ok(self.bind(source, shape, element))
     }
 
     /// Makes functions known to hand-wired graphs.
@@ -389,20 +373,16 @@ impl Session {
         let ready = self.prepare(&request)?;
         let outputs = Outputs::new();
         let element = operation.element()?;
-        let mut files: Vec<Arc<dyn exec::Sink>> = Vec::new();
+        let mut files: Vec<Arc<dyn Sink>> = Vec::new();
         for (number, ((name, (rows, cols)), path)) in
             operation.result_shapes()?.into_iter().zip(paths).enumerate()
         {
             let cols = (name != "s").then_some(cols);
             files.push(match Format::of(path) {
-                Format::Npy => {
-                    let output = outputs.add(NpyOutput::create(path, rows, cols, element)?);
-                    Arc::new(ToFile { output, depth: self.depth() })
-                }
+                Format::Npy => outputs.add(NpyOutput::create(path, rows, cols, element, self.depth())?),
                 Format::Zarr => {
                     let chunk = ready.written_blocks(number);
-                    let output = outputs.add(ZarrOutput::create(path, rows, cols, chunk, element)?);
-                    Arc::new(ToZarr { output, depth: self.depth() })
+                    outputs.add(ZarrOutput::create(path, rows, cols, chunk, element, self.depth())?)
                 }
             });
         }
@@ -451,7 +431,7 @@ impl Session {
         Spilled { bytes: written, raw_bytes: raw_written, read_back_bytes: read, peak_bytes: peak }
     }
 
-    pub(super) fn bindings(&self, outputs: Vec<Arc<dyn exec::Sink>>) -> Bindings {
+    pub(super) fn bindings(&self, outputs: Vec<Arc<dyn Sink>>) -> Bindings {
         Bindings {
             inputs: lock(&self.0.inputs).clone(),
             outputs,
@@ -462,9 +442,7 @@ impl Session {
 
     /// Bindings to plan with, before files are made.
     pub(super) fn planned(&self, formats: &[Format]) -> Bindings {
-        self.bindings(
-            formats.iter().map(|format| Arc::new(Planned(*format)) as Arc<dyn exec::Sink>).collect(),
-        )
+        self.bindings(formats.iter().map(|format| Arc::new(Planned(*format)) as Arc<dyn Sink>).collect())
     }
 
     fn run_to(&self, operation: &Operation, target: &Target) -> Result<Results, Error> {
@@ -484,7 +462,7 @@ impl Session {
 
     /// Runs the operation once; also tells what care its spectrum asks for.
     fn run_once(&self, operation: &Operation, target: &Target, care: Care) -> Result<(Results, Care), Error> {
-        let sinks: Vec<Arc<dyn exec::Sink>> = match target {
+        let sinks: Vec<Arc<dyn Sink>> = match target {
             Target::Memory => Vec::new(),
             Target::Files(files) => files.to_vec(),
         };
@@ -565,7 +543,7 @@ impl Session {
 }
 
 fn broken() -> Failure {
-    Failure { blame: crate::sched::Blame::Run, message: "the scheduler ended before the run".into() }
+    Failure::of_run("the scheduler ended before the run")
 }
 
 fn start_actors((workers, threads): (usize, usize), pool: Pool, activity: Arc<Activity>) -> Addr<Scheduler> {

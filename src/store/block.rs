@@ -2,57 +2,8 @@
 
 use super::pool::{Buffer, Pool, PoolError};
 use crate::array::Element;
+use crate::data::Real;
 use ndarray::{ArrayView2, ArrayViewMut2};
-
-/// Elements of either type.
-#[derive(Clone, Copy, Debug)]
-pub enum Numbers<'a> {
-    F32(&'a [f32]),
-    F64(&'a [f64]),
-}
-
-/// Elements of either type, to be filled.
-#[derive(Debug)]
-pub enum NumbersMut<'a> {
-    F32(&'a mut [f32]),
-    F64(&'a mut [f64]),
-}
-
-/// The element types as Rust types.
-pub trait Real: kernels::Scalar {
-    const ELEMENT: Element;
-
-    fn numbers(values: &[Self]) -> Numbers<'_>;
-    fn numbers_mut(values: &mut [Self]) -> NumbersMut<'_>;
-    /// The numbers if they are of this type.
-    fn from_numbers(numbers: NumbersMut<'_>) -> Option<&mut [Self]>;
-}
-
-macro_rules! real {
-    ($type:ident, $element:ident) => {
-        impl Real for $type {
-            const ELEMENT: Element = Element::$element;
-
-            fn numbers(values: &[Self]) -> Numbers<'_> {
-                Numbers::$element(values)
-            }
-
-            fn numbers_mut(values: &mut [Self]) -> NumbersMut<'_> {
-                NumbersMut::$element(values)
-            }
-
-            fn from_numbers(numbers: NumbersMut<'_>) -> Option<&mut [Self]> {
-                match numbers {
-                    NumbersMut::$element(values) => Some(values),
-                    _ => None,
-                }
-            }
-        }
-    };
-}
-
-real!(f32, F32);
-real!(f64, F64);
 
 /// A `rows × cols` matrix of one element type.
 pub struct Block {

@@ -17,7 +17,7 @@ mod spill_sample;
 #[cfg(test)]
 mod testing;
 
-pub use block::{Block, Numbers, NumbersMut, Real};
+pub use block::Block;
 pub use budget::default_memory;
 pub use codec::{Codec, Encoding, FRAME_HEADER, PIECE};
 pub use page_cache::page_cache_room;

@@ -1,11 +1,11 @@
 //! The spectra of NUMERICS, as matrices whose elements are exact numbers of the element type.
 
 use crate::support::matrix::Matrix;
-use dolmen::session::{Matrix as Result, Take};
+use dolmen::session::{Matrix as Result, Real};
 use ndarray::Array2;
 
 /// An element type and what tests must know about it.
-pub trait Type: Take {
+pub trait Type: Real {
     /// Unit roundoff.
     const UNIT: f64;
     /// The smallest positive number: what is below half of it vanishes.

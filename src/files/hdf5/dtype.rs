@@ -1,6 +1,6 @@
 //! Which types of elements become which numbers.
 
-use crate::files::DType;
+use crate::files::dtype::DType;
 use hdf5_metno::types::{FloatSize, IntSize, TypeDescriptor};
 use hdf5_metno::{Dataset, Error};
 

@@ -7,9 +7,11 @@ use super::choose::choose;
 use super::dtype::dtype;
 use super::name::DatasetName;
 use crate::array::Element;
-use crate::files::{Convert, DType, FileError};
+use crate::data::{Chunks, ReadBlocks, Real};
+use crate::files::FileError;
+use crate::files::dtype::DType;
 use hdf5_metno::sync::sync;
-use hdf5_metno::{Dataset, Dataspace, Datatype, Error, File, H5Type, Selection, h5check};
+use hdf5_metno::{Dataset, Dataspace, Datatype, Error, File, Selection, h5check};
 use hdf5_metno_sys::h5d::H5Dread;
 use hdf5_metno_sys::h5p::H5P_DEFAULT;
 use std::fs;
@@ -74,22 +76,16 @@ impl Hdf5Input {
 
     /// The type that the matrix is computed in.
     pub fn element(&self) -> Element {
-        if self.dtype == DType::F32 { Element::F32 } else { Element::F64 }
+        self.dtype.element()
     }
+}
 
-    /// Rows and columns of a chunk, if it is stored in chunks.
-    pub fn chunk(&self) -> Option<(u64, u64)> {
-        self.chunk
-    }
-
-    /// The file and, behind a colon, the dataset.
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
+impl ReadBlocks for Hdf5Input {
+    type Error = FileError;
 
     /// Bytes that the library allocates by itself for such a block, its chunk cache included. No buffer of this length
     /// is used, but the limit on memory covers it.
-    pub fn scratch_len(&self, rows: u64, cols: u64) -> u64 {
+    fn scratch_len(&self, rows: u64, cols: u64) -> u64 {
         let Some((high, wide)) = self.chunk else { return BUFFERS };
         // A block may begin within a chunk.
         let crossed = |length: u64, chunk: u64| length.div_ceil(chunk) + 1;
@@ -99,13 +95,14 @@ impl Hdf5Input {
         BUFFERS + CHUNK_CACHE + decoding.saturating_add(notes)
     }
 
-    /// Reads a block into `out`, row by row; the library converts byte order and type. Waits for requests of other
-    /// threads. Returns the bytes of the elements read, before compression.
-    pub fn read_block<T: Convert + H5Type>(
+    /// The library converts byte order and type. Waits for requests of other threads. The bytes are those of the elements
+    /// read, before compression.
+    fn read_block<T: Real>(
         &self,
         rows: Range<u64>,
         cols: Range<u64>,
         out: &mut [T],
+        _: &mut [u8],
     ) -> Result<u64, FileError> {
         let elements = (rows.end - rows.start) * (cols.end - cols.start);
         assert_eq!(out.len() as u64, elements, "the block has the size asked for");
@@ -120,7 +117,17 @@ impl Hdf5Input {
         Ok(elements * self.dtype.bytes())
     }
 
-    fn read<T: H5Type>(&self, rows: Range<usize>, cols: Range<usize>, out: &mut [T]) -> Result<(), Error> {
+    fn chunks(&self) -> Option<Chunks> {
+        self.chunk.map(|shape| Chunks { shape, rows_together: shape.0 })
+    }
+
+    fn place_of(&self, row: u64, col: u64) -> String {
+        format!("{}: row {row}, column {col}", self.path.display())
+    }
+}
+
+impl Hdf5Input {
+    fn read<T: Real>(&self, rows: Range<usize>, cols: Range<usize>, out: &mut [T]) -> Result<(), Error> {
         // The library is quick, and frugal, only where the block has the shape of what is selected.
         let (here, selection) = match self.vector {
             true => (Dataspace::try_new(rows.len())?, Selection::new(rows)),
@@ -131,7 +138,10 @@ impl Hdf5Input {
             if there.selection_size() != out.len() {
                 return Err("the dataset is smaller than it was when it was opened".into());
             }
-            let kind = Datatype::from_type::<T>()?;
+            let kind = match T::ELEMENT {
+                Element::F32 => Datatype::from_type::<f32>()?,
+                Element::F64 => Datatype::from_type::<f64>()?,
+            };
             let to = out.as_mut_ptr().cast();
             // SAFETY: `out` has room for as many elements of `kind` as are selected, and the library is ours alone here.
             let status =

@@ -4,7 +4,8 @@ use super::codecs::{Guarded, register};
 use super::metadata::Metadata;
 use super::part::Part;
 use super::window::{Window, windows};
-use crate::files::{Convert, FileError};
+use crate::data::Real;
+use crate::files::FileError;
 use std::borrow::Cow;
 use std::fs::File;
 use std::io::{ErrorKind, Read};
@@ -107,7 +108,7 @@ impl Decoder {
     }
 
     /// Reads the part of a chunk that a window shows. Returns the bytes read.
-    pub fn read<T: Convert>(
+    pub fn read<T: Real>(
         &self,
         window: &Window,
         part: &mut Part<T>,
@@ -145,7 +146,7 @@ impl Decoder {
     }
 
     /// Decodes the chunks in a shard that a window shows, one after the other.
-    fn read_shard<T: Convert>(
+    fn read_shard<T: Real>(
         &self,
         window: &Window,
         part: &mut Part<T>,
@@ -174,12 +175,7 @@ impl Decoder {
         Ok(bytes)
     }
 
-    fn place<T: Convert>(
-        &self,
-        decoded: ArrayBytes,
-        window: &Window,
-        part: &mut Part<T>,
-    ) -> Result<(), String> {
+    fn place<T: Real>(&self, decoded: ArrayBytes, window: &Window, part: &mut Part<T>) -> Result<(), String> {
         let bytes = decoded.into_fixed().map_err(|e| e.to_string())?;
         if bytes.len() as u64 != self.unit_bytes() {
             return Err(format!("it decodes to {} bytes, not {}", bytes.len(), self.unit_bytes()));

@@ -5,7 +5,8 @@ use super::metadata::Metadata;
 use super::part::Part;
 use super::window::{Window, windows};
 use crate::array::Element;
-use crate::files::{Convert, FileError};
+use crate::data::{Chunks, ReadBlocks, Real};
+use crate::files::FileError;
 use std::fs::File;
 use std::io::{self, ErrorKind};
 use std::ops::Range;
@@ -41,25 +42,13 @@ impl ZarrInput {
     pub fn element(&self) -> Element {
         self.about.element()
     }
+}
 
-    /// Rows and columns of a chunk, or of what can be read of it by itself.
-    pub fn chunk(&self) -> (u64, u64) {
-        if self.about.plain { self.about.chunk } else { self.decoder.unit() }
-    }
+impl ReadBlocks for ZarrInput {
+    type Error = FileError;
 
-    /// True if chunks are nothing but their elements, so that any rows of one can be read by themselves.
-    pub fn is_plain(&self) -> bool {
-        self.about.plain
-    }
-
-    /// The directory.
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-
-    /// Bytes of scratch that reading such a block needs. Where chunks are decoded this counts what the library
-    /// allocates by itself, so that the limit on memory covers it.
-    pub fn scratch_len(&self, rows: u64, cols: u64) -> u64 {
+    /// Where chunks are decoded this counts what the library allocates by itself, so that the limit on memory covers it.
+    fn scratch_len(&self, rows: u64, cols: u64) -> u64 {
         if !self.about.plain {
             return self.decoder.scratch_len();
         }
@@ -68,9 +57,8 @@ impl ZarrInput {
         (width * size).max(SCRATCH.min(height * self.about.chunk.1 * size))
     }
 
-    /// Reads a block into `out`, row by row; `scratch` is as long as [`scratch_len`](Self::scratch_len) says.
-    /// Each chunk is opened once. Returns the bytes read.
-    pub fn read_block<T: Convert>(
+    /// Each chunk is opened once.
+    fn read_block<T: Real>(
         &self,
         rows: Range<u64>,
         cols: Range<u64>,
@@ -94,7 +82,22 @@ impl ZarrInput {
         Ok(bytes)
     }
 
-    fn read_plain<T: Convert>(
+    /// A chunk, or what can be read of it by itself. Any rows of chunks that are nothing but their elements can be.
+    fn chunks(&self) -> Option<Chunks> {
+        if self.about.plain {
+            return Some(Chunks { shape: self.about.chunk, rows_together: 1 });
+        }
+        let shape = self.decoder.unit();
+        Some(Chunks { shape, rows_together: shape.0 })
+    }
+
+    fn place_of(&self, row: u64, col: u64) -> String {
+        format!("{}: row {row}, column {col}", self.path.display())
+    }
+}
+
+impl ZarrInput {
+    fn read_plain<T: Real>(
         &self,
         window: &Window,
         part: &mut Part<T>,
@@ -117,7 +120,7 @@ impl ZarrInput {
         self.read_rows(&file, window, part, scratch).map_err(failed)
     }
 
-    fn read_rows<T: Convert>(
+    fn read_rows<T: Real>(
         &self,
         file: &File,
         window: &Window,

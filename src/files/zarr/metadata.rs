@@ -1,7 +1,8 @@
 //! `zarr.json`: what kind of node a directory is, and how the array in it is laid out.
 
 use crate::array::Element;
-use crate::files::{DType, FileError};
+use crate::files::FileError;
+use crate::files::dtype::DType;
 use serde_json::{Value, json};
 use std::fs;
 use std::io::ErrorKind;
@@ -74,7 +75,7 @@ impl Metadata {
 
     /// The type that the matrix is computed in.
     pub fn element(&self) -> Element {
-        if self.dtype == DType::F32 { Element::F32 } else { Element::F64 }
+        self.dtype.element()
     }
 }
 

@@ -4,14 +4,17 @@ use super::metadata::{self, NAME};
 use super::partial::PartialDir;
 use super::window::{Window, windows};
 use crate::array::Element;
-use crate::files::device::Device;
-use crate::files::output::{Plain, Unfinished, WORTH_DIRECT, allocate, folder_of, free_space};
-use crate::files::{Depth, FileError};
+use crate::data::{Real, WriteBlocks};
+use crate::files::FileError;
+use crate::files::disk::{Depth, Device, WORTH_DIRECT, allocate, free_space};
+use crate::files::outputs::Unfinished;
+use crate::files::partial::folder_of;
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Chunks are below this.
 const CHUNKS: &str = "c";
@@ -23,6 +26,7 @@ pub struct ZarrOutput {
     vector: bool,
     chunk: (u64, u64),
     element: Element,
+    depth: Arc<Depth>,
 }
 
 impl ZarrOutput {
@@ -34,6 +38,7 @@ impl ZarrOutput {
         cols: Option<u64>,
         chunk: (u64, u64),
         element: Element,
+        depth: Arc<Depth>,
     ) -> Result<ZarrOutput, FileError> {
         let (vector, cols) = (cols.is_none(), cols.unwrap_or(1));
         let chunk = (chunk.0.clamp(1, rows.max(1)), chunk.1.clamp(1, cols.max(1)));
@@ -51,17 +56,25 @@ impl ZarrOutput {
         let failed = |error| FileError::Write { path: path.into(), error };
         fs::write(partial.temporary.join(NAME), text).map_err(failed)?;
         fs::create_dir(partial.temporary.join(CHUNKS)).map_err(failed)?;
-        Ok(ZarrOutput { partial, shape: (rows, cols), vector, chunk, element })
+        Ok(ZarrOutput { partial, shape: (rows, cols), vector, chunk, element, depth })
+    }
+}
+
+impl WriteBlocks for ZarrOutput {
+    type Error = FileError;
+
+    fn scratch_len(&self, _: u64, _: u64) -> u64 {
+        0
     }
 
-    /// Writes a row-major block: whole chunks with one request each, which `depth` counts where they go past the page cache,
-    /// parts of chunks row by row. Returns the bytes written.
-    pub fn write_block<T: Plain>(
+    /// Whole chunks are written with one request each, which its depth counts where they go past the page cache, parts of
+    /// chunks row by row.
+    fn write_block<T: Real>(
         &self,
         rows: Range<u64>,
         cols: Range<u64>,
         block: &[T],
-        depth: &Depth,
+        _: &mut [u8],
     ) -> Result<u64, FileError> {
         assert_eq!(self.element, T::ELEMENT, "elements are written as what the array holds");
         let width = (cols.end - cols.start) as usize;
@@ -69,26 +82,22 @@ impl ZarrOutput {
         assert_eq!(block.len() as u64, height * width as u64, "the block has the size announced");
         assert!(rows.end <= self.shape.0 && cols.end <= self.shape.1, "the block lies in the matrix");
         for window in windows(rows, cols, self.chunk) {
-            self.write_chunk(&window, &block[window.first..], width, depth)
+            self.write_chunk(&window, &block[window.first..], width)
                 .map_err(|error| FileError::Write { path: self.partial.path.clone(), error })?;
         }
         Ok(size_of_val(block) as u64)
     }
+}
 
-    fn write_chunk<T: Plain>(
-        &self,
-        window: &Window,
-        block: &[T],
-        width: usize,
-        depth: &Depth,
-    ) -> io::Result<()> {
+impl ZarrOutput {
+    fn write_chunk<T: Real>(&self, window: &Window, block: &[T], width: usize) -> io::Result<()> {
         let path = self.file_of(window.tile);
         if !self.vector {
             self.make_row(folder_of(&path))?;
         }
         let (rows, cols) = self.chunk;
         if window.covers(self.chunk) && cols as usize == width {
-            return self.write_whole_chunk(&path, T::bytes(&block[..(rows * cols) as usize]), depth);
+            return self.write_whole_chunk(&path, T::bytes(&block[..(rows * cols) as usize]));
         }
         // Others may write the rest of the chunk; what nobody writes is behind the edge of the matrix, and zero.
         let file = OpenOptions::new().write(true).create(true).truncate(false).open(path)?;
@@ -114,7 +123,7 @@ impl ZarrOutput {
     }
 
     /// In large arrays past the page cache: their chunks are whole pages, and blocks of that size begin at a page.
-    fn write_whole_chunk(&self, path: &Path, bytes: &[u8], depth: &Depth) -> io::Result<()> {
+    fn write_whole_chunk(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
         let file = File::create(path)?;
         let device = Device::buffered(file);
         if self.shape.0 * self.shape.1 * self.element.bytes() < WORTH_DIRECT {
@@ -122,7 +131,7 @@ impl ZarrOutput {
         }
         allocate(device.file(), bytes.len() as u64)?;
         let device = device.past_cache(path);
-        let active = depth.enter();
+        let active = self.depth.enter();
         let request = device.is_direct().then(|| active.request());
         device.write_at(0, bytes, &mut [])?;
         drop(request);
@@ -158,12 +167,11 @@ mod tests {
     fn what_has_been_removed_does_not_come_to_be_again() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.zarr");
-        let output = ZarrOutput::create(&path, 4, Some(4), (2, 2), Element::F64).unwrap();
-        let depth = Depth::default();
-        output.write_block(0..2, 0..2, &[1.0; 4], &depth).unwrap();
+        let output = ZarrOutput::create(&path, 4, Some(4), (2, 2), Element::F64, Arc::default()).unwrap();
+        output.write_block(0..2, 0..2, &[1.0; 4], &mut []).unwrap();
         fs::remove_dir_all(&output.partial.temporary).unwrap();
         for rows in [0..2, 2..4] {
-            assert!(output.write_block(rows, 0..2, &[1.0; 4], &depth).is_err());
+            assert!(output.write_block(rows, 0..2, &[1.0; 4], &mut []).is_err());
         }
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
     }

@@ -1,8 +1,7 @@
 //! What a chunk fills of a block.
 
-use crate::array::Element;
-use crate::files::elements::convert;
-use crate::files::{Convert, DType};
+use crate::data::Real;
+use crate::files::dtype::{DType, convert};
 
 /// The part of a block that a chunk, or a piece of one, fills: rows of `width` elements from the first on.
 pub(super) struct Part<'a, T> {
@@ -12,9 +11,9 @@ pub(super) struct Part<'a, T> {
     pub dtype: DType,
 }
 
-impl<T: Convert> Part<'_, T> {
+impl<T: Real> Part<'_, T> {
     pub fn is_native(&self) -> bool {
-        matches!((self.dtype, T::ELEMENT), (DType::F32, Element::F32) | (DType::F64, Element::F64))
+        self.dtype.is(T::ELEMENT)
     }
 
     pub fn row(&mut self, row: u64, len: u64) -> &mut [T] {

@@ -5,7 +5,7 @@ use crate::files::FileError;
 use crate::files::leftovers::{
     begin, forget, partial_name, register_tree, remove_partial, remove_partial_files, replaced_name,
 };
-use crate::files::output::folder_of;
+use crate::files::partial::folder_of;
 use std::ffi::CString;
 use std::fs::{self, File};
 use std::io;

@@ -8,7 +8,7 @@ use std::sync::{Mutex, PoisonError};
 use std::thread;
 
 /// Blocks of fewer bytes are moved by one thread: starting others would take as long.
-pub(super) const WORTH_THREADS: u64 = 256 << 10;
+pub const WORTH_THREADS: u64 = 256 << 10;
 /// Bytes of a request: with fewer than the least a device is slow, more than the most make it no faster. Whole pages.
 const LEAST: u64 = 64 << 10;
 const MOST: u64 = 512 << 10;

@@ -13,6 +13,9 @@ pub const PAGE: usize = 4096;
 /// second, and neighbours share pages.
 const WORTH_A_DIRECT_WRITE: usize = 16 << 10;
 
+/// Smaller files are written through the page cache: the next program is likely to find them there.
+pub const WORTH_DIRECT: u64 = 64 << 20;
+
 /// True if files of so many bytes should be read past the page cache, which has `room` for us. What fits is found there
 /// by later passes; what does not only drives out itself, and others' pages too.
 pub fn exceeds_cache(bytes: u64, room: u64) -> bool {

@@ -1,39 +1,7 @@
 //! The header of a `.npy` file (NumPy Enhancement Proposal 1, versions 1.0 to 3.0). Bytes in, struct out.
 
-use super::device::PAGE;
-
-/// Number formats that can be read.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum DType {
-    F32,
-    F64,
-    Signed(u8),
-    Unsigned(u8),
-    Bool,
-}
-
-impl DType {
-    pub fn bytes(self) -> u64 {
-        match self {
-            DType::F32 => 4,
-            DType::F64 => 8,
-            DType::Signed(bytes) | DType::Unsigned(bytes) => u64::from(bytes),
-            DType::Bool => 1,
-        }
-    }
-
-    /// NumPy's description without byte order, e.g. `f8`.
-    fn parse(code: &str) -> Option<DType> {
-        Some(match code {
-            "f4" => DType::F32,
-            "f8" => DType::F64,
-            "b1" => DType::Bool,
-            "i1" | "i2" | "i4" | "i8" => DType::Signed(code[1..].parse().ok()?),
-            "u1" | "u2" | "u4" | "u8" => DType::Unsigned(code[1..].parse().ok()?),
-            _ => return None,
-        })
-    }
-}
+use crate::files::disk::PAGE;
+use crate::files::dtype::DType;
 
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Header {

@@ -1,17 +1,17 @@
 //! Reads `.npy` files by blocks: any rows, any columns, any order, from many threads at once.
 
-use super::depth::Depth;
-use super::device::{Device, exceeds_cache};
-use super::elements::{Convert, convert};
-use super::error::FileError;
-use super::flight::{Pieces, WORTH_THREADS, in_flight};
-use super::header::{DType, Header, HeaderError};
+use super::header::{Header, HeaderError};
 use crate::array::Element;
+use crate::data::{ReadBlocks, Real};
+use crate::files::FileError;
+use crate::files::disk::{Depth, Device, Pieces, WORTH_THREADS, exceeds_cache, in_flight};
+use crate::files::dtype::{DType, convert};
 use ndarray::{ArrayViewMut1, ArrayViewMut2, Axis};
 use std::fs::File;
 use std::io::{self, Read};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Gaps shorter than this are read over rather than jumped.
 const WORTH_A_JUMP: u64 = 1 << 12;
@@ -36,12 +36,14 @@ pub struct NpyInput {
     rows: u64,
     cols: u64,
     element: Element,
+    depth: Arc<Depth>,
 }
 
 impl NpyInput {
     /// Reads and checks the headers. Several files need equal columns; f32 only if all are f32. Files that together
-    /// are larger than `cache_room`, the bytes that the page cache can hold for us, are read past it.
-    pub fn open(paths: &[PathBuf], cache_room: u64) -> Result<NpyInput, FileError> {
+    /// are larger than `cache_room`, the bytes that the page cache can hold for us, are read past it. `depth` says how many
+    /// requests the device gets at once.
+    pub fn open(paths: &[PathBuf], cache_room: u64, depth: Arc<Depth>) -> Result<NpyInput, FileError> {
         let mut parts: Vec<Part> = Vec::new();
         let mut rows = 0;
         for path in paths {
@@ -63,7 +65,7 @@ impl NpyInput {
             let past = |part: Part| Part { device: part.device.past_cache(&part.path), ..part };
             parts = parts.into_iter().map(past).collect();
         }
-        Ok(NpyInput { parts, rows, cols, element })
+        Ok(NpyInput { parts, rows, cols, element, depth })
     }
 
     /// (rows, columns)
@@ -75,28 +77,30 @@ impl NpyInput {
     pub fn element(&self) -> Element {
         self.element
     }
+}
 
-    /// Bytes of scratch that [`read_block`](Self::read_block) wants for such a block; with less it has fewer
-    /// requests in flight and reads in smaller steps, down to one element.
-    pub fn scratch_len(&self, rows: u64, cols: u64) -> u64 {
+impl ReadBlocks for NpyInput {
+    type Error = FileError;
+
+    /// With less scratch it has fewer requests in flight and reads in smaller steps, down to one element.
+    fn scratch_len(&self, rows: u64, cols: u64) -> u64 {
         let of_part = |part: &Part| Pieces::of_block(rows * cols * part.dtype.bytes()).scratch_len();
         self.parts.iter().map(of_part).max().unwrap_or(0)
     }
 
-    /// The file that holds a row, and the row's number in it.
-    pub fn place(&self, row: u64) -> (&Path, u64) {
+    fn place_of(&self, row: u64, col: u64) -> String {
         let at = self.parts.partition_point(|part| part.first <= row).saturating_sub(1);
-        (&self.parts[at].path, row - self.parts[at].first)
+        let part = &self.parts[at];
+        format!("{}: row {}, column {col}", part.path.display(), row - part.first)
     }
 
-    /// Reads a block into `out`, row by row, with as many requests at once as `depth` allows. Returns the bytes read.
-    pub fn read_block<T: Convert>(
+    /// Has as many requests in flight as its depth allows.
+    fn read_block<T: Real>(
         &self,
         rows: Range<u64>,
         cols: Range<u64>,
         out: &mut [T],
         scratch: &mut [u8],
-        depth: &Depth,
     ) -> Result<u64, FileError> {
         let width = (cols.end - cols.start) as usize;
         assert_eq!(
@@ -115,7 +119,7 @@ impl NpyInput {
             let to = (end - rows.start) as usize * width;
             let within = start - part.first..end - part.first;
             bytes += part
-                .read(within, cols.clone(), &mut out[from..to], scratch, depth)
+                .read(within, cols.clone(), &mut out[from..to], scratch, &self.depth)
                 .map_err(|error| FileError::Read { path: part.path.clone(), error })?;
         }
         Ok(bytes)
@@ -171,14 +175,12 @@ impl Part {
         (if self.fortran { self.rows } else { self.cols }) * self.dtype.bytes()
     }
 
-    fn is_native<T: Convert>(&self) -> bool {
-        let same =
-            matches!((self.dtype, T::ELEMENT), (DType::F32, Element::F32) | (DType::F64, Element::F64));
-        same && self.big_endian == cfg!(target_endian = "big")
+    fn is_native<T: Real>(&self) -> bool {
+        self.dtype.is(T::ELEMENT) && self.big_endian == cfg!(target_endian = "big")
     }
 
     /// Reads lines of the file that the block crosses and puts them in their place.
-    fn read<T: Convert>(
+    fn read<T: Real>(
         &self,
         rows: Range<u64>,
         cols: Range<u64>,
@@ -234,7 +236,7 @@ impl Part {
     }
 
     /// Reads a segment of each of as many lines as `out` has, the first at `offset`.
-    fn read_lines<T: Convert>(
+    fn read_lines<T: Real>(
         &self,
         offset: u64,
         segment: u64,
@@ -260,7 +262,7 @@ impl Part {
     }
 
     /// Reads and converts a segment of one line, in parts if the scratch is shorter.
-    fn read_line<T: Convert>(
+    fn read_line<T: Real>(
         &self,
         offset: u64,
         mut line: ArrayViewMut1<T>,
@@ -278,7 +280,7 @@ impl Part {
         Ok(())
     }
 
-    fn convert<T: Convert>(&self, bytes: &[u8], mut out: ArrayViewMut1<T>) {
+    fn convert<T: Real>(&self, bytes: &[u8], mut out: ArrayViewMut1<T>) {
         match out.as_slice_mut() {
             Some(out) => convert(self.dtype, self.big_endian, bytes, out.iter_mut()),
             None => convert(self.dtype, self.big_endian, bytes, out.iter_mut()),

@@ -209,7 +209,7 @@ impl Depth {
     }
 
     /// Counts a task in that uses the device until the guard is dropped.
-    pub(super) fn enter(&self) -> Active<'_> {
+    pub(in crate::files) fn enter(&self) -> Active<'_> {
         let mut meter = self.meter();
         if meter.active == 0 {
             meter.since = Instant::now();
@@ -240,7 +240,7 @@ impl Meter {
 }
 
 /// A task that uses the device.
-pub(super) struct Active<'a>(&'a Depth);
+pub(in crate::files) struct Active<'a>(&'a Depth);
 
 impl Active<'_> {
     /// This task's share of the requests in flight: one at least.
@@ -272,7 +272,7 @@ impl Active<'_> {
 }
 
 /// A request to a device.
-pub(super) struct Request<'a>(&'a Depth);
+pub(in crate::files) struct Request<'a>(&'a Depth);
 
 impl Drop for Request<'_> {
     fn drop(&mut self) {

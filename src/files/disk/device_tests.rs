@@ -1,7 +1,11 @@
 use super::*;
 use crate::array::Element;
-use crate::files::{Depth, Header, NpyInput, Outputs, Pieces};
+use crate::data::{ReadBlocks, WriteBlocks};
+use crate::files::disk::{Depth, Pieces};
+use crate::files::npy::{Header, NpyInput, NpyOutput};
+use crate::files::outputs::Outputs;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 /// A seeded generator of small numbers.
 struct Random(u64);
@@ -202,14 +206,14 @@ fn matrix(path: PathBuf, n: u64, fortran: bool, values: &[f64]) -> PathBuf {
 #[test]
 fn blocks_of_matrices_are_read_whatever_is_cached() {
     let mut random = Random::seeded();
-    let (n, depth) = (700, Depth::default());
+    let (n, depth) = (700, Arc::new(Depth::default()));
     let values: Vec<f64> = (0..n * n).map(|at| at as f64).collect();
     for (folder, fortran) in
         folders().iter().zip([false, true].into_iter().cycle()).chain(folders().iter().zip([true, false]))
     {
         let path = matrix(folder.path().join("a.npy"), n, fortran, &values);
         for room in [0, u64::MAX] {
-            let input = NpyInput::open(std::slice::from_ref(&path), room).unwrap();
+            let input = NpyInput::open(std::slice::from_ref(&path), room, depth.clone()).unwrap();
             for round in 0..30 {
                 if round % 4 == 0 {
                     cold(&path);
@@ -220,7 +224,7 @@ fn blocks_of_matrices_are_read_whatever_is_cached() {
                 let width = cols.end - cols.start;
                 let mut block = vec![0.0; ((rows.end - rows.start) * width) as usize];
                 let mut scratch = vec![0; input.scratch_len(rows.end - rows.start, width) as usize];
-                input.read_block(rows.clone(), cols.clone(), &mut block, &mut scratch, &depth).unwrap();
+                input.read_block(rows.clone(), cols.clone(), &mut block, &mut scratch).unwrap();
                 for (at, value) in block.iter().enumerate() {
                     let (i, j) = (rows.start + at as u64 / width, cols.start + at as u64 % width);
                     let expected = if fortran { j * n + i } else { i * n + j };
@@ -233,12 +237,12 @@ fn blocks_of_matrices_are_read_whatever_is_cached() {
 
 #[test]
 fn blocks_of_a_large_file_are_written_past_the_cache() {
-    let (rows, cols, depth) = (2500, 3500, Depth::default());
+    let (rows, cols) = (2500, 3500);
     for folder in folders() {
         let path = folder.path().join("a.npy");
         let outputs = Outputs::new();
         let file =
-            outputs.add(crate::files::NpyOutput::create(&path, rows, Some(cols), Element::F64).unwrap());
+            outputs.add(NpyOutput::create(&path, rows, Some(cols), Element::F64, Arc::default()).unwrap());
         let next = std::sync::Mutex::new((0..rows.div_ceil(613)).flat_map(|i| [(i, 0), (i, 1)]));
         std::thread::scope(|scope| {
             for _ in 0..3 {
@@ -252,8 +256,7 @@ fn blocks_of_a_large_file_are_written_past_the_cache() {
                         let block: Vec<f64> = (0..height * width).map(|at| value(at) as f64).collect();
                         let mut scratch =
                             vec![0; Pieces::of_block(8 * height * width).scratch_len() as usize];
-                        let written =
-                            file.write_block(rows.clone(), cols.clone(), &block, &mut scratch, &depth);
+                        let written = file.write_block(rows.clone(), cols.clone(), &block, &mut scratch);
                         assert_eq!(written.unwrap(), 8 * height * width);
                     }
                 });

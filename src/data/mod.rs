@@ -1,0 +1,10 @@
+//! Numbers at rest and where they come from and go to: the element types as Rust types, and the traits of everything
+//! that matrices are read from and written to.
+
+mod in_memory;
+mod numbers;
+mod source;
+
+pub use in_memory::InMemory;
+pub use numbers::{Matrix, Numbers, NumbersMut, Real};
+pub use source::{Chunks, ReadBlocks, Sink, Source, WriteBlocks};

@@ -1,0 +1,11 @@
+//! Disks: files read and written past the page cache or through it, and how many requests a device gets at once.
+
+mod depth;
+mod device;
+mod flight;
+mod space;
+
+pub use depth::{Depth, Policy, Sample, Thresholds};
+pub use device::{Device, PAGE, WORTH_DIRECT, exceeds_cache, scratch_for};
+pub use flight::{Pieces, WORTH_THREADS, in_flight};
+pub use space::{allocate, free_space};

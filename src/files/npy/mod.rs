@@ -1,0 +1,10 @@
+//! `.npy` files (NumPy Enhancement Proposal 1), read by blocks and written by blocks.
+
+mod header;
+mod input;
+mod output;
+
+#[cfg(test)]
+pub(super) use header::Header;
+pub use input::NpyInput;
+pub use output::NpyOutput;
