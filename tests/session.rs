@@ -3,7 +3,7 @@
 use dolmen::array::{Array, Axis, BlockGrid, BlockSize, Element};
 use dolmen::exec;
 use dolmen::graph::{Access, Builder, Lowering, Tall};
-use dolmen::session::{RsvdOptions, Session};
+use dolmen::session::{Error, Operation, RsvdOptions, Session};
 use ndarray::{Array2, s};
 
 fn session(threads: usize, workers: usize, block: BlockSize) -> Session {
@@ -168,7 +168,7 @@ fn a_product_in_pieces_has_the_same_bits_and_keeps_its_bound() {
         let block = BlockSize::Square(32);
         let tight = Session::builder().threads(2).memory(memory).block(block).build().unwrap();
         let c = tight.from_array(a.clone()).dot(&tight.from_array(b.clone()));
-        tight.run_to_files(&dolmen::session::Operation::Compute(c), &path).unwrap();
+        tight.run_to_files(&Operation::Compute(c), &path).unwrap();
         let stats = tight.stats();
         assert!(stats.peak_memory <= memory && stats.memory_bound <= memory, "{stats:?}");
         let back = tight.from_files(&path).unwrap();
@@ -274,4 +274,27 @@ fn the_interpreter_gives_the_same_bits() {
     let rows = Lowering::new(&mut builder, 16).lower(&x, grid).unwrap();
     let (q, _) = Tall::new(&mut builder, rows, kernels::tsqr::factor_len).qr(&mut builder);
     assert_eq!(interpreted(builder, q, (61, 37)), session.qr::<f64>(&x).unwrap().q);
+}
+
+#[test]
+fn an_input_of_another_session_is_refused() {
+    let (here, there) = (session(1, 1, BlockSize::Auto), session(1, 1, BlockSize::Auto));
+    let mine = here.from_array(Array2::<f64>::ones((3, 3)));
+    let theirs = there.from_array(Array2::<f64>::zeros((3, 3)));
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("out.npy");
+    for array in [theirs.clone(), &mine + &theirs, theirs.t().dot(&mine).sum()] {
+        let operation = Operation::Compute(array);
+        let refused = [
+            here.run(&operation).map(|_| ()),
+            here.run_to_files(&operation, std::slice::from_ref(&path)),
+            here.preview(&operation, None).map(|_| ()),
+        ];
+        for result in refused {
+            let error = result.unwrap_err();
+            assert!(matches!(error, Error::Request(_)) && error.to_string().contains("another session"));
+        }
+    }
+    assert!(!path.exists());
+    assert_eq!(here.clone().compute::<f64>(&mine).unwrap()[(0, 0)], 1.0, "clones are one session");
 }

@@ -1,37 +1,11 @@
 //! Lazy arrays: what is to be computed, written down as in NumPy. Nothing here touches data.
 
 use super::Element;
+use super::origin::{Fill, Input, Law, Origin};
 use serde::{Deserialize, Serialize};
 use std::collections::HashSet;
 use std::ops::{Add, Mul, Neg, Range, Sub};
 use std::sync::Arc;
-
-/// A matrix that a session has been given: a file or an array in memory.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Serialize, Deserialize)]
-pub struct InputId(pub u64);
-
-/// The distribution of a random matrix.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
-pub enum Law {
-    /// Uniform on [0, 1).
-    Uniform,
-    /// Mean 0, variance 1.
-    Normal,
-}
-
-/// A matrix that is cheaper to make than to keep.
-#[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
-pub enum Fill {
-    Constant(f64),
-    Random { law: Law, seed: u64 },
-}
-
-/// Where elements come from.
-#[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
-pub enum Source {
-    Input(InputId),
-    Fill(Fill),
-}
 
 #[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
 pub enum Unary {
@@ -58,9 +32,9 @@ pub enum Reduction {
 /// One operation over lazy arrays.
 #[derive(Clone, Debug)]
 pub enum Node {
-    /// Element (i, j) is element (row + i, col + j) of the source.
+    /// Element (i, j) is element (row + i, col + j) of the origin.
     Source {
-        source: Source,
+        origin: Origin,
         row: u64,
         col: u64,
     },
@@ -111,22 +85,22 @@ impl Array {
         Array(Ok(Arc::new(Expr { shape, element, node })))
     }
 
-    pub fn source(source: Source, rows: u64, cols: u64, element: Element) -> Self {
-        Array::new((rows, cols), element, Node::Source { source, row: 0, col: 0 })
+    pub fn source(origin: Origin, rows: u64, cols: u64, element: Element) -> Self {
+        Array::new((rows, cols), element, Node::Source { origin, row: 0, col: 0 })
     }
 
     /// Independent standard normal elements: element (i, j) depends on the seed, i and j only.
     pub fn normal(rows: u64, cols: u64, seed: u64, element: Element) -> Self {
-        Array::source(Source::Fill(Fill::Random { law: Law::Normal, seed }), rows, cols, element)
+        Array::source(Origin::Fill(Fill::Random { law: Law::Normal, seed }), rows, cols, element)
     }
 
     /// Independent elements, uniform on [0, 1).
     pub fn uniform(rows: u64, cols: u64, seed: u64, element: Element) -> Self {
-        Array::source(Source::Fill(Fill::Random { law: Law::Uniform, seed }), rows, cols, element)
+        Array::source(Origin::Fill(Fill::Random { law: Law::Uniform, seed }), rows, cols, element)
     }
 
     pub fn constant(rows: u64, cols: u64, value: f64, element: Element) -> Self {
-        Array::source(Source::Fill(Fill::Constant(value)), rows, cols, element)
+        Array::source(Origin::Fill(Fill::Constant(value)), rows, cols, element)
     }
 
     pub fn check(&self) -> Result<(), ArrayError> {
@@ -161,6 +135,18 @@ impl Array {
             Ok(())
         })?;
         Ok(largest)
+    }
+
+    /// The inputs of this expression.
+    pub fn inputs(&self) -> Result<Vec<Input>, ArrayError> {
+        let mut inputs = Vec::new();
+        self.visit(|array| {
+            if let Node::Source { origin: Origin::Input(input), .. } = array.node()? {
+                inputs.push(input.clone());
+            }
+            Ok(())
+        })?;
+        Ok(inputs)
     }
 
     /// Calls `look` once for each array of this expression, this one first.
@@ -268,8 +254,8 @@ impl Array {
         let shape = (rows.end - rows.start, cols.end - cols.start);
         let Ok(expr) = self.expr() else { return self.clone() };
         let node = match &expr.node {
-            Node::Source { source, row, col } => {
-                Node::Source { source: *source, row: row + rows.start, col: col + cols.start }
+            Node::Source { origin, row, col } => {
+                Node::Source { origin: origin.clone(), row: row + rows.start, col: col + cols.start }
             }
             Node::Unary(op, a) => Node::Unary(*op, a.window(rows, cols)),
             Node::Binary(op, a, b) => {

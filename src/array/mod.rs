@@ -2,9 +2,11 @@
 
 mod expr;
 mod grid;
+mod origin;
 
-pub use expr::{Array, ArrayError, Binary, Fill, InputId, Law, Node, Reduction, Source, Unary};
+pub use expr::{Array, ArrayError, Binary, Node, Reduction, Unary};
 pub use grid::{Axis, BlockGrid, BlockSize};
+pub use origin::{Fill, Input, InputId, Law, Origin};
 
 use serde::{Deserialize, Serialize};
 use std::fmt;

@@ -3,7 +3,7 @@
 use super::args::{Command, Common, Sketch, Work, parse};
 use super::progress::Bar;
 use super::report::Report;
-use crate::array::{Array, Fill, Source};
+use crate::array::{Array, Fill, Origin};
 use crate::files::{self, Format, OutDir};
 use crate::session::{Error, Operation, Preview, RsvdOptions, Session, human};
 use std::io::Write;
@@ -75,7 +75,7 @@ fn operation(session: &Session, work: &Work) -> Result<Operation, Error> {
     Ok(match work {
         Work::Generate { law, shape, seed, dtype, .. } => {
             let fill = Fill::Random { law: (*law).into(), seed: *seed };
-            Operation::Compute(Array::source(Source::Fill(fill), shape.0, shape.1, (*dtype).into()))
+            Operation::Compute(Array::source(Origin::Fill(fill), shape.0, shape.1, (*dtype).into()))
         }
         Work::TransposeAdd { input, .. } => {
             let a = open(session, &input.files)?;

@@ -5,7 +5,7 @@ use super::pattern::Pick;
 use super::space::{Order, Space};
 use super::stage::{Blocks, Kind, MapOp, Operand, Read};
 use crate::array::{
-    Array, ArrayError, Axis, Binary, BlockGrid, Fill, InputId, Node, Reduction, Source, Unary,
+    Array, ArrayError, Axis, Binary, BlockGrid, Fill, InputId, Node, Origin, Reduction, Unary,
 };
 use std::collections::HashMap;
 
@@ -83,17 +83,17 @@ impl<'a> Lowering<'a> {
         let element = array.element()?;
         match array.node()? {
             Node::Transpose(inner) => Ok(self.matrix(inner, grid.transposed())?.t()),
-            Node::Source { source: Source::Input(input), row, col } => {
-                let known = (*input, *row, *col, key(&grid));
+            Node::Source { origin: Origin::Input(input), row, col } => {
+                let known = (input.id(), *row, *col, key(&grid));
                 if let Some(access) = self.read.get(&known) {
                     return Ok(*access);
                 }
-                let kind = Kind::Read { input: *input, row: *row, col: *col };
+                let kind = Kind::Read { input: input.id(), row: *row, col: *col };
                 let access = self.builder.on_grid(kind, grid, element, Vec::new(), Order::Rows);
                 self.read.insert(known, access);
                 Ok(access)
             }
-            Node::Source { source: Source::Fill(fill), row, col } => {
+            Node::Source { origin: Origin::Fill(fill), row, col } => {
                 Ok(self.builder.fill(*fill, *row, *col, grid, element))
             }
             Node::Unary(..) | Node::Binary(..) => {
@@ -137,7 +137,7 @@ impl<'a> Lowering<'a> {
             Node::Unary(..) | Node::Binary(..) if self.used_once(array) => {
                 self.fuse_node(array, grid, flip, to)
             }
-            Node::Source { source: Source::Fill(fill), row, col } => {
+            Node::Source { origin: Origin::Fill(fill), row, col } => {
                 to.ops.push(MapOp::Load(to.operands.len() as u32));
                 to.operands.push(Operand::Fill { fill: *fill, row: *row, col: *col, transposed: flip });
                 Ok(())

@@ -1,6 +1,7 @@
 //! What the user holds: a session that computes lazy arrays and the algorithms above them.
 
 mod algorithms;
+mod bound;
 mod error;
 mod inputs;
 mod operation;

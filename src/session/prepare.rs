@@ -4,7 +4,7 @@ use super::error::Error;
 use super::operation::Operation;
 use super::recipe::{Care, Piece, Range, Recipe, Ways};
 use super::runtime::{IO_THREADS, Session};
-use crate::array::{BlockSize, Node, Source};
+use crate::array::{BlockSize, Node, Origin};
 use crate::data::Chunks;
 use crate::exec::{self, Bindings};
 use crate::graph::{Kind, Program};
@@ -219,8 +219,8 @@ pub(super) fn traffic(program: &Program) -> (u64, u64) {
 fn chunks_of(operation: &Operation, bindings: &Bindings) -> Result<Option<Chunks>, Error> {
     let mut found: Option<(u64, Chunks)> = None;
     operation.array().visit(|array| {
-        if let Node::Source { source: Source::Input(id), .. } = array.node()?
-            && let Some(chunks) = bindings.inputs.get(id).and_then(|source| source.chunks())
+        if let Node::Source { origin: Origin::Input(input), .. } = array.node()?
+            && let Some(chunks) = bindings.inputs.get(&input.id()).and_then(|source| source.chunks())
         {
             let (rows, cols) = array.shape()?;
             let size = rows.saturating_mul(cols);

@@ -35,7 +35,8 @@ impl Session {
     /// nothing is run.
     pub fn preview(&self, operation: &Operation, format: Option<Format>) -> Result<Preview, Error> {
         let results = operation.result_shapes()?.len();
-        let bindings = self.planned(&format.map_or_else(Vec::new, |format| vec![format; results]));
+        let bindings =
+            self.planned(operation, &format.map_or_else(Vec::new, |format| vec![format; results]))?;
         let to_files = format.is_some();
         let request = Request { operation, bindings: &bindings, to_files, care: Care::default() };
         let Ready { program, plan, blocks, swapped, .. } = self.prepare(&request)?;

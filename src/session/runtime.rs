@@ -1,5 +1,6 @@
 //! A session: actors and threads, what they may use, and how an operation is put through them.
 
+use super::bound::{Inputs, SessionId, bind, inputs_of};
 use super::error::Error;
 use super::inputs::{Opened, Planned, open};
 use super::operation::Operation;
@@ -8,7 +9,7 @@ use super::randomized::{SKETCH_SHIFT, care_for};
 use super::recipe::{Care, Piece, Range};
 use super::results::{Results, assemble};
 use crate::actors::{Activity, Joined, Outcome, Peers, Progress, Scheduler, Stalls, Submit, Worker};
-use crate::array::{Array, BlockSize, Element, InputId, Source};
+use crate::array::{Array, BlockSize, Element};
 use crate::data::{self, InMemory, Real, Sink};
 use crate::exec::{self, Bindings, Functions};
 use crate::failure::Failure;
@@ -21,7 +22,6 @@ use actix::{Actor, Addr};
 use futures_channel::oneshot;
 use ndarray::Array2;
 use serde::de::DeserializeOwned;
-use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -164,7 +164,7 @@ struct Inner {
     scheduler: Addr<Scheduler>,
     system: actix::System,
     thread: Mutex<Option<JoinHandle<()>>>,
-    inputs: Mutex<HashMap<InputId, Arc<dyn data::Source>>>,
+    id: SessionId,
     functions: Mutex<Functions>,
     next: AtomicU64,
     progress: Arc<Progress>,
@@ -253,7 +253,7 @@ impl Session {
             scheduler,
             system,
             thread: Mutex::new(Some(thread)),
-            inputs: Mutex::default(),
+            id: SessionId::new(),
             functions: Mutex::default(),
             next: AtomicU64::new(0),
             progress: Arc::default(),
@@ -306,10 +306,8 @@ impl Session {
         *lock(&self.0.stats)
     }
 
-    fn bind(&self, source: Arc<dyn data::Source>, (rows, cols): (u64, u64), element: Element) -> Array {
-        let id = InputId(self.0.next.fetch_add(1, Ordering::Relaxed));
-        lock(&self.0.inputs).insert(id, source);
-        Array::source(Source::Input(id), rows, cols, element)
+    pub(super) fn bind(&self, source: Arc<dyn data::Source>, shape: (u64, u64), element: Element) -> Array {
+        bind(self.0.id, source, shape, element)
     }
 
     /// A matrix in memory as a lazy array.
@@ -368,7 +366,7 @@ impl Session {
         operation.check()?;
         // Refused before any file is made.
         let formats: Vec<Format> = paths.iter().map(|path| Format::of(path)).collect();
-        let bindings = self.planned(&formats);
+        let bindings = self.planned(operation, &formats)?;
         let request = Request { operation, bindings: &bindings, to_files: true, care: Care::default() };
         let ready = self.prepare(&request)?;
         let outputs = Outputs::new();
@@ -410,7 +408,7 @@ impl Session {
         if let Some(name) = missing.first() {
             return Err(Error::Request(format!("function {name:?} is not registered in this session")));
         }
-        let bindings = self.bindings(Vec::new());
+        let bindings = self.bindings(Inputs::new(), Vec::new());
         let mut program = graph.program();
         exec::annotate(&mut program, &bindings);
         let plan = self.fit(&program).map_err(|e| Error::Request(format!("the graph {e}")))?;
@@ -423,7 +421,7 @@ impl Session {
     /// Runs a program as it is: for benchmarks of the scheduler.
     pub fn run_program(&self, program: Program) -> Result<(), Error> {
         let plan = self.fit(&program).map_err(|e| Error::Request(format!("the program {e}")))?;
-        self.execute(Arc::new(program), self.bindings(Vec::new()), &plan, (0, 0)).map(|_| ())
+        self.execute(Arc::new(program), self.bindings(Inputs::new(), Vec::new()), &plan, (0, 0)).map(|_| ())
     }
 
     fn spilled(&self) -> Spilled {
@@ -431,18 +429,18 @@ impl Session {
         Spilled { bytes: written, raw_bytes: raw_written, read_back_bytes: read, peak_bytes: peak }
     }
 
-    pub(super) fn bindings(&self, outputs: Vec<Arc<dyn Sink>>) -> Bindings {
-        Bindings {
-            inputs: lock(&self.0.inputs).clone(),
-            outputs,
-            functions: lock(&self.0.functions).clone(),
-            ..Bindings::default()
-        }
+    fn inputs(&self, operation: &Operation) -> Result<Inputs, Error> {
+        inputs_of(operation.array(), self.0.id)
+    }
+
+    fn bindings(&self, inputs: Inputs, outputs: Vec<Arc<dyn Sink>>) -> Bindings {
+        Bindings { inputs, outputs, functions: lock(&self.0.functions).clone(), ..Bindings::default() }
     }
 
     /// Bindings to plan with, before files are made.
-    pub(super) fn planned(&self, formats: &[Format]) -> Bindings {
-        self.bindings(formats.iter().map(|format| Arc::new(Planned(*format)) as Arc<dyn Sink>).collect())
+    pub(super) fn planned(&self, operation: &Operation, formats: &[Format]) -> Result<Bindings, Error> {
+        let sink = |format: &Format| Arc::new(Planned(*format)) as Arc<dyn Sink>;
+        Ok(self.bindings(self.inputs(operation)?, formats.iter().map(sink).collect()))
     }
 
     fn run_to(&self, operation: &Operation, target: &Target) -> Result<Results, Error> {
@@ -466,7 +464,7 @@ impl Session {
             Target::Memory => Vec::new(),
             Target::Files(files) => files.to_vec(),
         };
-        let bindings = self.bindings(sinks);
+        let bindings = self.bindings(self.inputs(operation)?, sinks);
         let to_files = matches!(target, Target::Files(..));
         let ready = self.prepare(&Request { operation, bindings: &bindings, to_files, care })?;
         let Ready { program, mut results, ranges, plan, blocks, .. } = ready;

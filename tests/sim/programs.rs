@@ -1,7 +1,7 @@
 //! Random programs of every kind that the builder can make.
 
 use super::rng::Rng;
-use dolmen::array::{Array, Axis, BlockGrid, Element, Fill, InputId, Law, Source};
+use dolmen::array::{Array, Axis, BlockGrid, Element, Fill, Input, InputId, Law, Origin};
 use dolmen::graph::{
     Access, Blocks, Builder, Edges, Kind, Lowering, Order, Pattern, Program, Read, Space, Stage, Tall, Work,
 };
@@ -20,7 +20,8 @@ pub fn random(rng: &mut Rng, size: u64) -> (&'static str, Program) {
 }
 
 pub fn input(id: u64, rows: u64, cols: u64) -> Array {
-    Array::source(Source::Input(InputId(id)), rows, cols, Element::F64)
+    let input = Input::new(InputId(id), Arc::new(()));
+    Array::source(Origin::Input(input), rows, cols, Element::F64)
 }
 
 /// Lazy arrays over ragged grids, with shared parts.
