@@ -6,7 +6,7 @@
 use dolmen::array::Element;
 use dolmen::ids::{BlockId, RunId, StageId};
 use dolmen::store::{
-    Block, Codec, Encoding, FRAME_HEADER, PIECE, Pool, SpillKey, SpillPlace, default_spill_folder,
+    Block, Codec, Encoding, FRAME_HEADER, PIECE, Pool, SpillFiles, SpillPlace, default_spill_folder,
 };
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -47,8 +47,8 @@ fn block(pool: &Pool, element: fn(usize) -> f64) -> Block {
     block
 }
 
-fn key(run: u64, index: u32) -> SpillKey {
-    SpillKey { run: RunId(run), block: BlockId::new(StageId(0), index) }
+fn id(index: u32) -> BlockId {
+    BlockId::new(StageId(0), index)
 }
 
 fn median(mut seconds: Vec<f64>) -> f64 {
@@ -88,19 +88,19 @@ fn codec_rates(raw: &[u8], encoding: Encoding) -> (f64, f64) {
 }
 
 fn one_encoding(folder: &Path, pool: &Pool, name: &str, original: &Block, encoding: Encoding) {
-    let place = SpillPlace::with_encoding(folder.into(), None, encoding);
+    let files = SpillPlace::with_encoding(folder.into(), None, encoding).begin(RunId(0));
     let raw = original.bytes().len();
     let mut scratch = pool.take(SpillPlace::scratch_len(raw as u64)).expect("a scratch");
     let mut back = Block::new(pool, (ROWS, COLS), Element::F64).expect("room for a block");
     let (mut write, mut read, mut ratio) = (Vec::new(), Vec::new(), 0.0);
     for index in 0..ROUNDS as u32 {
         let began = Instant::now();
-        let stored = place.write(key(0, index), original, scratch.bytes_mut()).expect("a spilled block");
+        let stored = files.write(id(index), original, scratch.bytes_mut()).expect("a spilled block");
         write.push(began.elapsed().as_secs_f64());
         ratio = stored.raw_bytes as f64 / stored.file_bytes as f64;
-        read.push(seconds(|| place.read(key(0, index), &mut back, scratch.bytes_mut()).expect("the block")));
+        read.push(seconds(|| files.read(id(index), &mut back, scratch.bytes_mut()).expect("the block")));
         assert!(back.bytes() == original.bytes(), "what was read is what was written");
-        place.remove(key(0, index));
+        remove(&files, id(index));
     }
     let (encode, decode) = match encoding {
         Encoding::Raw => (f64::INFINITY, f64::INFINITY),
@@ -115,12 +115,17 @@ fn one_encoding(folder: &Path, pool: &Pool, name: &str, original: &Block, encodi
     );
 }
 
+fn remove(files: &SpillFiles, id: BlockId) {
+    files.release(id);
+    files.sweep();
+}
+
 /// Seconds to write a block, and whether it was compressed. The file goes again.
-fn write(place: &SpillPlace, key: SpillKey, original: &Block, scratch: &mut [u8]) -> (f64, bool) {
+fn write(files: &SpillFiles, id: BlockId, original: &Block, scratch: &mut [u8]) -> (f64, bool) {
     let began = Instant::now();
-    let stored = place.write(key, original, scratch).expect("a spilled block");
+    let stored = files.write(id, original, scratch).expect("a spilled block");
     let seconds = began.elapsed().as_secs_f64();
-    place.remove(key);
+    remove(files, id);
     (seconds, stored.encoding != Encoding::Raw)
 }
 
@@ -134,16 +139,17 @@ fn choice_against_raw(folder: &Path, pool: &Pool, name: &str, original: &Block) 
     let (mut ratios, mut compressed) = (Vec::new(), 0);
     // A run of its own for each: a place keeps nothing of one that is over.
     for run in 0..ROUNDS as u64 {
+        let (plain_files, chosen_files) = (raw.begin(RunId(run)), chosen.begin(RunId(run)));
         let (mut plain, mut with) = (0.0, 0.0);
         for index in 0..BLOCKS {
             for of_choice in if index % 2 == 0 { [false, true] } else { [true, false] } {
-                let place = if of_choice { &chosen } else { &raw };
-                let (seconds, smaller) = write(place, key(run, index), original, scratch.bytes_mut());
+                let files = if of_choice { &chosen_files } else { &plain_files };
+                let (seconds, smaller) = write(files, id(index), original, scratch.bytes_mut());
                 *if of_choice { &mut with } else { &mut plain } += seconds;
                 compressed += usize::from(smaller);
             }
         }
-        chosen.remove_run(RunId(run));
+        chosen_files.end();
         ratios.push(with / plain);
     }
     ratios.sort_by(f64::total_cmp);

@@ -46,8 +46,6 @@ pub enum ToWorker {
     Forget {
         run: RunId,
     },
-    /// Leave: nothing here is needed any more.
-    Release,
 }
 
 /// From a worker to the scheduler.

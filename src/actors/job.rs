@@ -6,14 +6,14 @@ use super::run::Run;
 use crate::exec;
 use crate::failure::Failure;
 use crate::ids::{BlockId, RunId, TaskId};
-use crate::store::{Block, Buffer, SpillKey, SpillPlace};
+use crate::store::{Block, Buffer, SpillFiles};
 use std::sync::Arc;
 use std::time::Instant;
 
 /// Something to do, with all it needs.
 pub struct Job {
     pub run: Arc<Run>,
-    /// The task, or the block that is moved.
+    /// The task, or the block that is moved, or one of those that are removed.
     pub task: TaskId,
     pub work: Work,
 }
@@ -28,6 +28,8 @@ pub enum Work {
     Spill(Arc<Block>),
     /// Read the block back, or make it again if it is a source's.
     Load,
+    /// Remove the files of blocks that nobody wants any more.
+    Sweep,
 }
 
 /// What became of a job.
@@ -42,6 +44,7 @@ pub enum Outcome {
     /// A task is done; some leave a block.
     Made(Option<Block>),
     Spilled,
+    Swept,
     Loaded(Block),
     /// What was written cannot be read back.
     Vanished,
@@ -57,7 +60,7 @@ pub type Room = Option<(RunId, Buffer)>;
 impl Job {
     pub fn class(&self) -> Class {
         match &self.work {
-            Work::Spill(_) => Class::Spill,
+            Work::Spill(_) | Work::Sweep => Class::Spill,
             Work::Load if !self.is_source() => Class::Load,
             _ => Class::of(&self.run.program.stage(self.task.stage).kind),
         }
@@ -80,6 +83,10 @@ impl Job {
         let class = self.class();
         let remake = self.is_source();
         let Job { run, task, work } = self;
+        if matches!(work, Work::Sweep) {
+            spill_files(&run)?.sweep();
+            return Ok(Outcome::Swept);
+        }
         let bytes = if class == Class::Compute { run.workspace.compute } else { run.workspace.io };
         if room.as_ref().is_none_or(|(of, _)| *of != run.id) {
             *room = None;
@@ -99,11 +106,10 @@ impl Job {
             }
             Work::Load => load(&run, task, scratch),
             Work::Spill(block) => {
-                let place = place(&run)?;
-                let key = SpillKey { run: run.id, block: task };
-                place.write(key, &block, scratch.bytes_mut()).map_err(Failure::of_run)?;
+                spill_files(&run)?.write(task, &block, scratch.bytes_mut()).map_err(Failure::of_run)?;
                 Ok(Outcome::Spilled)
             }
+            Work::Sweep => unreachable!("done above"),
         }
     }
 }
@@ -114,17 +120,17 @@ fn take_over(block: Arc<Block>, run: &Run) -> Result<Block, Failure> {
 }
 
 fn load(run: &Run, block: BlockId, scratch: &mut Buffer) -> Result<Outcome, Failure> {
-    let place = place(run)?;
+    let files = spill_files(run)?;
     let stage = run.program.stage(block.stage);
     let shape = stage.shape(block.index);
     let mut loaded = Block::new(&run.pool, shape, stage.element).map_err(Failure::of_run)?;
-    match place.read(SpillKey { run: run.id, block }, &mut loaded, scratch.bytes_mut()) {
+    match files.read(block, &mut loaded, scratch.bytes_mut()) {
         Ok(()) => Ok(Outcome::Loaded(loaded)),
         Err(error) if error.is_lost() => Ok(Outcome::Vanished),
         Err(error) => Err(Failure::of_run(error)),
     }
 }
 
-fn place(run: &Run) -> Result<&SpillPlace, Failure> {
+fn spill_files(run: &Run) -> Result<&SpillFiles, Failure> {
     run.spill.as_ref().ok_or_else(|| Failure::of_run("this run may not spill"))
 }

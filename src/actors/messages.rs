@@ -15,6 +15,11 @@ pub(super) struct ToWorkers {
     pub messages: Vec<ToWorker>,
 }
 
+/// Go: nothing at this worker is needed any more.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(super) struct Release;
+
 /// What a worker has to say.
 #[derive(Message)]
 #[rtype(result = "()")]

@@ -3,11 +3,14 @@
 
 mod activity;
 mod executor;
+mod fetches;
 mod job;
 mod messages;
 mod panics;
 mod run;
 mod scheduler;
+#[cfg(test)]
+mod tests;
 mod worker;
 
 pub use activity::{Activity, Stalls};

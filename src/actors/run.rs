@@ -4,7 +4,7 @@ use crate::exec::Bindings;
 use crate::graph::Program;
 use crate::ids::{BlockId, RunId};
 use crate::sched::Workspace;
-use crate::store::{Block, Pool, PoolUse, SpillPlace};
+use crate::store::{Block, Pool, PoolUse, SpillFiles};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -19,7 +19,7 @@ pub struct Run {
     /// Where its buffers come from.
     pub pool: Pool,
     /// Where its blocks go when memory is short, if they may.
-    pub spill: Option<SpillPlace>,
+    pub spill: Option<SpillFiles>,
 }
 
 /// How far a run is; read by whoever draws a bar.

@@ -1,7 +1,7 @@
 //! The scheduler actor: decodes messages into events, hands them to the core, performs the actions.
 
 use super::activity::Activity;
-use super::messages::{Fetch, FromWorkers, Lost, ToWorkers};
+use super::messages::{Fetch, FromWorkers, Lost, Release, ToWorkers};
 use super::run::{Outcome, Progress, Run};
 use super::worker::Worker;
 use crate::exec::Bindings;
@@ -10,7 +10,7 @@ use crate::graph::Program;
 use crate::ids::{RunId, TaskId, WorkerId};
 use crate::protocol::{FromWorker, ToWorker};
 use crate::sched::{Action, Core, Event, Plan};
-use crate::store::{Pool, SpillPlace};
+use crate::store::{Pool, SpillFiles};
 use actix::{Actor, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message, WrapFuture};
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
@@ -21,6 +21,8 @@ type Reply = futures_channel::oneshot::Sender<Result<Outcome, Failure>>;
 struct Member {
     address: Addr<Worker>,
     threads: u32,
+    /// It has been told to hand over what it has and go.
+    leaving: bool,
 }
 
 struct Current {
@@ -99,36 +101,26 @@ impl Scheduler {
         current.progress.set(done, total);
         let run = current.run.clone();
         let mut letters: BTreeMap<WorkerId, Vec<ToWorker>> = BTreeMap::new();
+        let mut released = Vec::new();
         let mut end = None;
         for action in actions.drain(..) {
-            let id = run.id;
-            let (worker, message) = match action {
-                Action::Assign { worker, tasks, fetch } => {
-                    (worker, ToWorker::Assign { run: id, tasks, fetch })
+            match action {
+                Action::Completed => end = Some(Ok(())),
+                Action::Failed(failure) => end = Some(Err(failure)),
+                Action::Release { worker } => released.push(worker),
+                action => {
+                    let (worker, message) = letter(run.id, action);
+                    letters.entry(worker).or_default().push(message);
                 }
-                Action::Free { worker, blocks } => (worker, ToWorker::Free { run: id, blocks }),
-                Action::Drop { worker, blocks } => (worker, ToWorker::Drop { run: id, blocks }),
-                Action::Spill { worker, blocks } => (worker, ToWorker::Spill { run: id, blocks }),
-                Action::Load { worker, blocks } => (worker, ToWorker::Load { run: id, blocks }),
-                Action::TakeBack { worker, tasks } => (worker, ToWorker::TakeBack { run: id, tasks }),
-                Action::Copy { from, to, block } => (to, ToWorker::Copy { run: id, from, block }),
-                Action::Release { worker } => (worker, ToWorker::Release),
-                Action::Completed => {
-                    end = Some(Ok(()));
-                    continue;
-                }
-                Action::Failed(failure) => {
-                    end = Some(Err(failure));
-                    continue;
-                }
-            };
-            letters.entry(worker).or_default().push(message);
+            }
         }
         self.actions = actions;
         for (worker, messages) in letters {
             self.post(worker, &run, messages);
         }
+        released.into_iter().for_each(|worker| self.release(worker));
         match end {
+            None if self.members.is_empty() => self.finish(Err(self.nobody()), ctx),
             None => {}
             Some(Ok(())) => self.gather(ctx),
             Some(Err(failure)) => self.finish(Err(failure), ctx),
@@ -136,13 +128,17 @@ impl Scheduler {
     }
 
     fn post(&mut self, worker: WorkerId, run: &Arc<Run>, messages: Vec<ToWorker>) {
-        let released = messages.contains(&ToWorker::Release);
+        // `do_send` passes the mailbox limit; a worker that is gone is noticed by its own message.
         if let Some(member) = self.members.get(&worker) {
-            // `do_send` passes the mailbox limit; a worker that is gone is noticed by its own message.
             member.address.do_send(ToWorkers { run: run.clone(), messages });
         }
-        if released {
-            self.members.remove(&worker);
+    }
+
+    /// Lets a worker go.
+    fn release(&mut self, worker: WorkerId) {
+        if let Some(member) = self.members.remove(&worker) {
+            self.lost = format!("{worker} has left");
+            member.address.do_send(Release);
         }
     }
 
@@ -183,6 +179,9 @@ impl Scheduler {
             let messages = vec![ToWorker::Forget { run: run.id }];
             member.address.do_send(ToWorkers { run: run.clone(), messages });
         }
+        let leaving = self.members.iter().filter(|(_, member)| member.leaving);
+        let leaving: Vec<WorkerId> = leaving.map(|(worker, _)| *worker).collect();
+        leaving.into_iter().for_each(|worker| self.release(worker));
         // Nobody waits any more: the caller gave up.
         let _ = reply.send(result);
         self.start_next(ctx);
@@ -199,7 +198,7 @@ pub struct Submit {
     /// What it may hold.
     pub plan: Plan,
     /// Where blocks go when memory is short, if they may.
-    pub spill: Option<SpillPlace>,
+    pub spill: Option<SpillFiles>,
     pub progress: Arc<Progress>,
     pub reply: Reply,
 }
@@ -226,7 +225,7 @@ impl Handler<Joined> for Scheduler {
     type Result = ();
 
     fn handle(&mut self, Joined { worker, threads, address }: Joined, ctx: &mut Self::Context) {
-        self.members.insert(worker, Member { address, threads });
+        self.members.insert(worker, Member { address, threads, leaving: false });
         self.feed(vec![Event::Join { worker, threads }], ctx);
     }
 }
@@ -240,11 +239,14 @@ impl Handler<Leave> for Scheduler {
     type Result = ();
 
     fn handle(&mut self, Leave(worker): Leave, ctx: &mut Self::Context) {
-        if self.current.is_some() {
-            self.feed(vec![Event::Leave { worker }], ctx);
-        } else {
-            self.members.remove(&worker);
+        if self.current.is_none() {
+            return self.release(worker);
         }
+        // If the run ends first, it goes with that.
+        if let Some(member) = self.members.get_mut(&worker) {
+            member.leaving = true;
+        }
+        self.feed(vec![Event::Leave { worker }], ctx);
     }
 }
 
@@ -255,9 +257,6 @@ impl Handler<Lost> for Scheduler {
         self.members.remove(&worker);
         self.lost = why;
         self.feed(vec![Event::Lost { worker }], ctx);
-        if self.members.is_empty() {
-            self.finish(Err(self.nobody()), ctx);
-        }
     }
 }
 
@@ -268,6 +267,22 @@ impl Handler<FromWorkers> for Scheduler {
         let Some(current) = self.current.as_ref().map(|c| c.run.id) else { return };
         let events = messages.into_iter().filter_map(|message| event(current, worker, message)).collect();
         self.feed(events, ctx);
+    }
+}
+
+/// The message that an action means, and to whom.
+fn letter(run: RunId, action: Action) -> (WorkerId, ToWorker) {
+    match action {
+        Action::Assign { worker, tasks, fetch } => (worker, ToWorker::Assign { run, tasks, fetch }),
+        Action::Free { worker, blocks } => (worker, ToWorker::Free { run, blocks }),
+        Action::Drop { worker, blocks } => (worker, ToWorker::Drop { run, blocks }),
+        Action::Spill { worker, blocks } => (worker, ToWorker::Spill { run, blocks }),
+        Action::Load { worker, blocks } => (worker, ToWorker::Load { run, blocks }),
+        Action::TakeBack { worker, tasks } => (worker, ToWorker::TakeBack { run, tasks }),
+        Action::Copy { from, to, block } => (to, ToWorker::Copy { run, from, block }),
+        Action::Release { .. } | Action::Completed | Action::Failed(_) => {
+            unreachable!("these are not about what a worker holds")
+        }
     }
 }
 

@@ -2,14 +2,17 @@
 
 use super::activity::Activity;
 use super::executor::Executor;
+use super::fetches::Fetches;
 use super::job::{Done, Job, Outcome, Work};
-use super::messages::{Fetch, FromWorkers, Lost, ToWorkers};
+use super::messages::{Fetch, FromWorkers, Lost, Release, ToWorkers};
 use super::run::Run;
 use crate::ids::{BlockId, StageId, TaskId, TaskList, WorkerId};
 use crate::protocol::{FromWorker, ToWorker};
 use crate::sched::Timing;
-use crate::store::{Block, SpillKey};
-use actix::{Actor, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message, Recipient, WrapFuture};
+use crate::store::Block;
+use actix::{
+    Actor, ActorContext, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message, Recipient, WrapFuture,
+};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -36,9 +39,7 @@ pub struct Worker {
     tray: Arc<Tray>,
     run: Option<Arc<Run>>,
     blocks: HashMap<BlockId, Arc<Block>>,
-    /// Tasks that wait for so many blocks from elsewhere.
-    waiting: HashMap<TaskId, usize>,
-    fetching: HashMap<BlockId, Vec<TaskId>>,
+    fetches: Fetches,
     /// Fetched blocks that the scheduler does not know to be here yet, each with the tasks here that need it.
     /// It learns of them when the first of these is done; those that are given back instead take them along.
     unknown: HashMap<BlockId, usize>,
@@ -64,8 +65,7 @@ impl Worker {
             tray: Arc::default(),
             run: None,
             blocks: HashMap::new(),
-            waiting: HashMap::new(),
-            fetching: HashMap::new(),
+            fetches: Fetches::default(),
             unknown: HashMap::new(),
         }
     }
@@ -96,13 +96,8 @@ impl Worker {
                 complete.push(task);
                 continue;
             }
-            self.waiting.insert(task, missing.len());
-            for block in missing {
-                let waiting = self.fetching.entry(block).or_default();
-                waiting.push(task);
-                if waiting.len() == 1 {
-                    self.fetch(&run, block, from[&block], ctx);
-                }
+            for block in self.fetches.wait(task, missing) {
+                self.fetch(&run, block, from[&block], ctx);
             }
         }
         self.begin(&run, complete.into_iter());
@@ -178,29 +173,19 @@ impl Worker {
         if self.run.as_ref().is_none_or(|current| current.id != run.id) {
             return;
         }
-        let waiting = self.fetching.remove(&block).unwrap_or_default();
-        let came = found.is_some();
+        let Some(found) = found else {
+            let returned: TaskList = self.fetches.failed(block).into_iter().collect();
+            if !returned.is_empty() {
+                self.give_back(run, returned);
+            }
+            return;
+        };
         // Those it was for may have been given back meanwhile.
-        if let Some(found) = found.filter(|_| self.unknown.contains_key(&block)) {
+        if self.unknown.contains_key(&block) {
             self.blocks.insert(block, found);
         }
-        let mut complete = Vec::new();
-        let mut returned = TaskList::default();
-        for task in waiting {
-            let Some(missing) = self.waiting.get_mut(&task) else { continue };
-            *missing -= 1;
-            if !came {
-                self.waiting.remove(&task);
-                returned.push(task);
-            } else if *missing == 0 {
-                self.waiting.remove(&task);
-                complete.push(task);
-            }
-        }
+        let complete = self.fetches.arrived(block);
         self.begin(run, complete.into_iter());
-        if !returned.is_empty() {
-            self.give_back(run, returned);
-        }
     }
 
     fn take_back(&mut self, count: usize) {
@@ -240,8 +225,7 @@ impl Worker {
         }
         self.run = None;
         self.blocks.clear();
-        self.waiting.clear();
-        self.fetching.clear();
+        self.fetches.clear();
         self.unknown.clear();
     }
 
@@ -257,13 +241,18 @@ impl Worker {
         });
     }
 
-    /// Blocks are freed: from memory, and what was written of them.
+    /// Blocks are freed: from memory, and what was written of them, which an I/O thread removes.
     fn free(&mut self, blocks: &TaskList) {
+        let Some(run) = self.run.clone() else { return };
+        let mut written = None;
         for block in blocks.iter() {
             self.blocks.remove(&block);
-            if let Some((id, place)) = self.run.as_ref().and_then(|run| Some((run.id, run.spill.as_ref()?))) {
-                place.remove(SpillKey { run: id, block });
+            if run.spill.as_ref().is_some_and(|files| files.release(block)) {
+                written = Some(block);
             }
+        }
+        if let (Some(task), Some(executor)) = (written, &self.executor) {
+            executor.add([Job { run, task, work: Work::Sweep }]);
         }
     }
 
@@ -302,6 +291,7 @@ impl Worker {
                     self.blocks.insert(block, Arc::new(loaded));
                     FromWorker::Loaded { run: id, block }
                 }
+                Outcome::Swept => continue,
                 Outcome::Spilled => FromWorker::Spilled { run: id, block },
                 Outcome::Vanished => FromWorker::Vanished { run: id, block },
                 Outcome::MoveFailed(failure) => FromWorker::MoveFailed { run: id, block, failure },
@@ -380,11 +370,18 @@ impl Handler<Fetch> for Worker {
     }
 }
 
+impl Handler<Release> for Worker {
+    type Result = ();
+
+    fn handle(&mut self, _: Release, ctx: &mut Self::Context) {
+        ctx.stop();
+    }
+}
+
 impl Handler<ToWorkers> for Worker {
     type Result = ();
 
     fn handle(&mut self, ToWorkers { run, messages }: ToWorkers, ctx: &mut Self::Context) {
-        use actix::ActorContext;
         if self.run.as_ref().is_none_or(|current| current.id != run.id) {
             self.forget();
             self.run = Some(run);
@@ -403,7 +400,6 @@ impl Handler<ToWorkers> for Worker {
                 ToWorker::TakeBack { tasks, .. } => self.take_back(tasks as usize),
                 ToWorker::Copy { from, block, .. } => self.copy(from, block, ctx),
                 ToWorker::Forget { .. } => self.forget(),
-                ToWorker::Release => ctx.stop(),
             }
         }
     }

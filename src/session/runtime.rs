@@ -152,6 +152,12 @@ impl Stats {
     }
 }
 
+impl From<SpillUse> for Spilled {
+    fn from(SpillUse { written, raw_written, read, peak, .. }: SpillUse) -> Self {
+        Spilled { bytes: written, raw_bytes: raw_written, read_back_bytes: read, peak_bytes: peak }
+    }
+}
+
 /// Where results go.
 enum Target<'a> {
     Memory,
@@ -424,11 +430,6 @@ impl Session {
         self.execute(Arc::new(program), self.bindings(Inputs::new(), Vec::new()), &plan, (0, 0)).map(|_| ())
     }
 
-    fn spilled(&self) -> Spilled {
-        let SpillUse { written, read, raw_written, peak, .. } = self.0.spill.usage();
-        Spilled { bytes: written, raw_bytes: raw_written, read_back_bytes: read, peak_bytes: peak }
-    }
-
     fn inputs(&self, operation: &Operation) -> Result<Inputs, Error> {
         inputs_of(operation.array(), self.0.id)
     }
@@ -500,25 +501,23 @@ impl Session {
         let began = Instant::now();
         let id = RunId(self.0.next.fetch_add(1, Ordering::Relaxed));
         let bindings = Arc::new(bindings);
-        self.0.spill.begin();
         self.0.depth.count_anew();
-        let (stalls, spill) = (self.0.activity.stalls(), plan.spill.map(|_| self.0.spill.clone()));
+        let stalls = self.0.activity.stalls();
+        let spill = plan.spill.map(|_| self.0.spill.begin(id));
         let (reply, answer) = oneshot::channel();
         let submit = Submit {
             id,
             program: program.clone(),
             bindings: bindings.clone(),
             plan: *plan,
-            spill,
+            spill: spill.clone(),
             progress: self.0.progress.clone(),
             reply,
         };
         // `do_send`: nothing else fills the scheduler's mailbox so far that it could refuse.
         self.0.scheduler.do_send(submit);
         let answer = futures_executor::block_on(answer).unwrap_or_else(|_| Err(broken()));
-        if plan.spill.is_some() {
-            self.0.spill.remove_run(id);
-        }
+        let spilled = spill.map_or_else(Spilled::default, |files| files.end().into());
         let (bytes_read, bytes_written) = bindings.traffic.bytes();
         let outcome = answer?;
         *lock(&self.0.stats) = Stats {
@@ -532,7 +531,7 @@ impl Session {
             most_buffers: outcome.memory.most_buffers,
             recomputed: outcome.recomputed,
             blocks,
-            spilled: self.spilled(),
+            spilled,
             stalls: self.0.activity.stalls().since(stalls),
             io_in_flight: self.0.depth.most() as u64,
         };

@@ -15,7 +15,8 @@ impl SpillKey {
         (self.run, self.block.stage)
     }
 
-    pub(super) fn file_name(self) -> String {
-        format!("{}-{}-{}.block", self.run.0, self.block.stage.0, self.block.index)
+    /// The name of the run's file of this number.
+    pub(super) fn file_name(self, number: u64) -> String {
+        format!("{}-{}-{}-{number}.block", self.run.0, self.block.stage.0, self.block.index)
     }
 }

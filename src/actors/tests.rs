@@ -1,0 +1,150 @@
+//! Scheduler and workers without a session.
+
+use super::job::{Job, Outcome, Work};
+use super::messages::{Fetch, ToWorkers};
+use super::run::{Progress, Run};
+use super::scheduler::{Joined, Leave, Scheduler, Submit};
+use super::worker::{Peers, Worker};
+use super::{Activity, FromWorkers, Lost};
+use crate::array::Element;
+use crate::exec::Bindings;
+use crate::graph::{Builder, Program};
+use crate::ids::{BlockId, RunId, StageId, WorkerId};
+use crate::protocol::ToWorker;
+use crate::sched::{Plan, Threads, plan};
+use crate::store::{Block, Encoding, Pool, SpillFiles, SpillPlace};
+use actix::{Actor, Addr, Context, Handler, System};
+use std::sync::Arc;
+
+const MEMORY: u64 = 64 << 20;
+const BLOCK: BlockId = BlockId { stage: StageId(0), index: 0 };
+
+/// Hears what a worker has to say and does nothing about it.
+struct Deaf;
+
+impl Actor for Deaf {
+    type Context = Context<Self>;
+}
+
+impl Handler<FromWorkers> for Deaf {
+    type Result = ();
+    fn handle(&mut self, _: FromWorkers, _: &mut Self::Context) {}
+}
+
+impl Handler<Lost> for Deaf {
+    type Result = ();
+    fn handle(&mut self, _: Lost, _: &mut Self::Context) {}
+}
+
+fn activity() -> Arc<Activity> {
+    Arc::new(Activity::new(Arc::default()))
+}
+
+fn empty_tasks(count: u32) -> Arc<Program> {
+    let mut builder = Builder::default();
+    builder.null_wide(count);
+    Arc::new(builder.finish())
+}
+
+fn plan_of(program: &Program) -> Plan {
+    plan(program, Threads { compute: 2, io: 2 }, MEMORY).expect("it fits")
+}
+
+/// A run of one block, which has been spilled.
+fn spilled(files: SpillFiles) -> Arc<Run> {
+    let (program, pool) = (empty_tasks(1), Pool::new(MEMORY));
+    let block = Block::new(&pool, (10, 10), Element::F64).expect("room");
+    let mut scratch = pool.take(SpillPlace::scratch_len(800)).expect("room");
+    files.write(BLOCK, &block, scratch.bytes_mut()).expect("a file");
+    let workspace = plan_of(&program).workspace;
+    Arc::new(Run { id: RunId(1), program, bindings: Arc::default(), workspace, pool, spill: Some(files) })
+}
+
+#[test]
+fn the_actor_thread_removes_no_file_and_an_io_thread_does() {
+    let folder = tempfile::tempdir().unwrap();
+    let place = SpillPlace::with_encoding(folder.path().into(), None, Encoding::Raw);
+    let run = spilled(place.begin(RunId(1)));
+    let bytes = place.in_use();
+    assert!(bytes > 0);
+    System::new().block_on(async {
+        let deaf = Deaf.start();
+        let ears = (deaf.clone().recipient(), deaf.recipient());
+        // No I/O thread: what is removed all the same is removed by the actor.
+        let worker = Worker::new(WorkerId(0), (1, 0), ears, Peers::default(), activity()).start();
+        let messages = vec![ToWorker::Free { run: run.id, blocks: [BLOCK].into_iter().collect() }];
+        worker.send(ToWorkers { run: run.clone(), messages }).await.expect("an answer");
+        assert_eq!(place.in_use(), bytes);
+    });
+    let done = Job { run, task: BLOCK, work: Work::Sweep }.perform(&mut None);
+    assert!(matches!(done.outcome, Outcome::Swept));
+    assert_eq!(place.in_use(), 0);
+}
+
+/// A scheduler with so many workers of one compute and one I/O thread.
+fn fleet(workers: u32) -> (Addr<Scheduler>, Vec<Addr<Worker>>) {
+    let activity = activity();
+    let scheduler = Scheduler::new(Pool::new(MEMORY), activity.clone()).start();
+    let peers = Peers::default();
+    let start = |at| {
+        let ears = (scheduler.clone().recipient(), scheduler.clone().recipient());
+        let address = Worker::new(WorkerId(at), (1, 1), ears, peers.clone(), activity.clone()).start();
+        scheduler.do_send(Joined { worker: WorkerId(at), threads: 1, address: address.clone() });
+        address
+    };
+    let workers = (0..workers).map(start).collect();
+    (scheduler, workers)
+}
+
+async fn is_there(worker: &Addr<Worker>) -> bool {
+    worker.send(Fetch(BLOCK)).await.is_ok()
+}
+
+#[test]
+fn a_worker_that_leaves_while_nothing_runs_is_let_go() {
+    System::new().block_on(async {
+        let (scheduler, workers) = fleet(2);
+        scheduler.send(Leave(WorkerId(0))).await.expect("an answer");
+        assert!(!is_there(&workers[0]).await);
+        assert!(is_there(&workers[1]).await);
+    });
+}
+
+/// Runs empty tasks while `leave` happens right after the submission.
+async fn run_while(scheduler: &Addr<Scheduler>, tasks: u32, leave: Leave) -> Result<(), String> {
+    let program = empty_tasks(tasks);
+    let (reply, answer) = futures_channel::oneshot::channel();
+    let plan = plan_of(&program);
+    let submit = Submit {
+        id: RunId(1),
+        program,
+        bindings: Arc::new(Bindings::default()),
+        plan,
+        spill: None,
+        progress: Arc::new(Progress::default()),
+        reply,
+    };
+    scheduler.send(submit).await.expect("an answer");
+    scheduler.send(leave).await.expect("an answer");
+    answer.await.expect("an answer").map(|_| ()).map_err(|failure| failure.message)
+}
+
+#[test]
+fn a_worker_that_leaves_during_a_run_is_gone_after_it() {
+    System::new().block_on(async {
+        let (scheduler, workers) = fleet(2);
+        run_while(&scheduler, 5000, Leave(WorkerId(0))).await.expect("the other one does it");
+        assert!(!is_there(&workers[0]).await);
+        assert!(is_there(&workers[1]).await);
+    });
+}
+
+#[test]
+fn a_run_ends_when_its_last_worker_has_left() {
+    System::new().block_on(async {
+        let (scheduler, workers) = fleet(1);
+        let error = run_while(&scheduler, 1_000_000, Leave(WorkerId(0))).await.expect_err("nobody is left");
+        assert_eq!(error, "no worker is left: worker 0 has left");
+        assert!(!is_there(&workers[0]).await);
+    });
+}
