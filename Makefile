@@ -9,11 +9,14 @@ SHELL := /bin/bash
 .PHONY: check check-deps test bench bench-outofcore libraries fio peers
 
 CARGO ?= cargo
-# Tests that run code of kernels/ and so are worth a second run on the other backend.
-BACKEND_TESTS := $(foreach t,cli numerics session mnist,$(if $(wildcard tests/$(t).rs tests/$(t)/main.rs),--test $(t)))
+# Tests that a build with other features is worth a second run for: what runs code of kernels/, and what reads its formats.
+FEATURE_TESTS := cli numerics session mnist zarr hdf5
 KERNEL_TESTS := $(foreach t,$(wildcard kernels/tests/*.rs),--test $(basename $(notdir $(t))))
-# Packages that must be there for features `openblas` and `hdf5` on Debian and its kin.
-LIBRARY_PACKAGES := pkg-config libopenblas-dev libhdf5-dev
+# Packages that must be there for features `openblas`, `hdf5` and `blosc` on Debian and its kin.
+LIBRARY_PACKAGES := pkg-config g++ libopenblas-dev libhdf5-dev
+# Those of the features that can be built here, in one build: with commas between them.
+FEATURES = $(shell { pkg-config --exists openblas && echo openblas; pkg-config --exists hdf5 && echo hdf5; \
+    command -v c++ >/dev/null && echo blosc; } 2>/dev/null | paste -sd,)
 TEST_LOG := target/test.log
 PEERS := target/peers
 
@@ -21,15 +24,12 @@ check: libraries
 	@run() { echo "+ $$*"; "$$@"; }
 	run $(CARGO) fmt --all -- --check
 	run $(CARGO) clippy --workspace --all-targets --locked -- -D warnings
-	if pkg-config --exists openblas 2>/dev/null; then
-	    run $(CARGO) clippy --workspace --all-targets --locked --features openblas -- -D warnings
-	else
-	    echo "SKIPPED: clippy of feature openblas (no OpenBLAS here)" >&2
-	fi
-	if pkg-config --exists hdf5 2>/dev/null; then
-	    run $(CARGO) clippy --locked --features hdf5 --lib --test hdf5 -- -D warnings
-	else
-	    echo "SKIPPED: clippy of feature hdf5 (no HDF5 here)" >&2
+	features=$(FEATURES)
+	for feature in openblas hdf5 blosc; do
+	    case ,$$features, in *,$$feature,*) ;; *) echo "SKIPPED: clippy of feature $$feature (what it needs is not here)" >&2 ;; esac
+	done
+	if [ -n "$$features" ]; then
+	    run $(CARGO) clippy --workspace --all-targets --locked --features $$features -- -D warnings
 	fi
 	RUSTDOCFLAGS="-D warnings" run $(CARGO) doc --workspace --no-deps --locked
 	$(MAKE) --no-print-directory check-deps
@@ -44,9 +44,9 @@ check-deps:
 	    echo "SKIPPED: cargo deny check advisories (the RustSec database cannot be reached from here)" >&2
 	fi
 
-# Puts OpenBLAS and HDF5 there if that is possible; never fails, whoever needs them looks for them.
+# Puts OpenBLAS, HDF5 and a C++ compiler there if that is possible; never fails, whoever needs them looks for them.
 libraries:
-	@if pkg-config --exists openblas hdf5 2>/dev/null; then exit 0; fi
+	@if pkg-config --exists openblas hdf5 2>/dev/null && command -v c++ >/dev/null; then exit 0; fi
 	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
 	    echo "installing $(LIBRARY_PACKAGES)"
 	    export DEBIAN_FRONTEND=noninteractive
@@ -66,16 +66,24 @@ test: libraries
 	: >$(TEST_LOG)
 	run() { echo "+ $$*"; "$$@" </dev/null 2>&1 | tee -a $(TEST_LOG); }
 	run $(CARGO) test --workspace --locked --no-fail-fast
-	if pkg-config --exists openblas 2>/dev/null; then
-	    # One command: chosen one by one, the packages would each build their dependencies anew.
-	    run $(CARGO) test --locked --no-fail-fast -p kernels -p dolmen --features openblas --lib $(KERNEL_TESTS) $(BACKEND_TESTS)
-	else
-	    echo "SKIPPED: all tests of feature openblas (no OpenBLAS here and no way to install it)" | tee -a $(TEST_LOG)
-	fi
-	if pkg-config --exists hdf5 2>/dev/null; then
-	    run $(CARGO) test --locked --no-fail-fast --features hdf5 --test hdf5
-	else
-	    echo "SKIPPED: all tests of feature hdf5 (no HDF5 here and no way to install it)" | tee -a $(TEST_LOG)
+	features=$(FEATURES)
+	tests=
+	for test in $(FEATURE_TESTS); do
+	    case $$test,$$features, in
+	        hdf5,*hdf5,*) tests+=" --test $$test" ;;
+	        hdf5,*) ;;
+	        *) tests+=" --test $$test" ;;
+	    esac
+	done
+	for feature in openblas hdf5 blosc; do
+	    case ,$$features, in
+	        *,$$feature,*) ;;
+	        *) echo "SKIPPED: all tests of feature $$feature (what it needs is not here and cannot be installed)" | tee -a $(TEST_LOG) ;;
+	    esac
+	done
+	if [ -n "$$features" ]; then
+	    # One build of all features, and one command: chosen one by one, the packages would each build their dependencies anew.
+	    run $(CARGO) test --locked --no-fail-fast -p kernels -p dolmen --features $$features --lib $(KERNEL_TESTS) $$tests
 	fi
 	echo
 	awk '/^test result: ok/ { n += $$4 } END { print "Passed: " n + 0 " tests in all." }' $(TEST_LOG)

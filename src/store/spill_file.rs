@@ -5,25 +5,18 @@
 
 use super::codec::{Codec, CodecError, Encoding, FRAME_HEADER, PIECE, body_len};
 use super::spill_header::HEADER;
-use std::fs::{File, OpenOptions};
+use crate::files::disk::{Device, PAGE, is_whole_pages};
+use std::fs::OpenOptions;
 use std::io;
-use std::os::fd::AsRawFd;
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 use std::time::{Duration, Instant};
 use xxhash_rust::xxh3::Xxh3;
 
-/// Alignment that direct I/O asks for: a page, enough for every disk.
-const PAGE: usize = 4096;
 /// Bytes of one transfer.
 const WINDOW: usize = 1 << 20;
 
 fn pages(bytes: usize) -> usize {
     bytes.next_multiple_of(PAGE)
-}
-
-fn is_aligned(bytes: &[u8]) -> bool {
-    bytes.as_ptr().addr().is_multiple_of(PAGE) && bytes.len().is_multiple_of(PAGE)
 }
 
 /// The most bytes that a block of `raw` bytes takes in its file.
@@ -107,52 +100,28 @@ pub(super) enum ReadError {
 
 /// An open spill file.
 pub(super) struct SpillFile {
-    file: File,
+    device: Device,
 }
 
 impl SpillFile {
     /// Makes the file, or makes it empty.
     pub fn create(path: &Path) -> io::Result<SpillFile> {
-        SpillFile::open_with(OpenOptions::new().write(true).create(true).truncate(true), path)
+        let file = OpenOptions::new().read(true).write(true).create(true).truncate(true).open(path)?;
+        Ok(SpillFile { device: Device::buffered(file).past_cache(path) })
     }
 
     pub fn open(path: &Path) -> io::Result<SpillFile> {
-        SpillFile::open_with(OpenOptions::new().read(true), path)
-    }
-
-    fn open_with(options: &mut OpenOptions, path: &Path) -> io::Result<SpillFile> {
-        let file = match options.custom_flags(libc::O_DIRECT).open(path) {
-            Err(error) if error.raw_os_error() == Some(libc::EINVAL) => options.custom_flags(0).open(path)?,
-            opened => opened?,
-        };
-        Ok(SpillFile { file })
-    }
-
-    /// Some file systems take the flag and refuse the transfer: then on without it.
-    fn transfer(&self, mut transfer: impl FnMut(&File) -> io::Result<()>) -> io::Result<()> {
-        match transfer(&self.file) {
-            Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {
-                // SAFETY: the descriptor is open; only its flags change.
-                unsafe {
-                    let flags = libc::fcntl(self.file.as_raw_fd(), libc::F_GETFL);
-                    libc::fcntl(self.file.as_raw_fd(), libc::F_SETFL, flags & !libc::O_DIRECT);
-                }
-                transfer(&self.file)
-            }
-            done => done,
-        }
+        Ok(SpillFile { device: Device::open(path)?.past_cache(path) })
     }
 
     /// Writes whole pages.
     pub fn write(&self, bytes: &[u8], at: usize) -> io::Result<()> {
-        debug_assert!(is_aligned(bytes), "direct I/O is aligned");
-        self.transfer(|file| file.write_all_at(bytes, at as u64))
+        self.device.write_pages(at as u64, bytes)
     }
 
     /// Reads whole pages.
     pub fn read(&self, bytes: &mut [u8], at: usize) -> io::Result<()> {
-        debug_assert!(is_aligned(bytes), "direct I/O is aligned");
-        self.transfer(|file| file.read_exact_at(bytes, at as u64))
+        self.device.read_pages(at as u64, bytes)
     }
 
     /// Writes a block as it is behind the header.
@@ -163,7 +132,7 @@ impl SpillFile {
         for part in raw.chunks(scratch.layout.window) {
             hash.update(part);
             let began = Instant::now();
-            if is_aligned(part) {
+            if is_whole_pages(part) {
                 self.write(part, at)?;
             } else {
                 scratch.buffer[..part.len()].copy_from_slice(part);
@@ -220,7 +189,7 @@ impl SpillFile {
         let mut hash = Xxh3::new();
         let mut at = HEADER;
         for part in raw.chunks_mut(scratch.layout.window) {
-            if is_aligned(part) {
+            if is_whole_pages(part) {
                 self.read(part, at)?;
             } else {
                 let whole = &mut scratch.buffer[..pages(part.len())];

@@ -1,6 +1,7 @@
 //! How many requests a device gets at once: found by measurement, shared among the tasks that read or write.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use rayon::{ThreadPool, ThreadPoolBuilder};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
 
 /// When the number of requests in flight changes, and by how much.
@@ -169,13 +170,18 @@ struct Meter {
     most: usize,
 }
 
-/// The number of requests in flight for a process, shared by its tasks.
-pub struct Depth(Mutex<Meter>);
+/// The number of requests in flight for a session, shared by its tasks, and the threads that wait for them.
+pub struct Depth {
+    meter: Mutex<Meter>,
+    most_requests: usize,
+    /// Started when they are first wanted, if the system has threads to give.
+    threads: OnceLock<Option<ThreadPool>>,
+}
 
 impl Depth {
     /// Begins with `start` requests in flight; twice the cores is a good guess.
     pub fn new(thresholds: Thresholds, start: usize) -> Depth {
-        Depth(Mutex::new(Meter {
+        let meter = Meter {
             policy: Policy::new(thresholds, start),
             active: 0,
             since: Instant::now(),
@@ -184,7 +190,18 @@ impl Depth {
             idle: 0.0,
             requests: 0,
             most: 0,
-        }))
+        };
+        let most_requests = thresholds.most;
+        Depth { meter: Mutex::new(meter), most_requests, threads: OnceLock::new() }
+    }
+
+    /// Threads that move what the asking ones do not: together they have as many requests in flight as there may ever be.
+    pub(super) fn threads(&self) -> Option<&ThreadPool> {
+        let start = || {
+            let builder = ThreadPoolBuilder::new().num_threads(self.most_requests);
+            builder.thread_name(|number| format!("dolmen-request-{number}")).build().ok()
+        };
+        self.threads.get_or_init(start).as_ref()
     }
 
     /// Requests in flight that are allowed now.
@@ -219,7 +236,7 @@ impl Depth {
     }
 
     fn meter(&self) -> MutexGuard<'_, Meter> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.meter.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

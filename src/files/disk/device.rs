@@ -159,12 +159,25 @@ impl Device {
         let (whole, tail) = rest.split_at(whole);
         let begin = offset + head.len() as u64;
         self.file.write_all_at(head, offset)?;
-        self.write_pages(begin, whole, scratch)?;
+        self.write_from(begin, whole, scratch)?;
         self.file.write_all_at(tail, begin + whole.len() as u64)
     }
 
+    /// Writes `bytes`, whole pages in memory too, at a page of the file.
+    pub fn write_pages(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        debug_assert!(is_whole_pages(bytes) && offset.is_multiple_of(PAGE as u64));
+        self.write_from(offset, bytes, &mut [])
+    }
+
+    /// Fills `out`, whole pages in memory too, from a page of the file on.
+    pub fn read_pages(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        debug_assert!(is_whole_pages(out) && offset.is_multiple_of(PAGE as u64));
+        let wanted = out.len();
+        self.read_direct(offset, out, wanted)
+    }
+
     /// Writes whole pages at a page of the file: from where they are if that is aligned too, else from `scratch`.
-    fn write_pages(&self, offset: u64, bytes: &[u8], scratch: &mut [u8]) -> io::Result<()> {
+    fn write_from(&self, offset: u64, bytes: &[u8], scratch: &mut [u8]) -> io::Result<()> {
         let room = aligned(scratch);
         let step = room.len() / PAGE * PAGE;
         let mut done = 0;
@@ -206,6 +219,11 @@ pub fn scratch_for(len: u64) -> u64 {
 pub(super) fn aligned(bytes: &mut [u8]) -> &mut [u8] {
     let ahead = bytes.as_ptr().align_offset(PAGE).min(bytes.len());
     &mut bytes[ahead..]
+}
+
+/// True if a buffer begins at a page of memory and ends at one.
+pub fn is_whole_pages(bytes: &[u8]) -> bool {
+    bytes.as_ptr().addr().is_multiple_of(PAGE) && bytes.len().is_multiple_of(PAGE)
 }
 
 fn is_aligned(offset: u64, bytes: &[u8]) -> bool {

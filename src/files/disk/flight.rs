@@ -5,7 +5,6 @@ use super::device::{Device, PAGE, aligned, scratch_for};
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
-use std::thread;
 
 /// Blocks of fewer bytes are moved by one thread: starting others would take as long.
 pub const WORTH_THREADS: u64 = 256 << 10;
@@ -52,7 +51,7 @@ impl Pieces {
 }
 
 /// Does all `jobs`, as many at once as there are pieces and as `depth` has to share. Each gets a piece of `scratch` and
-/// returns the bytes that it moved; the first error ends it all.
+/// returns the bytes that it moved; the first error ends it all. The threads are kept from block to block.
 pub fn in_flight<J: Send>(
     jobs: impl Iterator<Item = J> + Send,
     (pieces, scratch): (Pieces, &mut [u8]),
@@ -60,23 +59,28 @@ pub fn in_flight<J: Send>(
     work: impl Fn(J, &mut [u8]) -> io::Result<u64> + Sync,
 ) -> io::Result<u64> {
     let active = depth.enter();
-    let crew = Crew { jobs: Mutex::new(jobs), work, active, failed: AtomicBool::new(false) };
-    let mut pieces = pieces.cut(scratch).into_iter().enumerate().take(crew.active.share());
+    let share = active.share();
+    let crew = Crew {
+        jobs: Mutex::new(jobs),
+        work,
+        active,
+        failed: AtomicBool::new(false),
+        total: Mutex::new(Ok(0)),
+    };
+    let mut pieces = pieces.cut(scratch).into_iter().enumerate().take(share);
     let Some((_, first)) = pieces.next() else { return Ok(0) };
-    thread::scope(|scope| {
-        let crew = &crew;
-        let spawn = |(number, piece)| {
-            // Where the system has no thread to give, those that are there do it all.
-            thread::Builder::new().spawn_scoped(scope, move || crew.toil(number, piece)).ok()
-        };
-        let others: Vec<_> = pieces.filter_map(spawn).collect();
-        let mut all = crew.toil(0, first);
-        for other in others {
-            let more = other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-            all = all.and_then(|bytes| Ok(bytes + more?));
-        }
-        all
-    })
+    // Where the system has no threads to give, the one that asks does it all.
+    match depth.threads().filter(|_| pieces.len() > 0) {
+        Some(threads) => threads.in_place_scope(|scope| {
+            for (number, piece) in pieces {
+                let crew = &crew;
+                scope.spawn(move |_| crew.toil(number, piece));
+            }
+            crew.toil(0, first);
+        }),
+        None => crew.toil(0, first),
+    }
+    crew.total.into_inner().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Threads at work on the same jobs.
@@ -85,23 +89,39 @@ struct Crew<'d, I, W> {
     work: W,
     active: Active<'d>,
     failed: AtomicBool,
+    /// Bytes moved, or the first error.
+    total: Mutex<io::Result<u64>>,
 }
 
 impl<J, I: Iterator<Item = J>, W: Fn(J, &mut [u8]) -> io::Result<u64>> Crew<'_, I, W> {
     /// Does jobs until none is left; all but the first thread also end when other tasks want their share of the device.
-    fn toil(&self, number: usize, piece: &mut [u8]) -> io::Result<u64> {
-        let mut total = 0;
+    fn toil(&self, number: usize, piece: &mut [u8]) {
         while !self.failed.load(Ordering::Relaxed) && (number == 0 || number < self.active.share()) {
             let next = self.jobs.lock().unwrap_or_else(PoisonError::into_inner).next();
             let Some(job) = next else { break };
             let request = self.active.request();
-            let bytes =
-                (self.work)(job, piece).inspect_err(|_| self.failed.store(true, Ordering::Relaxed))?;
+            let moved = (self.work)(job, piece);
             drop(request);
-            self.active.moved(bytes);
-            total += bytes;
+            self.count(moved);
         }
-        Ok(total)
+    }
+
+    fn count(&self, moved: io::Result<u64>) {
+        let mut total = self.total.lock().unwrap_or_else(PoisonError::into_inner);
+        match moved {
+            Ok(bytes) => {
+                self.active.moved(bytes);
+                if let Ok(total) = &mut *total {
+                    *total += bytes;
+                }
+            }
+            Err(error) => {
+                self.failed.store(true, Ordering::Relaxed);
+                if total.is_ok() {
+                    *total = Err(error);
+                }
+            }
+        }
     }
 }
 

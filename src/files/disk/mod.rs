@@ -6,6 +6,6 @@ mod flight;
 mod space;
 
 pub use depth::{Depth, Policy, Sample, Thresholds};
-pub use device::{Device, PAGE, WORTH_DIRECT, exceeds_cache, scratch_for};
+pub use device::{Device, PAGE, WORTH_DIRECT, exceeds_cache, is_whole_pages, scratch_for};
 pub use flight::{Pieces, WORTH_THREADS, in_flight};
 pub use space::{allocate, free_space};
