@@ -56,6 +56,8 @@ const IMPURE_MACROS: &[&str] = &["print", "println", "eprint", "eprintln"];
 const UNFINISHED_MACROS: &[&str] = &["todo", "unimplemented", "dbg"];
 /// What `cluster` would have to say to speak of computations.
 const NAMES_OF_TASKS: &[&str] = &["Task", "TaskId", "TaskRange", "BlockId", "StageId"];
+/// Functions of `sched` that visit every task.
+const OVER_ALL_TASKS: &[&str] = &["forecast", "plan", "plan_spilling", "serial_order"];
 const LONGEST_FUNCTION: usize = 60;
 const LONGEST_FILE: usize = 600;
 /// A ratchet entry this much above the measured length must be lowered.
@@ -158,6 +160,7 @@ impl Tree {
             }
             check_leaves(&source, &mut out);
             check_finished(&source, &mut out);
+            check_actor_thread(&source, &mut out);
         }
         self.check_manifests(&mut out);
         self.check_bincode(&mut out);
@@ -321,6 +324,20 @@ fn check_finished(source: &Source, out: &mut Vec<String>) {
     }
 }
 
+/// The actor thread answers everybody: what takes as long as a program is long is done by the caller.
+fn check_actor_thread(source: &Source, out: &mut Vec<String>) {
+    if !source.starts_with("src/actors/") || source.is_test() {
+        return;
+    }
+    for PathAt { segments, line } in source.paths() {
+        let makes_core = segments.windows(2).any(|pair| pair[0] == "Core" && pair[1] != "*");
+        let walks = segments.iter().any(|name| OVER_ALL_TASKS.contains(&name.as_str()));
+        if makes_core || walks {
+            out.push(format!("{}:{line}: {} on the actor thread", source.path, segments.join("::")));
+        }
+    }
+}
+
 fn layer(module: &str) -> Option<usize> {
     LAYERS.iter().position(|layer| *layer == module)
 }
@@ -469,6 +486,14 @@ fn leaves_that_know_others_are_found() {
     assert_eq!(found("cluster/src/lib.rs", "/// No Task.\nfn f() { std::time::now() }"), [""; 0]);
     let tree = Tree::of(&[("cluster/Cargo.toml", "[dependencies]\nkernels = { path = \"../kernels\" }\n")]);
     assert_eq!(tree.violations(), ["cluster/Cargo.toml: cluster is a leaf and depends on kernels"]);
+}
+
+#[test]
+fn what_takes_long_on_the_actor_thread_is_found() {
+    let scheduler = |text| found("src/actors/scheduler.rs", text);
+    assert_eq!(scheduler("fn f() { Core::planned(p, l) }"), ["1: Core::planned on the actor thread"]);
+    assert_eq!(scheduler("use crate::sched::plan;"), ["1: crate::sched::plan on the actor thread"]);
+    assert_eq!(scheduler("use crate::sched::{Core, Plan};"), [""; 0]);
 }
 
 #[test]

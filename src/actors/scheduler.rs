@@ -67,17 +67,12 @@ impl Scheduler {
             return;
         }
         let Some(submit) = self.line.pop_front() else { return };
-        let Submit { id, program, bindings, plan, spill, progress, reply } = submit;
+        let Submit { id, core, program, bindings, plan, spill, progress, reply } = submit;
         if self.members.is_empty() {
             // Nobody may be waiting any more.
             let _ = reply.send(Err(self.nobody()));
             return self.start_next(ctx);
         }
-        let core = Core::new(program.clone(), plan.blocks_limit);
-        let core = match plan.spill {
-            Some(window) => core.spilling(window),
-            None => core,
-        };
         progress.set(0, program.tasks());
         let pool = self.pool.begin(plan.bound());
         let run = Arc::new(Run { id, program, bindings, workspace: plan.workspace, pool, spill });
@@ -193,6 +188,8 @@ impl Scheduler {
 #[rtype(result = "()")]
 pub struct Submit {
     pub id: RunId,
+    /// Made by the caller: in a run that spills that takes a walk over all tasks.
+    pub core: Core,
     pub program: Arc<Program>,
     pub bindings: Arc<Bindings>,
     /// What it may hold.

@@ -11,7 +11,7 @@ use crate::exec::Bindings;
 use crate::graph::{Builder, Program};
 use crate::ids::{BlockId, RunId, StageId, WorkerId};
 use crate::protocol::ToWorker;
-use crate::sched::{Plan, Threads, plan};
+use crate::sched::{Core, Plan, Threads, plan};
 use crate::store::{Block, Encoding, Pool, SpillFiles, SpillPlace};
 use actix::{Actor, Addr, Context, Handler, System};
 use std::sync::Arc;
@@ -117,6 +117,7 @@ async fn run_while(scheduler: &Addr<Scheduler>, tasks: u32, leave: Leave) -> Res
     let plan = plan_of(&program);
     let submit = Submit {
         id: RunId(1),
+        core: Core::planned(program.clone(), &plan),
         program,
         bindings: Arc::new(Bindings::default()),
         plan,

@@ -7,6 +7,7 @@
 use super::cursor::{Cursor, Ground};
 use super::events::{Action, Event, Explain, Timing};
 use super::fleet::{Fleet, Lane};
+use super::plan::Plan;
 use super::ready::{Heap, Paths};
 use super::spill::Spill;
 use super::table::{NOWHERE, State, Table};
@@ -124,6 +125,16 @@ impl Core {
             inputs: Vec::new(),
             consumers: Vec::new(),
             program,
+        }
+    }
+
+    /// A core for one run of `program` as it was planned. O(tasks) if the run spills: never to be called on a thread
+    /// that others wait for.
+    pub fn planned(program: Arc<Program>, plan: &Plan) -> Self {
+        let core = Core::new(program, plan.blocks_limit);
+        match plan.spill {
+            Some(window) => core.spilling(window),
+            None => core,
         }
     }
 

@@ -20,8 +20,10 @@ pub struct Swapped {
 /// The bytes that `program` moves beside those of its reads and writes. O(tasks). A run on several threads differs from
 /// it by what is under way at once.
 pub fn forecast(program: &Arc<Program>, plan: &Plan) -> Swapped {
-    let Some(window) = plan.spill else { return Swapped::default() };
-    let mut core = Core::new(program.clone(), plan.blocks_limit).spilling(window);
+    if plan.spill.is_none() {
+        return Swapped::default();
+    }
+    let mut core = Core::planned(program.clone(), plan);
     let worker = WorkerId(0);
     let mut swapped = Swapped::default();
     let (mut events, mut actions) = (vec![Event::Join { worker, threads: 1 }], Vec::new());

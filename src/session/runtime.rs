@@ -16,7 +16,7 @@ use crate::failure::Failure;
 use crate::files::{Depth, Format, NpyOutput, Outputs, ZarrOutput};
 use crate::graph::{Graph, Program};
 use crate::ids::{RunId, StageId, TaskId, WorkerId};
-use crate::sched::Plan;
+use crate::sched::{Core, Plan};
 use crate::store::{Pool, SpillPlace, SpillUse, default_memory, default_spill_folder, page_cache_room};
 use actix::{Actor, Addr};
 use futures_channel::oneshot;
@@ -507,6 +507,7 @@ impl Session {
         let (reply, answer) = oneshot::channel();
         let submit = Submit {
             id,
+            core: Core::planned(program.clone(), plan),
             program: program.clone(),
             bindings: bindings.clone(),
             plan: *plan,
