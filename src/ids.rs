@@ -55,11 +55,11 @@ impl TaskRange {
     }
 
     pub fn len(&self) -> usize {
-        (self.end - self.start) as usize
+        self.end.saturating_sub(self.start) as usize
     }
 
     pub fn is_empty(&self) -> bool {
-        self.start == self.end
+        self.len() == 0
     }
 
     pub fn tasks(self) -> impl Iterator<Item = TaskId> {

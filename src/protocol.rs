@@ -54,6 +54,7 @@ pub enum FromWorker {
     Finished { run: RunId, tasks: TaskList, timings: Vec<Timing> },
     Returned { run: RunId, tasks: TaskList },
     Copied { run: RunId, block: BlockId },
+    CopyFailed { run: RunId, block: BlockId },
     Spilled { run: RunId, block: BlockId },
     Loaded { run: RunId, block: BlockId },
     Vanished { run: RunId, block: BlockId },

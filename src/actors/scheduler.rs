@@ -289,10 +289,11 @@ fn event(current: RunId, worker: WorkerId, message: FromWorker) -> Option<Event>
         FromWorker::Finished { run, tasks, timings } => (run, Event::Finished { worker, tasks, timings }),
         FromWorker::Returned { run, tasks } => (run, Event::Returned { worker, tasks }),
         FromWorker::Copied { run, block } => (run, Event::Copied { worker, block }),
+        FromWorker::CopyFailed { run, block } => (run, Event::CopyFailed { worker, block }),
         FromWorker::Spilled { run, block } => (run, Event::Spilled { worker, block }),
         FromWorker::Loaded { run, block } => (run, Event::Loaded { worker, block }),
         FromWorker::Vanished { run, block } => (run, Event::Vanished { worker, block }),
-        FromWorker::MoveFailed { run, block, failure } => (run, Event::MoveFailed { block, failure }),
+        FromWorker::MoveFailed { run, block, failure } => (run, Event::MoveFailed { worker, block, failure }),
         FromWorker::Failed { run, task, failure } => (run, Event::Failed { worker, task, failure }),
     };
     (run == current).then_some(event)

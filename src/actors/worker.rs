@@ -210,12 +210,13 @@ impl Worker {
             if worker.run.as_ref().is_none_or(|current| current.id != run.id) {
                 return;
             }
-            if let Some(found) = found {
-                worker.blocks.insert(block, found);
-                // From now on the scheduler counts on it.
-                worker.unknown.remove(&block);
-                worker.tell(FromWorker::Copied { run: run.id, block });
-            }
+            let Some(found) = found else {
+                return worker.tell(FromWorker::CopyFailed { run: run.id, block });
+            };
+            worker.blocks.insert(block, found);
+            // From now on the scheduler counts on it.
+            worker.unknown.remove(&block);
+            worker.tell(FromWorker::Copied { run: run.id, block });
         }));
     }
 

@@ -4,7 +4,7 @@ use super::pattern::Pattern;
 use super::space::Space;
 use super::stage::{Kind, Stage};
 use crate::array::footprint;
-use crate::ids::{BlockId, StageId, TaskId};
+use crate::ids::{BlockId, StageId, TaskId, TaskRange};
 use serde::{Deserialize, Serialize};
 
 /// A list of stages, each reading only earlier ones (or itself, along a chain or hand-wired edges).
@@ -70,6 +70,17 @@ impl Program {
     /// The number of tasks.
     pub fn tasks(&self) -> usize {
         self.starts[self.stages.len()]
+    }
+
+    /// Is there such a task? For names that come from elsewhere.
+    pub fn has_task(&self, task: TaskId) -> bool {
+        self.stages.get(task.stage.at()).is_some_and(|stage| task.index < stage.space.tasks())
+    }
+
+    /// Are there such tasks, all of them?
+    pub fn has_range(&self, range: &TaskRange) -> bool {
+        let stage = self.stages.get(range.stage.at());
+        range.start <= range.end && stage.is_some_and(|stage| range.end <= stage.space.tasks())
     }
 
     /// A task's place in the numbering of all tasks.

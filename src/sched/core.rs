@@ -15,6 +15,7 @@ use crate::failure::{Blame, Failure};
 use crate::graph::Program;
 use crate::ids::{BlockId, StageId, TaskId, TaskList, WorkerId};
 use std::collections::{BTreeMap, HashMap};
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 /// First guess of what one core does, until it has been measured.
@@ -23,6 +24,8 @@ const BYTES_PER_SECOND: f64 = 4e9;
 const TASK_SECONDS: f64 = 1e-6;
 /// Weight of the newest measurement in a moving average.
 const NEWEST: f64 = 0.2;
+/// Seconds that one task may take. What is told beyond is an error of somebody's clock.
+const BELIEVED: RangeInclusive<f64> = 0.0..=1e9;
 /// Admitted and unfinished tasks per thread, and at least; their queues are the scheduler's only other memory.
 const ADMITTED_PER_THREAD: usize = 64;
 const ADMITTED_AT_LEAST: usize = 8192;
@@ -69,6 +72,8 @@ pub struct Core {
     pub(super) replicas: HashMap<BlockId, Vec<WorkerId>>,
     /// Copies under way from leaving workers.
     pub(super) copies: HashMap<BlockId, Transfer>,
+    /// How often copies of a block have failed.
+    pub(super) failed_copies: HashMap<BlockId, u32>,
     /// How blocks leave memory, in a run that may need it.
     pub(super) spill: Option<Box<Spill>>,
     pub(super) limit: u64,
@@ -106,6 +111,7 @@ impl Core {
             io: Heap::new(),
             replicas: HashMap::new(),
             copies: HashMap::new(),
+            failed_copies: HashMap::new(),
             spill: None,
             limit,
             reserved: 0,
@@ -216,6 +222,10 @@ impl Core {
         self.table.set(self.program.position(task), state);
     }
 
+    fn leaves_blocks(&self, task: TaskId) -> bool {
+        self.program.stage(task.stage).leaves_blocks()
+    }
+
     pub(super) fn lane(&self, task: TaskId) -> Lane {
         if self.program.stage(task.stage).kind.is_io() { Lane::Io } else { Lane::Compute }
     }
@@ -225,25 +235,28 @@ impl Core {
     }
 
     fn take(&mut self, event: Event, out: &mut Vec<Action>) {
+        if !self.knows(&event) {
+            return;
+        }
         match event {
             Event::Join { worker, threads } => {
-                self.fleet.join(worker, threads);
-                self.bring_waiting();
+                if self.fleet.join(worker, threads) {
+                    self.bring_waiting();
+                }
             }
             Event::Leave { worker } => self.drain(worker, out),
             Event::Lost { worker } => self.lose(worker),
             Event::Finished { worker, tasks, timings } => {
                 self.measure(&timings);
-                if self.fleet.get(worker).is_some() {
-                    tasks.iter().for_each(|task| self.finish(worker, task));
-                }
+                tasks.iter().for_each(|task| self.finish(worker, task));
             }
             Event::Returned { worker, tasks } => self.take_back(worker, &tasks),
             Event::Copied { worker, block } => self.copied(worker, block),
+            Event::CopyFailed { worker, block } => self.copy_failed(worker, block),
             Event::Spilled { worker, block } => self.spilled(worker, block),
             Event::Loaded { worker, block } => self.loaded(worker, block),
             Event::Vanished { worker, block } => self.vanished(worker, block),
-            Event::MoveFailed { block, failure } => self.move_failed(block, failure, out),
+            Event::MoveFailed { worker, block, failure } => self.move_failed(worker, block, failure, out),
             Event::Failed { worker, task, failure } => {
                 if self.state(task) != State::Assigned(worker) {
                     return;
@@ -251,6 +264,27 @@ impl Core {
                 self.over = true;
                 out.push(Action::Failed(self.place_failure(task, failure)));
             }
+        }
+    }
+
+    /// Does everything exist that an event names? One that names anything else changes nothing. O(ranges).
+    fn knows(&self, event: &Event) -> bool {
+        let there = |worker: &WorkerId| self.fleet.get(*worker).is_some();
+        let block = |block: &BlockId| self.program.has_task(*block) && self.leaves_blocks(*block);
+        match event {
+            // A loss may overtake the join.
+            Event::Join { .. } | Event::Lost { .. } => true,
+            Event::Leave { worker } => there(worker),
+            Event::Finished { worker, tasks, .. } | Event::Returned { worker, tasks } => {
+                there(worker) && tasks.ranges().iter().all(|range| self.program.has_range(range))
+            }
+            Event::Failed { worker, task, .. } => there(worker) && self.program.has_task(*task),
+            Event::Copied { worker, block: id }
+            | Event::CopyFailed { worker, block: id }
+            | Event::Spilled { worker, block: id }
+            | Event::Loaded { worker, block: id }
+            | Event::Vanished { worker, block: id }
+            | Event::MoveFailed { worker, block: id, .. } => there(worker) && block(id),
         }
     }
 
@@ -266,10 +300,12 @@ impl Core {
     }
 
     fn measure(&mut self, timings: &[Timing]) {
-        for timing in timings.iter().filter(|t| t.tasks > 0) {
+        for timing in timings.iter().filter(|timing| timing.tasks > 0) {
             let each = timing.seconds / f64::from(timing.tasks);
-            let average = &mut self.seconds[timing.stage.at()];
-            *average += NEWEST * (each - *average);
+            let Some(average) = self.seconds.get_mut(timing.stage.at()) else { continue };
+            if BELIEVED.contains(&each) {
+                *average += NEWEST * (each - *average);
+            }
         }
     }
 
@@ -365,6 +401,7 @@ impl Core {
             return;
         }
         self.end_copy(block);
+        self.failed_copies.remove(&block);
         let others = self.replicas.remove(&block).unwrap_or_default();
         // Of a step that went on at its holder nothing may be left, or a copy that came while it went on.
         self.outbox.entry(holder).or_default().free.push(block);
@@ -401,7 +438,7 @@ impl Core {
 
     /// Admits tasks in the cursor's order while their reservations fit.
     fn admit(&mut self) {
-        let most = ADMITTED_AT_LEAST.max(ADMITTED_PER_THREAD * self.fleet.threads() as usize);
+        let most = ADMITTED_AT_LEAST.max(ADMITTED_PER_THREAD * self.fleet.threads());
         while self.admitted < most {
             let Some(task) = self.next.take().or_else(|| self.walk()) else {
                 self.exhausted = true;

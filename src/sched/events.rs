@@ -43,6 +43,11 @@ pub enum Event {
         worker: WorkerId,
         block: BlockId,
     },
+    /// `worker` could not fetch the block that an [`Action::Copy`] named.
+    CopyFailed {
+        worker: WorkerId,
+        block: BlockId,
+    },
     /// Written, and out of memory.
     Spilled {
         worker: WorkerId,
@@ -60,6 +65,7 @@ pub enum Event {
     },
     /// A block can be neither written nor read: the run cannot go on.
     MoveFailed {
+        worker: WorkerId,
         block: BlockId,
         failure: Failure,
     },

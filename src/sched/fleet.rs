@@ -10,6 +10,10 @@ const AHEAD_SECONDS: f64 = 0.01;
 const MOST_ASSIGNED: u32 = 4096;
 /// I/O tasks in a worker's hands; how many of them it runs at once is its own choice.
 const MOST_IO: u32 = 32;
+/// Names of workers are given one after the other. A greater one was not given by us, and would cost its size in memory.
+const MOST_NAMES: usize = 1 << 20;
+/// Threads of one worker. More are an error of whoever counted them.
+const MOST_THREADS: u32 = 1 << 16;
 /// So many of the least loaded workers are looked at for one with room: keeps the choice constant-time.
 const LOOKED_AT: usize = 8;
 
@@ -49,7 +53,7 @@ pub struct Worker {
 impl Worker {
     fn new(threads: u32) -> Self {
         Worker {
-            threads: threads.max(1),
+            threads: threads.clamp(1, MOST_THREADS),
             draining: false,
             asked_back: false,
             rest: 0,
@@ -112,7 +116,7 @@ pub struct Fleet {
     parked: BTreeSet<WorkerId>,
     /// Workers with parked tasks that have given back or finished something since they were asked last.
     freed: Vec<WorkerId>,
-    threads: u32,
+    threads: usize,
     idle: usize,
     draining: usize,
 }
@@ -120,6 +124,9 @@ pub struct Fleet {
 impl Fleet {
     pub fn join(&mut self, id: WorkerId, threads: u32) -> bool {
         let at = id.0 as usize;
+        if at >= MOST_NAMES {
+            return false;
+        }
         if self.workers.len() <= at {
             self.workers.resize_with(at + 1, || None);
         }
@@ -136,7 +143,7 @@ impl Fleet {
         let Some(worker) = self.get(id) else { return };
         let (threads, idle) = (worker.threads, worker.is_idle());
         let (compute, io) = (worker.rank(Lane::Compute), worker.rank(Lane::Io));
-        self.threads += threads;
+        self.threads += threads as usize;
         self.idle += usize::from(idle);
         self.by_compute.insert((compute, id));
         self.by_io.insert((io, id));
@@ -146,7 +153,7 @@ impl Fleet {
         let Some(worker) = self.get(id) else { return };
         let (threads, idle) = (worker.threads, worker.is_idle());
         let (compute, io) = (worker.rank(Lane::Compute), worker.rank(Lane::Io));
-        self.threads -= threads;
+        self.threads -= threads as usize;
         self.idle -= usize::from(idle);
         self.by_compute.remove(&(compute, id));
         self.by_io.remove(&(io, id));
@@ -253,7 +260,7 @@ impl Fleet {
     }
 
     /// Threads of the workers that stay.
-    pub fn threads(&self) -> u32 {
+    pub fn threads(&self) -> usize {
         self.threads
     }
 

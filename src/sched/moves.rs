@@ -8,6 +8,9 @@ use crate::ids::{BlockId, WorkerId};
 
 /// So many workers are asked for parked tasks when one is idle, after each batch.
 const ASKED: usize = 8;
+/// So often a copy is tried, each time by another worker where there are others, before the block is made again: a
+/// leave must end, and a connection may fail once or twice for no lasting reason.
+const COPY_ATTEMPTS: u32 = 3;
 
 impl Core {
     /// Nothing new goes to `worker`; what it has not started comes back.
@@ -115,7 +118,8 @@ impl Core {
         if takers.is_empty() {
             return false;
         }
-        let to = takers[block.index as usize % takers.len()];
+        let failed = self.failed_copies.get(&block).copied().unwrap_or(0);
+        let to = takers[(block.index as usize + failed as usize) % takers.len()];
         self.begin_copy(block, Transfer { from, to });
         out.push(Action::Copy { from, to, block });
         false
@@ -143,14 +147,28 @@ impl Core {
         if self.copies.get(&block).is_some_and(|t| t.to == worker) {
             self.end_copy(block);
         }
-        if self.fleet.get(worker).is_none() {
-            return;
-        }
+        self.failed_copies.remove(&block);
         match self.state(block) {
             State::Done(holder) if holder != worker => self.add_replica(worker, block),
             State::Done(_) => {}
             State::Spilled => self.drop_copy(worker, block),
             _ => self.used_after_loss(worker, block),
         }
+    }
+    /// A block could not be fetched off a leaving worker. Another one tries next; what nobody can fetch is lost.
+    pub(super) fn copy_failed(&mut self, worker: WorkerId, block: BlockId) {
+        let Some(transfer) = self.copies.get(&block).copied().filter(|transfer| transfer.to == worker) else {
+            return;
+        };
+        self.end_copy(block);
+        let failed = self.failed_copies.entry(block).or_default();
+        *failed += 1;
+        if *failed < COPY_ATTEMPTS {
+            return;
+        }
+        self.failed_copies.remove(&block);
+        // It may be there all the same. What was written of it stays: the block may fall back to that.
+        self.outbox.entry(transfer.from).or_default().drop.push(block);
+        self.make_again(|_, other, _| other == block);
     }
 }

@@ -266,7 +266,17 @@ impl Core {
     }
 
     /// A block could not be moved, and that cannot be mended.
-    pub(super) fn move_failed(&mut self, block: BlockId, failure: Failure, out: &mut Vec<Action>) {
+    pub(super) fn move_failed(
+        &mut self,
+        worker: WorkerId,
+        block: BlockId,
+        failure: Failure,
+        out: &mut Vec<Action>,
+    ) {
+        let Some(spill) = &self.spill else { return };
+        if spill.leaving.get(&block) != Some(&worker) && spill.coming.get(&block) != Some(&Some(worker)) {
+            return;
+        }
         self.over = true;
         out.push(Action::Failed(self.place_failure(block, failure)));
     }

@@ -1,6 +1,8 @@
 //! A world in virtual time around the pure scheduler core: simulated workers, links and accidents, all seeded.
 #![allow(dead_code)]
 
+mod copies;
+mod made_up;
 pub mod programs;
 pub mod rng;
 mod swap;

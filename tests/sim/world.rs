@@ -1,5 +1,6 @@
 //! The world: a queue of things that will happen, virtual time that jumps from one to the next.
 
+use super::made_up;
 use super::rng::{Rng, mix};
 use super::worker::{Held, Queued, SimWorker};
 use dolmen::graph::Program;
@@ -10,6 +11,8 @@ use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap};
 use std::sync::Arc;
 
 const SECOND: u64 = 1_000_000_000;
+/// So many failures to copy a block off a leaving worker mean that it has to be made again.
+pub(super) const COPY_ATTEMPTS: u32 = 3;
 
 #[derive(Debug)]
 pub(super) enum Item {
@@ -65,6 +68,10 @@ pub struct World {
     /// Links are FIFO: when the last message on each arrives.
     to_worker: HashMap<WorkerId, u64>,
     to_core: HashMap<WorkerId, u64>,
+    /// How often a copy of a block has failed.
+    pub(super) failed_copies: HashMap<BlockId, u32>,
+    /// Where made-up events come from, if they do.
+    made_up: Option<Rng>,
     /// Copies that were under way when the run came to its end.
     late_copies: BTreeSet<(WorkerId, BlockId)>,
     inbox: Vec<Event>,
@@ -109,6 +116,8 @@ impl World {
             next_worker: 0,
             to_worker: HashMap::new(),
             to_core: HashMap::new(),
+            failed_copies: HashMap::new(),
+            made_up: None,
             late_copies: BTreeSet::new(),
             inbox: Vec::new(),
             handle_due: false,
@@ -122,6 +131,12 @@ impl World {
     /// Lets blocks be spilled.
     pub fn spilling(mut self, limit: u64, window: u64) -> Self {
         self.core = Core::new(self.program.clone(), limit).spilling(window);
+        self
+    }
+
+    /// Events that name what does not exist, or say what cannot be, come with the others.
+    pub fn with_made_up_events(mut self, seed: u64) -> Self {
+        self.made_up = Some(Rng::new(seed));
         self
     }
 
@@ -261,7 +276,7 @@ impl World {
         let mut batch = Vec::new();
         for event in std::mem::take(&mut self.inbox) {
             // A loss begins a batch, so that what it may cost can be told.
-            if matches!(event, Event::Lost { .. } | Event::Vanished { .. }) {
+            if matches!(event, Event::Lost { .. } | Event::Vanished { .. } | Event::CopyFailed { .. }) {
                 self.hand_in(std::mem::take(&mut batch));
                 self.excuse_for(&event);
             }
@@ -270,7 +285,7 @@ impl World {
         self.hand_in(batch);
     }
 
-    fn hand_in(&mut self, batch: Vec<Event>) {
+    fn hand_in(&mut self, mut batch: Vec<Event>) {
         if batch.is_empty() {
             return;
         }
@@ -285,6 +300,9 @@ impl World {
         }
         if self.verbose {
             println!("             core hears {batch:?}");
+        }
+        if let Some(rng) = &mut self.made_up {
+            batch = made_up::among(rng, &self.program, batch);
         }
         self.core.handle(batch, &mut actions);
         assert!(!was_over || actions.is_empty(), "a run that is over asks for {actions:?}");
@@ -308,6 +326,8 @@ impl World {
                 (0..self.program.tasks()).map(|at| self.program.at_position(at)).filter(gone).collect()
             }
             Event::Vanished { block, .. } => vec![*block],
+            // Only the last of several attempts gives the block up.
+            Event::CopyFailed { block, .. } if self.failed_copies[block] >= COPY_ATTEMPTS => vec![*block],
             _ => return,
         };
         let mut seen: BTreeSet<TaskId> = open.iter().copied().collect();
@@ -396,7 +416,7 @@ impl World {
     }
 
     /// The worker looks at its queue.
-    fn turn(&mut self, id: WorkerId) {
+    pub(super) fn turn(&mut self, id: WorkerId) {
         let Some(worker) = self.workers.get_mut(&id) else { return };
         let turn = worker.turn(&self.program);
         for (block, from) in turn.fetch {
@@ -470,33 +490,12 @@ impl World {
         self.send_core(id, vec![event]);
     }
 
-    fn give_back(&mut self, id: WorkerId, tasks: &[TaskId]) {
+    pub(super) fn give_back(&mut self, id: WorkerId, tasks: &[TaskId]) {
         let Some(worker) = self.workers.get_mut(&id) else { return };
         let back: Vec<Queued> = tasks.iter().filter_map(|task| worker.take(*task)).collect();
         worker.drop_unused(&back);
         let tasks: TaskList = back.iter().map(|q| q.task).collect();
         self.say(id, Event::Returned { worker: id, tasks });
-    }
-
-    fn fetched(&mut self, to: WorkerId, from: WorkerId, block: BlockId) {
-        let value = self.workers.get(&from).and_then(|w| Some(w.store.get(&block)?.value));
-        let Some(worker) = self.workers.get_mut(&to) else { return };
-        let copy = worker.fetching.remove(&block).unwrap_or(false);
-        let Some(value) = value else {
-            let lacks = |q: &&Queued| q.inputs.iter().any(|(b, _)| *b == block);
-            let back: Vec<TaskId> = worker.queue.iter().filter(lacks).map(|q| q.task).collect();
-            if !back.is_empty() && !worker.store.contains_key(&block) {
-                self.give_back(to, &back);
-            }
-            return;
-        };
-        if copy || worker.queue.iter().any(|q| q.inputs.iter().any(|(b, _)| *b == block)) {
-            worker.store.entry(block).or_insert(Held { value, known: false }).known |= copy;
-        }
-        if copy {
-            self.say(to, Event::Copied { worker: to, block });
-        }
-        self.turn(to);
     }
 
     fn accident(&mut self) {
