@@ -15,6 +15,7 @@ mod worker;
 
 pub use activity::{Activity, Stalls};
 pub use messages::{FromWorkers, Lost};
+pub use panics::tell_panics;
 pub use run::{Outcome, Progress, Run};
 pub use scheduler::{Joined, Leave, Scheduler, Submit};
 pub use worker::{Peers, Worker};

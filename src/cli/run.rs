@@ -5,7 +5,7 @@ use super::progress::Bar;
 use super::report::Report;
 use crate::array::{Array, Fill, Origin};
 use crate::files::{self, Format, OutDir};
-use crate::session::{Error, Operation, Preview, RsvdOptions, Session, human};
+use crate::session::{self, Error, Operation, Preview, RsvdOptions, Session, human};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -16,6 +16,7 @@ const CANCELLED: i32 = 130;
 
 /// Parses, runs, prints one line if something was wrong, and returns the exit code.
 pub fn main(words: impl IntoIterator<Item = std::ffi::OsString>) -> ExitCode {
+    session::tell_panics();
     let command = match parse(words) {
         Ok(command) => command,
         Err((text, 0)) => {

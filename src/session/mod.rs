@@ -12,7 +12,7 @@ mod recipe;
 mod results;
 mod runtime;
 
-pub use crate::actors::Stalls;
+pub use crate::actors::{Stalls, tell_panics};
 pub use crate::data::{Matrix, Real};
 pub use algorithms::{Qr, Rsvd, Svd};
 pub use error::Error;

@@ -1,20 +1,21 @@
 //! The compressing codecs and the store of the crate `zarrs`, kept from making or reading more than a chunk can be.
 
 use flate2::read::MultiGzDecoder;
+use std::any::Any;
 use std::borrow::Cow;
 use std::io::Read;
-use std::sync::{Arc, Once, OnceLock};
-use zarrs::array::codec::api::{
-    CodecRuntimePluginV3, PartialDecoderCapability, PartialEncoderCapability, register_codec_v3,
-};
-use zarrs::array::codec::{GzipCodec, ZstdCodec};
+use std::sync::{Arc, OnceLock};
+use zarrs::array::codec::api::{PartialDecoderCapability, PartialEncoderCapability};
+use zarrs::array::codec::{GzipCodec, ShardingCodec, ShardingCodecConfiguration, ZstdCodec};
 use zarrs::array::{
-    ArrayBytesRaw, BytesRepresentation, BytesToBytesCodecTraits, Codec, CodecError, CodecMetadataOptions,
-    CodecOptions, CodecTraits, CodecTraitsV3, RecommendedConcurrency,
+    Array, ArrayBytesRaw, ArrayCreateError, ArrayToBytesCodecTraits, BytesRepresentation,
+    BytesToBytesCodecTraits, CodecChain, CodecError, CodecMetadataOptions, CodecOptions, CodecTraits,
+    RecommendedConcurrency,
 };
 use zarrs::filesystem::FilesystemStore;
-use zarrs::metadata::Configuration;
-use zarrs::plugin::{ExtensionAliasesV3, ExtensionName, ZarrVersion};
+use zarrs::metadata::v3::MetadataV3;
+use zarrs::metadata::{Configuration, ConfigurationSerialize};
+use zarrs::plugin::{ExtensionName, PluginCreateError, ZarrVersion};
 use zarrs::storage::byte_range::{ByteRange, ByteRangeIterator};
 use zarrs::storage::{MaybeBytesIterator, ReadableStorageTraits, StorageError, StoreKey};
 
@@ -27,25 +28,63 @@ enum Method {
     Blosc,
 }
 
-/// Puts ours in the place of the library's; for all of the process, and once.
-pub(super) fn register() {
-    static ONCE: Once = Once::new();
-    ONCE.call_once(|| {
-        replace::<ZstdCodec>(Method::Zstd);
-        replace::<GzipCodec>(Method::Gzip);
-        #[cfg(feature = "blosc")]
-        replace::<zarrs::array::codec::BloscCodec>(Method::Blosc);
-    });
+/// The array with our codecs in the place of the library's that are listed in [`Method`], in its shards too. The
+/// library's registry stays as it is: others in the process may use it.
+pub(super) fn bounded<S: ?Sized>(array: &Array<S>) -> Result<Array<S>, ArrayCreateError> {
+    let chain = bounded_chain(&array.codecs()).map_err(ArrayCreateError::CodecsCreateError)?;
+    let mut builder = array.builder();
+    builder.array_to_bytes_codec(chain.array_to_bytes_codec().clone());
+    builder.bytes_to_bytes_codecs(chain.bytes_to_bytes_codecs().to_vec());
+    builder.build(array.storage(), "/")
 }
 
-fn replace<C: CodecTraitsV3 + ExtensionAliasesV3 + 'static>(method: Method) {
-    // Taking the handle out of scope does not take the codec out of the registry.
-    let _ = register_codec_v3(CodecRuntimePluginV3::new(C::matches_name, move |metadata| {
-        Ok(match C::create(metadata)? {
-            Codec::BytesToBytes(inner) => Codec::BytesToBytes(Arc::new(Bounded { method, inner })),
-            other => other,
-        })
-    }));
+fn bounded_chain(chain: &CodecChain) -> Result<CodecChain, PluginCreateError> {
+    Ok(CodecChain::new(
+        chain.array_to_array_codecs().to_vec(),
+        bounded_shards(chain.array_to_bytes_codec())?,
+        chain.bytes_to_bytes_codecs().iter().map(bounded_codec).collect(),
+    ))
+}
+
+/// The codec of shards with ours inside; others as they are.
+fn bounded_shards(
+    codec: &Arc<dyn ArrayToBytesCodecTraits>,
+) -> Result<Arc<dyn ArrayToBytesCodecTraits>, PluginCreateError> {
+    if !codec.as_any().is::<ShardingCodec>() {
+        return Ok(codec.clone());
+    }
+    let configuration = codec.configuration(ZarrVersion::V3, &CodecMetadataOptions::default());
+    let configuration = configuration.map(ShardingCodecConfiguration::try_from_configuration);
+    let Some(Ok(ShardingCodecConfiguration::V1(shards))) = configuration else {
+        return Err(PluginCreateError::Other("the configuration of the shards is unknown".into()));
+    };
+    let chain = |codecs: &[MetadataV3]| bounded_chain(&CodecChain::from_metadata(codecs)?).map(Arc::new);
+    Ok(Arc::new(ShardingCodec::new(
+        shards.chunk_shape,
+        chain(&shards.codecs)?,
+        chain(&shards.index_codecs)?,
+        shards.index_location,
+    )))
+}
+
+fn bounded_codec(codec: &Arc<dyn BytesToBytesCodecTraits>) -> Arc<dyn BytesToBytesCodecTraits> {
+    match Method::of(codec.as_any()) {
+        Some(method) => Arc::new(Bounded { method, inner: codec.clone() }),
+        None => codec.clone(),
+    }
+}
+
+impl Method {
+    fn of(codec: &dyn Any) -> Option<Method> {
+        if codec.is::<ZstdCodec>() {
+            return Some(Method::Zstd);
+        }
+        #[cfg(feature = "blosc")]
+        if codec.is::<zarrs::array::codec::BloscCodec>() {
+            return Some(Method::Blosc);
+        }
+        codec.is::<GzipCodec>().then_some(Method::Gzip)
+    }
 }
 
 /// A codec of the library that decodes to no more bytes than it should.

@@ -1,6 +1,6 @@
 //! Chunks that are not plain elements, decoded by the crate `zarrs` on the thread that asks.
 
-use super::codecs::{Guarded, register};
+use super::codecs::{Guarded, bounded};
 use super::metadata::Metadata;
 use super::part::Part;
 use super::window::{Window, windows};
@@ -46,13 +46,13 @@ impl Decoder {
     pub fn open(root: &Path, about: &Metadata) -> Result<Decoder, FileError> {
         let wrong = |why: String| FileError::NotZarr { path: root.into(), why: why.replace('\n', " ") };
         let store = FilesystemStore::new(root).map_err(|e| wrong(e.to_string()))?;
-        register();
         let store = Arc::new(Guarded { store, most: OnceLock::new() });
         let array = Array::open(store.clone(), "/").map_err(|e| {
             let text = e.to_string();
             let hint = text.contains("blosc") && cfg!(not(feature = "blosc"));
             wrong(if hint { format!("{text}: build with --features blosc") } else { text })
         })?;
+        let array = bounded(&array).map_err(|e| wrong(e.to_string()))?;
         let pair = |shape: &[NonZeroU64]| match shape {
             [rows] => (rows.get(), 1),
             [rows, cols] => (rows.get(), cols.get()),
