@@ -175,7 +175,8 @@ fn made_up_events_change_nothing() {
 
 #[test]
 fn the_same_seed_says_the_same() {
-    for seed in 0..30 {
+    // In the last ones several blocks wait for a worker to bring them back.
+    for seed in (0..30).chain([3445, 11887, 13576, 13827]) {
         assert_eq!(log(world(seed).0), log(world(seed).0), "seed {seed}");
     }
 }

@@ -197,7 +197,9 @@ impl Core {
         let Some(mut spill) = self.spill.take() else { return };
         let waiting =
             spill.coming.iter().filter(|(block, at)| at.is_none() && !spill.leaving.contains_key(block));
-        let waiting: Vec<BlockId> = waiting.map(|(block, _)| *block).collect();
+        let mut waiting: Vec<BlockId> = waiting.map(|(block, _)| *block).collect();
+        // The order of a hash map differs from run to run, what the core says must not.
+        waiting.sort_unstable();
         waiting.into_iter().for_each(|block| self.bring_back(&mut spill, block));
         self.spill = Some(spill);
     }
