@@ -1,9 +1,9 @@
-//! How many workers there should be: one pure verb, [`Policy::decide`]. Times are seconds on any one clock.
+//! How many workers there should be: one pure verb, [`ScalingPolicy::decide`]. Times are seconds on any one clock.
 //!
 //! The wanted number is the one that finishes soonest for what a worker costs to start. A worker that is started `now`
 //! computes from `now + queue + boot` until its walltime ends; `finish` is when all workers together have done the work,
 //! but never before the longest path is through. The k-th new worker is worth its start if the work it takes off the
-//! others is at least [`Policy::payback`] times what it burns while booting. Machines that were asked for count as
+//! others is at least [`ScalingPolicy::payback`] times what it burns while booting. Machines that were asked for count as
 //! present from the moment they are expected. Nobody is sent away whom the same formula would ask for again.
 
 use std::fmt;
@@ -19,18 +19,18 @@ pub struct Demand {
 
 /// A machine as the policy sees it.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Worker {
+pub struct Machine {
     /// Its name to the caller.
     pub id: u32,
     /// How many cores it computes with.
     pub cores: u32,
     /// Whether it is here.
-    pub state: State,
+    pub presence: Presence,
 }
 
 /// Whether a worker is here.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum State {
+pub enum Presence {
     /// Asked for at this time and not heard of since.
     Asked(f64),
     /// Here, with nothing to do since `idle`, until its walltime ends at `leaves`.
@@ -57,9 +57,9 @@ pub struct Start {
 
 /// The machines there are, and what more of them would be like.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Fleet {
+pub struct Supply {
     /// Here or asked for.
-    pub workers: Vec<Worker>,
+    pub workers: Vec<Machine>,
     /// One more.
     pub start: Start,
     /// Never fewer workers than this.
@@ -98,10 +98,10 @@ pub enum Reason {
     Idle { worker: u32, idle: f64 },
 }
 
-/// The thresholds.
+/// Thresholds for the number of workers.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Policy {
-    /// Core-seconds a new worker must take off the others for each that its boot burns. 1: below, the fleet computes less
+pub struct ScalingPolicy {
+    /// Core-seconds a new worker must take off the others for each that its boot burns. 1: below, all together compute less
     /// for the machine time it takes than it would without; far above, it would wait when it could finish sooner.
     pub payback: f64,
     /// How long an idle worker stays, in times of what it took to get it (queue and boot). 1: as in the ski-rental
@@ -109,34 +109,34 @@ pub struct Policy {
     pub linger: f64,
 }
 
-impl Default for Policy {
+impl Default for ScalingPolicy {
     fn default() -> Self {
-        Policy { payback: 1.0, linger: 1.0 }
+        ScalingPolicy { payback: 1.0, linger: 1.0 }
     }
 }
 
 /// A smaller part of the remaining time than this is rounding, not a sooner finish. With 10 000 workers one more gains 1e-4.
 const ROUNDING: f64 = 1e-9;
 
-impl Policy {
+impl ScalingPolicy {
     /// What to do now. O((k + 1)·n log n) for n workers and k to start.
-    pub fn decide(&self, demand: &Demand, fleet: &Fleet, now: f64) -> Decision {
+    pub fn decide(&self, demand: &Demand, supply: &Supply, now: f64) -> Decision {
         let mut reasons = Vec::new();
-        let start = self.starts(demand, fleet, now, &mut reasons);
-        let remove = if start == 0 { self.leaves(demand, fleet, now, &mut reasons) } else { Vec::new() };
+        let start = self.starts(demand, supply, now, &mut reasons);
+        let remove = if start == 0 { self.leaves(demand, supply, now, &mut reasons) } else { Vec::new() };
         Decision { start, remove, reasons }
     }
 
     /// How many more workers the formula asks for.
-    fn starts(&self, demand: &Demand, fleet: &Fleet, now: f64, reasons: &mut Vec<Reason>) -> usize {
-        let present = fleet.workers.len();
-        let most = fleet.most.saturating_sub(present);
-        let mut count = fleet.least.saturating_sub(present).min(most);
+    fn starts(&self, demand: &Demand, supply: &Supply, now: f64, reasons: &mut Vec<Reason>) -> usize {
+        let present = supply.workers.len();
+        let most = supply.most.saturating_sub(present);
+        let mut count = supply.least.saturating_sub(present).min(most);
         if count > 0 {
-            reasons.push(Reason::BelowLeast { workers: present, least: fleet.least });
+            reasons.push(Reason::BelowLeast { workers: present, least: supply.least });
         }
-        let mut spans: Vec<Span> = fleet.workers.iter().map(|worker| fleet.span(worker, now)).collect();
-        let one = fleet.new_span(now);
+        let mut spans: Vec<Span> = supply.workers.iter().map(|worker| supply.span(worker, now)).collect();
+        let one = supply.new_span(now);
         spans.extend(std::iter::repeat_n(one, count));
         let first = finish(&spans, demand, now);
         let mut soonest = first;
@@ -144,17 +144,17 @@ impl Policy {
             if demand.work <= 0.0 {
                 break Reason::NothingToDo;
             } else if count >= most {
-                break Reason::AtMost { most: fleet.most };
+                break Reason::AtMost { most: supply.most };
             } else if one.until <= one.from {
-                let walltime = fleet.start.walltime.unwrap_or(f64::INFINITY);
-                break Reason::WalltimeTooShort { walltime, boot: fleet.start.boot };
+                let walltime = supply.start.walltime.unwrap_or(f64::INFINITY);
+                break Reason::WalltimeTooShort { walltime, boot: supply.start.boot };
             }
             spans.push(one);
             let sooner = finish(&spans, demand, now);
             if soonest.is_finite() {
                 let others = &spans[..spans.len() - 1];
                 let takes = capacity(others, soonest) - capacity(others, sooner);
-                let costs = self.payback * fleet.start.boot * f64::from(fleet.start.cores);
+                let costs = self.payback * supply.start.boot * f64::from(supply.start.cores);
                 if soonest - sooner <= ROUNDING * (soonest - now) {
                     break Reason::PathBound { path: demand.path };
                 } else if takes < costs {
@@ -174,10 +174,10 @@ impl Policy {
     }
 
     /// Who may go: first those who have not come yet, then the longest idle.
-    fn leaves(&self, demand: &Demand, fleet: &Fleet, now: f64, reasons: &mut Vec<Reason>) -> Vec<u32> {
+    fn leaves(&self, demand: &Demand, supply: &Supply, now: f64, reasons: &mut Vec<Reason>) -> Vec<u32> {
         let mut gone = Vec::new();
-        let mut kept = fleet.clone();
-        let asked_again = |kept: &Fleet, at: usize| {
+        let mut kept = supply.clone();
+        let asked_again = |kept: &Supply, at: usize| {
             let mut rest = kept.clone();
             rest.workers.remove(at);
             self.starts(demand, &rest, now, &mut Vec::new()) > 0
@@ -192,8 +192,9 @@ impl Policy {
             gone.push(kept.workers.remove(at).id);
         }
         while let Some((at, since)) = longest_idle(&kept.workers) {
-            let (worker, idle) = (kept.workers[at].id, now - since);
-            let until = self.linger * (fleet.start.queue + fleet.start.boot);
+            let worker = kept.workers[at].id;
+            let idle = now - since;
+            let until = self.linger * (supply.start.queue + supply.start.boot);
             if idle < until {
                 reasons.push(Reason::Lingers { worker, idle, until });
                 return gone;
@@ -216,12 +217,14 @@ struct Span {
     cores: f64,
 }
 
-impl Fleet {
-    fn span(&self, worker: &Worker, now: f64) -> Span {
+impl Supply {
+    fn span(&self, worker: &Machine, now: f64) -> Span {
         let cores = f64::from(worker.cores);
-        match worker.state {
-            State::Here { leaves, .. } => Span { from: now, until: leaves.unwrap_or(f64::INFINITY), cores },
-            State::Asked(at) => {
+        match worker.presence {
+            Presence::Here { leaves, .. } => {
+                Span { from: now, until: leaves.unwrap_or(f64::INFINITY), cores }
+            }
+            Presence::Asked(at) => {
                 let late = (now - (at + self.start.queue + self.start.boot)).max(0.0);
                 let expected = self.new_span(at);
                 Span { from: expected.from + late, until: expected.until + late, cores }
@@ -245,14 +248,14 @@ impl Fleet {
     }
 }
 
-fn latest_asked(workers: &[Worker]) -> Option<usize> {
-    let asked = |worker: &Worker| if let State::Asked(at) = worker.state { Some(at) } else { None };
+fn latest_asked(workers: &[Machine]) -> Option<usize> {
+    let asked = |worker: &Machine| if let Presence::Asked(at) = worker.presence { Some(at) } else { None };
     let times = workers.iter().enumerate().filter_map(|(at, worker)| Some((at, asked(worker)?)));
     times.max_by(|a, b| a.1.total_cmp(&b.1)).map(|(at, _)| at)
 }
 
-fn longest_idle(workers: &[Worker]) -> Option<(usize, f64)> {
-    let idle = |worker: &Worker| if let State::Here { idle, .. } = worker.state { idle } else { None };
+fn longest_idle(workers: &[Machine]) -> Option<(usize, f64)> {
+    let idle = |worker: &Machine| if let Presence::Here { idle, .. } = worker.presence { idle } else { None };
     let times = workers.iter().enumerate().filter_map(|(at, worker)| Some((at, idle(worker)?)));
     times.min_by(|a, b| a.1.total_cmp(&b.1))
 }
@@ -273,7 +276,8 @@ fn finish(spans: &[Span], demand: &Demand, now: f64) -> f64 {
     }
     changes.sort_by(|a, b| a.0.total_cmp(&b.0));
     let Some(&(first, _)) = changes.first() else { return f64::INFINITY };
-    let (mut left, mut cores) = (demand.work, 0.0);
+    let mut left = demand.work;
+    let mut cores = 0.0;
     for (i, &(at, change)) in changes.iter().enumerate() {
         cores += change;
         let next = changes.get(i + 1).map_or(f64::INFINITY, |change| change.0);
