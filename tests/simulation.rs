@@ -34,7 +34,15 @@ fn env(name: &str) -> Option<u64> {
     std::env::var(name).ok()?.parse().ok()
 }
 
-fn world(seed: u64) -> (World, Chaos, bool) {
+/// A run to be, as a seed tells it.
+struct Case {
+    world: World,
+    chaos: Chaos,
+    /// Memory is as short as it may be.
+    tight: bool,
+}
+
+fn case(seed: u64) -> Case {
     let mut rng = Rng::new(seed);
     let size = 1 << rng.range(2, env("DOLMEN_SIZE").unwrap_or(5));
     let (name, program) = programs::random(&mut rng, size);
@@ -54,7 +62,8 @@ fn world(seed: u64) -> (World, Chaos, bool) {
             program.tasks()
         );
     }
-    let (least, most) = (needs_spilling(&program), limit.min(needs.smallest_budget));
+    let least = needs_spilling(&program);
+    let most = limit.min(needs.smallest_budget);
     let mut world = World::new(rng.next(), program, limit);
     if spills {
         let limit = if rng.chance(50) { least } else { rng.range(least, least.max(most)) };
@@ -63,7 +72,7 @@ fn world(seed: u64) -> (World, Chaos, bool) {
     }
     world = world.workers(workers).chaos(chaos);
     world.verbose = env("DOLMEN_SEED").is_some();
-    (world, chaos, tight)
+    Case { world, chaos, tight }
 }
 
 /// The least limit of a run that spills.
@@ -72,7 +81,7 @@ fn needs_spilling(program: &Program) -> u64 {
 }
 
 fn run(seed: u64, tally: &mut Tally) {
-    let (mut world, chaos, tight) = world(seed);
+    let Case { mut world, chaos, tight } = case(seed);
     world.drive();
     tally.runs += 1;
     tally.tight += u64::from(tight);
@@ -157,8 +166,7 @@ fn one_worker_that_spills_never_holds_more_than_the_limit() {
 }
 
 /// What the core says in a run of this seed.
-fn log(world: World) -> Vec<String> {
-    let mut world = world;
+fn log(mut world: World) -> Vec<String> {
     world.record = Some(Vec::new());
     world.drive();
     world.record.take().unwrap()
@@ -167,8 +175,8 @@ fn log(world: World) -> Vec<String> {
 #[test]
 fn made_up_events_change_nothing() {
     for seed in 0..500 {
-        let plain = world(seed).0;
-        let with_made_up = world(seed).0.with_made_up_events(seed);
+        let plain = case(seed).world;
+        let with_made_up = case(seed).world.with_made_up_events(seed);
         assert_eq!(log(plain), log(with_made_up), "seed {seed}");
     }
 }
@@ -177,7 +185,7 @@ fn made_up_events_change_nothing() {
 fn the_same_seed_says_the_same() {
     // In the last ones several blocks wait for a worker to bring them back.
     for seed in (0..30).chain([3445, 11887, 13576, 13827]) {
-        assert_eq!(log(world(seed).0), log(world(seed).0), "seed {seed}");
+        assert_eq!(log(case(seed).world), log(case(seed).world), "seed {seed}");
     }
 }
 

@@ -131,3 +131,14 @@ pub struct Explain {
     pub state: String,
     pub missing: Vec<TaskId>,
 }
+
+/// Where a block is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Whereabouts {
+    Memory(WorkerId),
+    /// On its way out of this worker's memory.
+    Leaving(WorkerId),
+    /// In the place for spilled blocks, or where it came from.
+    Spilled,
+    Nowhere,
+}

@@ -1,5 +1,7 @@
-//! The workers as the scheduler sees them, and the choice of the one that would finish a task first.
+//! The workers as the scheduler sees them: what each has to do, and which has the least.
 
+use super::estimates::Estimates;
+use super::lane::Lane;
 use super::ready::{Heap, Urgent};
 use crate::ids::WorkerId;
 use std::collections::{BTreeSet, HashSet};
@@ -17,21 +19,16 @@ const MOST_THREADS: u32 = 1 << 16;
 /// So many of the least loaded workers are looked at for one with room: keeps the choice constant-time.
 const LOOKED_AT: usize = 8;
 
-/// Compute tasks hold a core, I/O tasks only memory.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Lane {
-    Compute,
-    Io,
-}
-
+/// Tasks of one class in a worker's hands.
 #[derive(Default)]
-pub struct Load {
+pub(super) struct Load {
     pub assigned: u32,
     /// Estimated seconds of the assigned tasks.
     pub seconds: f64,
 }
 
-pub struct Worker {
+/// What one worker has to do, and whether it stays.
+pub(super) struct WorkerQueue {
     pub threads: u32,
     pub draining: bool,
     /// A request to give tasks back is under way.
@@ -39,8 +36,6 @@ pub struct Worker {
     /// So many tasks are to be finished before it is asked again: what comes back may be best done
     /// here all the same, and must not go to and fro.
     pub rest: u32,
-    /// Copies of its blocks that are under way because it leaves.
-    pub handing_over: u32,
     pub compute: Load,
     pub io: Load,
     /// Ready tasks that are best done here although the worker is busy.
@@ -50,14 +45,13 @@ pub struct Worker {
     freed: bool,
 }
 
-impl Worker {
+impl WorkerQueue {
     fn new(threads: u32) -> Self {
-        Worker {
+        WorkerQueue {
             threads: threads.clamp(1, MOST_THREADS),
             draining: false,
             asked_back: false,
             rest: 0,
-            handing_over: 0,
             compute: Load::default(),
             io: Load::default(),
             parked: Heap::new(),
@@ -105,8 +99,8 @@ impl Worker {
 
 /// All workers that have joined and not gone.
 #[derive(Default)]
-pub struct Fleet {
-    workers: Vec<Option<Worker>>,
+pub(super) struct Fleet {
+    workers: Vec<Option<WorkerQueue>>,
     /// Who has gone: a name is not used again, so a join that arrives after the loss changes nothing.
     gone: HashSet<WorkerId>,
     /// (rank, worker) of those that stay, for the least loaded one in O(log workers).
@@ -133,33 +127,29 @@ impl Fleet {
         if self.workers[at].is_some() || self.gone.contains(&id) {
             return false;
         }
-        self.workers[at] = Some(Worker::new(threads));
+        self.workers[at] = Some(WorkerQueue::new(threads));
         self.enlist(id);
         true
     }
 
     /// From now on tasks may be handed to it.
     fn enlist(&mut self, id: WorkerId) {
-        let Some(worker) = self.get(id) else { return };
-        let (threads, idle) = (worker.threads, worker.is_idle());
-        let (compute, io) = (worker.rank(Lane::Compute), worker.rank(Lane::Io));
-        self.threads += threads as usize;
-        self.idle += usize::from(idle);
-        self.by_compute.insert((compute, id));
-        self.by_io.insert((io, id));
+        let Some(worker) = self.workers.get(id.0 as usize).and_then(Option::as_ref) else { return };
+        self.threads += worker.threads as usize;
+        self.idle += usize::from(worker.is_idle());
+        self.by_compute.insert((worker.rank(Lane::Compute), id));
+        self.by_io.insert((worker.rank(Lane::Io), id));
     }
 
     fn strike_off(&mut self, id: WorkerId) {
-        let Some(worker) = self.get(id) else { return };
-        let (threads, idle) = (worker.threads, worker.is_idle());
-        let (compute, io) = (worker.rank(Lane::Compute), worker.rank(Lane::Io));
-        self.threads -= threads as usize;
-        self.idle -= usize::from(idle);
-        self.by_compute.remove(&(compute, id));
-        self.by_io.remove(&(io, id));
+        let Some(worker) = self.workers.get(id.0 as usize).and_then(Option::as_ref) else { return };
+        self.threads -= worker.threads as usize;
+        self.idle -= usize::from(worker.is_idle());
+        self.by_compute.remove(&(worker.rank(Lane::Compute), id));
+        self.by_io.remove(&(worker.rank(Lane::Io), id));
     }
 
-    pub fn remove(&mut self, id: WorkerId) -> Option<Worker> {
+    pub fn remove(&mut self, id: WorkerId) -> Option<WorkerQueue> {
         self.gone.insert(id);
         let draining = self.get(id)?.draining;
         if draining {
@@ -171,16 +161,28 @@ impl Fleet {
         self.workers[id.0 as usize].take()
     }
 
-    pub fn get(&self, id: WorkerId) -> Option<&Worker> {
+    /// Is it there, and does it stay?
+    pub fn stays(&self, id: WorkerId) -> bool {
+        self.get(id).is_some_and(|worker| !worker.draining)
+    }
+
+    pub fn has_room(&self, id: WorkerId, lane: Lane, seconds: f64) -> bool {
+        self.get(id).is_some_and(|worker| worker.has_room(lane, seconds))
+    }
+
+    pub fn get(&self, id: WorkerId) -> Option<&WorkerQueue> {
         self.workers.get(id.0 as usize)?.as_ref()
     }
 
-    pub(super) fn get_mut(&mut self, id: WorkerId) -> Option<&mut Worker> {
+    pub fn get_mut(&mut self, id: WorkerId) -> Option<&mut WorkerQueue> {
         self.workers.get_mut(id.0 as usize)?.as_mut()
     }
 
-    pub fn iter(&self) -> impl Iterator<Item = (WorkerId, &Worker)> {
-        self.workers.iter().enumerate().filter_map(|(at, w)| Some((WorkerId(at as u32), w.as_ref()?)))
+    pub fn iter(&self) -> impl Iterator<Item = (WorkerId, &WorkerQueue)> {
+        self.workers
+            .iter()
+            .enumerate()
+            .filter_map(|(at, worker)| Some((WorkerId(at as u32), worker.as_ref()?)))
     }
 
     /// Workers that are there and stay.
@@ -190,7 +192,7 @@ impl Fleet {
 
     /// Marks a worker as leaving; returns the tasks that were parked for it.
     pub fn drain(&mut self, id: WorkerId) -> Heap {
-        if self.get(id).is_none_or(|w| w.draining) {
+        if self.get(id).is_none_or(|worker| worker.draining) {
             return Heap::new();
         }
         self.strike_off(id);
@@ -233,16 +235,16 @@ impl Fleet {
         freed
     }
 
-    /// The most urgent task parked for a worker, if the worker has room. `seconds` of each stage.
-    pub fn unpark(&mut self, id: WorkerId, seconds: &[f64]) -> Option<Urgent> {
-        self.get(id).filter(|w| w.has_room(Lane::Compute, 0.0))?;
-        self.pop_parked(id, seconds)
+    /// The most urgent task parked for a worker, if the worker has room.
+    pub fn unpark(&mut self, id: WorkerId, estimates: &Estimates) -> Option<Urgent> {
+        self.get(id).filter(|worker| worker.has_room(Lane::Compute, 0.0))?;
+        self.pop_parked(id, estimates)
     }
 
-    pub fn pop_parked(&mut self, id: WorkerId, seconds: &[f64]) -> Option<Urgent> {
+    pub fn pop_parked(&mut self, id: WorkerId, estimates: &Estimates) -> Option<Urgent> {
         let worker = self.get_mut(id)?;
         let urgent = worker.parked.pop();
-        let less = urgent.map_or(0.0, |u| seconds[u.task.stage.at()]);
+        let less = urgent.map_or(0.0, |urgent| estimates.of(urgent.task));
         if worker.parked.is_empty() {
             worker.parked_seconds = 0.0;
             self.parked.remove(&id);
@@ -274,11 +276,13 @@ impl Fleet {
     /// Adds (or with −1 takes off) one assigned task of `seconds`.
     pub fn charge(&mut self, id: WorkerId, lane: Lane, tasks: i32, seconds: f64) {
         let Some(worker) = self.workers.get_mut(id.0 as usize).and_then(Option::as_mut) else { return };
-        let (before, was_idle) = (worker.rank(lane), worker.is_idle());
+        let before = worker.rank(lane);
+        let was_idle = worker.is_idle();
         let load = worker.load(lane);
         load.assigned = load.assigned.checked_add_signed(tasks).expect("as many come back as went out");
         load.seconds = if load.assigned == 0 { 0.0 } else { (load.seconds + seconds).max(0.0) };
-        let (after, is_idle) = (worker.rank(lane), worker.is_idle());
+        let after = worker.rank(lane);
+        let is_idle = worker.is_idle();
         if tasks < 0 && !worker.freed && !worker.parked.is_empty() {
             worker.freed = true;
             self.freed.push(id);
@@ -296,7 +300,7 @@ impl Fleet {
 
     /// One of the workers with the least to do, if it has room.
     pub fn least_loaded(&self, lane: Lane, seconds: f64) -> Option<WorkerId> {
-        let room = |id: &WorkerId| self.get(*id).is_some_and(|w| w.has_room(lane, seconds));
+        let room = |id: &WorkerId| self.get(*id).is_some_and(|worker| worker.has_room(lane, seconds));
         let by_load = if lane == Lane::Io { &self.by_io } else { &self.by_compute };
         by_load.iter().map(|(_, id)| *id).take(LOOKED_AT).find(room)
     }

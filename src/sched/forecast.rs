@@ -26,7 +26,8 @@ pub fn forecast(program: &Arc<Program>, plan: &Plan) -> Swapped {
     let mut core = Core::planned(program.clone(), plan);
     let worker = WorkerId(0);
     let mut swapped = Swapped::default();
-    let (mut events, mut actions) = (vec![Event::Join { worker, threads: 1 }], Vec::new());
+    let mut events = vec![Event::Join { worker, threads: 1 }];
+    let mut actions = Vec::new();
     while !events.is_empty() {
         core.handle(events.drain(..), &mut actions);
         for action in actions.drain(..) {

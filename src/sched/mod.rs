@@ -1,22 +1,37 @@
 //! The scheduler: a pure core that turns events into actions, and the plan made before a run. Pure.
+//!
+//! - `core`: takes events, gives actions; the only place where the parts below meet
+//! - `tasks`, `table`, `counts`: what has become of each task, and how many are where
+//! - `walk`, `admission`: the order in which tasks are admitted
+//! - `ready`, `lane`, `estimates`, `fleet`: which task is next, and what each worker has to do
+//! - `ledger`: bytes under the limit
+//! - `holders`: copies of blocks
+//! - `eviction`, `transit`: which blocks leave memory; blocks on their way out and back
+//! - `sacrifice`: what is given up after a loss
+//! - `outbox`: what is said to each worker
+//! - `plan`, `forecast`: before a run, how much memory it needs and what it will move
 
+mod admission;
 mod core;
-mod cursor;
+mod counts;
+mod estimates;
 mod events;
+mod eviction;
 mod fleet;
 mod forecast;
-mod invariants;
-mod moves;
-mod place;
+mod holders;
+mod lane;
+mod ledger;
+mod outbox;
 mod plan;
 mod ready;
-mod recovery;
-mod spill;
-mod swap;
+mod sacrifice;
 mod table;
+mod tasks;
+mod transit;
+mod walk;
 
 pub use core::Core;
-pub use events::{Action, Event, Explain, Timing};
+pub use events::{Action, Event, Explain, Timing, Whereabouts};
 pub use forecast::{Swapped, forecast};
 pub use plan::{Plan, PlanError, Threads, Workspace, plan, plan_spilling, serial_order};
-pub use swap::Whereabouts;

@@ -1,6 +1,6 @@
 //! Before a run: how much memory it needs, and whether that is there.
 //!
-//! Admitting tasks in the cursor's order, one at a time, holds at most `P` bytes of blocks. Any
+//! Admitting tasks in the walk's order, one at a time, holds at most `P` bytes of blocks. Any
 //! schedule that admits in this order and only while its reservations fit a limit `L ≥ P` never
 //! exceeds `L`, and never gets stuck: when all that was admitted is finished, what is live is
 //! what the serial walk holds at this point, and its next task fits.
@@ -10,8 +10,8 @@
 //!
 //! So the bound is `L` + compute threads × (largest workspace) + I/O threads × (largest workspace of I/O).
 
-use super::cursor::{Cursor, Ground};
-use super::table::{State, Table};
+use super::table::{Table, TaskState};
+use super::walk::{Ground, Walk};
 use crate::array::footprint;
 use crate::graph::{Program, Stage};
 use crate::ids::{TaskId, WorkerId};
@@ -156,7 +156,7 @@ struct Serial<'a> {
 }
 
 impl Ground for Serial<'_> {
-    fn state(&self, task: TaskId) -> State {
+    fn state(&self, task: TaskId) -> TaskState {
         self.table.state(self.program.position(task))
     }
 }
@@ -164,10 +164,10 @@ impl Ground for Serial<'_> {
 /// All tasks in the order in which one thread would do them, and in which they are admitted.
 pub fn serial_order(program: &Program) -> Vec<TaskId> {
     let mut table = Table::new(program.tasks());
-    let mut cursor = Cursor::default();
+    let mut walk = Walk::default();
     let mut order = Vec::new();
-    while let Some(task) = cursor.next(program, &Serial { program, table: &table }) {
-        table.set(program.position(task), State::Done(WorkerId(0)));
+    while let Some(task) = walk.next(program, &Serial { program, table: &table }) {
+        table.set(program.position(task), TaskState::Done(WorkerId(0)));
         order.push(task);
     }
     order
@@ -184,11 +184,13 @@ struct Needs {
 fn needs(program: &Program) -> Needs {
     let here = WorkerId(0);
     let mut table = Table::new(program.tasks());
-    let mut cursor = Cursor::default();
-    let (mut held, mut results) = (0_u64, 0_u64);
+    let mut walk = Walk::default();
+    let mut held = 0;
+    let mut results = 0;
     let mut needs = Needs { serial: 0, spilling: 0 };
-    let (mut inputs, mut consumers) = (Vec::new(), Vec::new());
-    while let Some(task) = cursor.next(program, &Serial { program, table: &table }) {
+    let mut inputs = Vec::new();
+    let mut consumers = Vec::new();
+    while let Some(task) = walk.next(program, &Serial { program, table: &table }) {
         held += program.reserves(task);
         needs.serial = needs.serial.max(held);
         let at = program.position(task);
@@ -198,7 +200,8 @@ fn needs(program: &Program) -> Needs {
         if consumers.is_empty() && !keep {
             held -= program.releases(task);
         }
-        table.set(at, if consumers.is_empty() && !keep { State::Released } else { State::Done(here) });
+        table
+            .set(at, if consumers.is_empty() && !keep { TaskState::Released } else { TaskState::Done(here) });
         program.inputs(task, &mut inputs);
         let read = inputs.iter().filter(|input| !program.keeps(**input));
         let read: u64 = read.map(|b| footprint(program.stage(b.stage).bytes(b.index))).sum();
@@ -207,7 +210,7 @@ fn needs(program: &Program) -> Needs {
         for input in &inputs {
             let at = program.position(*input);
             if table.take(at) == 0 && !program.keeps(*input) {
-                table.set(at, State::Released);
+                table.set(at, TaskState::Released);
                 held -= program.releases(*input);
             }
         }

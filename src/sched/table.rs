@@ -8,7 +8,7 @@ pub const NOWHERE: WorkerId = WorkerId(u32::MAX >> 3);
 
 /// What has become of a task.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub enum State {
+pub enum TaskState {
     /// Not begun, or lost and not yet asked for again.
     Idle,
     /// Admitted; waits for inputs.
@@ -25,59 +25,59 @@ pub enum State {
     Released,
 }
 
-impl fmt::Debug for State {
+impl fmt::Debug for TaskState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            State::Idle => write!(f, "I"),
-            State::Waiting => write!(f, "W"),
-            State::Ready => write!(f, "R"),
-            State::Assigned(w) => write!(f, "A{}", w.0),
-            State::Done(w) => write!(f, "D{}", w.0),
-            State::Spilled => write!(f, "S"),
-            State::Released => write!(f, "F"),
+            TaskState::Idle => write!(f, "I"),
+            TaskState::Waiting => write!(f, "W"),
+            TaskState::Ready => write!(f, "R"),
+            TaskState::Assigned(w) => write!(f, "A{}", w.0),
+            TaskState::Done(w) => write!(f, "D{}", w.0),
+            TaskState::Spilled => write!(f, "S"),
+            TaskState::Released => write!(f, "F"),
         }
     }
 }
 
-impl State {
+impl TaskState {
     fn pack(self) -> u32 {
         let with = |tag: u32, w: WorkerId| tag | w.0 << 3;
         match self {
-            State::Idle => 0,
-            State::Waiting => 1,
-            State::Ready => 2,
-            State::Assigned(w) => with(3, w),
-            State::Done(w) => with(4, w),
-            State::Released => 5,
-            State::Spilled => 6,
+            TaskState::Idle => 0,
+            TaskState::Waiting => 1,
+            TaskState::Ready => 2,
+            TaskState::Assigned(w) => with(3, w),
+            TaskState::Done(w) => with(4, w),
+            TaskState::Released => 5,
+            TaskState::Spilled => 6,
         }
     }
 
-    fn unpack(word: u32) -> State {
+    fn unpack(word: u32) -> TaskState {
         let worker = WorkerId(word >> 3);
         match word & 7 {
-            0 => State::Idle,
-            1 => State::Waiting,
-            2 => State::Ready,
-            3 => State::Assigned(worker),
-            4 => State::Done(worker),
-            6 => State::Spilled,
-            _ => State::Released,
+            0 => TaskState::Idle,
+            1 => TaskState::Waiting,
+            2 => TaskState::Ready,
+            3 => TaskState::Assigned(worker),
+            4 => TaskState::Done(worker),
+            6 => TaskState::Spilled,
+            _ => TaskState::Released,
         }
     }
 
     /// Is the task's work done and known?
     pub fn is_finished(self) -> bool {
-        matches!(self, State::Done(_) | State::Spilled | State::Released)
+        matches!(self, TaskState::Done(_) | TaskState::Spilled | TaskState::Released)
     }
 
     /// Admitted and not finished?
     pub fn is_pending(self) -> bool {
-        matches!(self, State::Waiting | State::Ready | State::Assigned(_))
+        matches!(self, TaskState::Waiting | TaskState::Ready | TaskState::Assigned(_))
     }
 }
 
-/// State and one counter for each task: missing inputs while it waits, consumers to come when it is done.
+/// TaskState and one counter for each task: missing inputs while it waits, consumers to come when it is done.
 pub struct Table {
     state: Vec<u32>,
     count: Vec<u32>,
@@ -92,11 +92,11 @@ impl Table {
         self.state.len()
     }
 
-    pub fn state(&self, at: usize) -> State {
-        State::unpack(self.state[at])
+    pub fn state(&self, at: usize) -> TaskState {
+        TaskState::unpack(self.state[at])
     }
 
-    pub fn set(&mut self, at: usize, state: State) {
+    pub fn set(&mut self, at: usize, state: TaskState) {
         self.state[at] = state.pack();
     }
 

@@ -5,6 +5,6 @@ mod copies;
 mod made_up;
 pub mod programs;
 pub mod rng;
-mod swap;
+mod spilling;
 pub mod worker;
 pub mod world;

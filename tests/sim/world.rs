@@ -150,7 +150,8 @@ impl World {
 
     /// Tasks take about so long, messages too. In seconds.
     pub fn speeds(mut self, task: f64, message: f64) -> Self {
-        (self.duration, self.latency) = ((task * 1e9) as u64, (message * 1e9) as u64);
+        self.duration = (task * SECOND as f64) as u64;
+        self.latency = (message * SECOND as f64) as u64;
         self.batching = self.latency / 4 + 1;
         self
     }
@@ -406,7 +407,7 @@ impl World {
                     self.at(self.now + delay, Item::Fetched { to: id, from, block });
                 }
             }
-            Action::Drop { .. } | Action::Spill { .. } | Action::Load { .. } => self.swap(id, action),
+            Action::Drop { .. } | Action::Spill { .. } | Action::Load { .. } => self.move_blocks(id, action),
             Action::Release { .. } => {
                 assert!(worker.queue.is_empty() && worker.running.is_empty(), "{id:?} is let go with work");
                 self.workers.remove(&id);

@@ -6,8 +6,8 @@
 //! admitted can be finished with what is reserved, and when it is, everything else can go: there is always a next task.
 
 use crate::graph::Program;
-use crate::ids::{BlockId, TaskId, WorkerId};
-use std::collections::{BTreeSet, HashMap, HashSet};
+use crate::ids::{BlockId, TaskId};
+use std::collections::{BTreeSet, HashMap};
 
 /// Smaller blocks go only when no larger ones are left: a file has a price of its own.
 const SMALL: u64 = 64 << 10;
@@ -21,56 +21,79 @@ pub(super) enum Class {
     Large,
 }
 
-/// Why a block goes: how readily, and the place of its next use in the walk.
-pub(super) type Reason = (Class, u32);
+/// Why a block goes. Blocks with the greatest reason go first.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(super) struct Reason {
+    /// How readily.
+    pub class: Class,
+    /// The place of its next use in the walk.
+    pub next_use: u32,
+}
 
-/// The blocks of a run that may have to leave memory.
-pub(super) struct Spill {
+/// Which blocks of a run may leave memory, in the order in which they do.
+///
+/// Invariant: the idle bytes are those of the idle blocks, each of which has one reason.
+pub(super) struct Eviction {
     /// Each task's place in the serial walk.
     ranks: Vec<u32>,
     /// Bytes that admitted tasks may hold; the rest of the memory keeps what is used again soonest.
-    pub window: u64,
+    window: u64,
     /// How many admitted tasks are to read a block.
     pins: HashMap<BlockId, u32>,
     idle: BTreeSet<(Reason, BlockId)>,
     reasons: HashMap<BlockId, Reason>,
-    pub idle_bytes: u64,
-    /// Blocks being written, where, and their bytes in all: they take memory until they are.
-    pub leaving: HashMap<BlockId, WorkerId>,
-    pub leaving_bytes: u64,
-    /// Blocks being read back, and where; nowhere yet if they have to leave first. Their memory is reserved.
-    pub coming: HashMap<BlockId, Option<WorkerId>>,
-    /// Blocks that are in the place for spilled blocks, be they in memory too.
-    pub on_disk: HashSet<BlockId>,
+    idle_bytes: u64,
     /// The inputs of the next task are pinned already, while it waits for room.
-    pub claimed: bool,
+    claimed: bool,
 }
 
-impl Spill {
+impl Eviction {
     pub fn new(program: &Program, order: &[TaskId], window: u64) -> Self {
         let mut ranks = vec![u32::MAX; program.tasks()];
         for (rank, task) in order.iter().enumerate() {
             ranks[program.position(*task)] = rank as u32;
         }
-        Spill {
+        Eviction {
             ranks,
             window,
             pins: HashMap::new(),
             idle: BTreeSet::new(),
             reasons: HashMap::new(),
             idle_bytes: 0,
-            leaving: HashMap::new(),
-            leaving_bytes: 0,
-            coming: HashMap::new(),
-            on_disk: HashSet::new(),
             claimed: false,
         }
     }
 
+    /// Bytes that admitted tasks may hold.
+    pub fn window(&self) -> u64 {
+        self.window
+    }
+
+    pub fn idle_bytes(&self) -> u64 {
+        self.idle_bytes
+    }
+
+    /// Are the inputs of the next task pinned already?
+    pub fn has_claimed(&self) -> bool {
+        self.claimed
+    }
+
+    /// From now on the inputs of the next task are pinned.
+    pub fn claim(&mut self) {
+        self.claimed = true;
+    }
+
+    /// The next task is admitted: what is pinned for it is pinned for an admitted task.
+    pub fn end_claim(&mut self) {
+        self.claimed = false;
+    }
+
+    /// The place of a task in the serial walk.
     pub fn rank(&self, position: usize) -> u32 {
         self.ranks[position]
     }
 
+    /// How readily a block of so many bytes goes.
     pub fn class(bytes: u64, keep: bool) -> Class {
         match keep {
             true => Class::Kept,
@@ -79,6 +102,7 @@ impl Spill {
         }
     }
 
+    /// Admitted tasks that are to read `block`.
     pub fn pins(&self, block: BlockId) -> u32 {
         self.pins.get(&block).copied().unwrap_or(0)
     }
@@ -87,11 +111,7 @@ impl Spill {
         self.reasons.contains_key(&block)
     }
 
-    /// Is a block on its way out or in?
-    pub fn is_moving(&self) -> bool {
-        !self.leaving.is_empty() || !self.coming.is_empty()
-    }
-
+    /// One admitted reader more.
     pub fn pin(&mut self, block: BlockId, bytes: u64) {
         *self.pins.entry(block).or_default() += 1;
         self.no_longer_idle(block, bytes);
@@ -108,6 +128,7 @@ impl Spill {
         true
     }
 
+    /// No admitted task reads the block: it may go.
     pub fn settle(&mut self, block: BlockId, reason: Reason, bytes: u64) {
         if self.reasons.insert(block, reason).is_none() {
             self.idle.insert((reason, block));
@@ -124,7 +145,7 @@ impl Spill {
 
     /// The idle block that goes first, if any may.
     pub fn victim(&self, stays: impl Fn(BlockId) -> bool) -> Option<BlockId> {
-        let goes = self.idle.iter().rev().take_while(|((class, _), _)| *class > Class::Kept);
+        let goes = self.idle.iter().rev().take_while(|(reason, _)| reason.class > Class::Kept);
         goes.map(|(_, block)| *block).find(|block| !stays(*block))
     }
 
@@ -135,12 +156,5 @@ impl Spill {
         self.reasons.clear();
         self.idle_bytes = 0;
         self.claimed = false;
-        self.coming.retain(|_, at| at.is_some());
-    }
-
-    /// Drops what was on its way at a worker that is gone; returns the blocks that were leaving it.
-    pub fn forget_worker(&mut self, worker: WorkerId) -> HashSet<BlockId> {
-        self.coming.retain(|_, at| *at != Some(worker));
-        self.leaving.extract_if(|_, at| *at == worker).map(|(block, _)| block).collect()
     }
 }

@@ -4,7 +4,7 @@
 //! makes parallelism, and the memory bound with it. The walk is evaluated lazily from the program's
 //! formulas: the stack is as deep as the program, not as long.
 
-use super::table::State;
+use super::table::TaskState;
 use crate::graph::{Pattern, Program};
 use crate::ids::{StageId, TaskId};
 
@@ -22,23 +22,23 @@ enum Frame {
 
 /// What the walk asks the table of tasks.
 pub trait Ground {
-    fn state(&self, task: TaskId) -> State;
+    fn state(&self, task: TaskId) -> TaskState;
 
     fn missing(&self, task: TaskId) -> bool {
-        self.state(task) == State::Idle
+        self.state(task) == TaskState::Idle
     }
 }
 
 /// A lazy depth-first walk over the tasks that are still to be made.
 #[derive(Default)]
-pub struct Cursor {
+pub struct Walk {
     stage: u32,
     index: u32,
     stack: Vec<Frame>,
     inputs: Vec<TaskId>,
 }
 
-impl Cursor {
+impl Walk {
     /// Starts again at the first result: finished tasks are passed over.
     pub fn restart(&mut self) {
         self.stage = 0;

@@ -7,7 +7,7 @@ use dolmen::sched::{Action, Event};
 
 impl World {
     /// Blocks out of memory and back.
-    pub(super) fn swap(&mut self, id: WorkerId, action: Action) {
+    pub(super) fn move_blocks(&mut self, id: WorkerId, action: Action) {
         match action {
             Action::Drop { blocks, .. } => blocks.iter().for_each(|block| {
                 let held = self.workers.get_mut(&id).and_then(|w| w.store.remove(&block));
@@ -31,7 +31,7 @@ impl World {
                     self.at(self.now + delay, Item::ReadBack(id, block));
                 }
             }
-            _ => unreachable!("not a swap"),
+            _ => unreachable!("not about moving blocks"),
         }
     }
 

@@ -1,0 +1,55 @@
+//! Which task is admitted next: the walk, with one task in hand that did not fit yet.
+
+use super::tasks::Tasks;
+use super::walk::Walk;
+use crate::ids::TaskId;
+
+/// Where the walk is.
+#[derive(Default)]
+pub(super) struct Admission {
+    walk: Walk,
+    /// The next task of the walk, if it did not fit yet. Nothing overtakes it.
+    held: Option<TaskId>,
+    /// The walk has come to its end.
+    exhausted: bool,
+    /// The walk has passed over tasks that are to be done again.
+    stale: bool,
+}
+
+impl Admission {
+    pub fn next(&mut self, tasks: &Tasks) -> Option<TaskId> {
+        let next = self.held.take().or_else(|| self.walk.next(&tasks.program, tasks));
+        self.exhausted |= next.is_none();
+        next
+    }
+
+    /// `task` has to wait, and everything behind it.
+    pub fn hold(&mut self, task: TaskId) {
+        self.held = Some(task);
+    }
+
+    pub fn held(&self) -> Option<TaskId> {
+        self.held
+    }
+
+    /// Has the walk admitted everything?
+    pub fn is_through(&self) -> bool {
+        self.exhausted && self.held.is_none()
+    }
+
+    pub fn make_stale(&mut self) {
+        self.stale = true;
+    }
+
+    /// Must the walk begin anew?
+    pub fn is_stale(&self) -> bool {
+        self.stale
+    }
+
+    pub fn begin_anew(&mut self) {
+        self.walk.restart();
+        self.held = None;
+        self.exhausted = false;
+        self.stale = false;
+    }
+}

@@ -1,0 +1,216 @@
+//! What a crash undoes: blocks that are gone are made again if they are still needed.
+//!
+//! After a loss nothing is patched: what was admitted and not handed out is forgotten, the walk
+//! starts again at the results. Asking `inputs` backwards from the blocks that are gone and still
+//! needed to blocks that exist tells what has to be done again.
+
+use super::Core;
+use crate::failure::{Blame, Failure};
+use crate::ids::{BlockId, TaskId, WorkerId};
+use crate::sched::events::Action;
+use crate::sched::lane::Lane;
+use crate::sched::sacrifice::Given;
+use crate::sched::table::{NOWHERE, TaskState};
+
+impl Core {
+    pub(super) fn lose(&mut self, worker: WorkerId) {
+        if self.fleet.remove(worker).is_none() {
+            return;
+        }
+        self.holders.forget_worker(worker);
+        let transit = self.spilling.as_mut().map(|spilling| &mut spilling.transit);
+        let half_written = transit.map(|transit| transit.forget_worker(worker)).unwrap_or_default();
+        let was_there = |state: TaskState| match state {
+            TaskState::Assigned(at) | TaskState::Done(at) => at == worker,
+            _ => false,
+        };
+        self.make_again(|_, block, state| was_there(state) || half_written.contains(&block));
+    }
+
+    /// Forgets what is admitted and not handed out, and makes again what is `lost`. The walk begins anew.
+    pub(super) fn make_again(&mut self, lost: impl Fn(&Core, TaskId, TaskState) -> bool) {
+        self.sacrifice.begin_anew();
+        self.start_again(lost);
+    }
+
+    /// Sets every task that is only admitted back to idle, and with it the tasks and blocks that are `lost`, unless
+    /// another worker holds the block too.
+    fn start_again(&mut self, lost: impl Fn(&Core, TaskId, TaskState) -> bool) {
+        let mut idle = Vec::new();
+        let mut gone = Vec::new();
+        for at in 0..self.tasks.table.len() {
+            let state = self.tasks.table.state(at);
+            match state {
+                TaskState::Waiting | TaskState::Ready => self.counts.forget_admitted(),
+                TaskState::Assigned(_) if lost(self, self.tasks.program.at_position(at), state) => {
+                    self.counts.forget_assigned();
+                }
+                TaskState::Done(_) | TaskState::Spilled if state != TaskState::Done(NOWHERE) => {
+                    let block = self.tasks.program.at_position(at);
+                    if !lost(self, block, state) || self.falls_back(block) {
+                        continue;
+                    }
+                    gone.push(block);
+                }
+                _ => continue,
+            }
+            self.tasks.table.set(at, TaskState::Idle);
+            idle.push(self.tasks.program.at_position(at));
+        }
+        self.counts.redo(gone.len());
+        gone.iter().for_each(|task| self.unconsume(*task));
+        self.clear_queues();
+        idle.into_iter().for_each(|task| self.abandon(task));
+        self.revive_lineage(gone);
+        self.settle_all();
+        self.ledger.recount(self.reserved_by_table(), self.leaving_bytes());
+    }
+
+    /// Another worker holds the block too, or it has been written: it lies there from now on.
+    fn falls_back(&mut self, block: BlockId) -> bool {
+        let other = self.holders.take_one(block).map(TaskState::Done);
+        let is_written = self.spilling.as_ref().is_some_and(|spilling| spilling.transit.is_written(block));
+        let Some(state) = other.or(is_written.then_some(TaskState::Spilled)) else { return false };
+        self.holders.end_copy(block);
+        self.tasks.set(block, state);
+        true
+    }
+
+    fn clear_queues(&mut self) {
+        self.admission.begin_anew();
+        self.ready.clear();
+        let parked: Vec<WorkerId> = self.fleet.with_parked().collect();
+        for worker in parked {
+            self.fleet.take_parked(worker);
+        }
+    }
+
+    /// Back from blocks that are gone to blocks that exist: what was released is wanted once more. All of
+    /// it at once, so that a block that is made again waits for all who need it again.
+    fn revive_lineage(&mut self, mut gone: Vec<TaskId>) {
+        let mut inputs = Vec::new();
+        while let Some(task) = gone.pop() {
+            if self.tasks.state(task) != TaskState::Idle {
+                continue;
+            }
+            self.tasks.program.inputs(task, &mut inputs);
+            for input in inputs.drain(..) {
+                if self.tasks.state(input) == TaskState::Released {
+                    self.tasks.set(input, TaskState::Idle);
+                    self.counts.redo(1);
+                    self.unconsume(input);
+                    gone.push(input);
+                }
+            }
+        }
+    }
+
+    /// A finished task will be done again: each input that is still there gets a consumer back.
+    fn unconsume(&mut self, task: TaskId) {
+        let Core { tasks, inputs, .. } = self;
+        tasks.program.inputs(task, inputs);
+        for input in inputs.iter() {
+            let at = tasks.program.position(*input);
+            if matches!(tasks.table.state(at), TaskState::Done(_) | TaskState::Spilled) {
+                tasks.table.add(at);
+            }
+        }
+    }
+
+    /// A task whose block was lost need not be done again if its consumers have got on without it.
+    fn abandon(&mut self, task: TaskId) {
+        let mut open = vec![task];
+        let mut inputs = Vec::new();
+        while let Some(task) = open.pop() {
+            if self.tasks.state(task) != TaskState::Idle || self.tasks.is_needed(task) {
+                continue;
+            }
+            self.tasks.set(task, TaskState::Released);
+            self.counts.abandon();
+            self.free_further(task);
+            self.tasks.program.inputs(task, &mut inputs);
+            for input in inputs.drain(..) {
+                let at = self.tasks.program.position(input);
+                match self.tasks.table.state(at) {
+                    TaskState::Done(_) | TaskState::Spilled if self.tasks.table.take(at) == 0 => {
+                        self.release(input);
+                    }
+                    TaskState::Idle => open.push(input),
+                    _ => {}
+                }
+            }
+        }
+    }
+
+    /// `worker` has a copy of a block that is not there officially: lost after the copy was made.
+    /// The copy counts when the block is made again, or goes if nobody wants it.
+    pub(super) fn used_after_loss(&mut self, worker: WorkerId, block: BlockId) {
+        if self.tasks.is_needed(block) {
+            return self.holders.add(block, worker);
+        }
+        self.outboxes.free(worker, block);
+        self.abandon(block);
+    }
+
+    /// Reserved bytes from the table: blocks that exist, and those that admitted tasks will make.
+    pub(super) fn reserved_by_table(&self) -> u64 {
+        let mut sum = 0;
+        for at in 0..self.tasks.table.len() {
+            let state = self.tasks.table.state(at);
+            if matches!(state, TaskState::Done(_)) || state.is_pending() {
+                let task = self.tasks.program.at_position(at);
+                let counted = state.is_pending() && self.goes_on_with_a_counted_block(task);
+                sum += if counted { 0 } else { self.tasks.size(task) };
+            }
+        }
+        sum + self.moving_bytes()
+    }
+
+    /// Takes over a block that is counted already, unless that was lost meanwhile.
+    fn goes_on_with_a_counted_block(&self, task: TaskId) -> bool {
+        if !self.tasks.program.takes_over(task) {
+            return false;
+        }
+        let previous = TaskId::new(task.stage, task.index - 1);
+        self.tasks.is_there(previous)
+            || self.tasks.state(previous).is_pending()
+            || self.spilling.as_ref().is_some_and(|spilling| spilling.transit.is_coming(previous))
+    }
+
+    /// Nothing runs, nothing can be admitted, and the run is not over: after a loss, blocks made out of
+    /// order may fill the memory. They are dropped (the walk makes them again in order): first those
+    /// that are on the way to a result, then results too. True if that changed something; if it did
+    /// not, the run cannot go on.
+    pub(super) fn unstick(&mut self, out: &mut Vec<Action>) -> bool {
+        let is_stuck = self.counts.assigned() == 0 && self.admission.held().is_some();
+        let waits = self.holders.is_copying() || self.is_moving() || self.fleet.staying() == 0;
+        let can_go_on = !self.ready.is_empty(Lane::Compute) || !self.ready.is_empty(Lane::Io);
+        if !is_stuck || waits || can_go_on {
+            return false;
+        }
+        let Some(given) = self.sacrifice.next() else {
+            self.over = true;
+            let message = "after the loss of a worker the run no longer fits its memory: allow more";
+            out.push(Action::Failed(Failure { blame: Blame::Run, message: message.into() }));
+            return false;
+        };
+        self.give_up(given);
+        true
+    }
+
+    fn give_up(&mut self, given: Given) {
+        let goes = |core: &Core, block: BlockId, state: TaskState| {
+            matches!(state, TaskState::Done(_)) && (given == Given::All || !core.tasks.program.keeps(block))
+        };
+        for at in 0..self.tasks.table.len() {
+            let state = self.tasks.table.state(at);
+            let TaskState::Done(holder) = state else { continue };
+            let block = self.tasks.program.at_position(at);
+            if holder != NOWHERE && goes(self, block, state) {
+                self.outboxes.free(holder, block);
+                self.free_further(block);
+            }
+        }
+        self.start_again(goes);
+    }
+}

@@ -1,0 +1,52 @@
+//! What a task of each stage takes: guessed at first, then measured.
+
+use super::events::Timing;
+use crate::graph::Program;
+use crate::ids::{StageId, TaskId};
+use std::ops::RangeInclusive;
+
+/// First guess of what one core does, until it has been measured.
+const FLOPS_PER_SECOND: f64 = 2e10;
+const BYTES_PER_SECOND: f64 = 4e9;
+const TASK_SECONDS: f64 = 1e-6;
+/// Weight of the newest measurement in a moving average.
+const NEWEST: f64 = 0.2;
+/// Seconds that one task may take. What is told beyond is an error of somebody's clock.
+const BELIEVED: RangeInclusive<f64> = 0.0..=1e9;
+
+/// Seconds of a task, by stage.
+pub(super) struct Estimates {
+    seconds: Vec<f64>,
+}
+
+impl Estimates {
+    pub fn new(program: &Program) -> Self {
+        Estimates { seconds: program.stage_ids().map(|id| first_guess(program, id)).collect() }
+    }
+
+    pub fn of_stage(&self, stage: StageId) -> f64 {
+        self.seconds[stage.at()]
+    }
+
+    pub fn of(&self, task: TaskId) -> f64 {
+        self.of_stage(task.stage)
+    }
+
+    /// Learns from what was measured. What cannot be is passed over.
+    pub fn measure(&mut self, timings: &[Timing]) {
+        for timing in timings.iter().filter(|timing| timing.tasks > 0) {
+            let each = timing.seconds / f64::from(timing.tasks);
+            let Some(average) = self.seconds.get_mut(timing.stage.at()) else { continue };
+            if BELIEVED.contains(&each) {
+                *average += NEWEST * (each - *average);
+            }
+        }
+    }
+}
+
+fn first_guess(program: &Program, id: StageId) -> f64 {
+    let stage = program.stage(id);
+    let (rows, cols) = stage.largest_shape();
+    let bytes = (rows * cols * stage.element.bytes()) as f64;
+    TASK_SECONDS + stage.work.flops / FLOPS_PER_SECOND + bytes / BYTES_PER_SECOND
+}

@@ -1,0 +1,74 @@
+//! The bytes of blocks that a run may hold, and those it has promised.
+
+/// What is reserved under a limit. Bytes are reserved before they exist and released when they are gone.
+///
+/// Invariant: the bytes on their way out are part of those that are reserved.
+pub(super) struct Ledger {
+    limit: u64,
+    reserved: u64,
+    leaving: u64,
+}
+
+impl Ledger {
+    pub fn new(limit: u64) -> Self {
+        Ledger { limit, reserved: 0, leaving: 0 }
+    }
+
+    pub fn limit(&self) -> u64 {
+        self.limit
+    }
+
+    pub fn reserved(&self) -> u64 {
+        self.reserved
+    }
+
+    pub fn leaving(&self) -> u64 {
+        self.leaving
+    }
+
+    /// Reserved bytes without those on their way out.
+    pub fn staying(&self) -> u64 {
+        self.reserved - self.leaving
+    }
+
+    /// Do so many more fit now?
+    pub fn fits(&self, bytes: u64) -> bool {
+        self.reserved + bytes <= self.limit
+    }
+
+    /// Do so many more fit when everything has left that is on its way out?
+    pub fn will_fit(&self, bytes: u64) -> bool {
+        self.staying() + bytes <= self.limit
+    }
+
+    /// Reserves them if they fit.
+    pub fn try_reserve(&mut self, bytes: u64) -> bool {
+        let fits = self.fits(bytes);
+        self.reserved += if fits { bytes } else { 0 };
+        fits
+    }
+
+    pub fn reserve(&mut self, bytes: u64) {
+        self.reserved += bytes;
+    }
+
+    pub fn release(&mut self, bytes: u64) {
+        self.reserved -= bytes;
+    }
+
+    /// They are on their way out, and take memory until they have left.
+    pub fn begin_leaving(&mut self, bytes: u64) {
+        self.leaving += bytes;
+    }
+
+    pub fn has_left(&mut self, bytes: u64) {
+        self.leaving -= bytes;
+        self.reserved -= bytes;
+    }
+
+    /// After a loss: what the table of tasks says.
+    pub fn recount(&mut self, reserved: u64, leaving: u64) {
+        self.reserved = reserved;
+        self.leaving = leaving;
+    }
+}

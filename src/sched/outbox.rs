@@ -1,0 +1,88 @@
+//! What a batch of events gathers for each worker.
+
+use super::events::Action;
+use super::fleet::Fleet;
+use crate::ids::{BlockId, TaskId, TaskList, WorkerId};
+use std::collections::BTreeMap;
+
+/// For one worker.
+#[derive(Default)]
+struct Outbox {
+    assign: TaskList,
+    fetch: Vec<(BlockId, WorkerId)>,
+    free: TaskList,
+    drop: TaskList,
+    spill: TaskList,
+    load: TaskList,
+}
+
+/// For all workers.
+#[derive(Default)]
+pub(super) struct Outboxes {
+    of: BTreeMap<WorkerId, Outbox>,
+}
+
+impl Outboxes {
+    fn to(&mut self, worker: WorkerId) -> &mut Outbox {
+        self.of.entry(worker).or_default()
+    }
+
+    /// `fetch` says where the inputs lie that are not at the worker.
+    pub fn assign(
+        &mut self,
+        worker: WorkerId,
+        task: TaskId,
+        fetch: impl Iterator<Item = (BlockId, WorkerId)>,
+    ) {
+        let outbox = self.to(worker);
+        outbox.assign.push(task);
+        outbox.fetch.extend(fetch);
+    }
+
+    pub fn free(&mut self, worker: WorkerId, block: BlockId) {
+        self.to(worker).free.push(block);
+    }
+
+    pub fn drop(&mut self, worker: WorkerId, block: BlockId) {
+        self.to(worker).drop.push(block);
+    }
+
+    pub fn spill(&mut self, worker: WorkerId, block: BlockId) {
+        self.to(worker).spill.push(block);
+    }
+
+    pub fn load(&mut self, worker: WorkerId, block: BlockId) {
+        self.to(worker).load.push(block);
+    }
+
+    /// All of it as actions. Frees come before assignments; what is for workers that have gone is left out.
+    pub fn flush(&mut self, fleet: &Fleet, out: &mut Vec<Action>) {
+        for (worker, outbox) in std::mem::take(&mut self.of) {
+            if fleet.get(worker).is_some() {
+                outbox.flush(worker, out);
+            }
+        }
+    }
+}
+
+impl Outbox {
+    fn flush(mut self, worker: WorkerId, out: &mut Vec<Action>) {
+        if !self.free.is_empty() {
+            out.push(Action::Free { worker, blocks: self.free });
+        }
+        if !self.drop.is_empty() {
+            out.push(Action::Drop { worker, blocks: self.drop });
+        }
+        if !self.spill.is_empty() {
+            out.push(Action::Spill { worker, blocks: self.spill });
+        }
+        if !self.load.is_empty() {
+            out.push(Action::Load { worker, blocks: self.load });
+        }
+        if !self.assign.is_empty() {
+            self.fetch.sort_unstable();
+            self.fetch.dedup();
+            out.push(Action::Assign { worker, tasks: self.assign, fetch: self.fetch });
+        }
+    }
+}

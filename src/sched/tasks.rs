@@ -1,0 +1,90 @@
+//! The program of a run and what has become of each of its tasks.
+
+use super::lane::Lane;
+use super::table::{NOWHERE, Table, TaskState};
+use super::walk::Ground;
+use crate::array::footprint;
+use crate::graph::Program;
+use crate::ids::{BlockId, TaskId, WorkerId};
+use std::sync::Arc;
+
+/// Formulas beside states: what can be asked about a task of this run.
+pub(super) struct Tasks {
+    pub program: Arc<Program>,
+    pub table: Table,
+}
+
+impl Tasks {
+    pub fn new(program: Arc<Program>) -> Self {
+        Tasks { table: Table::new(program.tasks()), program }
+    }
+
+    pub fn state(&self, task: TaskId) -> TaskState {
+        self.table.state(self.program.position(task))
+    }
+
+    pub fn set(&mut self, task: TaskId, state: TaskState) {
+        self.table.set(self.program.position(task), state);
+    }
+
+    pub fn lane(&self, task: TaskId) -> Lane {
+        if self.program.stage(task.stage).kind.is_io() { Lane::Io } else { Lane::Compute }
+    }
+
+    pub fn leaves_blocks(&self, task: TaskId) -> bool {
+        self.program.stage(task.stage).leaves_blocks()
+    }
+
+    /// Bytes that a block takes in memory.
+    pub fn size(&self, block: BlockId) -> u64 {
+        footprint(self.program.stage(block.stage).bytes(block.index))
+    }
+
+    pub fn size_of_all(&self, blocks: &[BlockId]) -> u64 {
+        blocks.iter().map(|block| self.size(*block)).sum()
+    }
+
+    /// The worker in whose memory a block lies. There may be others.
+    pub fn location(&self, block: BlockId) -> Option<WorkerId> {
+        match self.state(block) {
+            TaskState::Done(worker) if worker != NOWHERE => Some(worker),
+            _ => None,
+        }
+    }
+
+    /// Is the task done, and its block there if it leaves one?
+    pub fn is_there(&self, block: BlockId) -> bool {
+        matches!(self.state(block), TaskState::Done(_))
+    }
+
+    /// The inputs of `task` that take memory.
+    pub fn blocks_read(&self, task: TaskId) -> Vec<BlockId> {
+        let mut inputs = Vec::new();
+        self.program.inputs(task, &mut inputs);
+        inputs.retain(|input| self.leaves_blocks(*input));
+        inputs
+    }
+
+    /// Is it made for its own sake: a result, or the end of a stage that nobody reads?
+    pub fn is_root(&self, task: TaskId) -> bool {
+        let stage = self.program.stage(task.stage);
+        let end = self.program.is_sink(task.stage) && !stage.space.is_partial(task.index);
+        end || self.program.keeps(task)
+    }
+
+    /// Does anybody still want this block? O(consumers): asked after a loss only.
+    pub fn is_needed(&self, block: BlockId) -> bool {
+        if self.state(block) == TaskState::Released {
+            return false;
+        }
+        let mut consumers = Vec::new();
+        self.program.consumers(block, &mut consumers);
+        self.is_root(block) || consumers.iter().any(|consumer| !self.state(*consumer).is_finished())
+    }
+}
+
+impl Ground for Tasks {
+    fn state(&self, task: TaskId) -> TaskState {
+        Tasks::state(self, task)
+    }
+}
