@@ -4,6 +4,7 @@ use super::{Core, Spilling};
 use crate::ids::{TaskId, WorkerId};
 use crate::sched::lane::Lane;
 use crate::sched::table::{NOWHERE, TaskState};
+use crate::sched::tasks::Tasks;
 use std::collections::{HashMap, HashSet};
 
 impl Core {
@@ -28,71 +29,67 @@ impl Core {
         if self.is_over() {
             return;
         }
-        let mut loads: HashMap<WorkerId, [u32; 2]> = HashMap::new();
-        let mut unfinished = 0;
-        let mut admitted = 0;
-        let mut assigned = 0;
-        let mut inputs = Vec::new();
-        let mut consumers = Vec::new();
-        for at in 0..self.tasks.table.len() {
-            let task = self.tasks.program.at_position(at);
-            let state = self.tasks.table.state(at);
-            unfinished += usize::from(!state.is_finished());
-            admitted += usize::from(state.is_pending());
-            self.tasks.program.inputs(task, &mut inputs);
-            self.tasks.program.consumers(task, &mut consumers);
-            let left = consumers.iter().filter(|c| !self.tasks.state(**c).is_finished()).count();
-            assert!(
-                state.is_finished() || left > 0 || self.tasks.is_root(task) || state.is_pending(),
-                "I9: {task:?}"
-            );
-            let released = inputs.iter().find(|i| self.tasks.state(**i) == TaskState::Released);
-            assert!(state.is_finished() || released.is_none(), "I12: {task:?} needs {released:?}");
-            match state {
-                TaskState::Waiting | TaskState::Ready => {
-                    let there = |i: &&TaskId| matches!(self.tasks.state(**i), TaskState::Done(_));
-                    let missing = inputs.len() - inputs.iter().filter(there).count();
-                    let counted =
-                        if state == TaskState::Ready { 0 } else { self.tasks.table.count(at) as usize };
-                    assert_eq!(missing, counted, "I2: {task:?} {state:?}");
-                    assert!(state == TaskState::Ready || missing > 0, "I2: {task:?} waits for nothing");
-                }
-                TaskState::Assigned(w) => {
-                    assigned += 1;
-                    let lane = if self.tasks.lane(task) == Lane::Io { 1 } else { 0 };
-                    loads.entry(w).or_default()[lane] += 1;
-                }
-                TaskState::Done(w) => {
-                    assert_eq!(self.tasks.table.count(at) as usize, left, "I3: {task:?}");
-                    let kept = self.tasks.program.keeps(task);
-                    assert!(left > 0 || kept, "I3: {task:?} is held for nobody");
-                    let leaves = self.tasks.program.stage(task.stage).leaves_blocks();
-                    assert_eq!(leaves, w != NOWHERE, "I7: {task:?} lies at {w:?}");
-                    assert!(!leaves || self.fleet.get(w).is_some(), "I7: {task:?} lies at {w:?}");
-                }
-                TaskState::Spilled => {
-                    assert_eq!(self.tasks.table.count(at) as usize, left, "I3: {task:?}");
-                    assert!(left > 0 && !self.tasks.program.keeps(task), "I3: {task:?} is held for nobody");
-                }
-                TaskState::Idle | TaskState::Released => {}
-            }
-        }
-        assert_eq!(self.counts.unfinished(), unfinished, "I1");
-        assert_eq!(self.counts.admitted(), admitted, "I1");
-        assert_eq!(self.counts.assigned(), assigned, "I1");
+        self.check_counts();
+        (0..self.tasks.table.len()).for_each(|at| self.check_task(at));
         let reserved = self.ledger.reserved();
         assert_eq!(reserved, self.reserved_by_table(), "I4");
         assert_eq!(self.ledger.leaving(), self.leaving_bytes(), "I4");
         assert!(reserved <= self.ledger.limit(), "I5: {reserved} of {}", self.ledger.limit());
-        self.check_loads(&loads);
+        self.check_loads();
         self.check_copies();
         self.check_spills();
-        assert!(
-            self.fleet.staying() == 0 || assigned > 0 || self.holders.is_copying() || self.is_moving(),
-            "I8: nothing is under way"
-        );
+        let is_busy = self.counts.assigned() > 0 || self.holders.is_copying() || self.is_moving();
+        assert!(self.fleet.staying() == 0 || is_busy, "I8: nothing is under way");
     }
 
+    /// I1.
+    fn check_counts(&self) {
+        let states = || (0..self.tasks.table.len()).map(|at| self.tasks.table.state(at));
+        let unfinished = states().filter(|state| !state.is_finished()).count();
+        let admitted = states().filter(|state| state.is_pending()).count();
+        let assigned = states().filter(|state| matches!(state, TaskState::Assigned(_))).count();
+        assert_eq!(self.counts.unfinished(), unfinished, "I1");
+        assert_eq!(self.counts.admitted(), admitted, "I1");
+        assert_eq!(self.counts.assigned(), assigned, "I1");
+    }
+
+    /// I2, I3, I7, I9 and I12 of one task.
+    fn check_task(&self, at: usize) {
+        let Tasks { program, table } = &self.tasks;
+        let task = program.at_position(at);
+        let state = table.state(at);
+        let count = table.count(at) as usize;
+        let mut inputs = Vec::new();
+        program.inputs(task, &mut inputs);
+        let mut consumers = Vec::new();
+        program.consumers(task, &mut consumers);
+        let left = consumers.iter().filter(|consumer| !self.tasks.state(**consumer).is_finished()).count();
+        let is_wanted = left > 0 || self.tasks.is_root(task) || state.is_pending();
+        assert!(state.is_finished() || is_wanted, "I9: {task:?}");
+        let released = inputs.iter().find(|input| self.tasks.state(**input) == TaskState::Released);
+        assert!(state.is_finished() || released.is_none(), "I12: {task:?} needs {released:?}");
+        let missing = inputs.iter().filter(|input| !self.tasks.is_there(**input)).count();
+        match state {
+            TaskState::Waiting => {
+                assert!(missing == count && missing > 0, "I2: {task:?} waits for {missing}")
+            }
+            TaskState::Ready => assert_eq!(missing, 0, "I2: {task:?} is not ready"),
+            TaskState::Done(worker) => {
+                assert_eq!(count, left, "I3: {task:?}");
+                assert!(left > 0 || program.keeps(task), "I3: {task:?} is held for nobody");
+                let leaves = self.tasks.leaves_blocks(task);
+                assert_eq!(leaves, worker != NOWHERE, "I7: {task:?} lies at {worker:?}");
+                assert!(!leaves || self.fleet.get(worker).is_some(), "I7: {task:?} lies at {worker:?}");
+            }
+            TaskState::Spilled => {
+                assert_eq!(count, left, "I3: {task:?}");
+                assert!(left > 0 && !program.keeps(task), "I3: {task:?} is held for nobody");
+            }
+            TaskState::Assigned(_) | TaskState::Idle | TaskState::Released => {}
+        }
+    }
+
+    /// I10 and I11.
     fn check_copies(&self) {
         for (block, others) in self.holders.further() {
             let distinct: HashSet<_> = others.iter().collect();
@@ -111,6 +108,7 @@ impl Core {
         }
     }
 
+    /// I13, I14 and I15.
     fn check_spills(&self) {
         let Some(spilling) = &self.spilling else { return };
         let Spilling { eviction, transit } = &**spilling;
@@ -150,18 +148,22 @@ impl Core {
         (coming + leaving) as u32
     }
 
-    /// `assigned` counts the tasks of each worker by class, compute first.
-    fn check_loads(&self, assigned: &HashMap<WorkerId, [u32; 2]>) {
-        for (worker, [compute, io]) in assigned {
-            let Some(queue) = self.fleet.get(*worker) else {
-                panic!("I6: tasks at {worker:?}, which is not there")
-            };
-            let io = io + self.moving_at(*worker);
-            assert_eq!([queue.compute.assigned, queue.io.assigned], [*compute, io], "I6: {worker:?}");
+    /// I6.
+    fn check_loads(&self) {
+        let mut assigned: HashMap<WorkerId, [u32; 2]> = HashMap::new();
+        for at in 0..self.tasks.table.len() {
+            if let TaskState::Assigned(worker) = self.tasks.table.state(at) {
+                let is_io = self.tasks.lane(self.tasks.program.at_position(at)) == Lane::Io;
+                assigned.entry(worker).or_default()[usize::from(is_io)] += 1;
+            }
         }
-        for (id, queue) in self.fleet.iter().filter(|(id, _)| !assigned.contains_key(id)) {
-            let has = queue.compute.assigned + queue.io.assigned;
-            assert_eq!(has, self.moving_at(id), "I6: {id:?} has no tasks");
+        for worker in assigned.keys() {
+            assert!(self.fleet.get(*worker).is_some(), "I6: tasks at {worker:?}, which is not there");
+        }
+        for (id, queue) in self.fleet.iter() {
+            let [compute, io] = assigned.get(&id).copied().unwrap_or_default();
+            let all = [compute, io + self.moving_at(id)];
+            assert_eq!([queue.compute.assigned, queue.io.assigned], all, "I6: {id:?}");
         }
     }
 }
