@@ -138,6 +138,10 @@ impl fmt::Display for WorkerId {
     }
 }
 
+/// A graph wired by hand. No two graphs of a process have the same name.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct GraphId(pub u64);
+
 /// One submission of one program.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, Debug)]
 pub struct RunId(pub u64);

@@ -275,7 +275,7 @@ fn rows_are_pushed_down_to_the_sources() {
         assert_eq!(access.grid, grid, "case {at}");
         assert_eq!(serial_order(&program).len(), program.tasks(), "case {at}: tasks that nobody asks for");
     }
-    assert!(matches!(x.rows(5..11).shape(), Err(ArrayError::Slice { rows: 10, .. })));
+    assert!(matches!(x.rows(5..11).shape(), Err(ArrayError::Slice { len: 10, .. })));
     let late = programs::input(0, 10, 6).rows(4..9).t().rows(2..3);
     let mut builder = Builder::default();
     let grid = BlockGrid::whole(1, 5);

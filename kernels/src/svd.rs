@@ -1,7 +1,7 @@
 //! SVD of a matrix that fits in cache many times over, and the sign conventions.
 
 use crate::{Backend, NoConvergence, Scalar, reduce, transpose, workspace};
-use ndarray::{ArrayView2, ArrayViewMut2};
+use ndarray::{ArrayView1, ArrayView2, ArrayViewMut2};
 
 /// Elements of workspace for [`small`] of an r×c matrix.
 pub fn small_workspace<B: Backend, T: Scalar>(r: usize, c: usize) -> usize {
@@ -97,11 +97,15 @@ fn scaled_tall<'a, T: Scalar>(
     Ok((tall, e))
 }
 
+/// Is the entry of largest magnitude, the first of equals, negative? Singular vectors are turned so that it is not.
+pub fn points_back<T: Scalar>(vector: ArrayView1<T>) -> bool {
+    vector.iter().fold(T::ZERO, |best, &x| if x.abs() > best.abs() { x } else { best }) < T::ZERO
+}
+
 /// Flips pairs of columns so that the largest entry of each right one is positive.
 fn fix_signs<T: Scalar>(mut left: ArrayViewMut2<T>, mut right: ArrayViewMut2<T>) {
     for (mut u, mut v) in left.columns_mut().into_iter().zip(right.columns_mut()) {
-        let largest = v.iter().fold(T::ZERO, |best, &x| if x.abs() > best.abs() { x } else { best });
-        if largest < T::ZERO {
+        if points_back(v.view()) {
             u.mapv_inplace(|x| -x);
             v.mapv_inplace(|x| -x);
         }

@@ -1,9 +1,10 @@
 //! Lazy arrays: what is to be computed, written down as in NumPy. Nothing here touches data.
 
 use super::Element;
-use super::origin::{Fill, Input, Law, Origin};
+use super::error::ArrayError;
+use super::origin::{Fill, Law, Origin};
 use serde::{Deserialize, Serialize};
-use std::collections::HashSet;
+use std::fmt;
 use std::ops::{Add, Mul, Neg, Range, Sub};
 use std::sync::Arc;
 
@@ -43,28 +44,74 @@ pub enum Node {
     Transpose(Array),
     Dot(Array, Array),
     Reduce(Reduction, Array),
+    /// The same numbers as another element type.
+    Convert(Array),
+    /// Element (i, j) is element (row + i, col + j) of the array.
+    Slice {
+        of: Array,
+        row: u64,
+        col: u64,
+    },
 }
 
-#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-pub enum ArrayError {
-    #[error("{op} needs equal shapes, got {}x{} and {}x{}", left.0, left.1, right.0, right.1)]
-    Shapes { op: &'static str, left: (u64, u64), right: (u64, u64) },
-    #[error(
-        "the inner dimensions of a product must agree, got {}x{} times {}x{}",
-        left.0, left.1, right.0, right.1
-    )]
-    Inner { left: (u64, u64), right: (u64, u64) },
-    #[error("{op} needs equal element types, got {left} and {right}: convert one of them")]
-    Elements { op: &'static str, left: Element, right: Element },
-    #[error("rows {}..{} lie outside of a matrix with {rows} rows", range.start, range.end)]
-    Slice { range: Range<u64>, rows: u64 },
+impl Node {
+    /// The arrays that it works on, from left to right.
+    pub(crate) fn operands(&self) -> impl DoubleEndedIterator<Item = &Array> {
+        let (first, second) = match self {
+            Node::Source { .. } => (None, None),
+            Node::Unary(_, a)
+            | Node::Transpose(a)
+            | Node::Reduce(_, a)
+            | Node::Convert(a)
+            | Node::Slice { of: a, .. } => (Some(a), None),
+            Node::Binary(_, a, b) | Node::Dot(a, b) => (Some(a), Some(b)),
+        };
+        first.into_iter().chain(second)
+    }
+
+    fn into_operands(self) -> impl Iterator<Item = Array> {
+        let (first, second) = match self {
+            Node::Source { .. } => (None, None),
+            Node::Unary(_, a)
+            | Node::Transpose(a)
+            | Node::Reduce(_, a)
+            | Node::Convert(a)
+            | Node::Slice { of: a, .. } => (Some(a), None),
+            Node::Binary(_, a, b) | Node::Dot(a, b) => (Some(a), Some(b)),
+        };
+        first.into_iter().chain(second)
+    }
+
+    fn name(&self) -> &'static str {
+        match self {
+            Node::Source { .. } => "source",
+            Node::Unary(..) | Node::Binary(..) => "elementwise",
+            Node::Transpose(_) => "transpose",
+            Node::Dot(..) => "dot",
+            Node::Reduce(..) => "reduce",
+            Node::Convert(_) => "convert",
+            Node::Slice { .. } => "slice",
+        }
+    }
 }
 
-#[derive(Debug)]
 struct Expr {
     shape: (u64, u64),
     element: Element,
     node: Node,
+}
+
+/// Frees one node after the other: dropping a deep expression by recursion would overflow the stack.
+impl Drop for Expr {
+    fn drop(&mut self) {
+        let empty = || Node::Source { origin: Origin::Fill(Fill::Constant(0.0)), row: 0, col: 0 };
+        let mut rest: Vec<Array> = std::mem::replace(&mut self.node, empty()).into_operands().collect();
+        while let Some(array) = rest.pop() {
+            if let Some(mut expr) = array.0.ok().and_then(Arc::into_inner) {
+                rest.extend(std::mem::replace(&mut expr.node, empty()).into_operands());
+            }
+        }
+    }
 }
 
 /// A lazy matrix. Cheap to clone. A wrong operation (shapes that do not fit) is kept and told
@@ -77,11 +124,21 @@ struct Expr {
 /// assert_eq!(y.shape().unwrap(), (1000, 1000));
 /// assert!((&x + &Array::normal(3, 4, 0, Element::F64)).shape().is_err());
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Array(Result<Arc<Expr>, ArrayError>);
 
+/// The operation, not what it works on: expressions can be very long.
+impl fmt::Debug for Array {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.expr() {
+            Ok(e) => write!(f, "Array({} {}x{} {})", e.node.name(), e.shape.0, e.shape.1, e.element),
+            Err(error) => write!(f, "Array({error})"),
+        }
+    }
+}
+
 impl Array {
-    fn new(shape: (u64, u64), element: Element, node: Node) -> Self {
+    pub(super) fn new(shape: (u64, u64), element: Element, node: Node) -> Self {
         Array(Ok(Arc::new(Expr { shape, element, node })))
     }
 
@@ -125,50 +182,6 @@ impl Array {
         self.0.as_ref().ok().map(|e| Arc::as_ptr(e) as usize)
     }
 
-    /// Longer and shorter side of the largest matrix in this expression: the one with the longest side, and
-    /// among several the one with the longest other side.
-    pub(crate) fn largest(&self) -> Result<(u64, u64), ArrayError> {
-        let mut largest = (0, 0);
-        self.visit(|array| {
-            let (m, n) = array.shape()?;
-            largest = largest.max((m.max(n), m.min(n)));
-            Ok(())
-        })?;
-        Ok(largest)
-    }
-
-    /// The inputs of this expression.
-    pub fn inputs(&self) -> Result<Vec<Input>, ArrayError> {
-        let mut inputs = Vec::new();
-        self.visit(|array| {
-            if let Node::Source { origin: Origin::Input(input), .. } = array.node()? {
-                inputs.push(input.clone());
-            }
-            Ok(())
-        })?;
-        Ok(inputs)
-    }
-
-    /// Calls `look` once for each array of this expression, this one first.
-    pub(crate) fn visit(
-        &self,
-        mut look: impl FnMut(&Array) -> Result<(), ArrayError>,
-    ) -> Result<(), ArrayError> {
-        let (mut seen, mut rest) = (HashSet::new(), vec![self]);
-        while let Some(array) = rest.pop() {
-            if !seen.insert(array.identity()) {
-                continue;
-            }
-            look(array)?;
-            match array.node()? {
-                Node::Source { .. } => {}
-                Node::Unary(_, a) | Node::Transpose(a) | Node::Reduce(_, a) => rest.push(a),
-                Node::Binary(_, a, b) | Node::Dot(a, b) => rest.extend([a, b]),
-            }
-        }
-        Ok(())
-    }
-
     fn expr(&self) -> Result<&Expr, ArrayError> {
         self.0.as_ref().map(|e| e.as_ref()).map_err(Clone::clone)
     }
@@ -186,16 +199,30 @@ impl Array {
         }
     }
 
-    /// Matrix product.
-    pub fn dot(&self, other: &Array) -> Array {
-        let (l, r) = match both("dot", self, other) {
-            Ok(pair) => pair,
-            Err(e) => return Array::failed(e),
-        };
-        if l.shape.1 != r.shape.0 {
-            return Array::failed(ArrayError::Inner { left: l.shape, right: r.shape });
+    /// The same numbers as `element`. From f64 to f32 each is rounded to the nearest.
+    pub fn as_type(&self, element: Element) -> Array {
+        match self.expr() {
+            Err(e) => Array::failed(e),
+            Ok(e) if e.element == element => self.clone(),
+            // Conversions stand at the sources where they can: files are read as what is wanted.
+            Ok(Expr { node: Node::Transpose(inner), .. }) => inner.as_type(element).t(),
+            Ok(e) => Array::new(e.shape, element, Node::Convert(self.clone())),
         }
-        Array::new((l.shape.0, r.shape.1), l.element, Node::Dot(self.clone(), other.clone()))
+    }
+
+    /// Matrix product. A product of f32 and f64 is f64.
+    pub fn dot(&self, other: &Array) -> Array {
+        match both(self, other) {
+            Err(e) => Array::failed(e),
+            Ok((l, r)) if l.shape.1 != r.shape.0 => {
+                Array::failed(ArrayError::Inner { left: l.shape, right: r.shape })
+            }
+            Ok((l, r)) => {
+                let element = l.element.wider(r.element);
+                let node = Node::Dot(self.as_type(element), other.as_type(element));
+                Array::new((l.shape.0, r.shape.1), element, node)
+            }
+        }
     }
 
     /// The sum of all elements, as a 1×1 array.
@@ -223,62 +250,58 @@ impl Array {
     }
 
     fn binary(&self, op: Binary, name: &'static str, other: &Array) -> Array {
-        match both(name, self, other) {
+        match both(self, other) {
             Err(e) => Array::failed(e),
             Ok((l, r)) if l.shape != r.shape => {
                 Array::failed(ArrayError::Shapes { op: name, left: l.shape, right: r.shape })
             }
-            Ok((l, _)) => Array::new(l.shape, l.element, Node::Binary(op, self.clone(), other.clone())),
+            Ok((l, r)) => {
+                let element = l.element.wider(r.element);
+                let node = Node::Binary(op, self.as_type(element), other.as_type(element));
+                Array::new(l.shape, element, node)
+            }
         }
     }
 
-    /// Rows `range` of the matrix. Pushed down to the sources, so it costs nothing when it runs.
+    /// Rows `range` of the matrix. Only these are computed.
     pub fn rows(&self, range: Range<u64>) -> Array {
-        let (rows, cols) = match self.shape() {
-            Err(e) => return Array::failed(e),
-            Ok(shape) => shape,
-        };
-        if range.start > range.end || range.end > rows {
-            return Array::failed(ArrayError::Slice { range, rows });
+        match self.shape() {
+            Err(e) => Array::failed(e),
+            Ok((rows, _)) if range.start > range.end || range.end > rows => {
+                Array::failed(ArrayError::Slice { side: "rows", range, len: rows })
+            }
+            Ok((_, cols)) => self.slice(range, 0..cols),
         }
-        self.window(range, 0..cols)
     }
 
-    /// Columns `range` of the matrix, at no cost either.
+    /// Columns `range` of the matrix. Only these are computed.
     pub fn cols(&self, range: Range<u64>) -> Array {
-        self.t().rows(range).t()
+        match self.shape() {
+            Err(e) => Array::failed(e),
+            Ok((_, cols)) if range.start > range.end || range.end > cols => {
+                Array::failed(ArrayError::Slice { side: "columns", range, len: cols })
+            }
+            Ok((rows, _)) => self.slice(0..rows, range),
+        }
     }
 
-    /// The part `rows × cols`; both ranges lie inside.
-    fn window(&self, rows: Range<u64>, cols: Range<u64>) -> Array {
+    /// The part `rows × cols`; both ranges lie inside. A slice of a slice is one slice.
+    fn slice(&self, rows: Range<u64>, cols: Range<u64>) -> Array {
         let shape = (rows.end - rows.start, cols.end - cols.start);
         let Ok(expr) = self.expr() else { return self.clone() };
-        let node = match &expr.node {
-            Node::Source { origin, row, col } => {
-                Node::Source { origin: origin.clone(), row: row + rows.start, col: col + cols.start }
-            }
-            Node::Unary(op, a) => Node::Unary(*op, a.window(rows, cols)),
-            Node::Binary(op, a, b) => {
-                Node::Binary(*op, a.window(rows.clone(), cols.clone()), b.window(rows, cols))
-            }
-            Node::Transpose(a) => Node::Transpose(a.window(cols, rows)),
-            Node::Dot(a, b) => {
-                let inner = a.expr().map_or(0, |e| e.shape.1);
-                Node::Dot(a.window(rows, 0..inner), b.window(0..inner, cols))
-            }
-            Node::Reduce(..) if shape == (1, 1) => return self.clone(),
-            Node::Reduce(op, a) => Node::Reduce(*op, a.window(0..0, 0..0)),
+        if shape == expr.shape {
+            return self.clone();
+        }
+        let (of, row, col) = match &expr.node {
+            Node::Slice { of, row, col } => (of.clone(), row + rows.start, col + cols.start),
+            _ => (self.clone(), rows.start, cols.start),
         };
-        Array::new(shape, expr.element, node)
+        Array::new(shape, expr.element, Node::Slice { of, row, col })
     }
 }
 
-fn both<'a>(op: &'static str, a: &'a Array, b: &'a Array) -> Result<(&'a Expr, &'a Expr), ArrayError> {
-    let (l, r) = (a.expr()?, b.expr()?);
-    if l.element != r.element {
-        return Err(ArrayError::Elements { op, left: l.element, right: r.element });
-    }
-    Ok((l, r))
+fn both<'a>(a: &'a Array, b: &'a Array) -> Result<(&'a Expr, &'a Expr), ArrayError> {
+    Ok((a.expr()?, b.expr()?))
 }
 
 impl Neg for &Array {

@@ -21,7 +21,10 @@ pub struct Axis {
 }
 
 impl Axis {
-    /// `len` elements in pieces of `block ≥ 1`; a block longer than the axis is the axis.
+    /// `len` elements in pieces of `block`; a block longer than the axis is the axis.
+    ///
+    /// # Panics
+    /// If `block` is 0.
     pub fn new(len: u64, block: u64) -> Self {
         assert!(block > 0, "a block has at least one element");
         Axis { len, block: block.min(len.max(1)) }
@@ -43,8 +46,17 @@ impl Axis {
         self.block
     }
 
+    /// The number of blocks, however many.
+    pub fn count(&self) -> u64 {
+        self.len.div_ceil(self.block)
+    }
+
+    /// The number of blocks.
+    ///
+    /// # Panics
+    /// If there are 2³² or more.
     pub fn blocks(&self) -> u32 {
-        u32::try_from(self.len.div_ceil(self.block)).expect("fewer than 2^32 blocks in a dimension")
+        u32::try_from(self.count()).expect("fewer than 2^32 blocks in a dimension")
     }
 
     pub fn range(&self, at: u32) -> Range<u64> {
@@ -73,11 +85,6 @@ impl BlockGrid {
     /// One block that is the whole `rows × cols` matrix.
     pub fn whole(rows: u64, cols: u64) -> Self {
         BlockGrid::new(Axis::whole(rows), Axis::whole(cols))
-    }
-
-    /// `blocks` blocks of shape `rows × cols`, below each other.
-    pub fn column(blocks: u32, rows: u64, cols: u64) -> Self {
-        BlockGrid::new(Axis::new(u64::from(blocks) * rows, rows), Axis::whole(cols))
     }
 
     pub fn blocks(&self) -> u64 {

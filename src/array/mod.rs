@@ -1,10 +1,14 @@
 //! Shapes, block grids and lazy arrays. Pure: knows sizes, not data.
 
+mod error;
 mod expr;
 mod grid;
 mod origin;
+mod slices;
+mod walk;
 
-pub use expr::{Array, ArrayError, Binary, Node, Reduction, Unary};
+pub use error::ArrayError;
+pub use expr::{Array, Binary, Node, Reduction, Unary};
 pub use grid::{Axis, BlockGrid, BlockSize};
 pub use origin::{Fill, Input, InputId, Law, Origin};
 
@@ -24,6 +28,11 @@ impl Element {
             Element::F32 => 4,
             Element::F64 => 8,
         }
+    }
+
+    /// The type in which f32 and f64 are computed together, as in NumPy.
+    pub fn wider(self, other: Element) -> Element {
+        if self == other { self } else { Element::F64 }
     }
 }
 

@@ -2,11 +2,12 @@
 
 use super::job::Job;
 use crate::failure::Failure;
-use crate::graph::{CallInput, Calls, Delayed, Graph};
-use crate::ids::TaskId;
+use crate::graph::{CallInput, Calls, Delayed, Graph, RESULT_HEADER};
+use crate::ids::{GraphId, TaskId};
 use crate::protocol::{decode, encode};
 use crate::store::Block;
 use serde::{Serialize, de::DeserializeOwned};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// What a call takes: an earlier call or a value.
 pub enum Argument {
@@ -20,7 +21,19 @@ impl From<Delayed> for Argument {
     }
 }
 
+impl Default for Graph {
+    fn default() -> Self {
+        Graph::new()
+    }
+}
+
 impl Graph {
+    /// A graph without calls.
+    pub fn new() -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        Graph::named(GraphId(NEXT.fetch_add(1, Ordering::Relaxed)))
+    }
+
     /// A constant argument.
     pub fn value<V: Serialize>(value: &V) -> Result<Argument, Failure> {
         encode(value).map(Argument::Value).map_err(Failure::of_run)
@@ -30,9 +43,9 @@ impl Graph {
     pub fn call(&mut self, function: &str, arguments: impl IntoIterator<Item = Argument>) -> Delayed {
         let inputs: Vec<CallInput> = arguments
             .into_iter()
-            .map(|argument| match argument {
-                Argument::Call(call) => CallInput::Task(call.0),
-                Argument::Value(bytes) => self.constant(bytes),
+            .filter_map(|argument| match argument {
+                Argument::Call(call) => self.earlier(call),
+                Argument::Value(bytes) => Some(self.constant(bytes)),
             })
             .collect();
         self.push(function, inputs)
@@ -55,7 +68,7 @@ pub(super) fn call(job: &Job, calls: &Calls) -> Result<Block, Failure> {
     pack(job, name, &encoded)
 }
 
-const LENGTH: usize = size_of::<u64>();
+const LENGTH: usize = RESULT_HEADER as usize;
 
 fn pack(job: &Job, name: &str, encoded: &[u8]) -> Result<Block, Failure> {
     let mut block = job.output()?;

@@ -1,7 +1,7 @@
 //! Elementwise expressions over blocks, and what is reduced from them.
 
 use super::job::{Job, fill_block};
-use crate::array::{BlockGrid, Reduction};
+use crate::array::{BlockGrid, Element, Reduction};
 use crate::data::Real;
 use crate::graph::{MapOp, Operand};
 use crate::store::{Block, Buffer};
@@ -36,9 +36,9 @@ pub(super) fn map<T: Real>(
     out: ArrayViewMut2<T>,
     work: &mut Buffer,
 ) {
-    let fills = operands.iter().filter(|o| matches!(o, Operand::Fill { .. })).count();
+    let made = operands.iter().filter(|operand| operand.is_made()).count();
     let (rows, cols) = size(&place);
-    evaluate(job, ops, operands, place, out, work.reals_mut(fills * rows * cols));
+    evaluate(job, ops, operands, place, out, work.reals_mut(made * rows * cols));
 }
 
 fn evaluate<T: Real>(
@@ -58,6 +58,17 @@ fn evaluate<T: Real>(
     for operand in operands {
         views.push(match operand {
             Operand::Block { read, transposed } => turn(job.operand(*read as usize).view(), *transposed),
+            Operand::Converted { read, transposed, from } => {
+                let room = rooms.next().expect("room for each made operand");
+                let mut view =
+                    ArrayViewMut2::from_shape((rows, cols), &mut *room).expect("rows·cols elements");
+                let block = job.operand(*read as usize);
+                match from {
+                    Element::F32 => convert(turn(block.view::<f32>(), *transposed), view.view_mut()),
+                    Element::F64 => convert(turn(block.view::<f64>(), *transposed), view.view_mut()),
+                }
+                ArrayView2::from_shape((rows, cols), &*room).expect("rows·cols elements")
+            }
             Operand::Fill { fill, row, col, transposed } => {
                 let room = rooms.next().expect("room for each made operand");
                 let (first, shape) = if *transposed {
@@ -72,6 +83,10 @@ fn evaluate<T: Real>(
         });
     }
     eval(&translate(ops), &views, out);
+}
+
+fn convert<T: Real, U: Real>(from: ArrayView2<T>, mut to: ArrayViewMut2<U>) {
+    to.zip_mut_with(&from, |to, from| *to = U::from_f64(from.to_f64()));
 }
 
 fn turn<T>(view: ArrayView2<'_, T>, transposed: bool) -> ArrayView2<'_, T> {
@@ -91,8 +106,8 @@ pub(super) fn reduce<T: Real>(
     let c = job.stage().space.coords(job.task.index);
     let place = (grid.rows.range(c.i), grid.cols.range(c.j));
     let (rows, cols) = size(&place);
-    let fills = operands.iter().filter(|o| matches!(o, Operand::Fill { .. })).count();
-    let (result, made) = work.reals_mut::<T>((fills + 1) * rows * cols).split_at_mut(rows * cols);
+    let made = operands.iter().filter(|operand| operand.is_made()).count();
+    let (result, made) = work.reals_mut::<T>((made + 1) * rows * cols).split_at_mut(rows * cols);
     let mut values = ArrayViewMut2::from_shape((rows, cols), result).expect("rows·cols elements");
     evaluate(job, ops, operands, place, values.view_mut(), made);
     (out[0], out[1]) = match reduction {

@@ -9,7 +9,7 @@ use crate::failure::{Blame, Failure};
 use crate::graph::{Kind, Program};
 use crate::ids::{BlockId, TaskId};
 use crate::store::{Block, Buffer, Pool};
-use kernels::{Active, Backend, reduce, sketch};
+use kernels::{Active, Backend, reduce, sketch, svd};
 use ndarray::{ArrayView2, ArrayViewMut2};
 use std::sync::Arc;
 
@@ -61,6 +61,7 @@ fn run_typed<T: Real>(job: &Job, taken: Option<Block>, work: &mut Buffer) -> Res
             };
         }
         Kind::AddUp => elementwise::add_up::<T>(&job.operands(0), out.view_mut()),
+        Kind::FixSigns { transposed } => fix_signs::<T>(job, *transposed, out.view_mut()),
         Kind::GramApply => gram_apply::<T>(job, out.view_mut(), work),
         _ => tall::run::<T>(job, &mut out, work)?,
     }
@@ -132,6 +133,17 @@ fn gemm<T: Real>(job: &Job, ta: bool, tb: bool, taken: Option<Block>) -> Result<
     let (a, b) = (oriented(a.view::<T>(), ta), oriented(b.view::<T>(), tb));
     Active::gemm(T::ONE, a, b, beta, out.view_mut());
     Ok(out)
+}
+
+fn fix_signs<T: Real>(job: &Job, transposed: bool, mut out: ArrayViewMut2<T>) {
+    let vectors = job.operand(0).view::<T>();
+    out.assign(&job.operand(1).view());
+    let mut columns = if transposed { out.reversed_axes() } else { out };
+    for (vector, mut column) in vectors.columns().into_iter().zip(columns.columns_mut()) {
+        if svd::points_back(vector) {
+            column.mapv_inplace(|x| -x);
+        }
+    }
 }
 
 fn gram_apply<T: Real>(job: &Job, mut z: ArrayViewMut2<T>, work: &mut Buffer) {

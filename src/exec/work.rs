@@ -21,8 +21,8 @@ pub fn annotate(program: &mut Program, bindings: &Bindings) {
     }
 }
 
-fn fills(operands: &[Operand]) -> usize {
-    operands.iter().filter(|o| matches!(o, Operand::Fill { .. })).count()
+fn rooms(operands: &[Operand]) -> usize {
+    operands.iter().filter(|operand| operand.is_made()).count()
 }
 
 /// Flops and elements of workspace of a full-size task whose first operand has shape `first`.
@@ -36,15 +36,15 @@ fn work<T: Real>(stage: &Stage, first: (u64, u64), bindings: &Bindings) -> Work 
             return Work { flops: 0.0, workspace: scratch };
         }
         Kind::Fill { .. } | Kind::Combine(_) | Kind::Finish(_) | Kind::Delayed(_) | Kind::Null => (0.0, 0),
-        Kind::Unpack { .. } | Kind::RootQr { .. } => (0.0, 0),
+        Kind::Unpack { .. } | Kind::RootQr { .. } | Kind::FixSigns { .. } => (0.0, 0),
         Kind::Map { ops, operands } => {
             let steps = ops.len() - operands.len().min(ops.len());
-            ((steps * rows * cols) as f64, fills(operands) * rows * cols)
+            ((steps * rows * cols) as f64, rooms(operands) * rows * cols)
         }
         Kind::Reduce { grid, ops, operands, .. } => {
             let (r, c) = grid.block_shape();
             let area = (r * c) as usize;
-            ((ops.len() * area) as f64, (fills(operands) + 1) * area)
+            ((ops.len() * area) as f64, (rooms(operands) + 1) * area)
         }
         Kind::AddUp => ((rows * cols) as f64, 0),
         Kind::Gemm { ta, .. } => (2.0 * rows as f64 * cols as f64 * if *ta { p } else { q } as f64, 0),

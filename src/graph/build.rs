@@ -36,11 +36,17 @@ impl Access {
 #[derive(Default)]
 pub struct Builder {
     stages: Vec<Stage>,
+    tasks: u64,
 }
 
 impl Builder {
     pub fn finish(self) -> Program {
         Program::new(self.stages)
+    }
+
+    /// The number of tasks so far.
+    pub(super) fn tasks(&self) -> u64 {
+        self.tasks
     }
 
     pub(super) fn next_id(&self) -> StageId {
@@ -56,6 +62,7 @@ impl Builder {
         reads: Vec<Read>,
     ) -> StageId {
         let id = self.next_id();
+        self.tasks += u64::from(space.tasks());
         self.stages.push(Stage {
             kind,
             space,
@@ -142,6 +149,18 @@ impl Builder {
         let blocks = Blocks::Each { rows: n, cols: width };
         let stage = self.push(Kind::GramApply, space, blocks, element, reads);
         self.add_up(stage, n, width)
+    }
+
+    /// The columns of `x`, each negated where the entry of largest magnitude in the same column of `vectors` is negative.
+    /// Both are one block.
+    pub fn fix_signs(&mut self, vectors: Access, x: Access) -> Access {
+        assert_eq!((vectors.grid.blocks(), x.grid.blocks()), (1, 1), "one block each");
+        assert!(!vectors.transposed, "vectors are read as they stand");
+        let stored = if x.transposed { x.t() } else { x };
+        let reads = vec![vectors.read(Pick::Zero, Pick::Zero), x.read(Pick::Zero, Pick::Zero)];
+        let kind = Kind::FixSigns { transposed: x.transposed };
+        let fixed = self.on_grid(kind, stored.grid, self.element(x.stage), reads, Order::Rows);
+        if x.transposed { fixed.t() } else { fixed }
     }
 
     /// Adds all blocks of a stage, which are alike, in a tree of fixed shape.

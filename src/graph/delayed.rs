@@ -7,37 +7,81 @@ use super::program::Program;
 use super::space::{Order, Space};
 use super::stage::{Blocks, Kind, Read};
 use crate::array::Element;
+use crate::ids::GraphId;
 use std::collections::HashMap;
 use std::sync::Arc;
 
+/// Bytes of an encoded result unless the graph says otherwise.
+const RESULT_BYTES: u64 = 64 << 10;
+/// The most that can be asked for: sums of some are still numbers.
+const LARGEST_RESULT: u64 = 1 << 40;
+/// A result's length in bytes stands before it.
+pub(crate) const RESULT_HEADER: u64 = size_of::<u64>() as u64;
+
 /// A call in a [`Graph`], to be used as an argument of later calls.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Delayed(pub(crate) u32);
+pub struct Delayed {
+    graph: GraphId,
+    call: u32,
+}
 
 impl Delayed {
     /// The number of the call: its task.
     pub fn index(self) -> u32 {
-        self.0
+        self.call
     }
 }
 
-/// A graph wired by hand. Arguments are constants (already encoded) or earlier calls.
-#[derive(Default)]
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum GraphError {
+    #[error("a call of another graph cannot be used in this one: make the call here")]
+    Foreign,
+    #[error("results of {bytes} bytes are too large: allow at most {LARGEST_RESULT}")]
+    Results { bytes: u64 },
+}
+
+/// A graph wired by hand. Arguments are constants (already encoded) or earlier calls. A wrong argument is kept and told
+/// when the graph is run.
 pub struct Graph {
+    id: GraphId,
     names: HashMap<String, u32>,
     calls: Calls,
-    result_bytes: Option<u64>,
+    result_bytes: u64,
+    error: Option<GraphError>,
 }
 
 impl Graph {
-    pub fn new() -> Self {
-        Graph::default()
+    /// A graph without calls. `id` is its own.
+    pub(crate) fn named(id: GraphId) -> Self {
+        let (names, calls) = (HashMap::new(), Calls::default());
+        Graph { id, names, calls, result_bytes: RESULT_BYTES, error: None }
     }
 
     /// The largest encoded result of any call, in bytes; what the memory bound counts for each. Default 64 KiB.
     pub fn result_bytes(mut self, bytes: u64) -> Self {
-        self.result_bytes = Some(bytes);
+        self.result_bytes = bytes.min(LARGEST_RESULT);
+        if bytes > LARGEST_RESULT {
+            self.error = Some(GraphError::Results { bytes });
+        }
         self
+    }
+
+    /// What is wrong with the graph, or with asking it for `result`.
+    pub fn check(&self, result: Delayed) -> Result<(), GraphError> {
+        match &self.error {
+            Some(error) => Err(error.clone()),
+            None if result.graph != self.id => Err(GraphError::Foreign),
+            None => Ok(()),
+        }
+    }
+
+    /// An earlier call as an argument. That of another graph is none.
+    pub(crate) fn earlier(&mut self, call: Delayed) -> Option<CallInput> {
+        if call.graph == self.id {
+            return Some(CallInput::Task(call.call));
+        }
+        self.error = Some(GraphError::Foreign);
+        None
     }
 
     pub fn function_names(&self) -> impl Iterator<Item = &str> {
@@ -58,7 +102,7 @@ impl Graph {
         self.calls.starts.push(self.calls.inputs.len() as u32);
         self.calls.functions.push(id);
         self.calls.inputs.extend(inputs);
-        Delayed(self.calls.functions.len() as u32 - 1)
+        Delayed { graph: self.id, call: self.calls.functions.len() as u32 - 1 }
     }
 
     /// One stage whose tasks are the calls; all results are kept.
@@ -76,11 +120,11 @@ impl Graph {
         let edges = Edges::new(&(0..tasks).map(inputs_of).collect::<Vec<_>>());
         let mut builder = Builder::default();
         let read = Read { source: builder.next_id(), pattern: Pattern::Edges(Arc::new(edges)) };
-        let bytes = self.result_bytes.unwrap_or(64 << 10).div_ceil(Element::F64.bytes());
+        let length = (self.result_bytes + RESULT_HEADER).div_ceil(Element::F64.bytes());
         let stage = builder.push(
             Kind::Delayed(Arc::new(calls)),
             Space::new(tasks, 1, 1, Order::Rows),
-            Blocks::Each { rows: 1, cols: bytes },
+            Blocks::Each { rows: 1, cols: length },
             Element::F64,
             vec![read],
         );

@@ -3,6 +3,7 @@
 mod build;
 mod calls;
 mod delayed;
+mod fuse;
 mod lower;
 mod pattern;
 mod program;
@@ -12,7 +13,8 @@ mod tall;
 
 pub use build::{Access, Builder};
 pub use calls::{CallInput, Calls};
-pub use delayed::{Delayed, Graph};
+pub(crate) use delayed::RESULT_HEADER;
+pub use delayed::{Delayed, Graph, GraphError};
 pub use lower::{LowerError, Lowering};
 pub use pattern::{Edges, Pattern, Pick};
 pub use program::{Cost, Program};

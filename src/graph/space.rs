@@ -31,10 +31,12 @@ pub struct Space {
 }
 
 impl Space {
+    /// # Panics
+    /// Without steps, for pairs on a grid that is not square, and for 2³² tasks or more.
     pub fn new(rows: u32, cols: u32, steps: u32, order: Order) -> Self {
         assert!(steps > 0, "a block takes at least one step");
         assert!(order == Order::Rows || rows == cols, "pairs need a square grid");
-        let tasks = u64::from(rows) * u64::from(cols) * u64::from(steps);
+        let tasks = u128::from(rows) * u128::from(cols) * u128::from(steps);
         assert!(tasks < 1 << 32, "a stage has fewer than 2^32 tasks, this one {tasks}: use larger blocks");
         Space { rows, cols, steps, order }
     }

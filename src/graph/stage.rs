@@ -24,8 +24,17 @@ pub enum MapOp {
 pub enum Operand {
     /// The block of read number `read`, as it is or transposed.
     Block { read: u32, transposed: bool },
+    /// The same of another element type, converted to that of the stage where it is used.
+    Converted { read: u32, transposed: bool, from: Element },
     /// Made where it is used; (row, col) is where the matrix begins in its source.
     Fill { fill: Fill, row: u64, col: u64, transposed: bool },
+}
+
+impl Operand {
+    /// Is it made where it is used, in a room of its own?
+    pub fn is_made(&self) -> bool {
+        !matches!(self, Operand::Block { .. })
+    }
 }
 
 /// A piece of a packed block.
@@ -84,6 +93,9 @@ pub enum Kind {
     LeafApply { panel: Axis, n: u64, width: u64, seed: Seed },
     /// A piece of a packed block as a block of its own.
     Unpack { part: Part, panel: Axis, n: u64, keep: u64 },
+    /// The second block with its columns, or the rows of a block that is read transposed, negated where the same column of
+    /// the first has a negative entry of largest magnitude.
+    FixSigns { transposed: bool },
     /// Writes a block to an output, transposed if said so; the matrix begins at (row, col) of the output. I/O.
     Write { output: u32, grid: BlockGrid, transposed: bool, row: u64, col: u64 },
     /// Registered functions, wired by hand.
@@ -111,6 +123,7 @@ impl Kind {
             Kind::Down { .. } => "down",
             Kind::LeafApply { .. } => "leaf-apply",
             Kind::Unpack { .. } => "unpack",
+            Kind::FixSigns { .. } => "fix-signs",
             Kind::Write { .. } => "write",
             Kind::Delayed(_) => "delayed",
             Kind::Null => "null",

@@ -74,7 +74,7 @@ pub struct PlanError {
 }
 
 fn workspaces(threads: Threads, each: Workspace) -> u64 {
-    threads.compute * each.compute + threads.io * each.io
+    threads.compute.saturating_mul(each.compute).saturating_add(threads.io.saturating_mul(each.io))
 }
 
 fn workspace(program: &Program) -> Workspace {
@@ -94,7 +94,7 @@ pub fn plan(program: &Program, threads: Threads, budget: u64) -> Result<Plan, Pl
     let everything = largest_total(program);
     let walk_pays = everything > 0 && (program.tasks() <= LONG_WALK || everything > budget / 2);
     let serial = if walk_pays { needs(program).serial } else { everything };
-    let smallest_budget = serial + beside;
+    let smallest_budget = serial.saturating_add(beside);
     if smallest_budget > budget {
         return Err(PlanError { needed: smallest_budget, budget });
     }
@@ -114,7 +114,7 @@ pub fn plan_spilling(
     let workspace = Workspace { io: of_program.io.max(footprint(scratch)), ..of_program };
     let beside = workspaces(threads, workspace);
     let least = needs(program).spilling;
-    let smallest_budget = least + beside;
+    let smallest_budget = least.saturating_add(beside);
     if smallest_budget > budget {
         return Err(PlanError { needed: smallest_budget, budget });
     }

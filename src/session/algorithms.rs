@@ -25,8 +25,7 @@ pub struct Svd<T> {
     pub vt: Array2<T>,
 }
 
-/// The leading singular triplets, as [`Svd`] but with k = rank. Signs follow from the seed: those of the SVD of
-/// `Bᵀ = AᵀQ`, in whose shorter singular vectors the entry of largest magnitude is positive.
+/// The leading singular triplets, as [`Svd`] but with k = rank. The signs follow the same rule.
 pub type Rsvd<T> = Svd<T>;
 
 fn triplets<T: Real>(mut results: Results) -> Result<Svd<T>, Error> {

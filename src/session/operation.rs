@@ -31,8 +31,6 @@ const BLOCKS_AT_ONCE: u64 = 10;
 const LONGEST_PIECE: u64 = 64 << 10;
 const PAGE: u64 = 4096;
 
-/// A stage of more tasks is refused: the scheduler keeps eight bytes for each.
-const MOST_TASKS: u128 = 1 << 30;
 /// A product is cut into so many pieces in each direction at most.
 const MOST_PIECES: u64 = 16;
 
@@ -48,26 +46,35 @@ pub enum Operation {
 }
 
 impl Operation {
-    /// The array that is worked on.
-    pub(super) fn array(&self) -> &Array {
+    fn given(&self) -> &Array {
         match self {
             Operation::Compute(a) | Operation::Qr(a) => a,
             Operation::Svd { a, .. } | Operation::Rsvd { a, .. } => a,
         }
     }
 
+    /// The array that is worked on, without slices but at its sources. O(arrays in it).
+    pub(super) fn array(&self) -> Result<Array, Error> {
+        Ok(self.given().sliced_at_sources()?)
+    }
+
     pub fn element(&self) -> Result<Element, Error> {
-        Ok(self.array().element()?)
+        Ok(self.given().element()?)
     }
 
     /// Shape of the matrix that is worked on.
     pub fn shape(&self) -> Result<(u64, u64), Error> {
-        Ok(self.array().shape()?)
+        Ok(self.given().shape()?)
+    }
+
+    /// The longest side of a matrix in it.
+    pub(super) fn longest(&self) -> Result<u64, Error> {
+        Ok(self.array()?.largest()?.0)
     }
 
     /// Names and shapes of the results, in the order of the recipe. A vector is a column here.
     pub fn result_shapes(&self) -> Result<Vec<Named>, Error> {
-        let (m, n) = self.array().shape()?;
+        let (m, n) = self.shape()?;
         let k = m.min(n);
         Ok(match self {
             Operation::Compute(_) => vec![("result", (m, n))],
@@ -83,18 +90,18 @@ impl Operation {
 
     /// Refuses what cannot be computed, before anything is planned.
     pub fn check(&self) -> Result<(), Error> {
-        let (m, n) = self.array().shape()?;
+        let (m, n) = self.shape()?;
+        self.array()?.check_sizes()?;
         match self {
-            Operation::Compute(_) => Ok(()),
+            Operation::Compute(_) | Operation::Qr(_) | Operation::Svd { .. } => Ok(()),
             Operation::Rsvd { options, .. } => check_rank(options, m, n),
-            Operation::Qr(_) | Operation::Svd { .. } => Ok(()),
         }
     }
 
     /// Rows and columns of blocks for this operation. Automatic ones do not cut what has to be read together of an input
     /// that is stored in chunks; square ones are whole chunks.
     pub(super) fn blocks(&self, asked: BlockSize, chunks: Option<Chunks>) -> Result<(u64, u64), Error> {
-        let (m, n) = self.array().shape()?;
+        let (m, n) = self.shape()?;
         let (long, short) = (m.max(n), m.min(n).max(1));
         let tall = |elements: u64, floor: u64| {
             let rows = match asked {
@@ -113,7 +120,7 @@ impl Operation {
                 BlockSize::Square(b) => (b, b),
                 BlockSize::RowsCols(r, c) => (r, c),
                 BlockSize::Auto => {
-                    let largest = self.array().largest()?;
+                    let largest = self.array()?.largest()?;
                     let side = square(largest).0;
                     let side = chunks.map_or(side, |c| whole_chunks(side, c.shape, largest));
                     (side, side)
@@ -128,14 +135,16 @@ impl Operation {
     /// Larger blocks for elementwise expressions of matrices that memory does not hold: their bits do not depend on the
     /// blocks, and a disk likes long pieces of rows. Whole pages of them, since direct I/O has to begin at one.
     pub(super) fn blocks_for_disk(&self, blocks: (u64, u64), memory: u64) -> Result<(u64, u64), Error> {
-        let Operation::Compute(a) = self else { return Ok(blocks) };
+        if !matches!(self, Operation::Compute(_)) {
+            return Ok(blocks);
+        }
         let mut elementwise = true;
-        a.visit(|array| {
+        self.array()?.visit(|array| {
             elementwise &= !matches!(array.node()?, Node::Dot(..) | Node::Reduce(..));
             Ok(())
         })?;
-        let (m, n) = a.shape()?;
-        let size = a.element()?.bytes();
+        let (m, n) = self.shape()?;
+        let size = self.element()?.bytes();
         if !elementwise || m.saturating_mul(n).saturating_mul(size) < memory {
             return Ok(blocks);
         }
@@ -144,39 +153,20 @@ impl Operation {
         Ok((blocks.0.max(side), blocks.1.max(side)))
     }
 
-    /// Refuses blocks so small that a stage would have too many of them.
-    pub(super) fn check_blocks(&self, (rows, cols): (u64, u64)) -> Result<(), Error> {
-        let mut most = 0_u128;
-        let count = |len: u64, block: u64| u128::from(len.div_ceil(block.max(1)));
-        let grid = |m, n| (count(m, rows) * count(n, cols)).max(count(n, rows) * count(m, cols));
-        match self {
-            Operation::Compute(a) => a.visit(|array| {
-                let (m, n) = array.shape()?;
-                let steps = match array.node()? {
-                    Node::Dot(left, _) => count(left.shape()?.1, rows.min(cols)),
-                    _ => 1,
-                };
-                most = most.max(grid(m, n).saturating_mul(steps));
-                Ok(())
-            })?,
-            _ => {
-                let (m, n) = self.shape()?;
-                most = count(m.max(n), rows);
-            }
-        }
-        if most > MOST_TASKS {
-            let message = format!("blocks of {rows}x{cols} make {most} tasks: use a larger --block");
-            return Err(Error::Request(message));
-        }
-        Ok(())
+    /// The inner length, if it is nothing but a product of two matrices.
+    fn inner_length(&self) -> Result<Option<u64>, Error> {
+        let Operation::Compute(_) = self else { return Ok(None) };
+        Ok(match self.array()?.node()? {
+            Node::Dot(left, _) => Some(left.shape()?.1),
+            _ => None,
+        })
     }
 
     /// For a product of two matrices: the bytes that must be read and written with `memory` bytes at hand, `2mnk/√M + mn`
     /// words (Kwasniewski et al. 2019), or those of the three matrices if that is more.
     pub(super) fn least_bytes(&self, memory: u64) -> Result<Option<f64>, Error> {
-        let Operation::Compute(a) = self else { return Ok(None) };
-        let Node::Dot(left, _) = a.node()? else { return Ok(None) };
-        let ((m, n), k, size) = (a.shape()?, left.shape()?.1, a.element()?.bytes() as f64);
+        let Some(k) = self.inner_length()? else { return Ok(None) };
+        let ((m, n), size) = (self.shape()?, self.element()?.bytes() as f64);
         let (m, n, k) = (m as f64, n as f64, k as f64);
         let words = 2.0 * m * n * k / (memory as f64 / size).sqrt() + m * n;
         Ok(Some(size * words.max(m * k + k * n + m * n)))
@@ -192,24 +182,19 @@ impl Operation {
     /// The ways in which it can be done, best first: with everything held, then with less and less.
     pub(super) fn ways(&self, blocks: (u64, u64), care: Care) -> Result<Vec<Ways>, Error> {
         let held = Ways { care, ..Ways::default() };
-        Ok(match self {
-            Operation::Compute(a) => match a.node()? {
-                Node::Dot(left, _) => {
-                    let (m, n) = a.shape()?;
-                    let inner = left.shape()?.1;
-                    let grids = cuts((m, n, inner), blocks);
-                    let streamed = grids.into_iter().map(|pieces| Ways { pieces: Some(pieces), ..held });
-                    [held].into_iter().chain(streamed).collect()
-                }
-                _ => vec![held],
-            },
-            _ => vec![held, Ways { read_again: true, ..held }],
-        })
+        if !matches!(self, Operation::Compute(_)) {
+            return Ok(vec![held, Ways { read_again: true, ..held }]);
+        }
+        let Some(inner) = self.inner_length()? else { return Ok(vec![held]) };
+        let (m, n) = self.shape()?;
+        let grids = cuts((m, n, inner), blocks);
+        let streamed = grids.into_iter().map(|pieces| Ways { pieces: Some(pieces), ..held });
+        Ok([held].into_iter().chain(streamed).collect())
     }
 
     /// The program's stages.
     pub(super) fn recipe(&self, blocks: (u64, u64), ways: Ways) -> Result<Recipe, Error> {
-        let (m, n) = self.array().shape()?;
+        let (m, n) = self.shape()?;
         let mut builder = Builder::default();
         if m.min(n) == 0 && !matches!(self, Operation::Compute(_)) {
             return self.empty(builder);
@@ -277,9 +262,9 @@ fn cuts((m, n, k): (u64, u64, u64), (rows, cols): (u64, u64)) -> Vec<(u64, u64)>
 
 /// Pieces of whole blocks that an axis of `len` is cut into.
 fn stretches(len: u64, block: u64, count: u64) -> Vec<std::ops::Range<u64>> {
-    let stretch = len.div_ceil(block).div_ceil(count) * block;
+    let stretch = len.div_ceil(block).div_ceil(count).saturating_mul(block);
     (0..count)
-        .map(|at| (at * stretch).min(len)..((at + 1) * stretch).min(len))
+        .map(|at| at.saturating_mul(stretch).min(len)..(at + 1).saturating_mul(stretch).min(len))
         .filter(|r| !r.is_empty())
         .collect()
 }

@@ -94,7 +94,6 @@ impl Session {
         if self.block() == BlockSize::Auto && chunks.is_none() {
             blocks = operation.blocks_for_disk(blocks, self.memory())?;
         }
-        operation.check_blocks(blocks)?;
         let all = operation.ways(blocks, request.care)?;
         let Some((first, others)) = all.split_first() else { unreachable!("there is always a way") };
         let mut needed = match self.attempt(request, blocks, *first, Hold::All)? {
@@ -171,16 +170,17 @@ impl Session {
     /// Says what would fit: smaller blocks if some do, how much memory these need, and a method that needs less.
     fn refusal(&self, request: &Request, blocks: (u64, u64), needed: u64) -> Error {
         let operation = request.operation;
-        let mut smaller = blocks;
+        // A block longer than every matrix is as long as the longest.
+        let longest = operation.longest().unwrap_or(u64::MAX);
+        let mut smaller = (blocks.0.min(longest), blocks.1.min(longest));
         let mut hint = String::new();
         while smaller.0 > 64 {
             smaller = (smaller.0 / 2, (smaller.1 / 2).max(1));
             let fits = |ways: &Ways, hold| matches!(self.attempt(request, smaller, *ways, hold), Ok(Ok(_)));
             let ways = operation.ways(smaller, Care::default()).unwrap_or_default();
-            let tasks =
-                |ways: &Ways| operation.recipe(smaller, *ways).map_or(0, |r| Recipe::kept(r).0.tasks());
             let Some(last) = ways.last() else { break };
-            if operation.check_blocks(smaller).is_err() || tasks(last) > LONGEST_SEARCH {
+            let Ok(recipe) = operation.recipe(smaller, *last) else { break };
+            if Recipe::kept(recipe).0.tasks() > LONGEST_SEARCH {
                 break;
             }
             if fits(last, Hold::All) || self.may_spill() && fits(last, Hold::Spill) {
@@ -218,7 +218,7 @@ pub(super) fn traffic(program: &Program) -> (u64, u64) {
 /// The chunks of the largest of the inputs that are stored in some.
 fn chunks_of(operation: &Operation, bindings: &Bindings) -> Result<Option<Chunks>, Error> {
     let mut found: Option<(u64, Chunks)> = None;
-    operation.array().visit(|array| {
+    operation.array()?.visit(|array| {
         if let Node::Source { origin: Origin::Input(input), .. } = array.node()?
             && let Some(chunks) = bindings.inputs.get(&input.id()).and_then(|source| source.chunks())
         {

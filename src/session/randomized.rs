@@ -88,7 +88,9 @@ pub(super) fn rsvd(
     let a = passes.next(b)?;
     let bt = b.tall_product(a, q);
     let (v, s, wt) = Tall::new(b, bt, factor_len).svd(b, options.rank);
-    let u = b.gemm(q, wt.t());
+    // As in `svd`, the vectors of the shorter side, which are V here, decide.
+    let (v, w) = (b.fix_signs(v, v), b.fix_signs(v, wt.t()));
+    let u = b.gemm(q, w);
     let (u, vt) = if fat { (v, u.t()) } else { (u, v.t()) };
     Ok(Recipe { ranges, ..Recipe::new(builder, &[u, s, vt]) })
 }

@@ -33,6 +33,8 @@ use std::time::Instant;
 /// Threads of a worker that wait for files, beside its compute threads.
 /// Two read while two write; how many requests each has in flight is measured.
 pub(super) const IO_THREADS: usize = 4;
+/// Compute threads of all workers together.
+const MOST_THREADS: usize = 1 << 12;
 
 /// What a session may use.
 #[derive(Clone, Debug)]
@@ -94,6 +96,14 @@ impl Builder {
     pub fn build(self) -> Result<Session, Error> {
         if self.workers == 0 || self.threads == 0 {
             return Err(Error::Request("a session needs at least one worker with one thread".into()));
+        }
+        if self.workers.saturating_mul(self.threads) > MOST_THREADS {
+            let message = format!("a session has at most {MOST_THREADS} threads");
+            return Err(Error::Request(message));
+        }
+        if matches!(self.block, BlockSize::Square(0) | BlockSize::RowsCols(0, _) | BlockSize::RowsCols(_, 0))
+        {
+            return Err(Error::Request("a block has at least one row and one column".into()));
         }
         Session::start(self)
     }
@@ -370,6 +380,17 @@ impl Session {
     /// run's blocks where the name ends in `.zarr`, else `.npy`. They appear under their names only when all are whole.
     pub fn run_to_files(&self, operation: &Operation, paths: &[PathBuf]) -> Result<(), Error> {
         operation.check()?;
+        let shapes = operation.result_shapes()?;
+        if shapes.len() != paths.len() {
+            let names: Vec<&str> = shapes.iter().map(|(name, _)| *name).collect();
+            let message = format!(
+                "{} results need a path each ({}), got {}",
+                names.len(),
+                names.join(", "),
+                paths.len()
+            );
+            return Err(Error::Request(message));
+        }
         // Refused before any file is made.
         let formats: Vec<Format> = paths.iter().map(|path| Format::of(path)).collect();
         let bindings = self.planned(operation, &formats)?;
@@ -410,6 +431,7 @@ impl Session {
         graph: &Graph,
         result: crate::graph::Delayed,
     ) -> Result<V, Error> {
+        graph.check(result).map_err(|e| Error::Request(e.to_string()))?;
         let missing = lock(&self.0.functions).missing(graph);
         if let Some(name) = missing.first() {
             return Err(Error::Request(format!("function {name:?} is not registered in this session")));
@@ -431,7 +453,7 @@ impl Session {
     }
 
     fn inputs(&self, operation: &Operation) -> Result<Inputs, Error> {
-        inputs_of(operation.array(), self.0.id)
+        inputs_of(&operation.array()?, self.0.id)
     }
 
     fn bindings(&self, inputs: Inputs, outputs: Vec<Arc<dyn Sink>>) -> Bindings {

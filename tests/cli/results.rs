@@ -214,6 +214,28 @@ fn matmul_of_each_shape_block_and_type() {
     }
 }
 
+/// A factor of another type is read as f64: the result is that of two f64 files, bit by bit.
+#[test]
+fn matmul_of_mixed_types_is_f64() {
+    let folder = Folder::new();
+    let a = Matrix::from_fn(50, 40, |i, j| ((i * 7 + j * 3) % 11) as f64 / 8.0);
+    let b = Matrix::gaussian(40, 30, 32);
+    let integers = Matrix::from_fn(40, 30, |i, j| ((i + 2 * j) % 9) as f64);
+    for (name, matrix) in [("b", &b), ("integers", &integers)] {
+        folder.put("a.npy", &a);
+        folder.put(&format!("{name}.npy"), matrix);
+        folder.ok(&format!("matmul a.npy {name}.npy --out expected.npy --block 16"));
+        folder.put_as("a.npy", &a, Kind::F32, true);
+        if name == "integers" {
+            folder.put_as("integers.npy", matrix, Kind::I16, false);
+        }
+        folder.ok(&format!("matmul a.npy {name}.npy --out c.npy --block 16"));
+        let (c, expected) = (folder.get("c.npy"), folder.get("expected.npy"));
+        assert_eq!((c.kind, shape(&c)), (Kind::F64, [50, 30]));
+        assert_eq!(c.values.data, expected.values.data, "{name}");
+    }
+}
+
 #[test]
 fn transpose_add_is_exact_for_each_type_and_order() {
     let sum =

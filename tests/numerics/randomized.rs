@@ -2,7 +2,7 @@
 
 use crate::bounds::{Report, grain, moderate};
 use crate::orthogonal::session;
-use crate::reference::{scaled_product, singular_values};
+use crate::reference::{column_signs, scaled_product, singular_values};
 use crate::spectra::{self, Case, Type};
 use crate::support::matrix::Matrix;
 use dolmen::session::{RsvdOptions, Svd};
@@ -39,6 +39,7 @@ pub fn check_rsvd<T: Type>(
     report.holds("shapes of U, S and Vᵀ", shapes, what);
     report.orthonormal::<T>("‖UᵀU − I‖_max", &u, n, what);
     report.orthonormal::<T>("‖VᵀV − I‖_max", &vt.t(), n, what);
+    report.holds("the sign rule", column_signs(&u, &vt), what);
     let order = s.iter().all(|s| *s >= 0.0) && s.is_sorted_by(|a, b| a >= b);
     report.holds("singular values are descending and ≥ 0", order, what);
     let (scale, a) = moderate(a);
@@ -95,4 +96,33 @@ fn rsvd_f64() {
 #[test]
 fn rsvd_f32() {
     rsvd::<f32>();
+}
+
+/// A matrix with a spectrum of separated values, whose singular vectors have one entry that is clearly the largest.
+fn separated(m: usize, n: usize) -> Matrix {
+    Matrix::from_fn(m, n, |i, j| {
+        let diagonal =
+            if i == j && i < 4 { 2_f64.powi(-(i as i32)) * if i % 2 == 0 { -1.0 } else { 1.0 } } else { 0.0 };
+        diagonal + 1e-3 * ((i * 7 + j * 3) % 5) as f64 / 5.0
+    })
+}
+
+/// Signs are those of the matrix, not of the sketch: equal for all seeds, and to the SVD's.
+#[test]
+fn seeds_agree_in_their_signs() {
+    for (m, n) in [(60, 20), (20, 60), (20, 20)] {
+        let session = session(16, 2);
+        let x = session.from_array(spectra::array::<f64>(&separated(m, n)));
+        let exact = session.svd::<f64>(&x).unwrap();
+        for seed in 0..8 {
+            let options = RsvdOptions { seed, ..RsvdOptions::new(3) };
+            let found = session.rsvd::<f64>(&x, options).unwrap();
+            for at in 0..3 {
+                let same = found.u.column(at).dot(&exact.u.column(at));
+                assert!(same > 0.99, "{m}×{n}, seed {seed}: U{at} points {same}");
+                let same = found.vt.row(at).dot(&exact.vt.row(at));
+                assert!(same > 0.99, "{m}×{n}, seed {seed}: V{at} points {same}");
+            }
+        }
+    }
 }

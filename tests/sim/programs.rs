@@ -165,7 +165,9 @@ fn range_finder(rng: &mut Rng, size: u64) -> Program {
     }
     let y = builder.gemm(a, x);
     let g = builder.tall_product(y, a);
-    finish(rng, &mut builder, &[y, g]);
+    let x = builder.fix_signs(x, x);
+    let g = builder.fix_signs(g, g);
+    finish(rng, &mut builder, &[y, g, x]);
     builder.finish()
 }
 
