@@ -5,6 +5,10 @@ use dolmen::exec;
 use dolmen::graph::{Access, Builder, Lowering, Tall};
 use dolmen::session::{Error, Operation, RsvdOptions, Session};
 use ndarray::{Array2, s};
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::Path;
+use std::time::SystemTime;
 
 fn session(threads: usize, workers: usize, block: BlockSize) -> Session {
     Session::builder().threads(threads).workers(workers).memory(1 << 30).block(block).build().unwrap()
@@ -297,4 +301,39 @@ fn an_input_of_another_session_is_refused() {
     }
     assert!(!path.exists());
     assert_eq!(here.clone().compute::<f64>(&mine).unwrap()[(0, 0)], 1.0, "clones are one session");
+}
+
+/// Something was written to it, it is another file, or there is none.
+#[test]
+fn an_input_that_has_changed_by_the_end_of_a_run_is_an_error() {
+    let changes: [fn(&Path); 4] = [
+        |file| File::options().write(true).open(file).unwrap().set_modified(SystemTime::UNIX_EPOCH).unwrap(),
+        |file| File::options().append(true).open(file).unwrap().write_all(b" ").unwrap(),
+        |file| {
+            let modified = fs::metadata(file).unwrap().modified().unwrap();
+            let copy = file.with_extension("copy");
+            fs::copy(file, &copy).unwrap();
+            File::options().write(true).open(&copy).unwrap().set_modified(modified).unwrap();
+            fs::rename(&copy, file).unwrap();
+        },
+        |file| fs::remove_file(file).unwrap(),
+    ];
+    for (name, within) in [("a.npy", ""), ("a.zarr", "zarr.json")] {
+        for change in changes {
+            let folder = tempfile::tempdir().unwrap();
+            let [input, q, r] = [name, "q.npy", "r.npy"].map(|name| folder.path().join(name));
+            let session = session(1, 1, BlockSize::Square(8));
+            let a = Operation::Compute(Array::normal(20, 5, 1, Element::F64));
+            session.run_to_files(&a, std::slice::from_ref(&input)).unwrap();
+            let a = Operation::Qr(session.from_files(std::slice::from_ref(&input)).unwrap());
+            session.run(&a).unwrap();
+            let file = if within.is_empty() { input } else { input.join(within) };
+            change(&file);
+            let errors = [session.run(&a).err(), session.run_to_files(&a, &[q.clone(), r.clone()]).err()];
+            for error in errors {
+                assert!(matches!(&error, Some(Error::Run(why)) if why.contains(name)), "{error:?}");
+            }
+            assert!(!q.exists() && !r.exists());
+        }
+    }
 }

@@ -4,6 +4,7 @@ use super::sizes;
 use crate::array::{BlockSize, Element, Law};
 use crate::files::Format;
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 /// Large dense linear algebra in blocks.
@@ -53,9 +54,9 @@ pub enum Work {
     /// A·B
     Matmul {
         /// A: a Zarr array, an HDF5 dataset (a.h5:/path), a .npy file, or a quoted pattern of files below each other
-        a: String,
+        a: OsString,
         /// B
-        b: String,
+        b: OsString,
         #[command(flatten)]
         file: OutFile,
         #[command(flatten)]
@@ -99,7 +100,7 @@ pub enum Work {
 pub struct Input {
     /// A Zarr array (its directory), an HDF5 dataset (a.h5:/path), or .npy files, below each other if several; a quoted pattern like 'day*.npy' will do
     #[arg(required = true)]
-    pub files: Vec<String>,
+    pub files: Vec<OsString>,
 }
 
 #[derive(Args, Debug)]
@@ -144,13 +145,14 @@ pub struct Common {
     /// Compute threads of each worker; default: the cores of this machine
     #[arg(long, allow_negative_numbers = true, value_parser = clap::value_parser!(u16).range(1..))]
     pub threads: Option<u16>,
-    /// Memory for blocks and workspace, like 4GiB; default: most of what is free
+    /// Memory for blocks and workspace, like 4G: K, M, G, T (also Ki, KiB, ...) count by 1024, KB, MB, GB, TB by 1000;
+    /// default: most of what is free and allowed
     #[arg(long, allow_hyphen_values = true, value_parser = sizes::memory)]
     pub memory: Option<u64>,
     /// Where blocks go when memory is short; default: a folder for temporary files that is on a disk
     #[arg(long)]
     pub spill_dir: Option<PathBuf>,
-    /// Disk space that they may take, like 200GiB; 0 forbids it; default: what is free
+    /// Disk space that they may take, with units as for --memory; 0 forbids it; default: what is free
     #[arg(long, allow_hyphen_values = true, value_parser = sizes::space)]
     pub spill_limit: Option<u64>,
     /// Do not wait until results are on the disk: a power failure soon after the run may take them
@@ -235,7 +237,7 @@ impl Work {
 
 /// Parses the words after the program's name. The error is text to print and an exit code: help and
 /// version whole with 0, a wrong request as one line with 2.
-pub fn parse(words: impl IntoIterator<Item = std::ffi::OsString>) -> Result<Command, (String, u8)> {
+pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Command, (String, u8)> {
     match Cli::try_parse_from(words) {
         Ok(cli) => Ok(cli.command),
         Err(error) if !error.use_stderr() => Err((error.to_string(), 0)),

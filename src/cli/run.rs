@@ -6,6 +6,8 @@ use super::report::Report;
 use crate::array::{Array, Fill, Origin};
 use crate::files::{self, Format, OutDir};
 use crate::session::{self, Error, Operation, Preview, RsvdOptions, Session, human};
+use std::ffi::OsString;
+use std::fmt::Display;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -15,8 +17,9 @@ use std::sync::Once;
 const CANCELLED: i32 = 130;
 
 /// Parses, runs, prints one line if something was wrong, and returns the exit code.
-pub fn main(words: impl IntoIterator<Item = std::ffi::OsString>) -> ExitCode {
+pub fn main(words: impl IntoIterator<Item = OsString>) -> ExitCode {
     session::tell_panics();
+    session::own_process();
     let command = match parse(words) {
         Ok(command) => command,
         Err((text, 0)) => {
@@ -63,23 +66,38 @@ fn session(common: &Common) -> Result<Session, Error> {
     builder.build()
 }
 
-fn open(session: &Session, names: &[String]) -> Result<Array, Error> {
-    let mut paths = Vec::new();
-    for name in names {
-        paths.extend(files::expand(name)?);
+/// What is read.
+struct Inputs<'a> {
+    session: &'a Session,
+    files: Vec<PathBuf>,
+}
+
+impl<'a> Inputs<'a> {
+    fn of(session: &'a Session) -> Inputs<'a> {
+        Inputs { session, files: Vec::new() }
     }
-    session.from_files(&paths)
+
+    /// The files of these names and patterns as one matrix.
+    fn open(&mut self, names: &[OsString]) -> Result<Array, Error> {
+        let mut paths = Vec::new();
+        for name in names {
+            paths.extend(files::expand(name)?);
+        }
+        let array = self.session.from_files(&paths)?;
+        self.files.extend(paths);
+        Ok(array)
+    }
 }
 
 /// The operation that was asked for.
-fn operation(session: &Session, work: &Work) -> Result<Operation, Error> {
+fn operation(inputs: &mut Inputs, work: &Work) -> Result<Operation, Error> {
     Ok(match work {
         Work::Generate { law, shape, seed, dtype, .. } => {
             let fill = Fill::Random { law: (*law).into(), seed: *seed };
             Operation::Compute(Array::source(Origin::Fill(fill), shape.0, shape.1, (*dtype).into()))
         }
         Work::TransposeAdd { input, .. } => {
-            let a = open(session, &input.files)?;
+            let a = inputs.open(&input.files)?;
             let (m, n) = a.shape()?;
             if m != n {
                 return Err(Error::Request(format!("transpose-add needs a square matrix, got {m}x{n}")));
@@ -87,19 +105,30 @@ fn operation(session: &Session, work: &Work) -> Result<Operation, Error> {
             Operation::Compute(&a + &a.t())
         }
         Work::Matmul { a, b, .. } => {
-            let (a, b) = (open(session, std::slice::from_ref(a))?, open(session, std::slice::from_ref(b))?);
+            let a = inputs.open(std::slice::from_ref(a))?;
+            let b = inputs.open(std::slice::from_ref(b))?;
             Operation::Compute(a.dot(&b))
         }
-        Work::Qr { input, .. } => Operation::Qr(open(session, &input.files)?),
+        Work::Qr { input, .. } => Operation::Qr(inputs.open(&input.files)?),
         Work::Svd { input, values_only, .. } => {
-            Operation::Svd { a: open(session, &input.files)?, values_only: *values_only }
+            Operation::Svd { a: inputs.open(&input.files)?, values_only: *values_only }
         }
         Work::Rsvd { input, sketch, .. } => {
             let Sketch { rank, oversample, power_iters, seed } = *sketch;
             let options = RsvdOptions { rank, oversample, power_iters, seed };
-            Operation::Rsvd { a: open(session, &input.files)?, options }
+            Operation::Rsvd { a: inputs.open(&input.files)?, options }
         }
     })
+}
+
+/// What is done, to what, and how many files that is.
+fn title(command: &str, (rows, cols): (u64, u64), dtype: impl Display, files: usize) -> String {
+    let from = match files {
+        0 => String::new(),
+        1 => " from 1 file".into(),
+        many => format!(" from {many} files"),
+    };
+    format!("{command} of a {rows}x{cols} {dtype} matrix{from}")
 }
 
 /// The files of the results, and the folder if there is one to be made.
@@ -118,7 +147,8 @@ fn run(work: &Work) -> Result<(), Error> {
     clean_up_when_told_to_end()?;
     let common = work.common();
     let session = session(common)?;
-    let operation = operation(&session, work)?;
+    let mut inputs = Inputs::of(&session);
+    let operation = operation(&mut inputs, work)?;
     let (paths, folder) = targets(work, &operation)?;
     let preview = session.preview(&operation, paths.first().map(|path| Format::of(path)))?;
     let folder = folder.map(|folder| OutDir::create(&folder)).transpose()?;
@@ -140,7 +170,7 @@ fn run(work: &Work) -> Result<(), Error> {
         write_report(path, &report, !common.no_sync)?;
     }
     if !common.quiet {
-        summarise(&report, &paths);
+        summarise(&report, inputs.files.len(), &paths);
     }
     Ok(())
 }
@@ -205,11 +235,11 @@ fn write_report(path: &Path, report: &Report, sync: bool) -> Result<(), Error> {
     Ok(files::write_whole(path, format!("{text}\n").as_bytes(), sync)?)
 }
 
-fn summarise(report: &Report, paths: &[PathBuf]) {
+fn summarise(report: &Report, files: usize, paths: &[PathBuf]) {
     let names: Vec<String> = paths.iter().map(|path| path.display().to_string()).collect();
     println!(
         "{}: {:.2} s, {} tasks, {:.1} GFLOP/s, read {}, wrote {}, peak memory {} of {} -> {}",
-        report.command,
+        title(report.command, report.shape, &report.dtype, files),
         report.seconds,
         report.tasks,
         report.gflops,
@@ -223,10 +253,11 @@ fn summarise(report: &Report, paths: &[PathBuf]) {
 
 fn plan(work: &Work) -> Result<(), Error> {
     let session = session(work.common())?;
-    let operation = operation(&session, work)?;
+    let mut inputs = Inputs::of(&session);
+    let operation = operation(&mut inputs, work)?;
     let (paths, _) = targets(work, &operation)?;
     let preview = session.preview(&operation, paths.first().map(|path| Format::of(path)))?;
-    println!("{} of a {}x{} {} matrix", work.name(), preview.shape.0, preview.shape.1, operation.element()?);
+    println!("{}", title(work.name(), preview.shape, operation.element()?, inputs.files.len()));
     println!("blocks         {}x{}", preview.blocks.0, preview.blocks.1);
     println!("workers        {} with {} threads each", session.workers(), session.threads());
     println!("tasks          {}", preview.tasks);

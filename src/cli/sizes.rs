@@ -2,26 +2,41 @@
 
 use crate::array::BlockSize;
 
-/// Bytes: a number with an optional unit, binary (KiB, MiB, GiB, TiB) or decimal (KB, MB, GB, TB).
+/// Bytes: a number, 1e9 too, with an optional unit as SLURM and Kubernetes write it. K, M, G and T, also with `i` or `iB`
+/// behind them, count by 1024; KB, MB, GB and TB by 1000.
 pub fn memory(text: &str) -> Result<u64, String> {
     let text = text.trim();
-    let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
-    let (number, unit) = text.split_at(end);
-    let factor: u64 = match unit.trim().to_ascii_lowercase().as_str() {
-        "" | "b" => 1,
-        "kib" | "k" => 1 << 10,
-        "mib" | "m" => 1 << 20,
-        "gib" | "g" => 1 << 30,
-        "tib" | "t" => 1 << 40,
-        "kb" => 1000,
-        "mb" => 1000_u64.pow(2),
-        "gb" => 1000_u64.pow(3),
-        "tb" => 1000_u64.pow(4),
-        _ => return Err(format!("unknown unit {unit:?}: write bytes, KiB, MiB, GiB or TiB")),
-    };
-    let value: f64 = number.parse().map_err(|_| "write a size like 4GiB or 512MiB".to_string())?;
-    let bytes = value * factor as f64;
+    let (number, unit) = text.split_at(number_len(text));
+    let value: f64 = number.parse().map_err(|_| "write a size like 4G or 512MiB".to_string())?;
+    let bytes = value * factor(unit.trim())?;
     if (1.0..9e18).contains(&bytes) { Ok(bytes as u64) } else { Err("that is no size of a memory".into()) }
+}
+
+/// Bytes of the number at the beginning, its exponent included.
+fn number_len(text: &str) -> usize {
+    let digits = |from: usize| {
+        let end = text[from..].find(|c: char| !c.is_ascii_digit() && c != '.');
+        end.map_or(text.len(), |end| from + end)
+    };
+    let mantissa = digits(0);
+    let Some(exponent) = text[mantissa..].strip_prefix(['e', 'E']) else { return mantissa };
+    let sign = usize::from(exponent.starts_with(['+', '-']));
+    let end = digits(mantissa + 1 + sign);
+    if end > mantissa + 1 + sign { end } else { mantissa }
+}
+
+/// Bytes of a unit.
+fn factor(unit: &str) -> Result<f64, String> {
+    let unknown =
+        || format!("unknown unit {unit:?}: write K, M, G or T (1024), KB, MB, GB or TB (1000), or bytes");
+    let lower = unit.to_ascii_lowercase();
+    let Some(letter) = lower.chars().next().filter(|_| lower != "b") else { return Ok(1.0) };
+    let power = "kmgt".find(letter).ok_or_else(unknown)? as i32 + 1;
+    match &lower[1..] {
+        "" | "i" | "ib" => Ok(1024_f64.powi(power)),
+        "b" => Ok(1000_f64.powi(power)),
+        _ => Err(unknown()),
+    }
 }
 
 /// Bytes as for [`memory`], or 0 for none.
@@ -73,6 +88,29 @@ mod tests {
         assert_eq!(memory("4GiB"), Ok(4 << 30));
         assert_eq!(memory("1.5 MiB"), Ok(3 << 19));
         assert_eq!(memory("2kb"), Ok(2000));
+        for (text, bytes) in [
+            ("123", 123),
+            ("1e9", 1_000_000_000),
+            ("1.5E3 b", 1500),
+            ("2e+3K", 2000 << 10),
+            ("1K", 1 << 10),
+            ("3Ki", 3 << 10),
+            ("1M", 1 << 20),
+            ("1MB", 1_000_000),
+            ("1Mi", 1 << 20),
+            ("1G", 1 << 30),
+            ("1GB", 1_000_000_000),
+            ("1Gi", 1 << 30),
+            ("1GiB", 1 << 30),
+            ("1T", 1 << 40),
+            ("1TB", 1_000_000_000_000),
+            ("1Ti", 1 << 40),
+        ] {
+            assert_eq!(memory(text), Ok(bytes), "{text}");
+        }
+        for text in ["e9", "1e", "1e99", "1x", "1ib", "1Gx", "1é", "inf", "nan", "-1", "", "1.2.3"] {
+            assert!(memory(text).is_err(), "{text}");
+        }
         assert!(memory("0").is_err() && memory("GiB").is_err() && memory("4 parsecs").is_err());
         assert_eq!(shape("3x4"), Ok((3, 4)));
         assert!(

@@ -33,6 +33,9 @@ pub trait Source: Send + Sync {
 
     /// Names an element for the user: file, row and column.
     fn place(&self, row: u64, col: u64) -> String;
+
+    /// Fails if what was read is not what is there now: the matrix may be part old, part new.
+    fn check_unchanged(&self) -> Result<(), Failure>;
 }
 
 /// A matrix that can be written in parts, in any order, from many threads.
@@ -73,6 +76,9 @@ pub trait ReadBlocks: Send + Sync {
 
     /// As [`Source::place`].
     fn place_of(&self, row: u64, col: u64) -> String;
+
+    /// As [`Source::check_unchanged`].
+    fn check_same(&self) -> Result<(), Self::Error>;
 }
 
 impl<S: ReadBlocks> Source for S {
@@ -100,6 +106,10 @@ impl<S: ReadBlocks> Source for S {
 
     fn place(&self, row: u64, col: u64) -> String {
         self.place_of(row, col)
+    }
+
+    fn check_unchanged(&self) -> Result<(), Failure> {
+        self.check_same().map_err(Into::into)
     }
 }
 

@@ -33,14 +33,23 @@ impl DType {
         if self == DType::F32 { Element::F32 } else { Element::F64 }
     }
 
-    /// NumPy's description without byte order, e.g. `f8`.
+    /// What NumPy describes without byte order by `code`: `f8` as it writes itself, or another of its names for it.
     pub(super) fn parse(code: &str) -> Option<DType> {
+        const LONG: u8 = size_of::<std::ffi::c_long>() as u8;
         Some(match code {
-            "f4" => DType::F32,
-            "f8" => DType::F64,
-            "b1" => DType::Bool,
-            "i1" | "i2" | "i4" | "i8" => DType::Signed(code[1..].parse().ok()?),
-            "u1" | "u2" | "u4" | "u8" => DType::Unsigned(code[1..].parse().ok()?),
+            "f4" | "f" | "float32" | "single" => DType::F32,
+            "f8" | "d" | "float64" | "double" | "float" => DType::F64,
+            "b1" | "?" | "bool" | "bool_" => DType::Bool,
+            "i1" | "b" | "int8" | "byte" => DType::Signed(1),
+            "i2" | "h" | "int16" | "short" => DType::Signed(2),
+            "i4" | "i" | "int32" | "intc" => DType::Signed(4),
+            "i8" | "q" | "p" | "int64" | "int" | "int_" | "longlong" | "intp" => DType::Signed(8),
+            "l" | "long" => DType::Signed(LONG),
+            "u1" | "B" | "uint8" | "ubyte" => DType::Unsigned(1),
+            "u2" | "H" | "uint16" | "ushort" => DType::Unsigned(2),
+            "u4" | "I" | "uint32" | "uintc" => DType::Unsigned(4),
+            "u8" | "Q" | "P" | "uint64" | "uint" | "ulonglong" | "uintp" => DType::Unsigned(8),
+            "L" | "ulong" => DType::Unsigned(LONG),
             _ => return None,
         })
     }

@@ -10,9 +10,11 @@ pub enum FileError {
     #[error("{}: no such file", path.display())]
     Missing { path: PathBuf },
     #[error("no file matches {pattern:?}")]
-    NoMatch { pattern: String },
+    NoMatch { pattern: PathBuf },
     #[error("{pattern:?} is not a file name pattern: {why}")]
-    Pattern { pattern: String, why: String },
+    Pattern { pattern: PathBuf, why: String },
+    #[error("cannot look into {}: {error}: files that the pattern means may be there", path.display())]
+    Hidden { path: PathBuf, error: io::Error },
     #[error("cannot open {}: {error}", path.display())]
     Open { path: PathBuf, error: io::Error },
     #[error("{}: not a .npy file: {why}", path.display())]
@@ -49,6 +51,8 @@ pub enum FileError {
     NoSpace { path: PathBuf, needed: u64, free: u64 },
     #[error("reading {}: {error}", path.display())]
     Read { path: PathBuf, error: io::Error },
+    #[error("{}: it changed while it was read: run again when nobody writes to it", path.display())]
+    Changed { path: PathBuf },
     #[error("writing {}: {error}", path.display())]
     Write { path: PathBuf, error: io::Error },
     #[error("{} holds {found} elements, asked for as {asked}", path.display())]
@@ -58,7 +62,13 @@ pub enum FileError {
 impl FileError {
     /// True if the request was wrong, false if something failed on the way.
     pub fn is_request_error(&self) -> bool {
-        !matches!(self, FileError::Read { .. } | FileError::Write { .. } | FileError::NoSpace { .. })
+        !matches!(
+            self,
+            FileError::Read { .. }
+                | FileError::Changed { .. }
+                | FileError::Write { .. }
+                | FileError::NoSpace { .. }
+        )
     }
 }
 

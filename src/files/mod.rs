@@ -16,6 +16,8 @@ mod npy;
 mod out_dir;
 mod outputs;
 mod partial;
+mod pattern;
+mod unchanged;
 mod zarr;
 
 pub use disk::Depth;

@@ -14,6 +14,7 @@ mod runtime;
 
 pub use crate::actors::{Stalls, tell_panics};
 pub use crate::data::{Matrix, Real};
+pub use crate::store::own_process;
 pub use algorithms::{Qr, Rsvd, Svd};
 pub use error::Error;
 pub use operation::Operation;

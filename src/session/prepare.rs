@@ -10,7 +10,7 @@ use crate::exec::{self, Bindings};
 use crate::graph::{Kind, Program};
 use crate::ids::StageId;
 use crate::sched::{Plan, PlanError, Swapped, Threads, forecast, plan, plan_spilling};
-use crate::store::SpillPlace;
+use crate::store::{Bound, SpillPlace};
 use std::sync::Arc;
 
 /// The search for blocks that would fit ends where programs get longer than this.
@@ -174,6 +174,12 @@ impl Session {
         let longest = operation.longest().unwrap_or(u64::MAX);
         let mut smaller = (blocks.0.min(longest), blocks.1.min(longest));
         let mut hint = String::new();
+        let bound = self.memory_bound();
+        // What the system does not give cannot be asked for.
+        let (mend, use_it) = match bound {
+            Bound::Ulimit(command) => (format!("raise {command}"), "use "),
+            _ => (format!("use --memory {}", human_up(needed)), ""),
+        };
         while smaller.0 > 64 {
             smaller = (smaller.0 / 2, (smaller.1 / 2).max(1));
             let fits = |ways: &Ways, hold| matches!(self.attempt(request, smaller, *ways, hold), Ok(Ok(_)));
@@ -184,7 +190,7 @@ impl Session {
                 break;
             }
             if fits(last, Hold::All) || self.may_spill() && fits(last, Hold::Spill) {
-                hint = format!(" or --block {}", smaller.0);
+                hint = format!(" or {use_it}--block {}", smaller.0);
                 break;
             }
         }
@@ -195,13 +201,12 @@ impl Session {
         let alike = human(needed) == human(self.memory());
         let amount = |bytes| if alike { format!("{bytes} bytes") } else { human(bytes) };
         Error::Request(format!(
-            "this run needs {} of memory with blocks of {}x{} on {} threads, but {} are allowed: use --memory {}{hint}",
+            "this run needs {} of memory with blocks of {}x{} on {} threads, but {} are allowed ({bound}): {mend}{hint}",
             amount(needed),
             blocks.0,
             blocks.1,
             self.workers() * self.threads(),
             amount(self.memory()),
-            human_up(needed),
         ))
     }
 }

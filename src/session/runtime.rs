@@ -17,7 +17,7 @@ use crate::files::{Depth, Format, NpyOutput, Outputs, ZarrOutput};
 use crate::graph::{Graph, Program};
 use crate::ids::{RunId, StageId, TaskId, WorkerId};
 use crate::sched::{Core, Plan};
-use crate::store::{Pool, SpillPlace, SpillUse, default_memory, default_spill_folder, page_cache_room};
+use crate::store::{Bound, Budget, Pool, SpillPlace, SpillUse, default_spill_folder, page_cache_room};
 use actix::{Actor, Addr};
 use futures_channel::oneshot;
 use ndarray::Array2;
@@ -61,7 +61,8 @@ impl Builder {
         self
     }
 
-    /// Bytes that blocks and workspaces may take together. Default: 80 % of what is available.
+    /// Bytes that blocks and workspaces may take together, as far as `ulimit` lets the process have them. Default: 80 % of
+    /// the least of what SLURM, the cgroup, `ulimit` and the machine's free memory allow.
     pub fn memory(mut self, bytes: u64) -> Self {
         self.memory = Some(bytes);
         self
@@ -176,7 +177,7 @@ enum Target<'a> {
 
 struct Inner {
     options: Builder,
-    memory: u64,
+    memory: Budget,
     scheduler: Addr<Scheduler>,
     system: actix::System,
     thread: Mutex<Option<JoinHandle<()>>>,
@@ -190,7 +191,8 @@ struct Inner {
     spill: SpillPlace,
 }
 
-/// Computes lazy arrays and runs algorithms on the threads of this process. Clones share everything.
+/// Computes lazy arrays and runs algorithms on the threads of this process. Clones share everything. A program that is
+/// nothing but Dolmen calls [`own_process`](super::own_process) first.
 #[derive(Clone)]
 pub struct Session(Arc<Inner>);
 
@@ -240,8 +242,10 @@ impl Session {
     }
 
     fn start(options: Builder) -> Result<Session, Error> {
-        let memory = options.memory.unwrap_or_else(default_memory);
-        let pool = Pool::new(memory);
+        let threads = options.workers * (options.threads + IO_THREADS);
+        let memory =
+            Budget::new(options.memory, threads as u64).map_err(|e| Error::Request(e.to_string()))?;
+        let pool = Pool::new(memory.bytes);
         let (tell, hear) = mpsc::channel();
         let fleet = (options.workers, options.threads);
         let depth = Arc::new(Depth::default());
@@ -294,7 +298,12 @@ impl Session {
 
     /// Bytes that blocks and workspaces may take.
     pub fn memory(&self) -> u64 {
-        self.0.memory
+        self.0.memory.bytes
+    }
+
+    /// What bounds them.
+    pub(super) fn memory_bound(&self) -> Bound {
+        self.0.memory.bound
     }
 
     /// May blocks leave memory when it is short?
@@ -334,7 +343,8 @@ impl Session {
 
     /// A Zarr array of version 3, that is its directory; a dataset of an HDF5 file, as `a.h5:/path/of/it` or the file
     /// alone if there is one matrix in it (with feature `hdf5`); or a `.npy` file, or several with equal columns as one
-    /// tall matrix. Only headers are read here.
+    /// tall matrix, in which vectors are rows; alone a vector is a column. Only headers are read here. An input that has
+    /// changed since then is an error at the end of a run.
     pub fn from_files(&self, paths: &[PathBuf]) -> Result<Array, Error> {
         let Opened { source, shape, element } = open(paths, page_cache_room(self.memory()), self.depth())?;
         Ok(self.bind(source, shape, element))
@@ -373,7 +383,9 @@ impl Session {
 
     /// Runs an operation; its results come as matrices in memory.
     pub fn run(&self, operation: &Operation) -> Result<Results, Error> {
-        self.run_to(operation, &Target::Memory)
+        let results = self.run_to(operation, &Target::Memory)?;
+        self.check_unchanged(operation)?;
+        Ok(results)
     }
 
     /// Runs an operation with its results written to files, one path for each result: Zarr arrays in chunks of the
@@ -412,6 +424,7 @@ impl Session {
             });
         }
         self.run_to(operation, &Target::Files(&files))?;
+        self.check_unchanged(operation)?;
         if self.0.options.sync_results {
             outputs.sync()?;
         }
@@ -479,6 +492,11 @@ impl Session {
         let results = self.run_once(operation, target, care)?.0;
         lock(&self.0.stats).add(&first);
         Ok(results)
+    }
+
+    /// Fails if an input is not what it was when it was opened.
+    fn check_unchanged(&self, operation: &Operation) -> Result<(), Error> {
+        Ok(self.inputs(operation)?.values().try_for_each(|input| input.check_unchanged())?)
     }
 
     /// Runs the operation once; also tells what care its spectrum asks for.

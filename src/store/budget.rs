@@ -1,5 +1,7 @@
-//! How much memory a worker may use: what SLURM gave, what the cgroup allows, or a share of the machine.
+//! How much memory a worker may use, and what bounds it: the user, SLURM, the cgroup, `ulimit`, or the machine.
 
+use super::limits::room;
+use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 use sysinfo::System;
@@ -10,14 +12,73 @@ const SHARE: f64 = 0.8;
 /// Where not even the system can tell.
 const FALLBACK: u64 = 1 << 30;
 
-/// Bytes for blocks and workspaces when the user does not say: a share of the least of what SLURM, the
-/// cgroup (v1 or v2, with those above it) and the machine's free memory allow.
-pub fn default_memory() -> u64 {
-    let slurm = slurm_memory(|name| std::env::var(name).ok());
-    let cgroup =
-        fs::read_to_string("/proc/self/cgroup").ok().and_then(|text| cgroup_memory(&text, read_limit));
-    let least = [slurm, cgroup, free_memory()].into_iter().flatten().min();
-    least.map_or(FALLBACK, |bytes| (bytes as f64 * SHARE) as u64)
+/// What bounds the memory.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Bound {
+    /// Whoever asked for the run.
+    Told,
+    /// A variable of SLURM's.
+    Slurm(&'static str),
+    Cgroup,
+    /// The words that set it.
+    Ulimit(&'static str),
+    Free,
+    Unknown,
+}
+
+impl fmt::Display for Bound {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        match self {
+            Bound::Told => f.write_str("--memory"),
+            Bound::Slurm(variable) => write!(f, "80 % of {variable}"),
+            Bound::Cgroup => f.write_str("80 % of the cgroup's limit"),
+            Bound::Ulimit(command) => write!(f, "80 % of what {command} leaves"),
+            Bound::Free => f.write_str("80 % of what is free"),
+            Bound::Unknown => f.write_str("the system does not say how much is free"),
+        }
+    }
+}
+
+/// A limit that nobody can read.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("{variable}={value} is not an amount of memory: correct it, or give --memory")]
+pub struct BudgetError {
+    variable: &'static str,
+    value: String,
+}
+
+/// Bytes for blocks and workspaces, and what bounds them.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Budget {
+    pub bytes: u64,
+    pub bound: Bound,
+}
+
+impl Budget {
+    /// What the user says, but no more than `ulimit` leaves beside so many threads, since the system does not give it. If the
+    /// user does not say: a share of the least of what SLURM, the cgroup (v1 or v2, with those above it), `ulimit` and the
+    /// machine's free memory allow.
+    pub fn new(told: Option<u64>, threads: u64) -> Result<Budget, BudgetError> {
+        let share = |bytes: u64| (bytes as f64 * SHARE) as u64;
+        let ulimit = room(threads).map(|room| Budget { bytes: room.bytes, bound: Bound::Ulimit(room.name) });
+        let ulimit = ulimit.map(|budget| Budget { bytes: share(budget.bytes), ..budget });
+        if let Some(bytes) = told {
+            let told = Budget { bytes, bound: Bound::Told };
+            return Ok(ulimit.filter(|other| other.bytes < bytes).unwrap_or(told));
+        }
+        let slurm = slurm_memory(|name| std::env::var(name).ok())?;
+        let cgroups = fs::read_to_string("/proc/self/cgroup").ok();
+        let cgroup = cgroups.and_then(|text| cgroup_memory(&text, read_limit));
+        let others = [
+            slurm,
+            cgroup.map(|bytes| Budget { bytes, bound: Bound::Cgroup }),
+            free_memory().map(|bytes| Budget { bytes, bound: Bound::Free }),
+        ];
+        let others =
+            others.into_iter().flatten().map(|budget| Budget { bytes: share(budget.bytes), ..budget });
+        let least = others.chain(ulimit).min_by_key(|budget| budget.bytes);
+        Ok(least.unwrap_or(Budget { bytes: share(FALLBACK), bound: Bound::Unknown }))
+    }
 }
 
 pub(super) fn free_memory() -> Option<u64> {
@@ -26,11 +87,35 @@ pub(super) fn free_memory() -> Option<u64> {
     Some(system.available_memory())
 }
 
-/// What SLURM gave this job on this node. Its variables count MiB.
-fn slurm_memory(variable: impl Fn(&str) -> Option<String>) -> Option<u64> {
-    let number = |name: &str| variable(name)?.parse::<u64>().ok().filter(|n| *n > 0);
-    let per_cpu = || Some(number("SLURM_MEM_PER_CPU")? * number("SLURM_CPUS_ON_NODE")?);
-    number("SLURM_MEM_PER_NODE").or_else(per_cpu).map(|mib| mib << 20)
+/// What SLURM gave this job on this node; 0 is all that it has.
+fn slurm_memory(variable: impl Fn(&str) -> Option<String>) -> Result<Option<Budget>, BudgetError> {
+    let (node, cpu) = ("SLURM_MEM_PER_NODE", "SLURM_MEM_PER_CPU");
+    let size = |name| match variable(name) {
+        Some(value) => slurm_size(&value).map(Some).ok_or(BudgetError { variable: name, value }),
+        None => Ok(None),
+    };
+    if let Some(bytes) = size(node)?.filter(|bytes| *bytes > 0) {
+        return Ok(Some(Budget { bytes, bound: Bound::Slurm(node) }));
+    }
+    // Each task of a job has at least one.
+    let cpus = variable("SLURM_CPUS_ON_NODE").and_then(|cpus| cpus.trim().parse::<u64>().ok()).unwrap_or(1);
+    let bytes = size(cpu)?.map(|bytes| bytes.saturating_mul(cpus)).filter(|bytes| *bytes > 0);
+    Ok(bytes.map(|bytes| Budget { bytes, bound: Bound::Slurm(cpu) }))
+}
+
+/// Bytes of a size as SLURM writes it: MiB, unless K, M, G or T is behind the number.
+fn slurm_size(text: &str) -> Option<u64> {
+    let text = text.trim();
+    let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(end);
+    let shift = match unit.to_ascii_uppercase().as_str() {
+        "K" => 10,
+        "" | "M" => 20,
+        "G" => 30,
+        "T" => 40,
+        _ => return None,
+    };
+    number.parse::<u64>().ok()?.checked_mul(1 << shift)
 }
 
 /// The least `limit` on the way from this process's cgroup up to the root. `cgroups` is `/proc/self/cgroup`.
@@ -62,18 +147,36 @@ pub(super) fn read_limit(file: &Path) -> Option<u64> {
 mod tests {
     use super::*;
 
+    /// What SLURM's variables come to: bytes and the one that bounds them.
+    fn slurm(pairs: &[(&str, &str)]) -> Result<Option<(u64, Bound)>, BudgetError> {
+        let found = slurm_memory(|name| pairs.iter().find(|(n, _)| *n == name).map(|(_, v)| v.to_string()));
+        found.map(|budget| budget.map(|budget| (budget.bytes, budget.bound)))
+    }
+
     #[test]
     fn slurm_tells_by_node_or_by_cpu() {
-        let set = |pairs: &'static [(&str, &str)]| {
-            move |name: &str| pairs.iter().find(|(n, _)| *n == name).map(|(_, v)| v.to_string())
-        };
-        assert_eq!(slurm_memory(set(&[("SLURM_MEM_PER_NODE", "4000")])), Some(4000 << 20));
-        assert_eq!(
-            slurm_memory(set(&[("SLURM_MEM_PER_CPU", "500"), ("SLURM_CPUS_ON_NODE", "4")])),
-            Some(2000 << 20)
-        );
-        assert_eq!(slurm_memory(set(&[("SLURM_MEM_PER_NODE", "0")])), None);
-        assert_eq!(slurm_memory(set(&[])), None);
+        let node = Bound::Slurm("SLURM_MEM_PER_NODE");
+        for (value, bytes) in [
+            ("4000", 4000 << 20),
+            ("4G", 4 << 30),
+            ("4g", 4 << 30),
+            ("512M", 512 << 20),
+            ("2048K", 2 << 20),
+            ("1T", 1 << 40),
+        ] {
+            assert_eq!(slurm(&[("SLURM_MEM_PER_NODE", value)]), Ok(Some((bytes, node))), "{value}");
+        }
+        let cpu = Bound::Slurm("SLURM_MEM_PER_CPU");
+        let pairs = [("SLURM_MEM_PER_CPU", "500"), ("SLURM_CPUS_ON_NODE", "4")];
+        assert_eq!(slurm(&pairs), Ok(Some((2000 << 20, cpu))));
+        let pairs = [("SLURM_MEM_PER_CPU", "2G"), ("SLURM_CPUS_ON_NODE", "4")];
+        assert_eq!(slurm(&pairs), Ok(Some((8 << 30, cpu))));
+        assert_eq!(slurm(&[("SLURM_MEM_PER_CPU", "2G")]), Ok(Some((2 << 30, cpu))));
+        assert_eq!(slurm(&[("SLURM_MEM_PER_NODE", "0")]), Ok(None));
+        assert_eq!(slurm(&[]), Ok(None));
+        for value in ["4X", "", "G", "-1", "99999999999999999999", "999999999T"] {
+            assert!(slurm(&[("SLURM_MEM_PER_NODE", value)]).is_err(), "{value:?}");
+        }
     }
 
     #[test]

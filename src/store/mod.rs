@@ -5,6 +5,7 @@ mod block;
 mod budget;
 mod choice;
 mod codec;
+mod limits;
 mod page_cache;
 mod pool;
 mod shuffle;
@@ -19,8 +20,9 @@ mod spill_sample;
 mod testing;
 
 pub use block::Block;
-pub use budget::default_memory;
+pub use budget::{Bound, Budget};
 pub use codec::{Codec, Encoding, FRAME_HEADER, PIECE};
+pub use limits::own_process;
 pub use page_cache::page_cache_room;
 pub use pool::{Buffer, Pool, PoolError, PoolUse};
 pub use spill::{SpillError, SpillPlace};

@@ -4,6 +4,8 @@
 mod support;
 
 mod contract;
+mod limits;
+mod names;
 mod reference;
 mod refused;
 mod results;

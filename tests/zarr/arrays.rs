@@ -18,11 +18,21 @@ pub enum Codec {
     Transposed,
     /// In shards of 2×3 chunks.
     Sharded,
+    #[cfg(feature = "blosc")]
+    Blosc,
 }
 
 impl Codec {
-    pub const ALL: [Codec; 6] =
-        [Codec::Plain, Codec::Zstd, Codec::Gzip, Codec::Checked, Codec::Transposed, Codec::Sharded];
+    pub const ALL: &[Codec] = &[
+        Codec::Plain,
+        Codec::Zstd,
+        Codec::Gzip,
+        Codec::Checked,
+        Codec::Transposed,
+        Codec::Sharded,
+        #[cfg(feature = "blosc")]
+        Codec::Blosc,
+    ];
 
     /// As `zarr.json` lists it.
     fn chain(self, chunk: [u64; 2]) -> Value {
@@ -36,6 +46,10 @@ impl Codec {
             Codec::Transposed => {
                 json!([{ "name": "transpose", "configuration": { "order": [1, 0] } }, bytes])
             }
+            #[cfg(feature = "blosc")]
+            Codec::Blosc => json!([bytes, { "name": "blosc", "configuration": {
+                "cname": "zstd", "clevel": 5, "shuffle": "shuffle", "typesize": 8, "blocksize": 0,
+            } }]),
             Codec::Sharded => json!([{ "name": "sharding_indexed", "configuration": {
                 "chunk_shape": chunk, "codecs": [bytes, zstd], "index_codecs": [bytes, { "name": "crc32c" }],
             } }]),

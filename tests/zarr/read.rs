@@ -14,7 +14,7 @@ fn check(folder: &Folder, a: &Matrix, block: &str, what: &str) {
 
 #[test]
 fn each_codec_with_blocks_that_match_chunks_and_others() {
-    for codec in Codec::ALL {
+    for &codec in Codec::ALL {
         let folder = Folder::new();
         let a = Matrix::gaussian(53, 41, 1);
         folder.put("eye.npy", &Matrix::identity(41));
@@ -98,6 +98,29 @@ fn missing_chunks_are_the_fill_value() {
         folder.put("eye.npy", &Matrix::identity(20));
         for block in ["8", "20", "3"] {
             check(&folder, &a, block, &format!("{codec:?}"));
+        }
+    }
+}
+
+/// As Python's zarr writes them; what is in attributes does not matter.
+#[test]
+fn attributes_that_are_no_json_and_a_byte_order_mark() {
+    for codec in [Codec::Plain, Codec::Zstd, Codec::Sharded] {
+        let folder = Folder::new();
+        let a = Matrix::gaussian(20, 20, 4);
+        put(&folder, "a.zarr", &a, ("float64", |x| x), [8, 8], codec);
+        let good = fs::read_to_string(folder.path("a.zarr/zarr.json")).unwrap();
+        let attributes = r#"{ "attributes": { "scale": NaN, "range": [-Infinity, Infinity], "say": "NaN \" Infinity" },
+            "dimension_names": ["only one"], "#;
+        folder.put("eye.npy", &Matrix::identity(20));
+        for text in [
+            format!("\u{feff}{good}"),
+            good.replacen('{', attributes, 1),
+            good.replace("\"fill_value\":0", "\"fill_value\":NaN"),
+        ] {
+            assert_ne!(text, good);
+            folder.write("a.zarr/zarr.json", text);
+            check(&folder, &a, "7", &format!("{codec:?}"));
         }
     }
 }

@@ -93,6 +93,21 @@ fn a_chunk_that_would_become_more_than_a_chunk_is_not_decoded() {
     }
 }
 
+#[cfg(feature = "blosc")]
+#[test]
+fn a_chunk_of_blosc_that_would_become_more_than_a_chunk_is_not_decoded() {
+    let folder = Folder::new();
+    // A chunk of zeros alone would not be stored.
+    let one = Matrix::from_fn(2048, 2048, |i, j| if i + j == 0 { 1.0 } else { 0.0 });
+    put(&folder, "bomb.zarr", &one, ("float64", |x| x), [2048, 2048], Codec::Blosc);
+    put(&folder, "a.zarr", &Matrix::gaussian(400, 400, 1), ("float64", |x| x), [200, 200], Codec::Blosc);
+    fs::copy(folder.path("bomb.zarr/c/0/0"), folder.path("a.zarr/c/1/1")).unwrap();
+    let error = folder.refused("transpose-add a.zarr --out out.npy", &["a.zarr/c/1/1"]);
+    assert!(error.contains("320000 bytes"), "{error}");
+    fs::write(folder.path("a.zarr/c/1/1"), [1, 2, 3]).unwrap();
+    folder.refused("transpose-add a.zarr --out out.npy", &["a.zarr/c/1/1"]);
+}
+
 /// The index of a shard without a checksum, all of whose six chunks are at this place.
 fn index(offset: u64, bytes: u64) -> Vec<u8> {
     [offset, bytes].repeat(6).into_iter().flat_map(u64::to_le_bytes).collect()
@@ -121,7 +136,7 @@ fn a_shard_whose_index_lies_is_refused() {
 
 #[test]
 fn what_is_not_finite_is_named_with_array_row_and_column() {
-    for codec in Codec::ALL {
+    for &codec in Codec::ALL {
         let folder = Folder::new();
         let mut a = Matrix::gaussian(40, 40, 4);
         a.data[37 * 40 + 5] = f64::NAN;

@@ -10,13 +10,14 @@ use crate::array::Element;
 use crate::data::{Chunks, ReadBlocks, Real};
 use crate::files::FileError;
 use crate::files::dtype::DType;
+use crate::files::unchanged::{self, Identity};
 use hdf5_metno::sync::sync;
 use hdf5_metno::{Dataset, Dataspace, Datatype, Error, File, Selection, h5check};
 use hdf5_metno_sys::h5d::H5Dread;
 use hdf5_metno_sys::h5p::H5P_DEFAULT;
-use std::fs;
 use std::io::{self, ErrorKind};
 use std::ops::Range;
+use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 
 /// Bytes of chunks that the library keeps for each dataset, and hash slots for them. The library's own default differs
@@ -36,6 +37,9 @@ const NOTES_OF_CHUNK: u64 = 4 << 10;
 pub struct Hdf5Input {
     /// The file and, behind a colon, the dataset.
     path: PathBuf,
+    /// The file alone, and what it was when it was opened.
+    file: PathBuf,
+    identity: Identity,
     dataset: Dataset,
     dtype: DType,
     shape: (u64, u64),
@@ -47,7 +51,7 @@ pub struct Hdf5Input {
 impl Hdf5Input {
     /// Opens the file and finds the dataset; no element is read.
     pub fn open(name: &DatasetName) -> Result<Hdf5Input, FileError> {
-        let file = open_file(&name.file)?;
+        let (file, identity) = open_file(&name.file)?;
         let (dataset, within) = choose(&file, name)?;
         let path = PathBuf::from(format!("{}:{within}", name.file.display()));
         let dtype = dtype(&dataset).map_err(|dtype| FileError::DType { path: path.clone(), dtype })?;
@@ -66,7 +70,17 @@ impl Hdf5Input {
             _ => None,
         });
         let filtered = !dataset.filters().is_empty();
-        Ok(Hdf5Input { path, dataset, dtype, shape, vector, chunk, filtered })
+        Ok(Hdf5Input {
+            path,
+            file: name.file.clone(),
+            identity,
+            dataset,
+            dtype,
+            shape,
+            vector,
+            chunk,
+            filtered,
+        })
     }
 
     /// (rows, columns)
@@ -124,6 +138,15 @@ impl ReadBlocks for Hdf5Input {
     fn place_of(&self, row: u64, col: u64) -> String {
         format!("{}: row {row}, column {col}", self.path.display())
     }
+
+    /// Files behind external links are not looked at.
+    fn check_same(&self) -> Result<(), FileError> {
+        match Identity::at(&self.file) {
+            Ok(Some(now)) if now == self.identity => Ok(()),
+            Ok(_) => Err(FileError::Changed { path: self.file.clone() }),
+            Err(error) => Err(FileError::Read { path: self.file.clone(), error }),
+        }
+    }
 }
 
 impl Hdf5Input {
@@ -151,16 +174,21 @@ impl Hdf5Input {
     }
 }
 
-fn open_file(path: &Path) -> Result<File, FileError> {
-    let about = fs::metadata(path).map_err(|error| match error.kind() {
+fn open_file(path: &Path) -> Result<(File, Identity), FileError> {
+    let failed = |error: io::Error| match error.kind() {
         ErrorKind::NotFound => FileError::Missing { path: path.into() },
         _ => FileError::Open { path: path.into(), error },
-    })?;
-    let wrong = |why: String| FileError::NotHdf5 { path: path.into(), why: why.replace('\n', " ") };
-    if !about.is_file() {
-        return Err(wrong("it is not a regular file".into()));
-    }
+    };
+    let plain = unchanged::open(path).map_err(failed)?;
+    let identity = Identity::of(&plain.metadata().map_err(failed)?);
+    // The crate takes only names that are UTF-8.
+    let other_name = PathBuf::from(format!("/proc/self/fd/{}", plain.as_raw_fd()));
+    let name = if path.to_str().is_some() { path } else { &other_name };
     let mut options = File::with_options();
     options.with_fapl(|access| access.chunk_cache(CHUNK_SLOTS, CHUNK_CACHE as usize, CHUNK_PREEMPTION));
-    options.open(path).map_err(|error| wrong(error.to_string()))
+    let file = options.open(name).map_err(|error| FileError::NotHdf5 {
+        path: path.into(),
+        why: error.to_string().replace('\n', " "),
+    })?;
+    Ok((file, identity))
 }

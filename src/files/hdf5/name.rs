@@ -1,5 +1,7 @@
 //! How datasets are named: `a.h5:/group/x`, or the file alone if there is one matrix in it.
 
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 const ENDINGS: [&str; 2] = [".h5", ".hdf5"];
@@ -15,17 +17,20 @@ impl DatasetName {
     /// What `path` means if it names an HDF5 file or a dataset in one, which its ending alone decides. A file that is
     /// there under all of the name is no dataset.
     pub fn of(path: &Path) -> Option<DatasetName> {
-        let text = path.to_str()?;
+        let name = path.as_os_str().as_bytes();
         let parts = ENDINGS.iter().filter_map(|ending| {
-            let at = text.find(&format!("{ending}:"))? + ending.len();
-            Some((&text[..at], &text[at + 1..]))
+            let colon = [ending.as_bytes(), b":"].concat();
+            let at = name.windows(colon.len()).position(|part| part == colon)? + ending.len();
+            Some((&name[..at], &name[at + 1..]))
         });
-        if let Some((file, dataset)) = parts.min_by_key(|(file, _)| file.len()).filter(|_| !path.exists()) {
-            let dataset = Some(dataset.to_string()).filter(|name| !name.trim_matches('/').is_empty());
-            return Some(DatasetName { file: file.into(), dataset });
+        let file = |name: &[u8]| PathBuf::from(OsStr::from_bytes(name));
+        if let Some((name, dataset)) = parts.min_by_key(|(name, _)| name.len()).filter(|_| !path.exists()) {
+            let dataset = String::from_utf8_lossy(dataset).into_owned();
+            let dataset = Some(dataset).filter(|name| !name.trim_matches('/').is_empty());
+            return Some(DatasetName { file: file(name), dataset });
         }
-        let is_file = ENDINGS.iter().any(|ending| text.ends_with(ending));
-        is_file.then(|| DatasetName { file: path.into(), dataset: None })
+        let is_file = ENDINGS.iter().any(|ending| name.ends_with(ending.as_bytes()));
+        is_file.then(|| DatasetName { file: file(name), dataset: None })
     }
 }
 

@@ -113,9 +113,15 @@ impl Dict {
         else {
             return malformed("the header lacks descr, fortran_order or shape");
         };
-        let code = descr.trim_start_matches(['<', '>', '|', '=']);
+        let native = cfg!(target_endian = "big");
+        let (code, big_endian) = match descr.split_at_checked(1) {
+            Some((">", code)) => (code, true),
+            Some(("<", code)) => (code, false),
+            Some(("=" | "|", code)) => (code, native),
+            _ => (descr.as_str(), native),
+        };
         let Some(dtype) = DType::parse(code) else { return Err(HeaderError::DType(descr)) };
-        Ok(Header { dtype, big_endian: descr.starts_with('>'), fortran_order, shape, data })
+        Ok(Header { dtype, big_endian, fortran_order, shape, data })
     }
 }
 
@@ -214,12 +220,49 @@ mod tests {
 
     #[test]
     fn types_that_are_not_numbers_are_named() {
-        for code in ["<c16", "|S5", "<U3", "|O", "<f2", "<M8[ns]"] {
+        for code in ["<c16", "|S5", "<U3", "|O", "<f2", "<M8[ns]", "c", "e", "g", "", "<", "é"] {
             let dict = format!("{{'descr': '{code}', 'fortran_order': False, 'shape': (2, 2), }}\n");
             assert_eq!(Header::parse(&version_1(&dict)), Err(HeaderError::DType(code.into())));
         }
         let dict = "{'descr': [('a', '<f8')], 'fortran_order': False, 'shape': (2,), }";
         assert!(matches!(Header::parse(&version_1(dict)), Err(HeaderError::DType(_))));
+    }
+
+    #[test]
+    fn types_have_the_names_that_numpy_knows() {
+        let (real, single) = (DType::F64, DType::F32);
+        for (descr, dtype, big_endian) in [
+            ("float64", real, false),
+            ("d", real, false),
+            ("<d", real, false),
+            (">d", real, true),
+            ("=f8", real, false),
+            ("double", real, false),
+            ("float", real, false),
+            ("f", single, false),
+            (">f4", single, true),
+            ("float32", single, false),
+            ("single", single, false),
+            ("|b1", DType::Bool, false),
+            ("?", DType::Bool, false),
+            ("bool", DType::Bool, false),
+            ("b", DType::Signed(1), false),
+            ("|i1", DType::Signed(1), false),
+            ("B", DType::Unsigned(1), false),
+            ("h", DType::Signed(2), false),
+            (">H", DType::Unsigned(2), true),
+            ("<i", DType::Signed(4), false),
+            ("I", DType::Unsigned(4), false),
+            ("int", DType::Signed(8), false),
+            ("q", DType::Signed(8), false),
+            ("uint64", DType::Unsigned(8), false),
+        ] {
+            let dict = format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': (2, 2), }}\n");
+            let header = Header::parse(&version_1(&dict)).unwrap();
+            let expected =
+                if descr.starts_with(['<', '>']) { big_endian } else { cfg!(target_endian = "big") };
+            assert_eq!((header.dtype, header.big_endian), (dtype, expected), "{descr}");
+        }
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 mod header;
 mod input;
+mod kept;
 mod output;
 
 #[cfg(test)]

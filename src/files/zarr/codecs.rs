@@ -1,10 +1,10 @@
-//! The compressing codecs and the store of the crate `zarrs`, kept from making or reading more than a chunk can be.
+//! The compressing codecs of the crate `zarrs`, kept from making more than a chunk can be.
 
 use flate2::read::MultiGzDecoder;
 use std::any::Any;
 use std::borrow::Cow;
 use std::io::Read;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use zarrs::array::codec::api::{PartialDecoderCapability, PartialEncoderCapability};
 use zarrs::array::codec::{GzipCodec, ShardingCodec, ShardingCodecConfiguration, ZstdCodec};
 use zarrs::array::{
@@ -12,12 +12,9 @@ use zarrs::array::{
     BytesToBytesCodecTraits, CodecChain, CodecError, CodecMetadataOptions, CodecOptions, CodecTraits,
     RecommendedConcurrency,
 };
-use zarrs::filesystem::FilesystemStore;
 use zarrs::metadata::v3::MetadataV3;
 use zarrs::metadata::{Configuration, ConfigurationSerialize};
 use zarrs::plugin::{ExtensionName, PluginCreateError, ZarrVersion};
-use zarrs::storage::byte_range::{ByteRange, ByteRangeIterator};
-use zarrs::storage::{MaybeBytesIterator, ReadableStorageTraits, StorageError, StoreKey};
 
 /// Codecs that say in what they make of a chunk how long that is, and are believed by the library.
 #[derive(Clone, Copy, Debug)]
@@ -197,40 +194,5 @@ impl BytesToBytesCodecTraits for Bounded {
         _: &CodecOptions,
     ) -> Result<ArrayBytesRaw<'a>, CodecError> {
         self.decode_within(encoded, representation)
-    }
-}
-
-/// A directory of which no more than so many bytes are read at once: the index of a shard may ask for anything.
-pub(super) struct Guarded {
-    pub store: FilesystemStore,
-    /// Known when the array has been opened.
-    pub most: OnceLock<u64>,
-}
-
-impl ReadableStorageTraits for Guarded {
-    fn get_partial_many<'a>(
-        &'a self,
-        key: &StoreKey,
-        ranges: ByteRangeIterator<'a>,
-    ) -> Result<MaybeBytesIterator<'a>, StorageError> {
-        let Some(most) = self.most.get() else { return self.store.get_partial_many(key, ranges) };
-        let ranges: Vec<ByteRange> = ranges.collect();
-        let whole = self.store.size_key(key)?.unwrap_or(0);
-        let asked = ranges.iter().map(|range| match range {
-            ByteRange::FromStart(_, Some(length)) | ByteRange::Suffix(length) => *length,
-            ByteRange::FromStart(start, None) => whole.saturating_sub(*start),
-        });
-        if let Some(asked) = asked.max().filter(|asked| asked > most) {
-            return Err(StorageError::Other(format!("{asked} bytes are too many for a chunk in a shard")));
-        }
-        self.store.get_partial_many(key, Box::new(ranges.into_iter()))
-    }
-
-    fn size_key(&self, key: &StoreKey) -> Result<Option<u64>, StorageError> {
-        self.store.size_key(key)
-    }
-
-    fn supports_get_partial(&self) -> bool {
-        self.store.supports_get_partial()
     }
 }

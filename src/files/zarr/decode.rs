@@ -1,21 +1,23 @@
 //! Chunks that are not plain elements, decoded by the crate `zarrs` on the thread that asks.
 
-use super::codecs::{Guarded, bounded};
+use super::codecs::bounded;
 use super::metadata::Metadata;
 use super::part::Part;
+use super::store::Shards;
 use super::window::{Window, windows};
 use crate::data::Real;
 use crate::files::FileError;
+use serde_json::Value;
 use std::borrow::Cow;
 use std::fs::File;
-use std::io::{ErrorKind, Read};
+use std::io::Read;
 use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use zarrs::array::{
     Array, ArrayBytes, ArrayShardedExt, ArraySubset, ArrayToBytesCodecTraits, CodecError, CodecOptions,
 };
-use zarrs::filesystem::FilesystemStore;
+use zarrs::metadata::ArrayMetadata;
 
 /// The library holds so many decoded chunks at once while it decodes one: a codec's input and its output, where
 /// the output may have grown into twice the room it needs.
@@ -29,7 +31,7 @@ const INDEX_CHECKSUM: u64 = 4;
 /// An opened array with its codecs.
 pub(super) struct Decoder {
     root: PathBuf,
-    array: Array<Guarded>,
+    array: Array<Shards>,
     options: CodecOptions,
     about: Metadata,
     /// What is decoded at once: a chunk, or where a file is a shard, a chunk in it.
@@ -43,11 +45,12 @@ pub(super) fn refused(path: &Path, why: impl ToString) -> FileError {
 }
 
 impl Decoder {
-    pub fn open(root: &Path, about: &Metadata) -> Result<Decoder, FileError> {
+    /// `node` is the array's metadata.
+    pub fn open(root: &Path, about: &Metadata, node: Value) -> Result<Decoder, FileError> {
         let wrong = |why: String| FileError::NotZarr { path: root.into(), why: why.replace('\n', " ") };
-        let store = FilesystemStore::new(root).map_err(|e| wrong(e.to_string()))?;
-        let store = Arc::new(Guarded { store, most: OnceLock::new() });
-        let array = Array::open(store.clone(), "/").map_err(|e| {
+        let metadata: ArrayMetadata = serde_json::from_value(node).map_err(|e| wrong(e.to_string()))?;
+        let store = Arc::new(Shards { root: root.into(), most: OnceLock::new() });
+        let array = Array::new_with_metadata(store.clone(), "/", metadata).map_err(|e| {
             let text = e.to_string();
             let hint = text.contains("blosc") && cfg!(not(feature = "blosc"));
             wrong(if hint { format!("{text}: build with --features blosc") } else { text })
@@ -107,34 +110,28 @@ impl Decoder {
         if self.sharded { INDEX_ENTRY * in_all + INDEX_CHECKSUM } else { 0 }
     }
 
-    /// Reads the part of a chunk that a window shows. Returns the bytes read.
+    /// Reads the part of a chunk that a window shows from the chunk's file. Returns the bytes read.
     pub fn read<T: Real>(
         &self,
+        mut file: File,
+        path: &Path,
         window: &Window,
         part: &mut Part<T>,
         scratch: &mut [u8],
     ) -> Result<u64, FileError> {
-        let path = self.file_of(window.tile);
-        let mut file = match File::open(&path) {
-            Ok(file) => file,
-            Err(error) if error.kind() == ErrorKind::NotFound => {
-                part.fill(window.height(), window.width(), self.fill());
-                return Ok(0);
-            }
-            Err(error) => return Err(FileError::Read { path, error }),
-        };
-        let length = file.metadata().map_err(|error| FileError::Read { path: path.clone(), error })?.len();
+        let failed = |error| FileError::Read { path: path.into(), error };
+        let length = file.metadata().map_err(failed)?.len();
         if self.sharded {
-            return self.read_shard(window, part, (&path, length));
+            return self.read_shard(window, part, (path, length));
         }
         if length > self.encoded_limit() {
             let why = format!("{length} bytes are too many for a chunk of {}", self.unit_bytes());
-            return Err(refused(&path, why));
+            return Err(refused(path, why));
         }
         let encoded = &mut scratch[..length as usize];
-        file.read_exact(encoded).map_err(|error| FileError::Read { path: path.clone(), error })?;
-        let decoded = self.decode(encoded).map_err(|e| refused(&path, e))?;
-        self.place(decoded, window, part).map_err(|e| refused(&path, e))?;
+        file.read_exact(encoded).map_err(failed)?;
+        let decoded = self.decode(encoded).map_err(|e| refused(path, e))?;
+        self.place(decoded, window, part).map_err(|e| refused(path, e))?;
         Ok(length)
     }
 

@@ -1,14 +1,16 @@
 //! Reads a Zarr array by blocks: any rows, any columns, any order, from many threads at once.
 
 use super::decode::{Decoder, refused};
-use super::metadata::Metadata;
+use super::metadata::{self, Metadata};
 use super::part::Part;
+use super::seen::Seen;
 use super::window::{Window, windows};
 use crate::array::Element;
 use crate::data::{Chunks, ReadBlocks, Real};
 use crate::files::FileError;
+use crate::files::unchanged::Identity;
 use std::fs::File;
-use std::io::{self, ErrorKind};
+use std::io;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
@@ -23,14 +25,19 @@ pub struct ZarrInput {
     path: PathBuf,
     about: Metadata,
     decoder: Decoder,
+    /// Of the metadata.
+    identity: Option<Identity>,
+    seen: Seen,
 }
 
 impl ZarrInput {
     /// Reads and checks the metadata; no chunk is opened.
     pub fn open(path: &Path) -> Result<ZarrInput, FileError> {
-        let about = Metadata::open(path)?;
-        let decoder = Decoder::open(path, &about)?;
-        Ok(ZarrInput { path: path.into(), about, decoder })
+        let identity = metadata::identity(path)?;
+        let node = metadata::array(path)?;
+        let about = Metadata::of(path, &node)?;
+        let decoder = Decoder::open(path, &about, node)?;
+        Ok(ZarrInput { path: path.into(), about, decoder, identity, seen: Seen::default() })
     }
 
     /// (rows, columns)
@@ -73,10 +80,15 @@ impl ReadBlocks for ZarrInput {
         let mut bytes = 0;
         for window in windows(rows, cols, self.about.chunk) {
             let mut part = Part { out: &mut out[window.first..], width, dtype: self.about.dtype };
+            let path = self.decoder.file_of(window.tile);
+            let Some(file) = self.seen.open(window.tile, &path)? else {
+                part.fill(window.height(), window.width(), self.decoder.fill());
+                continue;
+            };
             bytes += if self.about.plain {
-                self.read_plain(&window, &mut part, scratch)?
+                self.read_plain(&file, &path, &window, &mut part, scratch)?
             } else {
-                self.decoder.read(&window, &mut part, scratch)?
+                self.decoder.read(file, &path, &window, &mut part, scratch)?
             };
         }
         Ok(bytes)
@@ -94,30 +106,30 @@ impl ReadBlocks for ZarrInput {
     fn place_of(&self, row: u64, col: u64) -> String {
         format!("{}: row {row}, column {col}", self.path.display())
     }
+
+    fn check_same(&self) -> Result<(), FileError> {
+        if metadata::identity(&self.path)? != self.identity {
+            return Err(FileError::Changed { path: self.path.clone() });
+        }
+        self.seen.check(|chunk| self.decoder.file_of(chunk))
+    }
 }
 
 impl ZarrInput {
     fn read_plain<T: Real>(
         &self,
+        file: &File,
+        path: &Path,
         window: &Window,
         part: &mut Part<T>,
         scratch: &mut [u8],
     ) -> Result<u64, FileError> {
-        let path = self.decoder.file_of(window.tile);
-        let failed = |error| FileError::Read { path: path.clone(), error };
-        let file = match File::open(&path) {
-            Ok(file) => file,
-            Err(error) if error.kind() == ErrorKind::NotFound => {
-                part.fill(window.height(), window.width(), self.decoder.fill());
-                return Ok(0);
-            }
-            Err(error) => return Err(failed(error)),
-        };
+        let failed = |error| FileError::Read { path: path.into(), error };
         let (expected, found) = (self.about.chunk_bytes(), file.metadata().map_err(failed)?.len());
         if found != expected {
-            return Err(refused(&path, format!("it has {found} bytes, not {expected}")));
+            return Err(refused(path, format!("it has {found} bytes, not {expected}")));
         }
-        self.read_rows(&file, window, part, scratch).map_err(failed)
+        self.read_rows(file, window, part, scratch).map_err(failed)
     }
 
     fn read_rows<T: Real>(

@@ -3,9 +3,10 @@
 use crate::array::Element;
 use crate::files::FileError;
 use crate::files::dtype::DType;
+use crate::files::unchanged::{self, Identity};
 use serde_json::{Value, json};
 use std::fs;
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
 pub(super) const NAME: &str = "zarr.json";
@@ -29,16 +30,8 @@ pub(super) struct Metadata {
 }
 
 impl Metadata {
-    pub fn open(path: &Path) -> Result<Metadata, FileError> {
-        let node = node(path)?;
-        match node["node_type"].as_str() {
-            Some("array") => Metadata::parse(path, &node),
-            Some("group") => Err(FileError::Group { path: path.into(), hint: hint(path) }),
-            _ => Err(wrong(path, "its node_type is neither array nor group")),
-        }
-    }
-
-    fn parse(path: &Path, node: &Value) -> Result<Metadata, FileError> {
+    /// `node` is what [`array`] gives.
+    pub fn of(path: &Path, node: &Value) -> Result<Metadata, FileError> {
         let Some(dtype) = node["data_type"].as_str().and_then(dtype) else {
             let dtype =
                 node["data_type"].as_str().map_or_else(|| node["data_type"].to_string(), str::to_string);
@@ -107,20 +100,74 @@ fn wrong(path: &Path, why: impl Into<String>) -> FileError {
     FileError::NotZarr { path: path.into(), why: why.into() }
 }
 
+/// The metadata of the array in a directory, without what is only told to people.
+pub(super) fn array(path: &Path) -> Result<Value, FileError> {
+    let mut node = node(path)?;
+    match node["node_type"].as_str() {
+        Some("array") => {}
+        Some("group") => return Err(FileError::Group { path: path.into(), hint: hint(path) }),
+        _ => return Err(wrong(path, "its node_type is neither array nor group")),
+    }
+    if let Some(members) = node.as_object_mut() {
+        members.retain(|name, _| name != "attributes" && name != "dimension_names");
+    }
+    Ok(node)
+}
+
+/// What the file with the metadata is.
+pub(super) fn identity(path: &Path) -> Result<Option<Identity>, FileError> {
+    let path = path.join(NAME);
+    Identity::at(&path).map_err(|error| FileError::Open { path, error })
+}
+
 fn node(path: &Path) -> Result<Value, FileError> {
-    let text = fs::read_to_string(path.join(NAME)).map_err(|error| match error.kind() {
+    let mut bytes = Vec::new();
+    let read = unchanged::open(&path.join(NAME)).and_then(|mut file| file.read_to_end(&mut bytes));
+    read.map_err(|error| match error.kind() {
         ErrorKind::NotFound if OLD_NAMES.iter().any(|name| path.join(name).exists()) => {
             FileError::OldZarr { path: path.into() }
         }
         ErrorKind::NotFound => wrong(path, "this directory has no zarr.json"),
         _ => FileError::Open { path: path.join(NAME), error },
     })?;
+    let text = standard(&String::from_utf8_lossy(&bytes));
     let node: Value = serde_json::from_str(&text).map_err(|e| wrong(path, format!("zarr.json: {e}")))?;
     match node["zarr_format"].as_u64() {
         Some(3) => Ok(node),
         Some(2) => Err(FileError::OldZarr { path: path.into() }),
         _ => Err(wrong(path, "its zarr_format is not 3")),
     }
+}
+
+/// JSON of what Python writes as such, which may begin with a byte-order mark and has NaN and infinities as bare words. Zarr
+/// has them as strings.
+fn standard(text: &str) -> String {
+    let mut rest = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let mut out = String::with_capacity(rest.len());
+    while !rest.is_empty() {
+        let is_string = rest.starts_with('"');
+        let length = if is_string { string_len(rest) } else { rest.find('"').unwrap_or(rest.len()) };
+        let (piece, tail) = rest.split_at(length);
+        if is_string {
+            out.push_str(piece);
+        } else {
+            let quoted = piece.replace("NaN", "\"NaN\"").replace("Infinity", "\"Infinity\"");
+            out.push_str(&quoted.replace("-\"Infinity\"", "\"-Infinity\""));
+        }
+        rest = tail;
+    }
+    out
+}
+
+/// Bytes of the string that `text` begins with, quotes included.
+fn string_len(text: &str) -> usize {
+    let mut is_escaped = false;
+    let is_end = |(_, c): &(usize, char)| {
+        let ends = *c == '"' && !is_escaped;
+        is_escaped = *c == '\\' && !is_escaped;
+        ends
+    };
+    text.char_indices().skip(1).find(is_end).map_or(text.len(), |(at, _)| at + 1)
 }
 
 fn dtype(name: &str) -> Option<DType> {
@@ -171,6 +218,22 @@ fn arrays_below(folder: &Path, levels: usize, found: &mut Vec<PathBuf>) {
             found.push(path);
         } else if levels > 1 {
             arrays_below(&path, levels - 1, found);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_of_python_are_strings_and_strings_stay() {
+        let text = "\u{feff}{\"a\": [NaN, -Infinity,Infinity], \"b\": \"NaN \\\" NaN \\\\\", \"c\": NaN}";
+        let node: Value = serde_json::from_str(&standard(text)).unwrap();
+        let expected = json!({ "a": ["NaN", "-Infinity", "Infinity"], "b": "NaN \" NaN \\", "c": "NaN" });
+        assert_eq!(node, expected);
+        for cut in (0..text.len()).filter(|at| text.is_char_boundary(*at)) {
+            assert!(serde_json::from_str::<Value>(&standard(&text[..cut])).is_err(), "{cut}");
         }
     }
 }

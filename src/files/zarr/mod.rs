@@ -10,6 +10,8 @@ mod metadata;
 mod output;
 mod part;
 mod partial;
+mod seen;
+mod store;
 mod window;
 
 pub use input::ZarrInput;
