@@ -2,6 +2,7 @@
 
 use super::bound::{Inputs, SessionId, bind, inputs_of};
 use super::error::Error;
+use super::handle::Handle;
 use super::inputs::{Opened, Planned, open};
 use super::operation::Operation;
 use super::prepare::{Ready, Request};
@@ -23,10 +24,8 @@ use futures_channel::oneshot;
 use ndarray::Array2;
 use serde::de::DeserializeOwned;
 use std::path::{Path, PathBuf};
-use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
-use std::task::{Context, Poll};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
@@ -195,34 +194,6 @@ struct Inner {
 /// nothing but Dolmen calls [`own_process`](super::own_process) first.
 #[derive(Clone)]
 pub struct Session(Arc<Inner>);
-
-/// A computation that runs beside the caller: wait for it, or await it.
-pub struct Handle<R> {
-    answer: oneshot::Receiver<Result<R, Error>>,
-}
-
-impl<R> Handle<R> {
-    /// Blocks until the result is there.
-    pub fn wait(self) -> Result<R, Error> {
-        block_on(self.answer)
-    }
-}
-
-impl<R> Future for Handle<R> {
-    type Output = Result<R, Error>;
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        Pin::new(&mut self.answer).poll(context).map(|answer| answer.unwrap_or_else(|_| Err(gone())))
-    }
-}
-
-fn gone() -> Error {
-    Error::Run("the session ended before its run".into())
-}
-
-fn block_on<R>(answer: oneshot::Receiver<Result<R, Error>>) -> Result<R, Error> {
-    futures_executor::block_on(answer).unwrap_or_else(|_| Err(gone()))
-}
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
