@@ -3,14 +3,14 @@
 //!
 //! `cargo bench --bench overhead [-- TASKS]`
 
-use dolmen::graph::{Builder, Program};
+use dolmen::graph::{Program, ProgramBuilder};
 use dolmen::session::Session;
 use std::time::Instant;
 
 const ROUNDS: usize = 5;
 
 fn program(shape: &str, tasks: u32) -> Program {
-    let mut builder = Builder::default();
+    let mut builder = ProgramBuilder::default();
     match shape {
         "wide" => {
             builder.null_wide(tasks);

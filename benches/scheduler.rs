@@ -1,7 +1,7 @@
 //! What the scheduler core itself costs: workers that take no time, all in one thread.
 //! `cargo bench --bench scheduler [tasks]`
 
-use dolmen::graph::{Builder, Program};
+use dolmen::graph::{Program, ProgramBuilder};
 use dolmen::ids::WorkerId;
 use dolmen::sched::{Action, Core, Event, Timing};
 use std::sync::Arc;
@@ -53,8 +53,8 @@ fn resident() -> usize {
     line.split_whitespace().nth(1).and_then(|kb| kb.parse::<usize>().ok()).unwrap_or(0) * 1024
 }
 
-fn program(build: impl FnOnce(&mut Builder)) -> Arc<Program> {
-    let mut builder = Builder::default();
+fn program(build: impl FnOnce(&mut ProgramBuilder)) -> Arc<Program> {
+    let mut builder = ProgramBuilder::default();
     build(&mut builder);
     Arc::new(builder.finish())
 }

@@ -6,7 +6,7 @@
 //! - [`ids`]: names of stages, tasks, workers
 //! - [`failure`]: why a run came to nothing
 //! - [`mod@array`]: shapes, block grids, lazy arrays
-//! - [`graph`]: programs of stages; inputs, consumers and costs as formulas
+//! - [`graph`]: programs of stages; inputs, consumers and shares of work as formulas
 //! - [`sched`]: the scheduler core and the plan
 //! - [`data`]: numbers of either type, and what matrices are read from and written to
 //! - [`files`]: `.npy`, Zarr and HDF5 in and out

@@ -88,11 +88,11 @@ pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, CodecError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::graph::Builder;
+    use crate::graph::ProgramBuilder;
 
     #[test]
     fn ten_million_tasks_are_a_few_hundred_bytes() {
-        let mut builder = Builder::default();
+        let mut builder = ProgramBuilder::default();
         builder.null_wide(10_000_000);
         let program = builder.finish();
         let bytes = encode(program.stages()).unwrap();

@@ -4,7 +4,7 @@ mod sim;
 
 use dolmen::array::{Array, ArrayError, Axis, BlockGrid, Element, Fill, Law, footprint};
 use dolmen::graph::{
-    Blocks, Builder, Edges, Kind, Lowering, Order, Pattern, Program, Read, Space, Stage, Tall, Work,
+    Blocks, Edges, Kind, Lowering, Order, Pattern, Program, ProgramBuilder, Read, Space, Stage, Tall, Work,
 };
 use dolmen::ids::{StageId, TaskId};
 use dolmen::sched::Threads;
@@ -185,7 +185,7 @@ fn shapes_fit() {
 
 #[test]
 fn ten_million_tasks_are_a_few_hundred_bytes() {
-    let mut builder = Builder::default();
+    let mut builder = ProgramBuilder::default();
     let (n, block) = (216 * 1000, 1000);
     let a = Array::normal(n, n, 1, Element::F64);
     let formula = (&a + &a.t()).dot(&programs::input(0, n, n)) * 2.0;
@@ -203,7 +203,7 @@ fn ten_million_tasks_are_a_few_hundred_bytes() {
 fn a_matrix_and_its_transpose_meet_early() {
     let (blocks, block) = (10, 64);
     let x = programs::input(0, blocks * block, blocks * block);
-    let mut builder = Builder::default();
+    let mut builder = ProgramBuilder::default();
     let sum = (&x + &x.t()).sum();
     let access = Lowering::new(&mut builder, block).lower(&sum, BlockGrid::whole(1, 1)).unwrap();
     builder.keep(access.stage);
@@ -214,7 +214,7 @@ fn a_matrix_and_its_transpose_meet_early() {
 #[test]
 fn the_tree_of_a_tall_matrix_with_short_panels() {
     for blocks in 1..40 {
-        let mut builder = Builder::default();
+        let mut builder = ProgramBuilder::default();
         let panel = Axis::new(blocks * 3 - 1, 3);
         let n = (blocks * 3 - 1).min(5);
         let a = builder.fill(
@@ -267,7 +267,7 @@ fn rows_are_pushed_down_to_the_sources() {
     ];
     for (at, (array, shape)) in cases.into_iter().enumerate() {
         assert_eq!(array.shape(), Ok(shape), "case {at}");
-        let mut builder = Builder::default();
+        let mut builder = ProgramBuilder::default();
         let grid = BlockGrid::new(Axis::new(shape.0, 2), Axis::new(shape.1, 3));
         let access = Lowering::new(&mut builder, 4).lower(&array, grid).unwrap();
         builder.keep(access.stage);
@@ -277,7 +277,7 @@ fn rows_are_pushed_down_to_the_sources() {
     }
     assert!(matches!(x.rows(5..11).shape(), Err(ArrayError::Slice { len: 10, .. })));
     let late = programs::input(0, 10, 6).rows(4..9).t().rows(2..3);
-    let mut builder = Builder::default();
+    let mut builder = ProgramBuilder::default();
     let grid = BlockGrid::whole(1, 5);
     Lowering::new(&mut builder, 4).lower(&late, grid).unwrap();
     let program = builder.finish();
@@ -289,7 +289,7 @@ fn shared_parts_are_made_once() {
     let x = programs::input(0, 20, 20);
     let shared = x.dot(&x);
     let formula = &shared + &shared.t();
-    let mut builder = Builder::default();
+    let mut builder = ProgramBuilder::default();
     let grid = BlockGrid::new(Axis::new(20, 5), Axis::new(20, 5));
     let access = Lowering::new(&mut builder, 5).lower(&formula, grid).unwrap();
     builder.keep(access.stage);

@@ -2,7 +2,7 @@
 
 use dolmen::array::{Array, Axis, BlockGrid, BlockSize, Element};
 use dolmen::exec;
-use dolmen::graph::{Access, Builder, Lowering, Tall};
+use dolmen::graph::{Access, Lowering, ProgramBuilder, Tall};
 use dolmen::session::{Error, Operation, RsvdOptions, Session};
 use ndarray::{Array2, s};
 use std::fs::{self, File};
@@ -247,7 +247,7 @@ fn a_factor_out_of_range_is_an_error() {
 }
 
 /// Blocks of `access` as the interpreter makes them, which knows no scheduler, worker or limit.
-fn interpreted(mut builder: Builder, access: Access, (m, n): (u64, u64)) -> Array2<f64> {
+fn interpreted(mut builder: ProgramBuilder, access: Access, (m, n): (u64, u64)) -> Array2<f64> {
     builder.keep(access.stage);
     let mut program = builder.finish();
     let bindings = exec::Bindings::default();
@@ -269,11 +269,11 @@ fn the_interpreter_gives_the_same_bits() {
     for array in [x.dot(&x.t()), &x * 2.0 - &x, (&x + &x).sum(), x.norm(), &x.t().dot(&x) * 0.5] {
         let (m, n) = array.shape().unwrap();
         let grid = BlockGrid::new(Axis::new(m, 16), Axis::new(n, 16));
-        let mut builder = Builder::default();
+        let mut builder = ProgramBuilder::default();
         let access = Lowering::new(&mut builder, 16).lower(&array, grid).unwrap();
         assert_eq!(interpreted(builder, access, (m, n)), session.compute::<f64>(&array).unwrap());
     }
-    let mut builder = Builder::default();
+    let mut builder = ProgramBuilder::default();
     let grid = BlockGrid::new(Axis::new(61, 16), Axis::whole(37));
     let rows = Lowering::new(&mut builder, 16).lower(&x, grid).unwrap();
     let (q, _) = Tall::new(&mut builder, rows, kernels::tsqr::factor_len).qr(&mut builder);

@@ -4,7 +4,7 @@
 
 mod sim;
 
-use dolmen::graph::{Builder, Program};
+use dolmen::graph::{Program, ProgramBuilder};
 use dolmen::ids::{StageId, TaskId, WorkerId};
 use dolmen::sched::{Action, Core, Event, Threads, plan, plan_spilling};
 use sim::programs;
@@ -189,19 +189,19 @@ fn the_same_seed_says_the_same() {
     }
 }
 
-fn wide<const TASKS: u32>(builder: &mut Builder) {
+fn wide<const TASKS: u32>(builder: &mut ProgramBuilder) {
     builder.null_wide(TASKS);
 }
 
-fn null_world(build: impl FnOnce(&mut Builder), workers: u32) -> World {
-    let mut builder = Builder::default();
+fn null_world(build: impl FnOnce(&mut ProgramBuilder), workers: u32) -> World {
+    let mut builder = ProgramBuilder::default();
     build(&mut builder);
     World::new(1, builder.finish(), 0).workers(workers)
 }
 
 #[test]
 fn null_programs_run_to_the_end() {
-    let builds: [fn(&mut Builder); 4] =
+    let builds: [fn(&mut ProgramBuilder); 4] =
         [wide::<3000>, |b| b.null_tree(1000), |b| b.null_chain(300), |b| b.null_grid(20)];
     for build in builds {
         let mut world = null_world(build, 3);
@@ -225,7 +225,7 @@ fn who_joins_late_finds_work() {
 
 #[test]
 fn a_task_can_be_explained() {
-    let mut builder = Builder::default();
+    let mut builder = ProgramBuilder::default();
     builder.null_chain(3);
     let mut core = Core::new(Arc::new(builder.finish()), 0);
     let mut actions = Vec::new();

@@ -8,7 +8,7 @@ use super::worker::{Peers, Worker};
 use super::{Activity, FromWorkers, Lost};
 use crate::array::Element;
 use crate::exec::Bindings;
-use crate::graph::{Builder, Program};
+use crate::graph::{Program, ProgramBuilder};
 use crate::ids::{BlockId, RunId, StageId, WorkerId};
 use crate::protocol::ToWorker;
 use crate::sched::{Core, Plan, Threads, plan};
@@ -41,7 +41,7 @@ fn activity() -> Arc<Activity> {
 }
 
 fn empty_tasks(count: u32) -> Arc<Program> {
-    let mut builder = Builder::default();
+    let mut builder = ProgramBuilder::default();
     builder.null_wide(count);
     Arc::new(builder.finish())
 }

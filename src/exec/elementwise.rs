@@ -1,6 +1,6 @@
 //! Elementwise expressions over blocks, and what is reduced from them.
 
-use super::job::{Job, fill_block};
+use super::job::{Job, fill_block, turn};
 use crate::array::{BlockGrid, Element, Reduction};
 use crate::data::Real;
 use crate::graph::{MapOp, Operand};
@@ -87,10 +87,6 @@ fn evaluate<T: Real>(
 
 fn convert<T: Real, U: Real>(from: ArrayView2<T>, mut to: ArrayViewMut2<U>) {
     to.zip_mut_with(&from, |to, from| *to = U::from_f64(from.to_f64()));
-}
-
-fn turn<T>(view: ArrayView2<'_, T>, transposed: bool) -> ArrayView2<'_, T> {
-    if transposed { view.reversed_axes() } else { view }
 }
 
 /// Evaluates an expression for one block and reduces it to `(sum, 0)` or `(scale, sum of squares)`.

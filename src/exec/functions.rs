@@ -19,20 +19,6 @@ impl Functions {
         self.0.insert(name.to_string(), Arc::new(move |arguments| function.call(arguments)));
     }
 
-    /// Registers a function of any number of arguments of one type.
-    pub fn register_fold<A, R, F>(&mut self, name: &str, function: F)
-    where
-        A: DeserializeOwned,
-        R: Serialize,
-        F: Fn(Vec<A>) -> R + Send + Sync + 'static,
-    {
-        let call = move |arguments: &[&[u8]]| {
-            let values = arguments.iter().map(|bytes| argument(bytes)).collect::<Result<Vec<A>, String>>()?;
-            result(&function(values))
-        };
-        self.0.insert(name.to_string(), Arc::new(call));
-    }
-
     pub(super) fn get(&self, name: &str) -> Option<&Encoded> {
         self.0.get(name)
     }

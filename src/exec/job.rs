@@ -8,7 +8,7 @@ use crate::graph::{Blocks, Kind, Pattern, Pick, Program, Stage};
 use crate::ids::{BlockId, TaskId};
 use crate::store::{Block, Pool};
 use kernels::random;
-use ndarray::ArrayViewMut2;
+use ndarray::{ArrayView2, ArrayViewMut2};
 use std::sync::Arc;
 
 /// One task at work.
@@ -71,6 +71,11 @@ pub(super) fn fill_block<T: Real>(fill: Fill, row: u64, col: u64, mut out: Array
         Fill::Random { law: Law::Uniform, seed } => random::fill_uniform(seed, row, col, out),
         Fill::Random { law: Law::Normal, seed } => random::fill_normal(seed, row, col, out),
     }
+}
+
+/// A block as it is read.
+pub(super) fn turn<T>(view: ArrayView2<'_, T>, transposed: bool) -> ArrayView2<'_, T> {
+    if transposed { view.reversed_axes() } else { view }
 }
 
 /// Does this stage read its tall matrix transposed? It does if the source's blocks lie side by side.

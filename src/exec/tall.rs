@@ -1,6 +1,6 @@
 //! The tasks of a TSQR tree: packing and unpacking around the kernels.
 
-use super::job::{Job, transposed_panel};
+use super::job::{Job, transposed_panel, turn};
 use crate::array::Axis;
 use crate::data::Real;
 use crate::failure::{Blame, Failure};
@@ -61,8 +61,7 @@ pub(super) fn workspace_of_apply<T: Real>((b, n): (usize, usize), c: usize) -> u
 }
 
 fn panel<'a, T: Real>(job: &Job<'a>) -> ArrayView2<'a, T> {
-    let view = job.operand(0).view();
-    if transposed_panel(job) { view.reversed_axes() } else { view }
+    turn(job.operand(0).view(), transposed_panel(job))
 }
 
 /// Rows of the triangles of the two children of node `at`.

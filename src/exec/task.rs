@@ -1,7 +1,7 @@
 //! From a task to its kernel.
 
 use super::bind::Bindings;
-use super::job::{Job, fill_block, grid_ranges, transposed_panel};
+use super::job::{Job, fill_block, grid_ranges, transposed_panel, turn};
 use super::{delayed, elementwise, tall};
 use crate::array::{Element, Reduction};
 use crate::data::Real;
@@ -10,7 +10,7 @@ use crate::graph::{Kind, Program};
 use crate::ids::{BlockId, TaskId};
 use crate::store::{Block, Buffer, Pool};
 use kernels::{Active, Backend, reduce, sketch, svd};
-use ndarray::{ArrayView2, ArrayViewMut2};
+use ndarray::ArrayViewMut2;
 use std::sync::Arc;
 
 /// Runs `task`. `inputs` are the blocks of [`Program::inputs`] without the one that is taken over, which
@@ -120,17 +120,13 @@ fn combine<T: Real>(job: &Job, reduction: Reduction, out: &mut [T]) {
     out[1] = b;
 }
 
-fn oriented<T>(view: ArrayView2<'_, T>, transposed: bool) -> ArrayView2<'_, T> {
-    if transposed { view.reversed_axes() } else { view }
-}
-
 fn gemm<T: Real>(job: &Job, ta: bool, tb: bool, taken: Option<Block>) -> Result<Block, Failure> {
     let (a, b) = (job.operand(0), job.operand(1));
     let (beta, mut out) = match taken {
         Some(block) => (T::ONE, block),
         None => (T::ZERO, job.output()?),
     };
-    let (a, b) = (oriented(a.view::<T>(), ta), oriented(b.view::<T>(), tb));
+    let (a, b) = (turn(a.view::<T>(), ta), turn(b.view::<T>(), tb));
     Active::gemm(T::ONE, a, b, beta, out.view_mut());
     Ok(out)
 }
@@ -147,7 +143,7 @@ fn fix_signs<T: Real>(job: &Job, transposed: bool, mut out: ArrayViewMut2<T>) {
 }
 
 fn gram_apply<T: Real>(job: &Job, mut z: ArrayViewMut2<T>, work: &mut Buffer) {
-    let a = oriented(job.operand(0).view::<T>(), transposed_panel(job));
+    let a = turn(job.operand(0).view::<T>(), transposed_panel(job));
     let x = job.operand(1).view::<T>();
     let room = work.reals_mut(sketch::gram_apply_workspace(a.nrows(), x.ncols()));
     z.fill(T::ZERO);

@@ -34,12 +34,12 @@ impl Access {
 
 /// A program in the making.
 #[derive(Default)]
-pub struct Builder {
+pub struct ProgramBuilder {
     stages: Vec<Stage>,
     tasks: u64,
 }
 
-impl Builder {
+impl ProgramBuilder {
     pub fn finish(self) -> Program {
         Program::new(self.stages)
     }
@@ -109,6 +109,9 @@ impl Builder {
     }
 
     /// `A·B`: block (i,j) is a chain over the inner blocks that adds in place, in order.
+    ///
+    /// # Panics
+    /// If the inner blocks of A and B differ.
     pub fn gemm(&mut self, a: Access, b: Access) -> Access {
         assert_eq!(a.grid.cols, b.grid.rows, "the inner blocks of a product must agree");
         let grid = BlockGrid::new(a.grid.rows, b.grid.cols);
@@ -229,21 +232,28 @@ impl Builder {
     }
 
     /// `tasks` empty tasks, each waiting for the one before.
+    ///
+    /// # Panics
+    /// If there are none.
     pub fn null_chain(&mut self, tasks: u32) {
         let read = Read { source: self.next_id(), pattern: Pattern::Previous };
         self.null(Space::new(1, 1, tasks, Order::Rows), vec![read]);
     }
 
     /// `side²` empty tasks, (i,j) waiting for (i−1,j) and (i,j−1): a wavefront.
+    ///
+    /// # Panics
+    /// If these are 2³² or more.
     pub fn null_grid(&mut self, side: u32) {
+        let tasks = side.checked_mul(side).expect("fewer than 2^32 tasks");
         let inputs = |at: u32| {
             let (i, j) = (at / side, at % side);
             let up = (i > 0).then(|| at - side);
             up.into_iter().chain((j > 0).then(|| at - 1)).collect::<Vec<_>>()
         };
-        let edges = Edges::new(&(0..side * side).map(inputs).collect::<Vec<_>>());
+        let edges = Edges::new(&(0..tasks).map(inputs).collect::<Vec<_>>());
         let read = Read { source: self.next_id(), pattern: Pattern::Edges(Arc::new(edges)) };
-        self.null(Space::new(side * side, 1, 1, Order::Rows), vec![read]);
+        self.null(Space::new(tasks, 1, 1, Order::Rows), vec![read]);
     }
 
     fn null(&mut self, space: Space, reads: Vec<Read>) -> StageId {

@@ -1,6 +1,6 @@
 //! Graphs wired by hand: registered functions, called by name on values, matrices and earlier results.
 
-use super::build::Builder;
+use super::build::ProgramBuilder;
 use super::calls::{CallInput, Calls};
 use super::pattern::{Edges, Pattern};
 use super::program::Program;
@@ -118,7 +118,7 @@ impl Graph {
             calls.call(task).1.iter().filter_map(earlier).collect::<Vec<_>>()
         };
         let edges = Edges::new(&(0..tasks).map(inputs_of).collect::<Vec<_>>());
-        let mut builder = Builder::default();
+        let mut builder = ProgramBuilder::default();
         let read = Read { source: builder.next_id(), pattern: Pattern::Edges(Arc::new(edges)) };
         let length = (self.result_bytes + RESULT_HEADER).div_ceil(Element::F64.bytes());
         let stage = builder.push(

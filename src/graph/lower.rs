@@ -2,7 +2,7 @@
 //!
 //! No step recurses, and each part is seen to once for each of its grids, of which there are a few.
 
-use super::build::{Access, Builder};
+use super::build::{Access, ProgramBuilder};
 use super::fuse::Fusion;
 use super::pattern::Pick;
 use super::space::{Order, Space};
@@ -20,7 +20,7 @@ pub type LowerError = ArrayError;
 
 /// Translates arrays into the stages of one program.
 pub struct Lowering<'a> {
-    builder: &'a mut Builder,
+    builder: &'a mut ProgramBuilder,
     /// Block length along the inner dimension of products.
     inner: u64,
     fusion: Fusion,
@@ -113,7 +113,7 @@ impl Fused {
 
 impl<'a> Lowering<'a> {
     /// `inner` is the block length for dimensions that a product sums over.
-    pub fn new(builder: &'a mut Builder, inner: u64) -> Self {
+    pub fn new(builder: &'a mut ProgramBuilder, inner: u64) -> Self {
         Lowering {
             builder,
             inner,

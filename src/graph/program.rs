@@ -1,4 +1,4 @@
-//! A program: stages, and for every task its inputs, its consumers and its cost.
+//! A program: stages, and for every task its inputs, its consumers and its share of the work.
 
 use super::pattern::Pattern;
 use super::space::Space;
@@ -15,15 +15,6 @@ pub struct Program {
     users: Vec<Vec<(StageId, u32)>>,
     /// Position of each stage's first task in the numbering of all tasks.
     starts: Vec<usize>,
-}
-
-/// What one task costs.
-#[derive(Clone, Copy, PartialEq, Debug, Default)]
-pub struct Cost {
-    pub flops: f64,
-    pub bytes_in: u64,
-    pub bytes_out: u64,
-    pub workspace: u64,
 }
 
 /// Does one of the reads before `number` of task `index` read `block` already?
@@ -170,20 +161,6 @@ impl Program {
     pub fn releases(&self, task: TaskId) -> u64 {
         let stage = self.stage(task.stage);
         if stage.space.is_partial(task.index) { 0 } else { footprint(stage.bytes(task.index)) }
-    }
-
-    /// Flops, bytes and workspace of a task. O(inputs).
-    pub fn cost(&self, task: TaskId) -> Cost {
-        let stage = self.stage(task.stage);
-        let mut inputs = Vec::new();
-        self.inputs(task, &mut inputs);
-        let bytes_in = inputs.iter().map(|b| self.stage(b.stage).bytes(b.index)).sum();
-        Cost {
-            flops: stage.work.flops * self.share(task),
-            bytes_in,
-            bytes_out: stage.bytes(task.index),
-            workspace: stage.work.workspace,
-        }
     }
 
     /// Flops of all tasks.

@@ -5,7 +5,7 @@
 //! applying the kept small Q of each merge. At the leaves the factorisation of the block is made
 //! again and applied: backward stable for every matrix, two passes over A, no Q kept.
 
-use super::build::{Access, Builder};
+use super::build::{Access, ProgramBuilder};
 use super::pattern::{Pattern, Pick};
 use super::space::{Order, Space};
 use super::stage::{Blocks, Kind, Part, Read, Seed, rows_below};
@@ -35,14 +35,17 @@ struct Root {
 
 impl Tall {
     /// `a` has row blocks over the whole width.
-    pub fn new(builder: &mut Builder, a: Access, factor_len: FactorLen) -> Tall {
+    ///
+    /// # Panics
+    /// If it has not, and if `a` is empty.
+    pub fn new(builder: &mut ProgramBuilder, a: Access, factor_len: FactorLen) -> Tall {
         let (panel, n) = (a.grid.rows, a.grid.cols.len());
         assert_eq!(a.grid.cols.blocks(), 1, "row blocks span the whole width");
         assert!(!panel.is_empty() && n > 0, "{} rows, {n} columns", panel.len());
         let element = builder.element(a.stage);
         let leaf = builder.push(
             Kind::LeafR { panel, n },
-            Builder::column_space(panel),
+            ProgramBuilder::column_space(panel),
             Blocks::Trapezoid { panel, span: 1, cap: n, cols: n },
             element,
             vec![a.read(Pick::Row, Pick::Zero)],
@@ -77,7 +80,7 @@ impl Tall {
         1 << level
     }
 
-    fn merge_level(&mut self, builder: &mut Builder, factor_len: FactorLen) {
+    fn merge_level(&mut self, builder: &mut ProgramBuilder, factor_len: FactorLen) {
         let (panel, n) = (self.panel(), self.n());
         let span = Tall::span(self.merges.len());
         let nodes = builder.stage(self.top()).space.tasks().div_ceil(2);
@@ -98,13 +101,20 @@ impl Tall {
         self.merges.push(stage);
     }
 
-    fn root(&self, builder: &mut Builder, kind: Kind, len: u64) -> StageId {
+    fn root(&self, builder: &mut ProgramBuilder, kind: Kind, len: u64) -> StageId {
         let read = Read { source: self.top(), pattern: Pattern::Block(Pick::Zero, Pick::Zero) };
         let space = Space::new(1, 1, 1, Order::Rows);
         builder.push(kind, space, Blocks::Each { rows: 1, cols: len }, self.element, vec![read])
     }
 
-    fn unpack(&self, builder: &mut Builder, root: StageId, part: Part, keep: u64, grid: BlockGrid) -> Access {
+    fn unpack(
+        &self,
+        builder: &mut ProgramBuilder,
+        root: StageId,
+        part: Part,
+        keep: u64,
+        grid: BlockGrid,
+    ) -> Access {
         let read = Read { source: root, pattern: Pattern::Block(Pick::Zero, Pick::Zero) };
         let kind = Kind::Unpack { part, panel: self.panel(), n: self.n(), keep };
         builder.on_grid(kind, grid, self.element, vec![read], Order::Rows)
@@ -120,7 +130,10 @@ impl Tall {
     }
 
     /// The singular values as a keep×1 column, and nothing else.
-    pub fn values(&self, builder: &mut Builder, keep: u64) -> Access {
+    ///
+    /// # Panics
+    /// If A has fewer rows than columns.
+    pub fn values(&self, builder: &mut ProgramBuilder, keep: u64) -> Access {
         self.check_tall();
         let (panel, n, span) = (self.panel(), self.n(), self.root_span());
         let root = self.root(builder, Kind::RootSvd { panel, n, span, keep, values_only: true }, keep);
@@ -128,7 +141,10 @@ impl Tall {
     }
 
     /// The first `keep` singular triplets: U (row blocks as A), s (keep×1), Vᵀ (keep×n).
-    pub fn svd(&self, builder: &mut Builder, keep: u64) -> (Access, Access, Access) {
+    ///
+    /// # Panics
+    /// If A has fewer rows than columns.
+    pub fn svd(&self, builder: &mut ProgramBuilder, keep: u64) -> (Access, Access, Access) {
         self.check_tall();
         let (panel, n, span) = (self.panel(), self.n(), self.root_span());
         let len = n * keep + keep + keep * n;
@@ -141,7 +157,7 @@ impl Tall {
     }
 
     /// Q (m×k, row blocks as A) and R (k×n, diagonal ≥ 0), k = min(m, n).
-    pub fn qr(&self, builder: &mut Builder) -> (Access, Access) {
+    pub fn qr(&self, builder: &mut ProgramBuilder) -> (Access, Access) {
         let (panel, n, span) = (self.panel(), self.n(), self.root_span());
         let k = rows_below(panel, span, 0, n);
         let stage = self.root(builder, Kind::RootQr { panel, n, span }, k * n + k);
@@ -151,7 +167,7 @@ impl Tall {
     }
 
     /// Q of the whole tree times the root's small factor, down to the row blocks.
-    fn apply(&self, builder: &mut Builder, root: Root) -> Access {
+    fn apply(&self, builder: &mut ProgramBuilder, root: Root) -> Access {
         let (panel, n, width) = (self.panel(), self.n(), root.width);
         let (mut seed, mut read) =
             (root.seed, Read { source: root.stage, pattern: Pattern::Block(Pick::Zero, Pick::Zero) });

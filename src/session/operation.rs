@@ -5,7 +5,7 @@ use super::randomized::{RsvdOptions, check_rank, rsvd};
 use super::recipe::{Care, Piece, Recipe, Ways, row_blocks};
 use crate::array::{Array, Axis, BlockGrid, BlockSize, Element, Fill, Node};
 use crate::data::Chunks;
-use crate::graph::{Access, Builder, Lowering, Tall};
+use crate::graph::{Access, Lowering, ProgramBuilder, Tall};
 use kernels::tsqr::factor_len;
 
 /// Length of a square block unless the user says otherwise, at most: 16 MB of f64, a tenth of a second
@@ -195,7 +195,7 @@ impl Operation {
     /// The program's stages.
     pub(super) fn recipe(&self, blocks: (u64, u64), ways: Ways) -> Result<Recipe, Error> {
         let (m, n) = self.shape()?;
-        let mut builder = Builder::default();
+        let mut builder = ProgramBuilder::default();
         if m.min(n) == 0 && !matches!(self, Operation::Compute(_)) {
             return self.empty(builder);
         }
@@ -217,7 +217,7 @@ impl Operation {
     }
 
     /// Results of a matrix without rows or without columns: empty ones.
-    fn empty(&self, mut builder: Builder) -> Result<Recipe, Error> {
+    fn empty(&self, mut builder: ProgramBuilder) -> Result<Recipe, Error> {
         let element = self.element()?;
         let mut results = Vec::new();
         for (_, (rows, cols)) in self.result_shapes()? {
@@ -269,7 +269,7 @@ fn stretches(len: u64, block: u64, count: u64) -> Vec<std::ops::Range<u64>> {
         .collect()
 }
 
-fn in_blocks(builder: &mut Builder, a: &Array, blocks: (u64, u64)) -> Result<Access, Error> {
+fn in_blocks(builder: &mut ProgramBuilder, a: &Array, blocks: (u64, u64)) -> Result<Access, Error> {
     let (m, n) = a.shape()?;
     let grid = BlockGrid::new(Axis::new(m, blocks.0), Axis::new(n, blocks.1));
     Ok(Lowering::new(builder, blocks.0.min(blocks.1)).lower(a, grid)?)
@@ -277,7 +277,12 @@ fn in_blocks(builder: &mut Builder, a: &Array, blocks: (u64, u64)) -> Result<Acc
 
 /// A product piece by piece: as much of C as fits is held, A and B stream past it in thin panels
 /// (Kwasniewski et al. 2019). Blocks, and with them bits, are those of the product made at once.
-fn pieces(mut builder: Builder, c: &Array, blocks: (u64, u64), (p, q): (u64, u64)) -> Result<Recipe, Error> {
+fn pieces(
+    mut builder: ProgramBuilder,
+    c: &Array,
+    blocks: (u64, u64),
+    (p, q): (u64, u64),
+) -> Result<Recipe, Error> {
     let (m, n) = c.shape()?;
     let mut results = Vec::new();
     for rows in stretches(m, blocks.0, p) {
@@ -291,14 +296,20 @@ fn pieces(mut builder: Builder, c: &Array, blocks: (u64, u64), (p, q): (u64, u64
     Ok(Recipe { builder, results, ranges: Vec::new() })
 }
 
-fn tall(builder: &mut Builder, a: &Array, rows: u64, ways: Ways) -> Result<Tall, Error> {
+fn tall(builder: &mut ProgramBuilder, a: &Array, rows: u64, ways: Ways) -> Result<Tall, Error> {
     let access = row_blocks(builder, a, rows)?;
     let tall = Tall::new(builder, access, factor_len);
     Ok(if ways.read_again { tall.with_second_read(row_blocks(builder, a, rows)?) } else { tall })
 }
 
 /// SVD of A, or of Aᵀ if A is short and fat: A = (U' S V'ᵀ)ᵀ.
-fn svd(mut builder: Builder, a: &Array, rows: u64, values_only: bool, ways: Ways) -> Result<Recipe, Error> {
+fn svd(
+    mut builder: ProgramBuilder,
+    a: &Array,
+    rows: u64,
+    values_only: bool,
+    ways: Ways,
+) -> Result<Recipe, Error> {
     let (m, n) = a.shape()?;
     let fat = m < n;
     let upright = if fat { a.t() } else { a.clone() };

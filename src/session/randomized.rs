@@ -4,7 +4,7 @@ use super::error::Error;
 use super::recipe::{Care, Range, Recipe, Ways, row_blocks};
 use crate::array::{Array, BlockGrid, Element, Fill, Law};
 use crate::data::Matrix;
-use crate::graph::{Access, Builder, Lowering, Tall};
+use crate::graph::{Access, Lowering, ProgramBuilder, Tall};
 use kernels::tsqr::factor_len;
 
 /// More power iterations only make rounding errors.
@@ -44,7 +44,7 @@ pub(super) fn check_rank(options: &RsvdOptions, m: u64, n: u64) -> Result<(), Er
 /// Randomized SVD with one pass over A for each power iteration: `X ← orth(Aᵀ(A·X))`, then
 /// `Q = orth(A·X)`, `Bᵀ = AᵀQ`, SVD of Bᵀ. With half steps `X ← orth(Aᵀ·orth(A·X))`.
 pub(super) fn rsvd(
-    mut builder: Builder,
+    mut builder: ProgramBuilder,
     a: &Array,
     rows: u64,
     options: &RsvdOptions,
@@ -104,7 +104,7 @@ struct Passes {
 }
 
 impl Passes {
-    fn next(&mut self, builder: &mut Builder) -> Result<Access, Error> {
+    fn next(&mut self, builder: &mut ProgramBuilder) -> Result<Access, Error> {
         match self.held {
             Some(access) if !self.again => Ok(access),
             _ => Ok(*self.held.insert(row_blocks(builder, &self.a, self.rows)?)),
@@ -123,7 +123,7 @@ struct Sketch {
 
 impl Sketch {
     /// As one block.
-    fn block(&self, builder: &mut Builder) -> Result<Access, Error> {
+    fn block(&self, builder: &mut ProgramBuilder) -> Result<Access, Error> {
         let whole = BlockGrid::whole(self.rows, self.width);
         if self.exponent == 0 {
             let fill = Fill::Random { law: Law::Normal, seed: self.seed };

@@ -2,7 +2,7 @@
 
 use super::error::Error;
 use crate::array::{Array, Axis, BlockGrid};
-use crate::graph::{Access, Builder, Lowering, Program};
+use crate::graph::{Access, Lowering, Program, ProgramBuilder};
 
 /// What the spectrum asks for; found out by running without.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
@@ -36,7 +36,7 @@ pub(super) struct Piece {
 
 /// A program with its results in order.
 pub(super) struct Recipe {
-    pub builder: Builder,
+    pub builder: ProgramBuilder,
     pub results: Vec<Piece>,
     pub ranges: Vec<Range>,
 }
@@ -51,7 +51,7 @@ pub(super) struct Range {
 
 impl Recipe {
     /// Each result whole, in the order of the operation's result shapes.
-    pub fn new(builder: Builder, results: &[Access]) -> Self {
+    pub fn new(builder: ProgramBuilder, results: &[Access]) -> Self {
         let piece = |(result, access): (usize, &Access)| Piece { result, place: (0, 0), access: *access };
         Recipe { builder, results: results.iter().enumerate().map(piece).collect(), ranges: Vec::new() }
     }
@@ -81,7 +81,7 @@ impl Recipe {
 }
 
 /// The matrix in row blocks over its whole width.
-pub(super) fn row_blocks(builder: &mut Builder, a: &Array, rows: u64) -> Result<Access, Error> {
+pub(super) fn row_blocks(builder: &mut ProgramBuilder, a: &Array, rows: u64) -> Result<Access, Error> {
     let (m, n) = a.shape()?;
     let grid = BlockGrid::new(Axis::new(m, rows), Axis::whole(n));
     Ok(Lowering::new(builder, rows).lower(a, grid)?)

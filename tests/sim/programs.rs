@@ -3,7 +3,8 @@
 use super::rng::Rng;
 use dolmen::array::{Array, Axis, BlockGrid, Element, Fill, Input, InputId, Law, Origin};
 use dolmen::graph::{
-    Access, Blocks, Builder, Edges, Kind, Lowering, Order, Pattern, Program, Read, Space, Stage, Tall, Work,
+    Access, Blocks, Edges, Kind, Lowering, Order, Pattern, Program, ProgramBuilder, Read, Space, Stage, Tall,
+    Work,
 };
 use dolmen::ids::StageId;
 use std::sync::Arc;
@@ -80,7 +81,7 @@ impl Formulas<'_> {
     }
 }
 
-fn finish(rng: &mut Rng, builder: &mut Builder, results: &[Access]) {
+fn finish(rng: &mut Rng, builder: &mut ProgramBuilder, results: &[Access]) {
     for (at, access) in results.iter().enumerate() {
         if rng.chance(30) {
             builder.lockstep(access.stage);
@@ -96,7 +97,7 @@ fn finish(rng: &mut Rng, builder: &mut Builder, results: &[Access]) {
 fn arrays(rng: &mut Rng, size: u64) -> Program {
     let lens = [rng.range(1, size), rng.range(1, size)];
     let block = rng.range(size.div_ceil(6), size.div_ceil(2));
-    let mut builder = Builder::default();
+    let mut builder = ProgramBuilder::default();
     let mut formulas = Formulas { rng, lens, made: Vec::new() };
     let mut wanted = Vec::new();
     for _ in 0..formulas.rng.range(1, 2) {
@@ -120,7 +121,7 @@ fn arrays(rng: &mut Rng, size: u64) -> Program {
 }
 
 /// A tall matrix in row blocks, which may be shorter than wide.
-fn tall(rng: &mut Rng, builder: &mut Builder, size: u64, transposed: bool) -> Access {
+fn tall(rng: &mut Rng, builder: &mut ProgramBuilder, size: u64, transposed: bool) -> Access {
     let n = rng.range(1, size.div_ceil(4));
     let rows = rng.range(n, n + 2 * size);
     let panel = Axis::new(rows, rng.range(rows.div_ceil(12), rows));
@@ -133,7 +134,7 @@ fn tall(rng: &mut Rng, builder: &mut Builder, size: u64, transposed: bool) -> Ac
 }
 
 fn tsqr(rng: &mut Rng, size: u64) -> Program {
-    let mut builder = Builder::default();
+    let mut builder = ProgramBuilder::default();
     let a = tall(rng, &mut builder, size, true);
     let n = a.grid.cols.len();
     let tree = Tall::new(&mut builder, a, |r1, r2, n| r1 + r2 + n);
@@ -154,7 +155,7 @@ fn tsqr(rng: &mut Rng, size: u64) -> Program {
 }
 
 fn range_finder(rng: &mut Rng, size: u64) -> Program {
-    let mut builder = Builder::default();
+    let mut builder = ProgramBuilder::default();
     let a = tall(rng, &mut builder, 2 * size, false);
     let sketch = Fill::Random { law: Law::Normal, seed: 1 };
     let width = rng.range(1, 4);
@@ -172,7 +173,7 @@ fn range_finder(rng: &mut Rng, size: u64) -> Program {
 }
 
 fn null(rng: &mut Rng, size: u64) -> Program {
-    let mut builder = Builder::default();
+    let mut builder = ProgramBuilder::default();
     let tasks = rng.range(1, 5 * size) as u32;
     match rng.below(4) {
         0 => {
