@@ -64,7 +64,7 @@ fn run(kind: &str) -> Result<(), Error> {
         spilled.read_back_bytes / 1_000_000
     );
     println!("  peak {} of at most {} bytes", stats.peak_memory, stats.memory_bound);
-    let s = results.0.iter().find(|(name, _)| *name == "s").map(|(_, s)| s.to_f64());
+    let s = results.named.iter().find(|(name, _)| *name == "s").map(|(_, s)| s.to_f64());
     println!("  singular values {:.6e}", s.unwrap_or_default().column(0));
     Ok(())
 }

@@ -291,7 +291,7 @@ fn an_input_of_another_session_is_refused() {
         let operation = Operation::Compute(array);
         let refused = [
             here.run(&operation).map(|_| ()),
-            here.run_to_files(&operation, std::slice::from_ref(&path)),
+            here.run_to_files(&operation, std::slice::from_ref(&path)).map(|_| ()),
             here.preview(&operation, None).map(|_| ()),
         ];
         for result in refused {

@@ -200,6 +200,46 @@ fn a_limit_that_is_too_small_is_one_clear_error() {
     assert_eq!(error.exit_code(), 2, "{error}");
 }
 
+/// Two computations beside each other, one spilling and one not: each has its own figures.
+#[test]
+fn figures_belong_to_a_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let (tight, spilling) = tight(folder.path());
+    let small = Operation::Compute(Array::normal(40, 30, 1, Element::F64) * 2.0);
+    let path = |name: &str| [folder.path().join(name)];
+    let alone = tight.run_to_files(&spilling, &path("alone.npy")).unwrap();
+    let small_alone = tight.run_to_files(&small, &path("small.npy")).unwrap();
+    assert!(alone.spilled.bytes > 0 && small_alone.spilled == Default::default());
+    assert_eq!(tight.stats(), small_alone);
+    for round in 0..8 {
+        let beside = |operation: &Operation, name: String| {
+            let (operation, path) = (operation.clone(), folder.path().join(name));
+            tight.spawn(move |session| {
+                let stats = session.run_to_files(&operation, std::slice::from_ref(&path))?;
+                Ok((stats, session.stats(), session.progress().tasks()))
+            })
+        };
+        let first = beside(&spilling, format!("{round}-a.npy"));
+        let others: Vec<_> = (0..4).map(|at| beside(&small, format!("{round}-{at}.npy"))).collect();
+        let progress = first.progress();
+        let (stats, last, done) = first.wait().unwrap();
+        assert_eq!((stats.tasks, stats), (alone.tasks, last), "round {round}");
+        assert_eq!((done, progress.tasks()), ((alone.tasks, alone.tasks), done));
+        assert!(stats.spilled.bytes > 0 && stats.bytes_written == alone.bytes_written, "{stats:?}");
+        for other in others {
+            let (stats, last, done) = other.wait().unwrap();
+            assert_eq!((stats.tasks, stats), (small_alone.tasks, last), "round {round}");
+            assert_eq!(done, (small_alone.tasks, small_alone.tasks));
+            assert_eq!(
+                (stats.spilled, stats.bytes_written),
+                (small_alone.spilled, small_alone.bytes_written)
+            );
+            assert_eq!(stats.memory_bound, small_alone.memory_bound);
+        }
+    }
+    assert_eq!(tight.stats(), small_alone, "those beside it are not the session's own");
+}
+
 #[test]
 fn results_in_memory_are_the_same_too() {
     let folder = tempfile::tempdir().unwrap();

@@ -84,8 +84,20 @@ impl Activity {
         Activity { running: AtomicBool::default(), jobs: Default::default(), idle: Default::default(), depth }
     }
 
-    pub fn set_running(&self, running: bool) {
-        self.running.store(running, Ordering::Relaxed);
+    /// A run begins.
+    pub fn begin(&self) {
+        self.depth.count_anew();
+        self.running.store(true, Ordering::Relaxed);
+    }
+
+    /// It is over.
+    pub fn end(&self) {
+        self.running.store(false, Ordering::Relaxed);
+    }
+
+    /// Most requests in flight to files at once since the run began.
+    pub fn most_in_flight(&self) -> u64 {
+        self.depth.most() as u64
     }
 
     pub fn is_running(&self) -> bool {

@@ -37,10 +37,10 @@ pub struct Done {
     pub run: RunId,
     pub task: TaskId,
     pub seconds: f64,
-    pub outcome: Outcome,
+    pub outcome: JobOutcome,
 }
 
-pub enum Outcome {
+pub enum JobOutcome {
     /// A task is done; some leave a block.
     Made(Option<Block>),
     Spilled,
@@ -75,17 +75,18 @@ impl Job {
         let moves = !matches!(self.work, Work::Task { .. });
         let outcome = guard(|| self.attempt(room));
         let outcome = outcome.unwrap_or_else(|message| Err(Failure::of_run(message)));
-        let failed = |failure| if moves { Outcome::MoveFailed(failure) } else { Outcome::Failed(failure) };
+        let failed =
+            |failure| if moves { JobOutcome::MoveFailed(failure) } else { JobOutcome::Failed(failure) };
         Done { run, task, seconds: began.elapsed().as_secs_f64(), outcome: outcome.unwrap_or_else(failed) }
     }
 
-    fn attempt(self, room: &mut Room) -> Result<Outcome, Failure> {
+    fn attempt(self, room: &mut Room) -> Result<JobOutcome, Failure> {
         let class = self.class();
         let remake = self.is_source();
         let Job { run, task, work } = self;
         if matches!(work, Work::Sweep) {
             spill_files(&run)?.sweep();
-            return Ok(Outcome::Swept);
+            return Ok(JobOutcome::Swept);
         }
         let bytes = if class == Class::Compute { run.workspace.compute } else { run.workspace.io };
         if room.as_ref().is_none_or(|(of, _)| *of != run.id) {
@@ -97,17 +98,18 @@ impl Job {
             Work::Task { ids, inputs, taken } => {
                 let taken = taken.map(|block| take_over(block, &run)).transpose()?;
                 let (program, inputs) = (&run.program, (&ids[..], &inputs[..]));
-                exec::run(program, &run.bindings, task, inputs, taken, &run.pool, scratch).map(Outcome::Made)
+                exec::run(program, &run.bindings, task, inputs, taken, &run.pool, scratch)
+                    .map(JobOutcome::Made)
             }
             Work::Load if remake => {
                 let made =
                     exec::run(&run.program, &run.bindings, task, (&[], &[]), None, &run.pool, scratch)?;
-                Ok(Outcome::Loaded(made.expect("sources make blocks")))
+                Ok(JobOutcome::Loaded(made.expect("sources make blocks")))
             }
             Work::Load => load(&run, task, scratch),
             Work::Spill(block) => {
                 spill_files(&run)?.write(task, &block, scratch.bytes_mut()).map_err(Failure::of_run)?;
-                Ok(Outcome::Spilled)
+                Ok(JobOutcome::Spilled)
             }
             Work::Sweep => unreachable!("done above"),
         }
@@ -119,14 +121,14 @@ fn take_over(block: Arc<Block>, run: &Run) -> Result<Block, Failure> {
     Arc::try_unwrap(block).or_else(|shared| shared.duplicate(&run.pool).map_err(Failure::of_run))
 }
 
-fn load(run: &Run, block: BlockId, scratch: &mut Buffer) -> Result<Outcome, Failure> {
+fn load(run: &Run, block: BlockId, scratch: &mut Buffer) -> Result<JobOutcome, Failure> {
     let files = spill_files(run)?;
     let stage = run.program.stage(block.stage);
     let shape = stage.shape(block.index);
     let mut loaded = Block::new(&run.pool, shape, stage.element).map_err(Failure::of_run)?;
     match files.read(block, &mut loaded, scratch.bytes_mut()) {
-        Ok(()) => Ok(Outcome::Loaded(loaded)),
-        Err(error) if error.is_lost() => Ok(Outcome::Vanished),
+        Ok(()) => Ok(JobOutcome::Loaded(loaded)),
+        Err(error) if error.is_lost() => Ok(JobOutcome::Vanished),
         Err(error) => Err(Failure::of_run(error)),
     }
 }

@@ -16,6 +16,6 @@ mod worker;
 pub use activity::{Activity, Stalls};
 pub use messages::{FromWorkers, Lost};
 pub use panics::tell_panics;
-pub use run::{Outcome, Progress, Run};
+pub use run::{Progress, Run, RunOutcome};
 pub use scheduler::{Joined, Leave, Scheduler, Submit};
 pub use worker::{Peers, Worker};

@@ -1,5 +1,6 @@
 //! What scheduler and workers of one process share of a run.
 
+use super::activity::Stalls;
 use crate::exec::Bindings;
 use crate::graph::Program;
 use crate::ids::{BlockId, RunId};
@@ -8,6 +9,7 @@ use crate::store::{Block, Pool, PoolUse, SpillFiles};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 /// A program with what its names stand for.
 pub struct Run {
@@ -42,9 +44,14 @@ impl Progress {
 }
 
 /// What a finished run leaves.
-pub struct Outcome {
+pub struct RunOutcome {
     /// The blocks of the stages that are kept.
     pub blocks: HashMap<BlockId, Arc<Block>>,
     pub recomputed: u64,
     pub memory: PoolUse,
+    pub stalls: Stalls,
+    /// Most requests in flight to files at once.
+    pub io_in_flight: u64,
+    /// From the submission until it began: other runs came first.
+    pub waited: Duration,
 }

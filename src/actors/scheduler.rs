@@ -1,8 +1,8 @@
 //! The scheduler actor: decodes messages into events, hands them to the core, performs the actions.
 
-use super::activity::Activity;
+use super::activity::{Activity, Stalls};
 use super::messages::{Fetch, FromWorkers, Lost, Release, ToWorkers};
-use super::run::{Outcome, Progress, Run};
+use super::run::{Progress, Run, RunOutcome};
 use super::worker::Worker;
 use crate::exec::Bindings;
 use crate::failure::Failure;
@@ -14,9 +14,10 @@ use crate::store::{Pool, SpillFiles};
 use actix::{Actor, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message, WrapFuture};
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 /// Receives the result of a run. The sender is dropped if the scheduler goes.
-type Reply = futures_channel::oneshot::Sender<Result<Outcome, Failure>>;
+type Reply = futures_channel::oneshot::Sender<Result<RunOutcome, Failure>>;
 
 struct Member {
     address: Addr<Worker>,
@@ -30,6 +31,9 @@ struct Current {
     core: Core,
     progress: Arc<Progress>,
     reply: Reply,
+    waited: Duration,
+    /// Before it.
+    stalls: Stalls,
 }
 
 /// One run at a time; others wait in line.
@@ -67,7 +71,7 @@ impl Scheduler {
             return;
         }
         let Some(submit) = self.line.pop_front() else { return };
-        let Submit { id, core, program, bindings, plan, spill, progress, reply } = submit;
+        let Submit { id, core, program, bindings, plan, spill, progress, submitted, reply } = submit;
         if self.members.is_empty() {
             // Nobody may be waiting any more.
             let _ = reply.send(Err(self.nobody()));
@@ -76,8 +80,9 @@ impl Scheduler {
         progress.set(0, program.tasks());
         let pool = self.pool.begin(plan.bound());
         let run = Arc::new(Run { id, program, bindings, workspace: plan.workspace, pool, spill });
-        self.activity.set_running(true);
-        self.current = Some(Current { run, core, progress, reply });
+        self.activity.begin();
+        let stalls = self.activity.stalls();
+        self.current = Some(Current { run, core, progress, reply, waited: submitted.elapsed(), stalls });
         let join = |(id, member): (&WorkerId, &Member)| Event::Join { worker: *id, threads: member.threads };
         let joins: Vec<Event> = self.members.iter().map(join).collect();
         self.feed(joins, ctx);
@@ -151,25 +156,31 @@ impl Scheduler {
                 }
             }
         }
-        let (recomputed, memory) = (current.core.recomputed(), self.pool.usage());
+        let mut outcome = RunOutcome {
+            blocks: HashMap::new(),
+            recomputed: current.core.recomputed(),
+            memory: self.pool.usage(),
+            stalls: self.activity.stalls().since(current.stalls),
+            io_in_flight: self.activity.most_in_flight(),
+            waited: current.waited,
+        };
         let collected = async move {
-            let mut blocks = HashMap::new();
             for (id, request) in asked {
                 if let Ok(Some(block)) = request.await {
-                    blocks.insert(id, block);
+                    outcome.blocks.insert(id, block);
                 }
             }
-            Outcome { blocks, recomputed, memory }
+            outcome
         };
         ctx.spawn(
             collected.into_actor(self).map(|outcome, scheduler, ctx| scheduler.finish(Ok(outcome), ctx)),
         );
     }
 
-    fn finish(&mut self, result: Result<Outcome, Failure>, ctx: &mut Context<Self>) {
+    fn finish(&mut self, result: Result<RunOutcome, Failure>, ctx: &mut Context<Self>) {
         let Some(Current { run, reply, core, .. }) = self.current.take() else { return };
         drop(core);
-        self.activity.set_running(false);
+        self.activity.end();
         for member in self.members.values() {
             let messages = vec![ToWorker::Forget { run: run.id }];
             member.address.do_send(ToWorkers { run: run.clone(), messages });
@@ -197,6 +208,7 @@ pub struct Submit {
     /// Where blocks go when memory is short, if they may.
     pub spill: Option<SpillFiles>,
     pub progress: Arc<Progress>,
+    pub submitted: Instant,
     pub reply: Reply,
 }
 

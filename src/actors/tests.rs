@@ -1,6 +1,6 @@
 //! Scheduler and workers without a session.
 
-use super::job::{Job, Outcome, Work};
+use super::job::{Job, JobOutcome, Work};
 use super::messages::{Fetch, ToWorkers};
 use super::run::{Progress, Run};
 use super::scheduler::{Joined, Leave, Scheduler, Submit};
@@ -15,6 +15,7 @@ use crate::sched::{Core, Plan, Threads, plan};
 use crate::store::{Block, Encoding, Pool, SpillFiles, SpillPlace};
 use actix::{Actor, Addr, Context, Handler, System};
 use std::sync::Arc;
+use std::time::Instant;
 
 const MEMORY: u64 = 64 << 20;
 const BLOCK: BlockId = BlockId { stage: StageId(0), index: 0 };
@@ -77,7 +78,7 @@ fn the_actor_thread_removes_no_file_and_an_io_thread_does() {
         assert_eq!(place.in_use(), bytes);
     });
     let done = Job { run, task: BLOCK, work: Work::Sweep }.perform(&mut None);
-    assert!(matches!(done.outcome, Outcome::Swept));
+    assert!(matches!(done.outcome, JobOutcome::Swept));
     assert_eq!(place.in_use(), 0);
 }
 
@@ -123,6 +124,7 @@ async fn run_while(scheduler: &Addr<Scheduler>, tasks: u32, leave: Leave) -> Res
         plan,
         spill: None,
         progress: Arc::new(Progress::default()),
+        submitted: Instant::now(),
         reply,
     };
     scheduler.send(submit).await.expect("an answer");

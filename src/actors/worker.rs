@@ -3,7 +3,7 @@
 use super::activity::Activity;
 use super::executor::Executor;
 use super::fetches::Fetches;
-use super::job::{Done, Job, Outcome, Work};
+use super::job::{Done, Job, JobOutcome, Work};
 use super::messages::{Fetch, FromWorkers, Lost, Release, ToWorkers};
 use super::run::Run;
 use crate::ids::{BlockId, StageId, TaskId, TaskList, WorkerId};
@@ -279,7 +279,7 @@ impl Worker {
         for done in done.into_iter().filter(|done| done.run == run.id) {
             let (id, block) = (run.id, done.task);
             messages.push(match done.outcome {
-                Outcome::Made(made) => {
+                JobOutcome::Made(made) => {
                     if let Some(made) = made {
                         self.blocks.insert(block, Arc::new(made));
                     }
@@ -288,15 +288,15 @@ impl Worker {
                     add_timing(&mut timings, block.stage, done.seconds);
                     continue;
                 }
-                Outcome::Loaded(loaded) => {
+                JobOutcome::Loaded(loaded) => {
                     self.blocks.insert(block, Arc::new(loaded));
                     FromWorker::Loaded { run: id, block }
                 }
-                Outcome::Swept => continue,
-                Outcome::Spilled => FromWorker::Spilled { run: id, block },
-                Outcome::Vanished => FromWorker::Vanished { run: id, block },
-                Outcome::MoveFailed(failure) => FromWorker::MoveFailed { run: id, block, failure },
-                Outcome::Failed(failure) => FromWorker::Failed { run: id, task: block, failure },
+                JobOutcome::Swept => continue,
+                JobOutcome::Spilled => FromWorker::Spilled { run: id, block },
+                JobOutcome::Vanished => FromWorker::Vanished { run: id, block },
+                JobOutcome::MoveFailed(failure) => FromWorker::MoveFailed { run: id, block, failure },
+                JobOutcome::Failed(failure) => FromWorker::Failed { run: id, task: block, failure },
             });
         }
         if !tasks.is_empty() {

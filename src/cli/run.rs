@@ -4,8 +4,8 @@ use super::args::{Command, Common, Sketch, Work, parse};
 use super::progress::Bar;
 use super::report::Report;
 use crate::array::{Array, Fill, Origin};
-use crate::files::{self, Format, OutDir};
-use crate::session::{self, Error, Operation, Preview, RsvdOptions, Session, human};
+use crate::files::{self, OutDir};
+use crate::session::{self, Error, Operation, Preview, RsvdOptions, Session, Stats, Target, human};
 use std::ffi::OsString;
 use std::fmt::Display;
 use std::io::Write;
@@ -150,7 +150,8 @@ fn run(work: &Work) -> Result<(), Error> {
     let mut inputs = Inputs::of(&session);
     let operation = operation(&mut inputs, work)?;
     let (paths, folder) = targets(work, &operation)?;
-    let preview = session.preview(&operation, paths.first().map(|path| Format::of(path)))?;
+    let planned = session.plan(&operation, Target::Files(paths.clone()))?;
+    let preview = planned.preview()?;
     let folder = folder.map(|folder| OutDir::create(&folder)).transpose()?;
     if let Some(report) = &common.report {
         if paths.iter().any(|path| same_file(path, report)) {
@@ -160,12 +161,12 @@ fn run(work: &Work) -> Result<(), Error> {
         files::check_target(report)?;
     }
     let bar = Bar::start(&session, work.name(), common.quiet);
-    session.run_to_files(&operation, &paths)?;
+    let stats = session.run_planned(planned)?.stats;
     drop(bar);
     if let Some(folder) = folder {
         folder.keep();
     }
-    let report = report(&session, work, &operation, &preview)?;
+    let report = report(&session, work, &operation, &preview, &stats)?;
     if let Some(path) = &common.report {
         write_report(path, &report, !common.no_sync)?;
     }
@@ -201,8 +202,13 @@ fn cancel() -> ! {
     std::process::exit(CANCELLED);
 }
 
-fn report(session: &Session, work: &Work, operation: &Operation, preview: &Preview) -> Result<Report, Error> {
-    let stats = session.stats();
+fn report(
+    session: &Session,
+    work: &Work,
+    operation: &Operation,
+    preview: &Preview,
+    stats: &Stats,
+) -> Result<Report, Error> {
     Ok(Report {
         command: work.name(),
         seconds: stats.seconds,
@@ -256,7 +262,7 @@ fn plan(work: &Work) -> Result<(), Error> {
     let mut inputs = Inputs::of(&session);
     let operation = operation(&mut inputs, work)?;
     let (paths, _) = targets(work, &operation)?;
-    let preview = session.preview(&operation, paths.first().map(|path| Format::of(path)))?;
+    let preview = session.plan(&operation, Target::Files(paths))?.preview()?;
     println!("{}", title(work.name(), preview.shape, operation.element()?, inputs.files.len()));
     println!("blocks         {}x{}", preview.blocks.0, preview.blocks.1);
     println!("workers        {} with {} threads each", session.workers(), session.threads());

@@ -50,9 +50,9 @@ fn open_hdf5(name: &DatasetName) -> Result<Opened, FileError> {
 }
 
 /// A file that a plan counts with and nobody has made yet.
-pub(super) struct Planned(pub Format);
+pub(super) struct PlannedFile(pub Format);
 
-impl Sink for Planned {
+impl Sink for PlannedFile {
     fn scratch(&self, rows: u64, cols: u64, element: Element) -> u64 {
         match self.0 {
             Format::Npy => NpyOutput::scratch_of(rows, cols, element),

@@ -3,7 +3,6 @@
 use super::error::Error;
 use super::operation::Operation;
 use super::recipe::{Care, Piece, Range, Recipe, Ways};
-use super::runtime::{IO_THREADS, Session};
 use crate::array::{BlockSize, Node, Origin};
 use crate::data::Chunks;
 use crate::exec::{self, Bindings};
@@ -20,6 +19,12 @@ const LONGEST_COMPARED: usize = 1 << 17;
 /// What ways are compared by: rough rates of one disk and one core, of which only the ratio matters.
 const DISK_BYTES_PER_SECOND: f64 = 1e9;
 const CORE_FLOPS_PER_SECOND: f64 = 2e10;
+
+#[cfg(test)]
+thread_local! {
+    /// How often an operation has been prepared on this thread.
+    pub(super) static PREPARED: std::cell::Cell<u32> = const { std::cell::Cell::new(0) };
+}
 
 /// An operation, and what it is done with.
 #[derive(Clone, Copy)]
@@ -56,18 +61,27 @@ impl Ready {
     }
 }
 
-impl Session {
-    fn all_threads(&self) -> Threads {
-        let of_all = |each: usize| (self.workers() * each) as u64;
-        Threads { compute: of_all(self.threads()), io: of_all(IO_THREADS) }
-    }
+/// What a run may use, as far as planning has to know.
+#[derive(Clone, Copy)]
+pub(super) struct Planner {
+    pub threads: Threads,
+    /// Bytes of blocks and workspaces.
+    pub memory: u64,
+    /// What bounds them.
+    pub bound: Bound,
+    /// May blocks leave memory when it is short?
+    pub may_spill: bool,
+    /// As asked for.
+    pub block: BlockSize,
+}
 
+impl Planner {
     fn fit_with(&self, program: &Program, hold: Hold) -> Result<Plan, PlanError> {
         match hold {
-            Hold::All => plan(program, self.all_threads(), self.memory()),
+            Hold::All => plan(program, self.threads, self.memory),
             Hold::Spill => {
                 let largest = program.stages().iter().map(|stage| stage.largest_bytes()).max().unwrap_or(0);
-                plan_spilling(program, self.all_threads(), self.memory(), SpillPlace::scratch_len(largest))
+                plan_spilling(program, self.threads, self.memory, SpillPlace::scratch_len(largest))
             }
         }
     }
@@ -76,7 +90,7 @@ impl Session {
     pub(super) fn fit(&self, program: &Program) -> Result<Plan, PlanError> {
         let held = self.fit_with(program, Hold::All);
         match held {
-            Err(error) if self.may_spill() => {
+            Err(error) if self.may_spill => {
                 let spilling = self.fit_with(program, Hold::Spill);
                 spilling.map_err(|other| PlanError { needed: other.needed.min(error.needed), ..error })
             }
@@ -87,12 +101,14 @@ impl Session {
     /// The program of an operation and the proof that it fits: with everything held if possible, else in the way that
     /// takes the least time: by reading A again, piece by piece, or with blocks leaving memory.
     pub(super) fn prepare(&self, request: &Request) -> Result<Ready, Error> {
+        #[cfg(test)]
+        PREPARED.set(PREPARED.get() + 1);
         let operation = request.operation;
         operation.check()?;
         let chunks = chunks_of(operation, request.bindings)?;
-        let mut blocks = operation.blocks(self.block(), chunks)?;
-        if self.block() == BlockSize::Auto && chunks.is_none() {
-            blocks = operation.blocks_for_disk(blocks, self.memory())?;
+        let mut blocks = operation.blocks(self.block, chunks)?;
+        if self.block == BlockSize::Auto && chunks.is_none() {
+            blocks = operation.blocks_for_disk(blocks, self.memory)?;
         }
         let all = operation.ways(blocks, request.care)?;
         let Some((first, others)) = all.split_first() else { unreachable!("there is always a way") };
@@ -109,7 +125,7 @@ impl Session {
             }
         }
         let short = found.first().is_none_or(|ready| ready.program.tasks() <= LONGEST_COMPARED);
-        for ways in [Some(first), others.last()].into_iter().flatten().filter(|_| self.may_spill() && short) {
+        for ways in [Some(first), others.last()].into_iter().flatten().filter(|_| self.may_spill && short) {
             match self.attempt(request, blocks, *ways, Hold::Spill)? {
                 Ok(ready) => found.push(ready),
                 Err(other) => needed = needed.min(other),
@@ -126,7 +142,7 @@ impl Session {
         all: &[Ways],
     ) -> Result<Option<Ready>, Error> {
         for ways in all {
-            if request.operation.held_by(*ways)? > self.memory() {
+            if request.operation.held_by(*ways)? > self.memory {
                 continue;
             }
             if let Ok(ready) = self.attempt(request, blocks, *ways, Hold::All)? {
@@ -141,7 +157,7 @@ impl Session {
         let (read, written) = traffic(&ready.program);
         let Swapped { written: spilled, read_back, read_again } = ready.swapped;
         let moved = (read + written + spilled + read_back + read_again) as f64 / DISK_BYTES_PER_SECOND;
-        let cores = self.all_threads().compute as f64;
+        let cores = self.threads.compute as f64;
         moved.max(ready.program.flops() / (cores * CORE_FLOPS_PER_SECOND))
     }
 
@@ -174,7 +190,7 @@ impl Session {
         let longest = operation.longest().unwrap_or(u64::MAX);
         let mut smaller = (blocks.0.min(longest), blocks.1.min(longest));
         let mut hint = String::new();
-        let bound = self.memory_bound();
+        let bound = self.bound;
         // What the system does not give cannot be asked for.
         let (mend, use_it) = match bound {
             Bound::Ulimit(command) => (format!("raise {command}"), "use "),
@@ -189,7 +205,7 @@ impl Session {
             if Recipe::kept(recipe).0.tasks() > LONGEST_SEARCH {
                 break;
             }
-            if fits(last, Hold::All) || self.may_spill() && fits(last, Hold::Spill) {
+            if fits(last, Hold::All) || self.may_spill && fits(last, Hold::Spill) {
                 hint = format!(" or {use_it}--block {}", smaller.0);
                 break;
             }
@@ -198,15 +214,15 @@ impl Session {
             hint += " or, if its leading singular triplets will do, rsvd";
         }
         // In bytes where both would read alike.
-        let alike = human(needed) == human(self.memory());
+        let alike = human(needed) == human(self.memory);
         let amount = |bytes| if alike { format!("{bytes} bytes") } else { human(bytes) };
         Error::Request(format!(
             "this run needs {} of memory with blocks of {}x{} on {} threads, but {} are allowed ({bound}): {mend}{hint}",
             amount(needed),
             blocks.0,
             blocks.1,
-            self.workers() * self.threads(),
-            amount(self.memory()),
+            self.threads.compute,
+            amount(self.memory),
         ))
     }
 }

@@ -2,10 +2,7 @@
 
 use super::error::Error;
 use super::operation::Operation;
-use super::prepare::{Ready, Request, traffic};
-use super::recipe::Care;
-use super::runtime::Session;
-use crate::files::Format;
+use super::prepare::{Ready, traffic};
 use crate::graph::{Kind, Stage};
 use crate::sched::Swapped;
 
@@ -30,33 +27,27 @@ pub struct Preview {
     pub stages: Vec<(&'static str, u64, (u64, u64))>,
 }
 
-impl Session {
-    /// What `operation` would do with its results in files of this format, or without one in memory, and whether it fits;
-    /// nothing is run.
-    pub fn preview(&self, operation: &Operation, format: Option<Format>) -> Result<Preview, Error> {
-        let results = operation.result_shapes()?.len();
-        let bindings =
-            self.planned(operation, &format.map_or_else(Vec::new, |format| vec![format; results]))?;
-        let to_files = format.is_some();
-        let request = Request { operation, bindings: &bindings, to_files, care: Care::default() };
-        let Ready { program, plan, blocks, swapped, .. } = self.prepare(&request)?;
+impl Preview {
+    /// What `operation` would do in the way that has been found.
+    pub(super) fn of(operation: &Operation, ready: &Ready) -> Result<Preview, Error> {
+        let Ready { program, plan, blocks, swapped, .. } = ready;
         let shape = |s: &Stage| match s.kind {
             Kind::Write { grid, .. } => grid.block_shape(),
             _ => s.largest_shape(),
         };
         let stage = |s: &Stage| (s.kind.name(), u64::from(s.space.tasks()), shape(s));
-        let (bytes_read, bytes_written) = traffic(&program);
+        let (bytes_read, bytes_written) = traffic(program);
         Ok(Preview {
             tasks: program.tasks() as u64,
             flops: program.flops(),
             bytes_read: bytes_read + swapped.read_again,
             bytes_written,
-            swapped,
+            swapped: *swapped,
             least_bytes: operation.least_bytes(plan.bound())?,
             memory_bound: plan.bound(),
             smallest_memory: plan.smallest_budget,
             shape: operation.shape()?,
-            blocks,
+            blocks: *blocks,
             stages: program.stages().iter().map(stage).collect(),
         })
     }

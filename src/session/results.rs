@@ -2,6 +2,7 @@
 
 use super::error::Error;
 use super::recipe::Piece;
+use super::stats::Stats;
 use crate::array::Element;
 use crate::data::{Matrix, Real};
 use crate::graph::Program;
@@ -11,14 +12,20 @@ use ndarray::{Array2, s};
 use std::collections::HashMap;
 use std::sync::Arc;
 
-/// Named results, in order.
+/// What a run gives.
 #[derive(Clone, Debug, Default)]
-pub struct Results(pub Vec<(&'static str, Matrix)>);
+pub struct Results {
+    /// The matrices by their names, in order; none if they went to files.
+    pub named: Vec<(&'static str, Matrix)>,
+    /// What the run did.
+    pub stats: Stats,
+}
 
 impl Results {
     pub fn take(&mut self, name: &str) -> Result<Matrix, Error> {
-        let at = self.0.iter().position(|(known, _)| *known == name);
-        at.map(|at| self.0.remove(at).1).ok_or_else(|| Error::Run(format!("the run left no result {name:?}")))
+        let at = self.named.iter().position(|(known, _)| *known == name);
+        at.map(|at| self.named.remove(at).1)
+            .ok_or_else(|| Error::Run(format!("the run left no result {name:?}")))
     }
 }
 

@@ -14,7 +14,7 @@ type Bits = Vec<(&'static str, Vec<u64>)>;
 /// Zeros of different signs and every NaN differ here.
 fn bits(session: &Session, operation: &Operation) -> Result<Bits, Error> {
     let bits = |matrix: Matrix| matrix.to_f64().iter().map(|x| x.to_bits()).collect();
-    Ok(session.run(operation)?.0.into_iter().map(|(name, matrix)| (name, bits(matrix))).collect())
+    Ok(session.run(operation)?.named.into_iter().map(|(name, matrix)| (name, bits(matrix))).collect())
 }
 
 /// Operations on matrices of `session`.

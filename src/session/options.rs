@@ -1,0 +1,80 @@
+//! What a session is asked for.
+
+use crate::array::BlockSize;
+use std::path::PathBuf;
+
+/// What a session may use.
+#[derive(Clone, Debug)]
+pub struct Builder {
+    pub(super) workers: usize,
+    pub(super) threads: usize,
+    pub(super) memory: Option<u64>,
+    pub(super) block: BlockSize,
+    pub(super) spill_folder: Option<PathBuf>,
+    pub(super) spill_limit: Option<u64>,
+    pub(super) sync_results: bool,
+}
+
+impl Builder {
+    /// One worker with a thread for each core.
+    pub(super) fn new() -> Builder {
+        Builder {
+            workers: 1,
+            threads: std::thread::available_parallelism().map_or(1, usize::from),
+            memory: None,
+            block: BlockSize::Auto,
+            spill_folder: None,
+            spill_limit: None,
+            sync_results: true,
+        }
+    }
+
+    /// May blocks leave memory when it is short?
+    pub(super) fn may_spill(&self) -> bool {
+        self.spill_limit != Some(0)
+    }
+
+    /// Workers in this process, each an actor with its own threads. Default 1.
+    pub fn workers(mut self, workers: usize) -> Self {
+        self.workers = workers;
+        self
+    }
+
+    /// Compute threads of each worker. Default: the machine's cores.
+    pub fn threads(mut self, threads: usize) -> Self {
+        self.threads = threads;
+        self
+    }
+
+    /// Bytes that blocks and workspaces may take together, as far as `ulimit` lets the process have them. Default: 80 % of
+    /// the least of what SLURM, the cgroup, `ulimit` and the machine's free memory allow.
+    pub fn memory(mut self, bytes: u64) -> Self {
+        self.memory = Some(bytes);
+        self
+    }
+
+    pub fn block(mut self, block: BlockSize) -> Self {
+        self.block = block;
+        self
+    }
+
+    /// Where blocks go when memory is short. Default: the first of SLURM's and the system's folders for temporary files
+    /// and the current folder that is on a disk.
+    pub fn spill_folder(mut self, folder: PathBuf) -> Self {
+        self.spill_folder = Some(folder);
+        self
+    }
+
+    /// Bytes on disk that they may take together; 0 forbids it. Default: what is free.
+    pub fn spill_limit(mut self, bytes: u64) -> Self {
+        self.spill_limit = Some(bytes);
+        self
+    }
+
+    /// Whether result files get their names only when their data is on the disk, not just with the operating system.
+    /// Default: true. Without it a run need not wait for the disk, but a power failure soon after it may take its results.
+    pub fn sync_results(mut self, sync: bool) -> Self {
+        self.sync_results = sync;
+        self
+    }
+}

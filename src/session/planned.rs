@@ -1,0 +1,94 @@
+//! An operation with a plan: made once, then shown or run or both.
+
+use super::bound::{Inputs, SessionId};
+use super::error::Error;
+use super::inputs::PlannedFile;
+use super::operation::Operation;
+use super::prepare::{Ready, Request};
+use super::preview::Preview;
+use super::recipe::Care;
+use super::runtime::Session;
+use crate::data::Sink;
+use crate::files::Format;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// Where results go.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Target {
+    /// To the caller, as matrices.
+    Memory,
+    /// To files, a path for each result: Zarr arrays in chunks of the run's blocks where the name ends in `.zarr`, else
+    /// `.npy`.
+    Files(Vec<PathBuf>),
+}
+
+/// An operation, where its results go, and the proof that it fits. [`Session::run_planned`] runs it.
+pub struct Planned {
+    pub(super) session: SessionId,
+    pub(super) operation: Operation,
+    pub(super) target: Target,
+    pub(super) inputs: Inputs,
+    pub(super) ready: Ready,
+}
+
+impl Planned {
+    /// What it would do.
+    pub fn preview(&self) -> Result<Preview, Error> {
+        Preview::of(&self.operation, &self.ready)
+    }
+}
+
+impl Session {
+    /// Finds a way in which the operation fits the memory; nothing is run and no file is made.
+    ///
+    /// # Errors
+    /// [`Error::Request`] if there is none, or the request is wrong.
+    pub fn plan(&self, operation: &Operation, target: Target) -> Result<Planned, Error> {
+        operation.check()?;
+        let formats: Vec<Format> = match &target {
+            Target::Memory => Vec::new(),
+            Target::Files(paths) => {
+                check_number(operation, paths)?;
+                paths.iter().map(|path| Format::of(path)).collect()
+            }
+        };
+        let inputs = self.inputs(operation)?;
+        let ready = self.ready(operation, &inputs, &formats, Care::default())?;
+        Ok(Planned { session: self.id(), operation: operation.clone(), target, inputs, ready })
+    }
+
+    /// What `operation` would do with its results in files of this format, or without one in memory, and whether it fits;
+    /// nothing is run.
+    pub fn preview(&self, operation: &Operation, format: Option<Format>) -> Result<Preview, Error> {
+        operation.check()?;
+        let results = operation.result_shapes()?.len();
+        let formats = format.map_or_else(Vec::new, |format| vec![format; results]);
+        let ready = self.ready(operation, &self.inputs(operation)?, &formats, Care::default())?;
+        Preview::of(operation, &ready)
+    }
+
+    /// The program of an operation with its results in files of these formats, or in memory if there are none.
+    pub(super) fn ready(
+        &self,
+        operation: &Operation,
+        inputs: &Inputs,
+        formats: &[Format],
+        care: Care,
+    ) -> Result<Ready, Error> {
+        let file = |format: &Format| Arc::new(PlannedFile(*format)) as Arc<dyn Sink>;
+        let bindings = self.bindings(inputs.clone(), formats.iter().map(file).collect());
+        let to_files = !formats.is_empty();
+        self.planner().prepare(&Request { operation, bindings: &bindings, to_files, care })
+    }
+}
+
+/// Refuses too few and too many paths.
+fn check_number(operation: &Operation, paths: &[PathBuf]) -> Result<(), Error> {
+    let names: Vec<&str> = operation.result_shapes()?.iter().map(|(name, _)| *name).collect();
+    if names.len() == paths.len() {
+        return Ok(());
+    }
+    let (results, all, given) = (names.len(), names.join(", "), paths.len());
+    Err(Error::Request(format!("{results} results need a path each ({all}), got {given}")))
+}
