@@ -100,7 +100,8 @@ impl Header {
     /// If the message is longer than [`MAX_MESSAGE`].
     pub fn new(flags: Flags, message_len: usize, payload: &[u8]) -> Result<Header, FrameError> {
         let message_len = u32::try_from(message_len).unwrap_or(u32::MAX);
-        let (payload_len, payload_checksum) = (payload.len() as u64, checksum(payload));
+        let payload_len = payload.len() as u64;
+        let payload_checksum = checksum(payload);
         Header { flags, message_len, payload_len, payload_checksum }.checked()
     }
 

@@ -113,7 +113,8 @@ fn reasons_are_one_line_each() {
 
 fn any_start(random: &mut Random) -> Start {
     let walltime = (random.below(2) == 0).then(|| random.between(60.0, 1e5));
-    let (queue, boot) = (random.between(0.01, 600.0), random.between(0.01, 60.0));
+    let queue = random.between(0.01, 600.0);
+    let boot = random.between(0.01, 60.0);
     Start { queue, boot, cores: 1 + random.below(8) as u32, walltime }
 }
 
@@ -146,7 +147,8 @@ fn what_was_decided_is_enough_and_not_too_much() {
         let now = random.between(1.0, 1e4);
         let workers: Vec<Machine> =
             (0..random.below(12) as u32).map(|id| any_worker(random, id, now)).collect();
-        let (least, most) = (random.below(4) as usize, 4 + random.below(60) as usize);
+        let least = random.below(4) as usize;
+        let most = 4 + random.below(60) as usize;
         let mut supply = Supply { workers, start: any_start(random), least, most };
         let work = if random.below(8) == 0 { 0.0 } else { random.between(1e-3, 1e6) };
         let demand = Demand { work, path: work / random.between(1.0, 200.0) };
@@ -164,7 +166,8 @@ fn what_was_decided_is_enough_and_not_too_much() {
 #[test]
 fn a_fleet_that_has_begun_to_shrink_never_grows_again() {
     for_seeds(300, |random| {
-        let (mut start, width) = (any_start(random), random.between(1.0, 200.0));
+        let mut start = any_start(random);
+        let width = random.between(1.0, 200.0);
         start.walltime = None;
         let mut supply = Supply { workers: vec![], start, least: random.below(3) as usize, most: 40 };
         let (mut work, mut now, mut next_id, mut shrinking) = (random.between(10.0, 1e6), 0.0, 0, false);

@@ -10,7 +10,7 @@ use crate::array::Element;
 use crate::exec::Bindings;
 use crate::graph::{Program, ProgramBuilder};
 use crate::ids::{BlockId, RunId, StageId, WorkerId};
-use crate::protocol::ToWorker;
+use crate::protocol::{FromWorker, ToWorker};
 use crate::sched::{Core, Plan, Threads, plan};
 use crate::store::{Block, Encoding, Pool, SpillFiles, SpillPlace};
 use actix::{Actor, Addr, Context, Handler, System};
@@ -35,6 +35,24 @@ impl Handler<FromWorkers> for Deaf {
 impl Handler<Lost> for Deaf {
     type Result = ();
     fn handle(&mut self, _: Lost, _: &mut Self::Context) {}
+}
+
+/// Passes on the first thing that a worker has to say.
+struct FirstWord(Option<futures_channel::oneshot::Sender<FromWorker>>);
+
+impl Actor for FirstWord {
+    type Context = Context<Self>;
+}
+
+impl Handler<FromWorkers> for FirstWord {
+    type Result = ();
+    fn handle(&mut self, heard: FromWorkers, _: &mut Self::Context) {
+        for message in heard.messages {
+            if let Some(listener) = self.0.take() {
+                listener.send(message).expect("somebody listens");
+            }
+        }
+    }
 }
 
 fn activity() -> Arc<Activity> {
@@ -80,6 +98,22 @@ fn the_actor_thread_removes_no_file_and_an_io_thread_does() {
     let done = Job { run, task: BLOCK, work: Work::Sweep }.perform(&mut None);
     assert!(matches!(done.outcome, JobOutcome::Swept));
     assert_eq!(place.in_use(), 0);
+}
+
+#[test]
+fn a_copy_that_fails_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = spilled(SpillPlace::with_encoding(folder.path().into(), None, Encoding::Raw).begin(RunId(1)));
+    let (listener, first_word) = futures_channel::oneshot::channel();
+    System::new().block_on(async {
+        let ears = (FirstWord(Some(listener)).start().recipient(), Deaf.start().recipient());
+        let worker = Worker::new(WorkerId(0), (1, 1), ears, Peers::default(), activity()).start();
+        let gone = WorkerId(1);
+        let messages = vec![ToWorker::Copy { run: run.id, from: gone, block: BLOCK }];
+        worker.send(ToWorkers { run: run.clone(), messages }).await.expect("an answer");
+        let failed = FromWorker::CopyFailed { run: run.id, block: BLOCK };
+        assert_eq!(first_word.await, Ok(failed));
+    });
 }
 
 /// A scheduler with so many workers of one compute and one I/O thread.

@@ -152,15 +152,19 @@ impl Program {
         space.extents().k > 1 && space.coords(task.index).k > 0
     }
 
+    /// Pool bytes of a block.
+    pub fn size(&self, block: BlockId) -> u64 {
+        footprint(self.stage(block.stage).bytes(block.index))
+    }
+
     /// Pool bytes that must be free before `task` may start: none where a block is taken over.
     pub fn reserves(&self, task: TaskId) -> u64 {
-        if self.takes_over(task) { 0 } else { footprint(self.stage(task.stage).bytes(task.index)) }
+        if self.takes_over(task) { 0 } else { self.size(task) }
     }
 
     /// Pool bytes that are free again when the block of `task` is released.
     pub fn releases(&self, task: TaskId) -> u64 {
-        let stage = self.stage(task.stage);
-        if stage.space.is_partial(task.index) { 0 } else { footprint(stage.bytes(task.index)) }
+        if self.stage(task.stage).space.is_partial(task.index) { 0 } else { self.size(task) }
     }
 
     /// Flops of all tasks.

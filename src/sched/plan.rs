@@ -143,8 +143,8 @@ fn largest_task(program: &Program) -> u64 {
         }
         let task = TaskId::new(id, 0);
         program.inputs(task, &mut inputs);
-        let reads: u64 = inputs.iter().map(|b| footprint(program.stage(b.stage).bytes(b.index))).sum();
-        reads + footprint(program.stage(id).bytes(0))
+        let reads: u64 = inputs.iter().map(|block| program.size(*block)).sum();
+        reads + program.size(task)
     };
     program.stage_ids().map(&mut of_stage).max().unwrap_or(0)
 }
@@ -204,9 +204,9 @@ fn needs(program: &Program) -> Needs {
             .set(at, if consumers.is_empty() && !keep { TaskState::Released } else { TaskState::Done(here) });
         program.inputs(task, &mut inputs);
         let read = inputs.iter().filter(|input| !program.keeps(**input));
-        let read: u64 = read.map(|b| footprint(program.stage(b.stage).bytes(b.index))).sum();
+        let read: u64 = read.map(|block| program.size(*block)).sum();
         needs.spilling = needs.spilling.max(results + read + program.reserves(task));
-        results += if keep { footprint(program.stage(task.stage).bytes(task.index)) } else { 0 };
+        results += if keep { program.size(task) } else { 0 };
         for input in &inputs {
             let at = program.position(*input);
             if table.take(at) == 0 && !program.keeps(*input) {

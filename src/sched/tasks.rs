@@ -3,7 +3,6 @@
 use super::lane::Lane;
 use super::table::{NOWHERE, Table, TaskState};
 use super::walk::Ground;
-use crate::array::footprint;
 use crate::graph::Program;
 use crate::ids::{BlockId, TaskId, WorkerId};
 use std::sync::Arc;
@@ -37,7 +36,7 @@ impl Tasks {
 
     /// Bytes that a block takes in memory.
     pub fn size(&self, block: BlockId) -> u64 {
-        footprint(self.program.stage(block.stage).bytes(block.index))
+        self.program.size(block)
     }
 
     pub fn size_of_all(&self, blocks: &[BlockId]) -> u64 {

@@ -135,7 +135,7 @@ impl Walk {
         let mut inputs = std::mem::take(&mut self.inputs);
         program.inputs(task, &mut inputs);
         let within = |input: &TaskId| {
-            let previous = stage.reads.iter().any(|r| matches!(r.pattern, Pattern::Previous));
+            let previous = stage.reads.iter().any(|read| matches!(read.pattern, Pattern::Previous));
             !(previous && input.stage == task.stage)
         };
         for input in inputs.iter().rev().filter(|input| within(input) && ground.missing(**input)) {

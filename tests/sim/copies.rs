@@ -7,7 +7,7 @@ use dolmen::sched::Event;
 
 impl World {
     pub(super) fn fetched(&mut self, to: WorkerId, from: WorkerId, block: BlockId) {
-        let value = self.workers.get(&from).and_then(|w| Some(w.store.get(&block)?.value));
+        let value = self.workers.get(&from).and_then(|worker| Some(worker.store.get(&block)?.value));
         let Some(worker) = self.workers.get_mut(&to) else { return };
         let copy = worker.fetching.remove(&block).unwrap_or(false);
         let fails = copy && self.copy_fails(block);
@@ -18,14 +18,14 @@ impl World {
                 self.say(to, Event::CopyFailed { worker: to, block });
             }
             let Some(worker) = self.workers.get_mut(&to) else { return };
-            let lacks = |q: &&Queued| q.inputs.iter().any(|(b, _)| *b == block);
-            let back: Vec<TaskId> = worker.queue.iter().filter(lacks).map(|q| q.task).collect();
+            let lacks = |queued: &&Queued| queued.reads(block);
+            let back: Vec<TaskId> = worker.queue.iter().filter(lacks).map(|queued| queued.task).collect();
             if !back.is_empty() && !worker.store.contains_key(&block) {
                 self.give_back(to, &back);
             }
             return;
         };
-        if copy || worker.queue.iter().any(|q| q.inputs.iter().any(|(b, _)| *b == block)) {
+        if copy || worker.queue.iter().any(|queued| queued.reads(block)) {
             worker.store.entry(block).or_insert(Held { value, known: false }).known |= copy;
         }
         if copy {

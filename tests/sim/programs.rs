@@ -42,7 +42,7 @@ impl Formulas<'_> {
     }
 
     fn known(&mut self, shape: (u64, u64)) -> Option<Array> {
-        let fits: Vec<&Array> = self.made.iter().filter(|a| a.shape() == Ok(shape)).collect();
+        let fits: Vec<&Array> = self.made.iter().filter(|array| array.shape() == Ok(shape)).collect();
         (!fits.is_empty()).then(|| (*self.rng.pick(&fits)).clone())
     }
 
@@ -101,7 +101,8 @@ fn arrays(rng: &mut Rng, size: u64) -> Program {
     let mut formulas = Formulas { rng, lens, made: Vec::new() };
     let mut wanted = Vec::new();
     for _ in 0..formulas.rng.range(1, 2) {
-        let (rows, cols) = (*formulas.rng.pick(&lens), *formulas.rng.pick(&lens));
+        let rows = *formulas.rng.pick(&lens);
+        let cols = *formulas.rng.pick(&lens);
         let depth = formulas.rng.range(1, 4) as u32;
         let array = formulas.array(rows, cols, depth);
         wanted.push(match formulas.rng.below(6) {

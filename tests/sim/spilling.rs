@@ -10,12 +10,13 @@ impl World {
     pub(super) fn move_blocks(&mut self, id: WorkerId, action: Action) {
         match action {
             Action::Drop { blocks, .. } => blocks.iter().for_each(|block| {
-                let held = self.workers.get_mut(&id).and_then(|w| w.store.remove(&block));
-                self.live = self.live.saturating_sub(if held.is_some() { self.size(block) } else { 0 });
+                let held = self.workers.get_mut(&id).and_then(|worker| worker.store.remove(&block));
+                self.live =
+                    self.live.saturating_sub(if held.is_some() { self.program.size(block) } else { 0 });
             }),
             Action::Spill { blocks, .. } => {
                 for block in blocks.iter() {
-                    let held = self.workers.get_mut(&id).and_then(|w| w.store.remove(&block));
+                    let held = self.workers.get_mut(&id).and_then(|worker| worker.store.remove(&block));
                     let value =
                         held.unwrap_or_else(|| panic!("{id:?} is to write {block:?}, which is not there"));
                     self.writing.insert((id, block), value.value);
@@ -25,7 +26,7 @@ impl World {
             }
             Action::Load { blocks, .. } => {
                 for block in blocks.iter() {
-                    self.live += self.size(block);
+                    self.live += self.program.size(block);
                     self.live_peak = self.live_peak.max(self.live);
                     let delay = self.delay(self.duration);
                     self.at(self.now + delay, Item::ReadBack(id, block));
@@ -35,15 +36,11 @@ impl World {
         }
     }
 
-    fn size(&self, block: BlockId) -> u64 {
-        dolmen::array::footprint(self.program.stage(block.stage).bytes(block.index))
-    }
-
     pub(super) fn written(&mut self, id: WorkerId, block: BlockId) {
         let Some(value) = self.writing.remove(&(id, block)) else { return };
         if self.workers.contains_key(&id) {
             self.spills += 1;
-            self.live = self.live.saturating_sub(self.size(block));
+            self.live = self.live.saturating_sub(self.program.size(block));
             self.place.insert(block, value);
             self.say(id, Event::Spilled { worker: id, block });
         }
@@ -67,7 +64,7 @@ impl World {
             }
             None => {
                 self.place.remove(&block);
-                self.live = self.live.saturating_sub(self.size(block));
+                self.live = self.live.saturating_sub(self.program.size(block));
                 self.say(id, Event::Vanished { worker: id, block });
             }
         }

@@ -11,10 +11,23 @@ pub struct Held {
     pub known: bool,
 }
 
+/// What a task reads.
+pub struct Input {
+    pub block: BlockId,
+    /// Where to fetch it if it is not here.
+    pub from: Option<WorkerId>,
+}
+
 pub struct Queued {
     pub task: TaskId,
-    /// Inputs that leave blocks, and where to fetch them if they are not here.
-    pub inputs: Vec<(BlockId, Option<WorkerId>)>,
+    /// Those that leave blocks.
+    pub inputs: Vec<Input>,
+}
+
+impl Queued {
+    pub fn reads(&self, block: BlockId) -> bool {
+        self.inputs.iter().any(|input| input.block == block)
+    }
 }
 
 pub struct SimWorker {
@@ -57,11 +70,11 @@ impl SimWorker {
     pub fn accept(&mut self, program: &Program, task: TaskId, fetch: &[(BlockId, WorkerId)]) {
         let mut inputs = Vec::new();
         program.inputs(task, &mut inputs);
-        inputs.retain(|i| program.stage(i.stage).leaves_blocks());
+        inputs.retain(|input| program.stage(input.stage).leaves_blocks());
         let place = |input: BlockId| {
             let from = fetch.iter().find(|(block, _)| *block == input).map(|(_, from)| *from);
             assert!(from.is_some() || self.store.contains_key(&input), "{task:?} lacks {input:?}");
-            (input, from)
+            Input { block: input, from }
         };
         let inputs = inputs.into_iter().map(place).collect();
         self.queue.push(Queued { task, inputs });
@@ -71,9 +84,10 @@ impl SimWorker {
     pub fn turn(&mut self, program: &Program) -> Turn {
         let mut turn = Turn::default();
         let is_io = |task: &TaskId| program.stage(task.stage).kind.is_io();
-        let mut free = self.threads.saturating_sub(self.running.keys().filter(|t| !is_io(t)).count());
+        let mut free = self.threads.saturating_sub(self.running.keys().filter(|task| !is_io(task)).count());
         for queued in &self.queue {
-            let missing: Vec<_> = queued.inputs.iter().filter(|(b, _)| !self.store.contains_key(b)).collect();
+            let missing: Vec<_> =
+                queued.inputs.iter().filter(|input| !self.store.contains_key(&input.block)).collect();
             if missing.is_empty() {
                 if is_io(&queued.task) || free > 0 {
                     free -= usize::from(!is_io(&queued.task));
@@ -81,7 +95,7 @@ impl SimWorker {
                 }
                 continue;
             }
-            for (block, from) in missing {
+            for Input { block, from } in missing {
                 match from {
                     _ if self.fetching.contains_key(block) => {}
                     Some(from) => {
@@ -98,15 +112,15 @@ impl SimWorker {
 
     /// Takes a task off the queue.
     pub fn take(&mut self, task: TaskId) -> Option<Queued> {
-        let at = self.queue.iter().position(|q| q.task == task)?;
+        let at = self.queue.iter().position(|queued| queued.task == task)?;
         Some(self.queue.remove(at))
     }
 
     /// Drops copies that were fetched for tasks that have been given back only.
     pub fn drop_unused(&mut self, given_back: &[Queued]) {
         let wanted: BTreeSet<BlockId> =
-            self.queue.iter().flat_map(|q| q.inputs.iter().map(|i| i.0)).collect();
-        for (block, _) in given_back.iter().flat_map(|q| &q.inputs) {
+            self.queue.iter().flat_map(|queued| queued.inputs.iter().map(|input| input.block)).collect();
+        for Input { block, .. } in given_back.iter().flat_map(|queued| &queued.inputs) {
             if !wanted.contains(block) && self.store.get(block).is_some_and(|held| !held.known) {
                 self.store.remove(block);
             }

@@ -2,7 +2,7 @@
 
 use super::made_up;
 use super::rng::{Rng, mix};
-use super::worker::{Held, Queued, SimWorker};
+use super::worker::{Held, Input, Queued, SimWorker};
 use dolmen::graph::Program;
 use dolmen::ids::{BlockId, TaskId, TaskList, WorkerId};
 use dolmen::sched::{Action, Core, Event, Timing, Whereabouts};
@@ -387,13 +387,13 @@ impl World {
                 self.turn(id);
             }
             Action::TakeBack { tasks, .. } => {
-                let is_io = |t: TaskId| self.program.stage(t.stage).kind.is_io();
+                let is_io = |task: TaskId| self.program.stage(task.stage).kind.is_io();
                 let back: Vec<TaskId> = worker
                     .queue
                     .iter()
                     .rev()
-                    .map(|q| q.task)
-                    .filter(|t| !is_io(*t))
+                    .map(|queued| queued.task)
+                    .filter(|task| !is_io(*task))
                     .take(tasks as usize)
                     .collect();
                 self.give_back(id, &back);
@@ -434,7 +434,7 @@ impl World {
         let Some(worker) = self.workers.get_mut(&id) else { return };
         let queued = worker.take(task).expect("only queued tasks start");
         let mut value = begin(task);
-        for (block, _) in &queued.inputs {
+        for Input { block, .. } in &queued.inputs {
             let held = worker.store.get_mut(block).expect("inputs are here when a task starts");
             held.known = true;
             value = fold(value, held.value);
@@ -495,7 +495,7 @@ impl World {
         let Some(worker) = self.workers.get_mut(&id) else { return };
         let back: Vec<Queued> = tasks.iter().filter_map(|task| worker.take(*task)).collect();
         worker.drop_unused(&back);
-        let tasks: TaskList = back.iter().map(|q| q.task).collect();
+        let tasks: TaskList = back.iter().map(|queued| queued.task).collect();
         self.say(id, Event::Returned { worker: id, tasks });
     }
 
@@ -547,7 +547,9 @@ impl World {
         while self.step() {}
         let mut left = Vec::new();
         for (id, worker) in &self.workers {
-            left.extend(worker.store.keys().filter(|b| !self.program.keeps(**b)).map(|b| (*id, *b)));
+            left.extend(
+                worker.store.keys().filter(|block| !self.program.keeps(**block)).map(|block| (*id, *block)),
+            );
         }
         left.retain(|held| !self.late_copies.contains(held));
         // Who has crashed removes nothing: that goes with the run.
@@ -573,7 +575,10 @@ pub fn reference(program: &Program) -> HashMap<TaskId, u64> {
     for at in 0..program.tasks() {
         let task = program.at_position(at);
         program.inputs(task, &mut inputs);
-        let known = inputs.iter().filter(|i| program.stage(i.stage).leaves_blocks()).map(|i| values[i]);
+        let known = inputs
+            .iter()
+            .filter(|input| program.stage(input.stage).leaves_blocks())
+            .map(|input| values[input]);
         let value = known.fold(begin(task), fold);
         values.insert(task, value);
     }

@@ -94,9 +94,12 @@ impl Core {
         for (block, others) in self.holders.further() {
             let distinct: HashSet<_> = others.iter().collect();
             assert!(distinct.len() == others.len() && !others.is_empty(), "I10: {block:?} at {others:?}");
-            assert!(others.iter().all(|w| self.fleet.get(*w).is_some()), "I10: {block:?} at {others:?}");
+            assert!(
+                others.iter().all(|worker| self.fleet.get(*worker).is_some()),
+                "I10: {block:?} at {others:?}"
+            );
             let state = self.tasks.state(block);
-            assert!(others.iter().all(|w| state != TaskState::Done(*w)), "I10: {block:?} twice");
+            assert!(others.iter().all(|worker| state != TaskState::Done(*worker)), "I10: {block:?} twice");
         }
         for (block, transfer) in self.holders.copies() {
             assert_eq!(self.tasks.state(block), TaskState::Done(transfer.from), "I11: {block:?}");
