@@ -155,7 +155,9 @@ impl ProgramBuilder {
     }
 
     /// The columns of `x`, each negated where the entry of largest magnitude in the same column of `vectors` is negative.
-    /// Both are one block.
+    ///
+    /// # Panics
+    /// Unless both are one block, and `vectors` is not transposed.
     pub fn fix_signs(&mut self, vectors: Access, x: Access) -> Access {
         assert_eq!((vectors.grid.blocks(), x.grid.blocks()), (1, 1), "one block each");
         assert!(!vectors.transposed, "vectors are read as they stand");

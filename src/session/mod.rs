@@ -24,7 +24,7 @@ pub use algorithms::{Qr, Rsvd, Svd};
 pub use error::Error;
 pub use handle::Handle;
 pub use operation::Operation;
-pub use options::Builder;
+pub use options::SessionBuilder;
 pub use planned::{Planned, Target};
 pub(crate) use prepare::human;
 pub use preview::Preview;

@@ -293,7 +293,7 @@ fn pieces(
             results.push(Piece { result: 0, place: (rows.start, cols.start), access });
         }
     }
-    Ok(Recipe { builder, results, ranges: Vec::new() })
+    Ok(Recipe { builder, results, spreads: Vec::new() })
 }
 
 fn tall(builder: &mut ProgramBuilder, a: &Array, rows: u64, ways: Ways) -> Result<Tall, Error> {

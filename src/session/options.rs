@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 /// What a session may use.
 #[derive(Clone, Debug)]
-pub struct Builder {
+pub struct SessionBuilder {
     pub(super) workers: usize,
     pub(super) threads: usize,
     pub(super) memory: Option<u64>,
@@ -15,10 +15,10 @@ pub struct Builder {
     pub(super) sync_results: bool,
 }
 
-impl Builder {
+impl SessionBuilder {
     /// One worker with a thread for each core.
-    pub(super) fn new() -> Builder {
-        Builder {
+    pub(super) fn new() -> SessionBuilder {
+        SessionBuilder {
             workers: 1,
             threads: std::thread::available_parallelism().map_or(1, usize::from),
             memory: None,

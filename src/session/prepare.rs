@@ -2,7 +2,7 @@
 
 use super::error::Error;
 use super::operation::Operation;
-use super::recipe::{Care, Piece, Range, Recipe, Ways};
+use super::recipe::{Care, Piece, Recipe, Spread, Ways};
 use crate::array::{BlockSize, Node, Origin};
 use crate::data::Chunks;
 use crate::exec::{self, Bindings};
@@ -39,7 +39,7 @@ pub(super) struct Request<'a> {
 pub(super) struct Ready {
     pub program: Arc<Program>,
     pub results: Vec<Piece>,
-    pub ranges: Vec<Range>,
+    pub spreads: Vec<Spread>,
     pub plan: Plan,
     pub blocks: (u64, u64),
     /// What will leave memory and come back, about.
@@ -170,14 +170,14 @@ impl Planner {
         hold: Hold,
     ) -> Result<Result<Ready, u64>, Error> {
         let recipe = request.operation.recipe(blocks, ways)?;
-        let (mut program, results, ranges) =
+        let (mut program, results, spreads) =
             if request.to_files { recipe.written() } else { Recipe::kept(recipe) };
         exec::annotate(&mut program, request.bindings);
         Ok(match self.fit_with(&program, hold) {
             Ok(plan) => {
                 let program = Arc::new(program);
                 let swapped = forecast(&program, &plan);
-                Ok(Ready { program, results, ranges, plan, blocks, swapped })
+                Ok(Ready { program, results, spreads, plan, blocks, swapped })
             }
             Err(error) => Err(error.needed),
         })

@@ -1,7 +1,7 @@
 //! The randomized SVD as a program.
 
 use super::error::Error;
-use super::recipe::{Care, Range, Recipe, Ways, row_blocks};
+use super::recipe::{Care, Recipe, Spread, Ways, row_blocks};
 use crate::array::{Array, BlockGrid, Element, Fill, Law};
 use crate::data::Matrix;
 use crate::graph::{Access, Lowering, ProgramBuilder, Tall};
@@ -62,7 +62,7 @@ pub(super) fn rsvd(
         element: a.element()?,
         exponent: ways.care.sketch_exponent,
     };
-    let mut ranges = Vec::new();
+    let mut spreads = Vec::new();
     let mut x = None;
     for _ in 0..options.power_iters {
         let start = x.map_or_else(|| sketch.block(b), Ok)?;
@@ -77,14 +77,14 @@ pub(super) fn rsvd(
             b.gram_apply(a, start)
         };
         let (q, triangle) = Tall::new(b, z, factor_len).qr(b);
-        ranges.push(Range { triangle, squared: true });
+        spreads.push(Spread { triangle, squared: true });
         x = Some(q);
     }
     let x = x.map_or_else(|| sketch.block(b), Ok)?;
     let a = passes.next(b)?;
     let y = b.gemm(a, x);
     let (q, triangle) = Tall::new(b, y, factor_len).qr(b);
-    ranges.push(Range { triangle, squared: false });
+    spreads.push(Spread { triangle, squared: false });
     let a = passes.next(b)?;
     let bt = b.tall_product(a, q);
     let (v, s, wt) = Tall::new(b, bt, factor_len).svd(b, options.rank);
@@ -92,7 +92,7 @@ pub(super) fn rsvd(
     let (v, w) = (b.fix_signs(v, v), b.fix_signs(v, wt.t()));
     let u = b.gemm(q, w);
     let (u, vt) = if fat { (v, u.t()) } else { (u, v.t()) };
-    Ok(Recipe { ranges, ..Recipe::new(builder, &[u, s, vt]) })
+    Ok(Recipe { spreads, ..Recipe::new(builder, &[u, s, vt]) })
 }
 
 /// A in row blocks for each pass: the same blocks, or read again.

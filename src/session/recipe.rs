@@ -38,12 +38,12 @@ pub(super) struct Piece {
 pub(super) struct Recipe {
     pub builder: ProgramBuilder,
     pub results: Vec<Piece>,
-    pub ranges: Vec<Range>,
+    pub spreads: Vec<Spread>,
 }
 
-/// A small triangle whose diagonal tells the range of a spectrum.
+/// A small triangle whose diagonal tells how far a spectrum spreads.
 #[derive(Clone, Copy)]
-pub(super) struct Range {
+pub(super) struct Spread {
     pub triangle: Access,
     /// Of AᵀA·X, not of A·X.
     pub squared: bool,
@@ -53,11 +53,11 @@ impl Recipe {
     /// Each result whole, in the order of the operation's result shapes.
     pub fn new(builder: ProgramBuilder, results: &[Access]) -> Self {
         let piece = |(result, access): (usize, &Access)| Piece { result, place: (0, 0), access: *access };
-        Recipe { builder, results: results.iter().enumerate().map(piece).collect(), ranges: Vec::new() }
+        Recipe { builder, results: results.iter().enumerate().map(piece).collect(), spreads: Vec::new() }
     }
 
     /// The program with all results kept in memory.
-    pub fn kept(mut self) -> (Program, Vec<Piece>, Vec<Range>) {
+    pub fn kept(mut self) -> (Program, Vec<Piece>, Vec<Spread>) {
         for piece in &self.results {
             self.builder.keep(piece.access.stage);
         }
@@ -65,18 +65,18 @@ impl Recipe {
     }
 
     /// The program with result number i written to output number i.
-    pub fn written(mut self) -> (Program, Vec<Piece>, Vec<Range>) {
+    pub fn written(mut self) -> (Program, Vec<Piece>, Vec<Spread>) {
         for piece in &self.results {
             self.builder.write(piece.access, piece.result as u32, piece.place);
         }
         self.finish()
     }
 
-    fn finish(mut self) -> (Program, Vec<Piece>, Vec<Range>) {
-        for range in &self.ranges {
-            self.builder.keep(range.triangle.stage);
+    fn finish(mut self) -> (Program, Vec<Piece>, Vec<Spread>) {
+        for spread in &self.spreads {
+            self.builder.keep(spread.triangle.stage);
         }
-        (self.builder.finish(), self.results, self.ranges)
+        (self.builder.finish(), self.results, self.spreads)
     }
 }
 

@@ -6,7 +6,7 @@ use super::operation::{Named, Operation};
 use super::planned::{Planned, Target};
 use super::prepare::Ready;
 use super::randomized::{SKETCH_SHIFT, care_for};
-use super::recipe::{Care, Piece, Range};
+use super::recipe::{Care, Piece, Spread};
 use super::results::{Results, assemble};
 use super::runtime::{Session, lock};
 use super::stats::{Spilled, Stats};
@@ -138,10 +138,10 @@ impl Session {
         care: Care,
     ) -> Result<Attempt, Error> {
         let bindings = self.bindings(inputs.clone(), files.to_vec());
-        let Ready { program, results: pieces, ranges, plan, blocks, .. } = ready;
+        let Ready { program, results: pieces, spreads, plan, blocks, .. } = ready;
         let ran = self.execute(&program, bindings, &plan, blocks)?;
         let mut wanted = care;
-        for Range { triangle, squared } in ranges.into_iter().filter(|_| care == Care::default()) {
+        for Spread { triangle, squared } in spreads.into_iter().filter(|_| care == Care::default()) {
             let shape = (triangle.grid.rows.len(), triangle.grid.cols.len());
             let piece = Piece { result: 0, place: (0, 0), access: triangle };
             let element = program.stage(triangle.stage).element;

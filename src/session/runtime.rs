@@ -5,7 +5,7 @@ use super::error::Error;
 use super::handle::Handle;
 use super::inputs::{Opened, open};
 use super::operation::Operation;
-use super::options::Builder;
+use super::options::SessionBuilder;
 use super::prepare::Planner;
 use super::stats::Stats;
 use crate::actors::{Activity, Joined, Peers, Progress, Scheduler, Worker};
@@ -31,7 +31,7 @@ const IO_THREADS: usize = 4;
 const MOST_THREADS: usize = 1 << 12;
 
 struct Inner {
-    options: Builder,
+    options: SessionBuilder,
     memory: Budget,
     scheduler: Addr<Scheduler>,
     system: actix::System,
@@ -59,7 +59,7 @@ pub(super) struct Record {
     pub last: Mutex<Stats>,
 }
 
-impl Builder {
+impl SessionBuilder {
     /// Starts the actors and threads.
     pub fn build(self) -> Result<Session, Error> {
         if self.workers == 0 || self.threads == 0 {
@@ -81,8 +81,8 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Session {
-    pub fn builder() -> Builder {
-        Builder::new()
+    pub fn builder() -> SessionBuilder {
+        SessionBuilder::new()
     }
 
     /// One worker with a thread for each core.
@@ -90,13 +90,13 @@ impl Session {
         Session::builder().build()
     }
 
-    fn start(options: Builder) -> Result<Session, Error> {
+    fn start(options: SessionBuilder) -> Result<Session, Error> {
         let all_threads = options.workers * (options.threads + IO_THREADS);
         let memory =
             Budget::new(options.memory, all_threads as u64).map_err(|e| Error::Request(e.to_string()))?;
         let pool = Pool::new(memory.bytes);
         let (tell, hear) = mpsc::channel();
-        let Builder { workers, threads, .. } = options;
+        let SessionBuilder { workers, threads, .. } = options;
         let depth = Arc::new(Depth::default());
         let activity = Arc::new(Activity::new(depth.clone()));
         let folder = options.spill_folder.clone().unwrap_or_else(default_spill_folder);
@@ -147,7 +147,7 @@ impl Session {
         self.inner.memory.bytes
     }
 
-    pub(super) fn options(&self) -> &Builder {
+    pub(super) fn options(&self) -> &SessionBuilder {
         &self.inner.options
     }
 
