@@ -62,6 +62,23 @@ pub enum FromWorker {
     Failed { run: RunId, task: TaskId, failure: Failure },
 }
 
+impl FromWorker {
+    /// The run that it is about.
+    pub fn run(&self) -> RunId {
+        match self {
+            FromWorker::Finished { run, .. }
+            | FromWorker::Returned { run, .. }
+            | FromWorker::Copied { run, .. }
+            | FromWorker::CopyFailed { run, .. }
+            | FromWorker::Spilled { run, .. }
+            | FromWorker::Loaded { run, .. }
+            | FromWorker::Vanished { run, .. }
+            | FromWorker::MoveFailed { run, .. }
+            | FromWorker::Failed { run, .. } => *run,
+        }
+    }
+}
+
 #[derive(Debug, thiserror::Error)]
 pub enum CodecError {
     #[error("cannot encode: {0}")]

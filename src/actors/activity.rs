@@ -6,9 +6,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
-/// What a job holds up others for.
+/// What a work item holds up others for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Class {
+pub enum WorkClass {
     Compute,
     Read,
     Write,
@@ -16,17 +16,17 @@ pub enum Class {
     Load,
 }
 
-impl Class {
-    pub fn of(kind: &Kind) -> Class {
+impl WorkClass {
+    pub fn of(kind: &Kind) -> WorkClass {
         match kind {
-            Kind::Read { .. } => Class::Read,
-            Kind::Write { .. } => Class::Write,
-            _ => Class::Compute,
+            Kind::Read { .. } => WorkClass::Read,
+            Kind::Write { .. } => WorkClass::Write,
+            _ => WorkClass::Compute,
         }
     }
 
     pub fn is_io(self) -> bool {
-        self != Class::Compute
+        self != WorkClass::Compute
     }
 }
 
@@ -65,23 +65,28 @@ impl Stalls {
 pub struct Activity {
     /// A run is on: idle threads wait for something.
     running: AtomicBool,
-    /// I/O jobs queued or in work, by class.
-    jobs: [AtomicU32; 4],
+    /// I/O items queued or in work, by class.
+    items: [AtomicU32; 4],
     /// Idle nanoseconds by cause, and at the end those without one.
     idle: [AtomicU64; 5],
     depth: Arc<Depth>,
 }
 
 /// In the order in which they are blamed: what computing waits for directly comes first.
-const BLAMED: [Class; 4] = [Class::Load, Class::Read, Class::Spill, Class::Write];
+const BLAMED: [WorkClass; 4] = [WorkClass::Load, WorkClass::Read, WorkClass::Spill, WorkClass::Write];
 
-fn slot(class: Class) -> Option<usize> {
+fn slot(class: WorkClass) -> Option<usize> {
     BLAMED.iter().position(|blamed| *blamed == class)
 }
 
 impl Activity {
     pub fn new(depth: Arc<Depth>) -> Self {
-        Activity { running: AtomicBool::default(), jobs: Default::default(), idle: Default::default(), depth }
+        Activity {
+            running: AtomicBool::default(),
+            items: Default::default(),
+            idle: Default::default(),
+            depth,
+        }
     }
 
     /// A run begins.
@@ -104,15 +109,15 @@ impl Activity {
         self.running.load(Ordering::Relaxed)
     }
 
-    pub fn queued(&self, class: Class) {
+    pub fn queued(&self, class: WorkClass) {
         if let Some(at) = slot(class) {
-            self.jobs[at].fetch_add(1, Ordering::Relaxed);
+            self.items[at].fetch_add(1, Ordering::Relaxed);
         }
     }
 
-    pub fn finished(&self, class: Class) {
+    pub fn finished(&self, class: WorkClass) {
         if let Some(at) = slot(class) {
-            self.jobs[at].fetch_sub(1, Ordering::Relaxed);
+            self.items[at].fetch_sub(1, Ordering::Relaxed);
         }
     }
 
@@ -121,7 +126,7 @@ impl Activity {
         if !self.is_running() {
             return;
         }
-        let cause = self.jobs.iter().position(|jobs| jobs.load(Ordering::Relaxed) > 0);
+        let cause = self.items.iter().position(|items| items.load(Ordering::Relaxed) > 0);
         self.idle[cause.unwrap_or(BLAMED.len())].fetch_add(time.as_nanos() as u64, Ordering::Relaxed);
         if cause.is_some() {
             self.depth.add_idle(time.as_secs_f64());

@@ -1,8 +1,8 @@
-//! The threads that run jobs: compute threads, one for each core that the worker has, and I/O threads,
+//! The threads that do work items: compute threads, one for each core that the worker has, and I/O threads,
 //! which hold memory but not a core.
 
-use super::activity::{Activity, Class};
-use super::job::{Done, Job, Room, Work};
+use super::activity::{Activity, WorkClass};
+use super::work_item::{Done, Room, WorkItem, WorkKind};
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -16,62 +16,79 @@ const MOST_AT_ONCE: usize = 256;
 const LOOK: Duration = Duration::from_millis(5);
 
 struct Queue {
-    class: Class,
-    jobs: Mutex<Jobs>,
+    class: WorkClass,
+    items: Mutex<Items>,
     filled: Condvar,
     activity: Arc<Activity>,
 }
 
 #[derive(Default)]
-struct Jobs {
-    waiting: VecDeque<Job>,
+struct Items {
+    waiting: VecDeque<WorkItem>,
     closed: bool,
 }
 
 impl Queue {
-    fn new(class: Class, activity: Arc<Activity>) -> Arc<Self> {
-        Arc::new(Queue { class, jobs: Mutex::default(), filled: Condvar::new(), activity })
+    fn new(class: WorkClass, activity: Arc<Activity>) -> Arc<Self> {
+        Arc::new(Queue { class, items: Mutex::default(), filled: Condvar::new(), activity })
     }
 
-    fn lock(&self) -> MutexGuard<'_, Jobs> {
-        self.jobs.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Wakes threads for so many new items.
+    fn wake(&self, items: usize) {
+        match items {
+            0 => {}
+            1 => self.filled.notify_one(),
+            _ => self.filled.notify_all(),
+        }
     }
 
-    /// The next job, or several if they are `short`; none when the queue is closed. `idle` is called
+    fn lock(&self) -> MutexGuard<'_, Items> {
+        self.items.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The next item, or several if they are `short`; none when the queue is closed. `idle` is called
     /// before waiting.
-    fn take(&self, threads: usize, short: bool, mut idle: impl FnMut()) -> Vec<Job> {
-        let mut jobs = self.lock();
+    fn take(&self, threads: usize, short: bool, mut idle: impl FnMut()) -> Vec<WorkItem> {
+        let mut items = self.lock();
         loop {
-            if jobs.closed {
+            if items.closed {
                 return Vec::new();
             }
-            if !jobs.waiting.is_empty() {
-                let share = (jobs.waiting.len() / (2 * threads)).clamp(1, MOST_AT_ONCE);
+            if !items.waiting.is_empty() {
+                let share = (items.waiting.len() / (2 * threads)).clamp(1, MOST_AT_ONCE);
                 let count = if short { share } else { 1 };
-                return jobs.waiting.drain(..count).collect();
+                return items.waiting.drain(..count).collect();
             }
-            drop(jobs);
+            drop(items);
             idle();
-            jobs = self.lock();
-            if jobs.waiting.is_empty() && !jobs.closed {
-                jobs = self.wait(jobs);
+            items = self.lock();
+            if items.waiting.is_empty() && !items.closed {
+                items = self.wait(items);
             }
         }
     }
 
-    fn wait<'a>(&'a self, jobs: MutexGuard<'a, Jobs>) -> MutexGuard<'a, Jobs> {
+    fn wait<'a>(&'a self, items: MutexGuard<'a, Items>) -> MutexGuard<'a, Items> {
         if self.class.is_io() || !self.activity.is_running() {
-            return self.filled.wait(jobs).unwrap_or_else(PoisonError::into_inner);
+            return self.filled.wait(items).unwrap_or_else(PoisonError::into_inner);
         }
         let began = Instant::now();
-        let (jobs, _) = self.filled.wait_timeout(jobs, LOOK).unwrap_or_else(PoisonError::into_inner);
+        let (items, _) = self.filled.wait_timeout(items, LOOK).unwrap_or_else(PoisonError::into_inner);
         self.activity.waited(began.elapsed());
-        jobs
+        items
     }
 }
 
-/// Called with each batch of finished jobs, on the thread that ran them.
+/// Called with each batch of finished items, on the thread that ran them.
 pub type Report = Arc<dyn Fn(Vec<Done>) + Send + Sync>;
+
+/// How many threads a worker has.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct WorkerThreads {
+    pub compute: usize,
+    /// They wait for files.
+    pub io: usize,
+}
 
 /// The threads of one worker.
 pub struct Executor {
@@ -84,101 +101,119 @@ pub struct Executor {
 impl Executor {
     pub fn start(
         name: &str,
-        (compute, io): (usize, usize),
+        threads: WorkerThreads,
         activity: Arc<Activity>,
         report: Report,
     ) -> std::io::Result<Executor> {
         let mut executor = Executor {
-            compute: Queue::new(Class::Compute, activity.clone()),
-            io: Queue::new(Class::Read, activity.clone()),
+            compute: Queue::new(WorkClass::Compute, activity.clone()),
+            io: Queue::new(WorkClass::Read, activity.clone()),
             activity,
             threads: Vec::new(),
         };
-        for (queue, count, class) in [(&executor.compute, compute, "compute"), (&executor.io, io, "io")] {
-            for at in 0..count {
-                let (queue, report) = (queue.clone(), report.clone());
-                let builder = std::thread::Builder::new().name(format!("{name}-{class}-{at}"));
-                executor.threads.push(builder.spawn(move || work(&queue, count, &report))?);
-            }
+        for at in 0..threads.compute {
+            executor.threads.push(start_thread(
+                format!("{name}-compute-{at}"),
+                &executor.compute,
+                threads.compute,
+                &report,
+            )?);
+        }
+        for at in 0..threads.io {
+            executor.threads.push(start_thread(
+                format!("{name}-io-{at}"),
+                &executor.io,
+                threads.io,
+                &report,
+            )?);
         }
         Ok(executor)
     }
 
-    pub fn add(&self, jobs: impl IntoIterator<Item = Job>) {
-        let (mut compute, mut io) = (self.compute.lock(), self.io.lock());
-        let (c, i) = (compute.waiting.len(), io.waiting.len());
-        for job in jobs {
-            let class = job.class();
+    pub fn add(&self, items: impl IntoIterator<Item = WorkItem>) {
+        let mut compute = self.compute.lock();
+        let mut io = self.io.lock();
+        let before = (compute.waiting.len(), io.waiting.len());
+        for item in items {
+            let class = item.class();
             self.activity.queued(class);
-            if class.is_io() { io.waiting.push_back(job) } else { compute.waiting.push_back(job) }
+            if class.is_io() { io.waiting.push_back(item) } else { compute.waiting.push_back(item) }
         }
-        let (c, i) = (compute.waiting.len() - c, io.waiting.len() - i);
-        drop((compute, io));
-        for (queue, added) in [(&self.compute, c), (&self.io, i)] {
-            match added {
-                0 => {}
-                1 => queue.filled.notify_one(),
-                _ => queue.filled.notify_all(),
-            }
-        }
+        let new_compute = compute.waiting.len() - before.0;
+        let new_io = io.waiting.len() - before.1;
+        drop(compute);
+        drop(io);
+        self.compute.wake(new_compute);
+        self.io.wake(new_io);
     }
 
     /// Takes up to `count` compute tasks back that no thread has begun.
-    pub fn take_back(&self, count: usize) -> Vec<Job> {
-        let mut jobs = self.compute.lock();
+    pub fn take_back(&self, count: usize) -> Vec<WorkItem> {
+        let mut items = self.compute.lock();
         let mut back = Vec::new();
-        let mut at = jobs.waiting.len();
+        let mut at = items.waiting.len();
         while at > 0 && back.len() < count {
             at -= 1;
             // A block that is made again is waited for here.
-            if matches!(jobs.waiting[at].work, Work::Task { .. }) {
-                back.extend(jobs.waiting.remove(at));
+            if matches!(items.waiting[at].kind, WorkKind::Task { .. }) {
+                back.extend(items.waiting.remove(at));
             }
         }
         back
     }
 
-    /// Drops all jobs that have not begun.
+    /// Drops all items that have not begun.
     pub fn clear(&self) {
         self.compute.lock().waiting.clear();
         let dropped = std::mem::take(&mut self.io.lock().waiting);
-        dropped.iter().for_each(|job| self.activity.finished(job.class()));
+        dropped.iter().for_each(|item| self.activity.finished(item.class()));
     }
 }
 
 impl Drop for Executor {
     fn drop(&mut self) {
         for queue in [&self.compute, &self.io] {
-            let mut jobs = queue.lock();
-            jobs.closed = true;
-            jobs.waiting.clear();
+            let mut items = queue.lock();
+            items.closed = true;
+            items.waiting.clear();
             queue.filled.notify_all();
         }
         for thread in self.threads.drain(..) {
-            // A thread ends by itself after the job in hand; its panics are caught per job.
+            // A thread ends by itself after the item in hand; its panics are caught per item.
             let _ = thread.join();
         }
     }
+}
+
+/// A thread that shares a queue with `count` in all.
+fn start_thread(
+    name: String,
+    queue: &Arc<Queue>,
+    count: usize,
+    report: &Report,
+) -> std::io::Result<JoinHandle<()>> {
+    let (queue, report) = (queue.clone(), report.clone());
+    std::thread::Builder::new().name(name).spawn(move || work(&queue, count, &report))
 }
 
 fn work(queue: &Queue, threads: usize, report: &Report) {
     let mut short = false;
     let mut room: Room = None;
     loop {
-        let jobs = queue.take(threads, short, || room = None);
-        if jobs.is_empty() {
+        let items = queue.take(threads, short, || room = None);
+        if items.is_empty() {
             return;
         }
-        let (count, began) = (jobs.len(), Instant::now());
-        let done: Vec<Done> = jobs.into_iter().map(|job| perform(queue, job, &mut room)).collect();
+        let (count, began) = (items.len(), Instant::now());
+        let done: Vec<Done> = items.into_iter().map(|item| perform(queue, item, &mut room)).collect();
         short = began.elapsed().as_secs_f64() < SHORT_SECONDS * count as f64;
         report(done);
     }
 }
 
-fn perform(queue: &Queue, job: Job, room: &mut Room) -> Done {
-    let class = job.class();
-    let done = job.perform(room);
+fn perform(queue: &Queue, item: WorkItem, room: &mut Room) -> Done {
+    let class = item.class();
+    let done = item.perform(room);
     queue.activity.finished(class);
     done
 }

@@ -4,16 +4,17 @@
 mod activity;
 mod executor;
 mod fetches;
-mod job;
 mod messages;
 mod panics;
 mod run;
 mod scheduler;
 #[cfg(test)]
 mod tests;
+mod work_item;
 mod worker;
 
 pub use activity::{Activity, Stalls};
+pub use executor::WorkerThreads;
 pub use messages::{FromWorkers, Lost};
 pub use panics::tell_panics;
 pub use run::{Progress, Run, RunOutcome};

@@ -274,7 +274,9 @@ impl Handler<FromWorkers> for Scheduler {
 
     fn handle(&mut self, FromWorkers { worker, messages }: FromWorkers, ctx: &mut Self::Context) {
         let Some(current) = self.current.as_ref().map(|c| c.run.id) else { return };
-        let events = messages.into_iter().filter_map(|message| event(current, worker, message)).collect();
+        // Those about a run that is over say nothing any more.
+        let messages = messages.into_iter().filter(|message| message.run() == current);
+        let events = messages.map(|message| event(worker, message)).collect();
         self.feed(events, ctx);
     }
 }
@@ -295,18 +297,17 @@ fn letter(run: RunId, action: Action) -> (WorkerId, ToWorker) {
     }
 }
 
-/// The event that a message means; none if it is about a run that is over.
-fn event(current: RunId, worker: WorkerId, message: FromWorker) -> Option<Event> {
-    let (run, event) = match message {
-        FromWorker::Finished { run, tasks, timings } => (run, Event::Finished { worker, tasks, timings }),
-        FromWorker::Returned { run, tasks } => (run, Event::Returned { worker, tasks }),
-        FromWorker::Copied { run, block } => (run, Event::Copied { worker, block }),
-        FromWorker::CopyFailed { run, block } => (run, Event::CopyFailed { worker, block }),
-        FromWorker::Spilled { run, block } => (run, Event::Spilled { worker, block }),
-        FromWorker::Loaded { run, block } => (run, Event::Loaded { worker, block }),
-        FromWorker::Vanished { run, block } => (run, Event::Vanished { worker, block }),
-        FromWorker::MoveFailed { run, block, failure } => (run, Event::MoveFailed { worker, block, failure }),
-        FromWorker::Failed { run, task, failure } => (run, Event::Failed { worker, task, failure }),
-    };
-    (run == current).then_some(event)
+/// The event that a message means.
+fn event(worker: WorkerId, message: FromWorker) -> Event {
+    match message {
+        FromWorker::Finished { tasks, timings, .. } => Event::Finished { worker, tasks, timings },
+        FromWorker::Returned { tasks, .. } => Event::Returned { worker, tasks },
+        FromWorker::Copied { block, .. } => Event::Copied { worker, block },
+        FromWorker::CopyFailed { block, .. } => Event::CopyFailed { worker, block },
+        FromWorker::Spilled { block, .. } => Event::Spilled { worker, block },
+        FromWorker::Loaded { block, .. } => Event::Loaded { worker, block },
+        FromWorker::Vanished { block, .. } => Event::Vanished { worker, block },
+        FromWorker::MoveFailed { block, failure, .. } => Event::MoveFailed { worker, block, failure },
+        FromWorker::Failed { task, failure, .. } => Event::Failed { worker, task, failure },
+    }
 }

@@ -1,11 +1,11 @@
 //! Scheduler and workers without a session.
 
-use super::job::{Job, JobOutcome, Work};
 use super::messages::{Fetch, ToWorkers};
 use super::run::{Progress, Run};
 use super::scheduler::{Joined, Leave, Scheduler, Submit};
+use super::work_item::{WorkItem, WorkKind, WorkOutcome};
 use super::worker::{Peers, Worker};
-use super::{Activity, FromWorkers, Lost};
+use super::{Activity, FromWorkers, Lost, WorkerThreads};
 use crate::array::Element;
 use crate::exec::Bindings;
 use crate::graph::{Program, ProgramBuilder};
@@ -13,7 +13,7 @@ use crate::ids::{BlockId, RunId, StageId, WorkerId};
 use crate::protocol::{FromWorker, ToWorker};
 use crate::sched::{Core, Plan, Threads, plan};
 use crate::store::{Block, Encoding, Pool, SpillFiles, SpillPlace};
-use actix::{Actor, Addr, Context, Handler, System};
+use actix::{Actor, Addr, Context, Handler, Recipient, System};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -59,6 +59,18 @@ fn activity() -> Arc<Activity> {
     Arc::new(Activity::new(Arc::default()))
 }
 
+/// A worker by itself with so many I/O threads.
+fn worker(
+    io: usize,
+    scheduler: Recipient<FromWorkers>,
+    peers: &Peers,
+    activity: &Arc<Activity>,
+) -> Addr<Worker> {
+    let threads = WorkerThreads { compute: 1, io };
+    let lost = Deaf.start().recipient();
+    Worker::new(WorkerId(0), threads, scheduler, lost, peers.clone(), activity.clone()).start()
+}
+
 fn empty_tasks(count: u32) -> Arc<Program> {
     let mut builder = ProgramBuilder::default();
     builder.null_wide(count);
@@ -87,16 +99,14 @@ fn the_actor_thread_removes_no_file_and_an_io_thread_does() {
     let bytes = place.in_use();
     assert!(bytes > 0);
     System::new().block_on(async {
-        let deaf = Deaf.start();
-        let ears = (deaf.clone().recipient(), deaf.recipient());
         // No I/O thread: what is removed all the same is removed by the actor.
-        let worker = Worker::new(WorkerId(0), (1, 0), ears, Peers::default(), activity()).start();
+        let worker = worker(0, Deaf.start().recipient(), &Peers::default(), &activity());
         let messages = vec![ToWorker::Free { run: run.id, blocks: [BLOCK].into_iter().collect() }];
         worker.send(ToWorkers { run: run.clone(), messages }).await.expect("an answer");
         assert_eq!(place.in_use(), bytes);
     });
-    let done = Job { run, task: BLOCK, work: Work::Sweep }.perform(&mut None);
-    assert!(matches!(done.outcome, JobOutcome::Swept));
+    let done = WorkItem { run, task: BLOCK, kind: WorkKind::Sweep }.perform(&mut None);
+    assert!(matches!(done.outcome, WorkOutcome::Swept));
     assert_eq!(place.in_use(), 0);
 }
 
@@ -106,8 +116,8 @@ fn a_copy_that_fails_is_told() {
     let run = spilled(SpillPlace::with_encoding(folder.path().into(), None, Encoding::Raw).begin(RunId(1)));
     let (listener, first_word) = futures_channel::oneshot::channel();
     System::new().block_on(async {
-        let ears = (FirstWord(Some(listener)).start().recipient(), Deaf.start().recipient());
-        let worker = Worker::new(WorkerId(0), (1, 1), ears, Peers::default(), activity()).start();
+        let ear = FirstWord(Some(listener)).start().recipient();
+        let worker = worker(1, ear, &Peers::default(), &activity());
         let gone = WorkerId(1);
         let messages = vec![ToWorker::Copy { run: run.id, from: gone, block: BLOCK }];
         worker.send(ToWorkers { run: run.clone(), messages }).await.expect("an answer");
@@ -122,8 +132,11 @@ fn fleet(workers: u32) -> (Addr<Scheduler>, Vec<Addr<Worker>>) {
     let scheduler = Scheduler::new(Pool::new(MEMORY), activity.clone()).start();
     let peers = Peers::default();
     let start = |at| {
-        let ears = (scheduler.clone().recipient(), scheduler.clone().recipient());
-        let address = Worker::new(WorkerId(at), (1, 1), ears, peers.clone(), activity.clone()).start();
+        let threads = WorkerThreads { compute: 1, io: 1 };
+        let (hears, hears_of_loss) = (scheduler.clone().recipient(), scheduler.clone().recipient());
+        let worker =
+            Worker::new(WorkerId(at), threads, hears, hears_of_loss, peers.clone(), activity.clone());
+        let address = worker.start();
         scheduler.do_send(Joined { worker: WorkerId(at), threads: 1, address: address.clone() });
         address
     };

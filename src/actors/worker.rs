@@ -1,11 +1,11 @@
 //! The worker: holds blocks, sees to it that a task's inputs are here, hands it to the executor.
 
 use super::activity::Activity;
-use super::executor::Executor;
+use super::executor::{Executor, WorkerThreads};
 use super::fetches::Fetches;
-use super::job::{Done, Job, JobOutcome, Work};
 use super::messages::{Fetch, FromWorkers, Lost, Release, ToWorkers};
 use super::run::Run;
+use super::work_item::{Done, WorkItem, WorkKind, WorkOutcome};
 use crate::ids::{BlockId, StageId, TaskId, TaskList, WorkerId};
 use crate::protocol::{FromWorker, ToWorker};
 use crate::sched::Timing;
@@ -28,8 +28,7 @@ struct Tray(Mutex<Vec<Done>>);
 
 pub struct Worker {
     id: WorkerId,
-    threads: usize,
-    io_threads: usize,
+    threads: WorkerThreads,
     scheduler: Recipient<FromWorkers>,
     /// Hears of it if this worker cannot work.
     lost: Recipient<Lost>,
@@ -48,15 +47,15 @@ pub struct Worker {
 impl Worker {
     pub fn new(
         id: WorkerId,
-        (threads, io_threads): (usize, usize),
-        (scheduler, lost): (Recipient<FromWorkers>, Recipient<Lost>),
+        threads: WorkerThreads,
+        scheduler: Recipient<FromWorkers>,
+        lost: Recipient<Lost>,
         peers: Peers,
         activity: Arc<Activity>,
     ) -> Self {
         Worker {
             id,
             threads,
-            io_threads,
             scheduler,
             lost,
             peers,
@@ -106,15 +105,15 @@ impl Worker {
     /// Hands tasks whose inputs are all here to the executor; gives those back that lack one.
     fn begin(&mut self, run: &Arc<Run>, tasks: impl Iterator<Item = TaskId>) {
         let mut returned = TaskList::default();
-        let mut jobs = Vec::new();
+        let mut items = Vec::new();
         for task in tasks {
-            match self.job(run, task) {
-                Some(job) => jobs.push(job),
+            match self.item(run, task) {
+                Some(item) => items.push(item),
                 None => returned.push(task),
             }
         }
         if let Some(executor) = &self.executor {
-            executor.add(jobs);
+            executor.add(items);
         }
         if !returned.is_empty() {
             self.give_back(run, returned);
@@ -138,7 +137,7 @@ impl Worker {
         self.tell(FromWorker::Returned { run: run.id, tasks });
     }
 
-    fn job(&mut self, run: &Arc<Run>, task: TaskId) -> Option<Job> {
+    fn item(&mut self, run: &Arc<Run>, task: TaskId) -> Option<WorkItem> {
         let mut ids = Vec::new();
         run.program.inputs(task, &mut ids);
         let has_block = |id: &BlockId| run.program.stage(id.stage).leaves_blocks();
@@ -153,7 +152,7 @@ impl Worker {
             taken = self.blocks.remove(&previous);
         }
         let inputs = ids.iter().map(|id| self.blocks[id].clone()).collect();
-        Some(Job { run: run.clone(), task, work: Work::Task { ids, inputs, taken } })
+        Some(WorkItem { run: run.clone(), task, kind: WorkKind::Task { ids, inputs, taken } })
     }
 
     /// Asks another worker of this process for a block: it comes as an `Arc`, nothing is copied.
@@ -193,11 +192,11 @@ impl Worker {
         self.collect();
         let (Some(run), Some(executor)) = (self.run.clone(), &self.executor) else { return };
         let mut tasks = TaskList::default();
-        for job in executor.take_back(count) {
-            if let Work::Task { taken: Some(taken), .. } = job.work {
-                self.blocks.insert(TaskId::new(job.task.stage, job.task.index - 1), taken);
+        for item in executor.take_back(count) {
+            if let WorkKind::Task { taken: Some(taken), .. } = item.kind {
+                self.blocks.insert(TaskId::new(item.task.stage, item.task.index - 1), taken);
             }
-            tasks.push(job.task);
+            tasks.push(item.task);
         }
         self.give_back(&run, tasks);
     }
@@ -253,19 +252,19 @@ impl Worker {
             }
         }
         if let (Some(task), Some(executor)) = (written, &self.executor) {
-            executor.add([Job { run, task, work: Work::Sweep }]);
+            executor.add([WorkItem { run, task, kind: WorkKind::Sweep }]);
         }
     }
 
     /// Blocks are to be written or read by the I/O threads.
-    fn swap(&mut self, blocks: &TaskList, mut work: impl FnMut(&mut Self, BlockId) -> Option<Work>) {
+    fn swap(&mut self, blocks: &TaskList, mut kind_of: impl FnMut(&mut Self, BlockId) -> Option<WorkKind>) {
         let Some(run) = self.run.clone() else { return };
-        let mut jobs = Vec::new();
+        let mut items = Vec::new();
         for task in blocks.iter() {
-            jobs.extend(work(self, task).map(|work| Job { run: run.clone(), task, work }));
+            items.extend(kind_of(self, task).map(|kind| WorkItem { run: run.clone(), task, kind }));
         }
         if let Some(executor) = &self.executor {
-            executor.add(jobs);
+            executor.add(items);
         }
     }
 
@@ -279,7 +278,7 @@ impl Worker {
         for done in done.into_iter().filter(|done| done.run == run.id) {
             let (id, block) = (run.id, done.task);
             messages.push(match done.outcome {
-                JobOutcome::Made(made) => {
+                WorkOutcome::Made(made) => {
                     if let Some(made) = made {
                         self.blocks.insert(block, Arc::new(made));
                     }
@@ -288,15 +287,15 @@ impl Worker {
                     add_timing(&mut timings, block.stage, done.seconds);
                     continue;
                 }
-                JobOutcome::Loaded(loaded) => {
+                WorkOutcome::Loaded(loaded) => {
                     self.blocks.insert(block, Arc::new(loaded));
                     FromWorker::Loaded { run: id, block }
                 }
-                JobOutcome::Swept => continue,
-                JobOutcome::Spilled => FromWorker::Spilled { run: id, block },
-                JobOutcome::Vanished => FromWorker::Vanished { run: id, block },
-                JobOutcome::MoveFailed(failure) => FromWorker::MoveFailed { run: id, block, failure },
-                JobOutcome::Failed(failure) => FromWorker::Failed { run: id, task: block, failure },
+                WorkOutcome::Swept => continue,
+                WorkOutcome::Spilled => FromWorker::Spilled { run: id, block },
+                WorkOutcome::Vanished => FromWorker::Vanished { run: id, block },
+                WorkOutcome::MoveFailed(failure) => FromWorker::MoveFailed { run: id, block, failure },
+                WorkOutcome::Failed(failure) => FromWorker::Failed { run: id, task: block, failure },
             });
         }
         if !tasks.is_empty() {
@@ -337,8 +336,7 @@ impl Actor for Worker {
             }
         };
         let name = format!("dolmen-{}", self.id.0);
-        let threads = (self.threads, self.io_threads);
-        match Executor::start(&name, threads, self.activity.clone(), Arc::new(report)) {
+        match Executor::start(&name, self.threads, self.activity.clone(), Arc::new(report)) {
             Ok(executor) => self.executor = Some(executor),
             Err(error) => self.lost.do_send(Lost { worker: self.id, why: error.to_string() }),
         }
@@ -395,9 +393,9 @@ impl Handler<ToWorkers> for Worker {
                     self.blocks.remove(&block);
                 }),
                 ToWorker::Spill { blocks, .. } => {
-                    self.swap(&blocks, |worker, block| worker.blocks.remove(&block).map(Work::Spill));
+                    self.swap(&blocks, |worker, block| worker.blocks.remove(&block).map(WorkKind::Spill));
                 }
-                ToWorker::Load { blocks, .. } => self.swap(&blocks, |_, _| Some(Work::Load)),
+                ToWorker::Load { blocks, .. } => self.swap(&blocks, |_, _| Some(WorkKind::Load)),
                 ToWorker::TakeBack { tasks, .. } => self.take_back(tasks as usize),
                 ToWorker::Copy { from, block, .. } => self.copy(from, block, ctx),
                 ToWorker::Forget { .. } => self.forget(),

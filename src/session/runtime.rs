@@ -8,7 +8,7 @@ use super::operation::Operation;
 use super::options::SessionBuilder;
 use super::prepare::Planner;
 use super::stats::Stats;
-use crate::actors::{Activity, Joined, Peers, Progress, Scheduler, Worker};
+use crate::actors::{Activity, Joined, Peers, Progress, Scheduler, Worker, WorkerThreads};
 use crate::array::{Array, BlockSize, Element};
 use crate::data::{self, InMemory, Real, Sink};
 use crate::exec::{Bindings, Functions};
@@ -267,9 +267,11 @@ fn start_actors(workers: usize, threads: usize, pool: Pool, activity: Arc<Activi
     let peers = Peers::default();
     for at in 0..workers {
         let worker = WorkerId(at as u32);
-        let hands = (threads, IO_THREADS);
-        let ears = (scheduler.clone().recipient(), scheduler.clone().recipient());
-        let address = Worker::new(worker, hands, ears, peers.clone(), activity.clone()).start();
+        let of_each = WorkerThreads { compute: threads, io: IO_THREADS };
+        let hears = scheduler.clone().recipient();
+        let hears_of_loss = scheduler.clone().recipient();
+        let address =
+            Worker::new(worker, of_each, hears, hears_of_loss, peers.clone(), activity.clone()).start();
         scheduler.do_send(Joined { worker, threads: threads as u32, address });
     }
     scheduler

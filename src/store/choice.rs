@@ -24,7 +24,7 @@ pub struct Measured {
 
 /// When to compress.
 #[derive(Clone, Copy, PartialEq, Debug)]
-pub struct Thresholds {
+pub struct CompressionThresholds {
     /// Bytes per second of the disk until it has been measured: between a SATA and an NVMe drive.
     pub first_disk_rate: f64,
     /// Share of a new measurement in an average: the last ten blocks or so count, one hiccup does not.
@@ -48,9 +48,9 @@ pub struct Thresholds {
     pub retry_after: u32,
 }
 
-impl Default for Thresholds {
+impl Default for CompressionThresholds {
     fn default() -> Self {
-        Thresholds {
+        CompressionThresholds {
             first_disk_rate: 1e9,
             learning: 0.1,
             bytes_for_rate: 8 << 20,
@@ -98,7 +98,7 @@ impl Cost {
 }
 
 #[derive(Clone, Copy, Debug)]
-enum State {
+enum ArrayState {
     /// Not compressed for so many blocks more.
     Raw {
         left: u32,
@@ -112,15 +112,15 @@ enum State {
 
 /// Chooses for each array, and remembers what it learnt.
 pub struct Choice {
-    thresholds: Thresholds,
+    thresholds: CompressionThresholds,
     disk_rate: f64,
     /// Bytes and seconds of transfers that the rate does not know of yet.
     transferred: (u64, f64),
-    arrays: HashMap<ArrayKey, State>,
+    arrays: HashMap<ArrayKey, ArrayState>,
 }
 
 impl Choice {
-    pub fn new(thresholds: Thresholds) -> Choice {
+    pub fn new(thresholds: CompressionThresholds) -> Choice {
         Choice {
             thresholds,
             disk_rate: thresholds.first_disk_rate,
@@ -137,20 +137,20 @@ impl Choice {
     /// What to do with the next block of `array`.
     pub fn next(&mut self, array: ArrayKey) -> Decision {
         match self.arrays.get_mut(&array) {
-            None | Some(State::Raw { left: 0 }) => {
+            None | Some(ArrayState::Raw { left: 0 }) => {
                 // Others that spill blocks of it meanwhile do not wait for the sample.
-                self.arrays.insert(array, State::Raw { left: self.thresholds.retry_after });
+                self.arrays.insert(array, ArrayState::Raw { left: self.thresholds.retry_after });
                 Decision::Sample
             }
-            Some(State::Raw { left }) => {
+            Some(ArrayState::Raw { left }) => {
                 *left -= 1;
                 Decision::Use(Encoding::Raw)
             }
-            Some(State::Compressed { left: left @ 0, .. }) => {
+            Some(ArrayState::Compressed { left: left @ 0, .. }) => {
                 *left = self.thresholds.retry_after;
                 Decision::Use(Encoding::Raw)
             }
-            Some(State::Compressed { encoding, left, .. }) => {
+            Some(ArrayState::Compressed { encoding, left, .. }) => {
                 *left -= 1;
                 Decision::Use(*encoding)
             }
@@ -164,8 +164,10 @@ impl Choice {
             .filter(|(_, cost)| self.pays(cost, 1.0))
             .min_by(|(_, a), (_, b)| a.relative(self.disk_rate).total_cmp(&b.relative(self.disk_rate)));
         let state = match best {
-            Some((encoding, cost)) => State::Compressed { encoding, cost, left: self.thresholds.retry_after },
-            None => State::Raw { left: self.thresholds.retry_after },
+            Some((encoding, cost)) => {
+                ArrayState::Compressed { encoding, cost, left: self.thresholds.retry_after }
+            }
+            None => ArrayState::Raw { left: self.thresholds.retry_after },
         };
         self.arrays.insert(array, state);
         best.map_or(Encoding::Raw, |(encoding, _)| encoding)
@@ -209,7 +211,7 @@ impl Choice {
 
     /// Averages for a compressed array; it is compressed no more if that has ceased to pay.
     fn learn(&mut self, array: ArrayKey, encoding: Encoding, change: impl FnOnce(&mut Cost)) {
-        let Some(State::Compressed { encoding: current, cost, .. }) = self.arrays.get_mut(&array) else {
+        let Some(ArrayState::Compressed { encoding: current, cost, .. }) = self.arrays.get_mut(&array) else {
             return;
         };
         if *current != encoding {
@@ -218,7 +220,7 @@ impl Choice {
         change(cost);
         let cost = *cost;
         if !self.pays(&cost, self.thresholds.patience) {
-            self.arrays.insert(array, State::Raw { left: self.thresholds.retry_after });
+            self.arrays.insert(array, ArrayState::Raw { left: self.thresholds.retry_after });
         }
     }
 
@@ -251,7 +253,7 @@ mod tests {
     }
 
     fn choice() -> Choice {
-        Choice::new(Thresholds::default())
+        Choice::new(CompressionThresholds::default())
     }
 
     /// Many writes at this rate.

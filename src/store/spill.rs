@@ -1,6 +1,6 @@
 //! The place where blocks go that memory has no room for: a folder of this process, under a limit.
 
-use super::choice::{Choice, Thresholds};
+use super::choice::{Choice, CompressionThresholds};
 use super::codec::{CodecError, Encoding};
 use super::spill_file::scratch_len;
 use super::spill_files::{Files, SpillFiles};
@@ -82,7 +82,7 @@ impl SpillPlace {
     }
 
     fn build(parent: PathBuf, limit: Option<u64>, forced: Option<Encoding>) -> SpillPlace {
-        let choice = Mutex::new(Choice::new(Thresholds::default()));
+        let choice = Mutex::new(Choice::new(CompressionThresholds::default()));
         let (folder, account, runs) = (Mutex::default(), Mutex::default(), Mutex::default());
         SpillPlace { shared: Arc::new(Shared { parent, limit, forced, folder, account, choice, runs }) }
     }

@@ -48,7 +48,7 @@ struct FileOf {
 }
 
 #[derive(Default)]
-struct State {
+struct Contents {
     files: HashMap<BlockId, FileOf>,
     /// Nobody wants these any more; they are still there.
     released: Vec<FileOf>,
@@ -69,7 +69,7 @@ pub struct SpillFiles(Arc<Files>);
 pub(super) struct Files {
     place: SpillPlace,
     run: RunId,
-    state: Mutex<State>,
+    contents: Mutex<Contents>,
     /// Held while released files are removed: whoever comes second finds them gone.
     sweeping: Mutex<()>,
 }
@@ -91,8 +91,8 @@ fn with_codec<T>(run: impl FnOnce(&mut Codec) -> T) -> Result<T, CodecError> {
 
 impl SpillFiles {
     pub(super) fn new(place: SpillPlace, run: RunId) -> SpillFiles {
-        let (state, sweeping) = (Mutex::default(), Mutex::default());
-        SpillFiles(Arc::new(Files { place, run, state, sweeping }))
+        let (contents, sweeping) = (Mutex::default(), Mutex::default());
+        SpillFiles(Arc::new(Files { place, run, contents, sweeping }))
     }
 
     pub(super) fn downgrade(&self) -> Weak<Files> {
@@ -100,7 +100,7 @@ impl SpillFiles {
     }
 
     pub fn usage(&self) -> SpillUse {
-        locked(&self.0.state).usage
+        locked(&self.0.contents).usage
     }
 
     /// Writes a block to its file, which must not be there. On an error nothing is left of it.
@@ -144,14 +144,14 @@ impl SpillFiles {
         let mut scratch = Scratch::new(scratch, data.bytes().len());
         let lost = |why: String| SpillError::Lost { block, why };
         let files = &*self.0;
-        let Some(file) = locked(&files.state).files.get(&block).copied() else {
+        let Some(file) = locked(&files.contents).files.get(&block).copied() else {
             return Err(lost("it was not spilled here".into()));
         };
         let key = files.key(block);
         let path = files.place.path(&key.file_name(file.number));
         match get(&path, key, data, &mut scratch) {
             Ok(decoded) => {
-                locked(&files.state).usage.read += file.bytes;
+                locked(&files.contents).usage.read += file.bytes;
                 if let Some((encoding, seconds)) = decoded {
                     let raw = data.bytes().len() as u64;
                     files.place.choice().decoded(key.array(), encoding, raw, seconds);
@@ -169,9 +169,9 @@ impl SpillFiles {
     /// Nobody wants the block any more. True if it has a file: that goes with the next [`SpillFiles::sweep`], or when
     /// another file needs its room. Touches no disk.
     pub fn release(&self, block: BlockId) -> bool {
-        let mut state = locked(&self.0.state);
-        let file = state.files.remove(&block);
-        state.released.extend(file);
+        let mut contents = locked(&self.0.contents);
+        let file = contents.files.remove(&block);
+        contents.released.extend(file);
         file.is_some()
     }
 
@@ -182,7 +182,7 @@ impl SpillFiles {
 
     #[cfg(test)]
     pub(super) fn path(&self, block: BlockId) -> std::path::PathBuf {
-        let file = locked(&self.0.state).files[&block];
+        let file = locked(&self.0.contents).files[&block];
         self.0.place.path(&self.0.key(block).file_name(file.number))
     }
 
@@ -200,47 +200,47 @@ impl Files {
     }
 
     fn next_number(&self, block: BlockId) -> u64 {
-        let mut state = locked(&self.state);
-        assert!(!state.files.contains_key(&block), "a block is spilled once");
-        state.count += 1;
-        state.count
+        let mut contents = locked(&self.contents);
+        assert!(!contents.files.contains_key(&block), "a block is spilled once");
+        contents.count += 1;
+        contents.count
     }
 
     /// A file has been written.
     fn add(&self, file: FileOf, raw_bytes: u64) {
-        let mut state = locked(&self.state);
-        let usage = &mut state.usage;
+        let mut contents = locked(&self.contents);
+        let usage = &mut contents.usage;
         usage.in_use += file.bytes;
         usage.peak = usage.peak.max(usage.in_use);
         usage.written += file.bytes;
         usage.raw_written += raw_bytes;
-        if !state.over {
-            state.files.insert(file.block, file);
+        if !contents.over {
+            contents.files.insert(file.block, file);
             return;
         }
-        state.released.push(file);
-        drop(state);
+        contents.released.push(file);
+        drop(contents);
         self.clear();
     }
 
     pub(super) fn sweep(&self) {
         let _alone = locked(&self.sweeping);
-        let released = std::mem::take(&mut locked(&self.state).released);
+        let released = std::mem::take(&mut locked(&self.contents).released);
         for file in &released {
             // If it cannot be removed now, it goes with the folder.
             let _ = fs::remove_file(self.place.path(&self.key(file.block).file_name(file.number)));
         }
         let bytes = released.iter().map(|file| file.bytes).sum();
-        locked(&self.state).usage.in_use -= bytes;
+        locked(&self.contents).usage.in_use -= bytes;
         self.place.removed(bytes);
     }
 
     fn clear(&self) {
-        let mut state = locked(&self.state);
-        state.over = true;
-        let all = std::mem::take(&mut state.files);
-        state.released.extend(all.into_values());
-        drop(state);
+        let mut contents = locked(&self.contents);
+        contents.over = true;
+        let all = std::mem::take(&mut contents.files);
+        contents.released.extend(all.into_values());
+        drop(contents);
         self.sweep();
         self.place.choice().forget(self.run);
     }

@@ -1,6 +1,6 @@
 //! What the threads of a worker do, and what comes of it.
 
-use super::activity::Class;
+use super::activity::WorkClass;
 use super::panics::guard;
 use super::run::Run;
 use crate::exec;
@@ -11,14 +11,14 @@ use std::sync::Arc;
 use std::time::Instant;
 
 /// Something to do, with all it needs.
-pub struct Job {
+pub struct WorkItem {
     pub run: Arc<Run>,
     /// The task, or the block that is moved, or one of those that are removed.
     pub task: TaskId,
-    pub work: Work,
+    pub kind: WorkKind,
 }
 
-pub enum Work {
+pub enum WorkKind {
     Task {
         ids: Vec<BlockId>,
         inputs: Vec<Arc<Block>>,
@@ -32,15 +32,15 @@ pub enum Work {
     Sweep,
 }
 
-/// What became of a job.
+/// What became of a work item.
 pub struct Done {
     pub run: RunId,
     pub task: TaskId,
     pub seconds: f64,
-    pub outcome: JobOutcome,
+    pub outcome: WorkOutcome,
 }
 
-pub enum JobOutcome {
+pub enum WorkOutcome {
     /// A task is done; some leave a block.
     Made(Option<Block>),
     Spilled,
@@ -54,15 +54,15 @@ pub enum JobOutcome {
     MoveFailed(Failure),
 }
 
-/// The workspace of a thread, kept from job to job of one run.
+/// The workspace of a thread, kept from item to item of one run.
 pub type Room = Option<(RunId, Buffer)>;
 
-impl Job {
-    pub fn class(&self) -> Class {
-        match &self.work {
-            Work::Spill(_) | Work::Sweep => Class::Spill,
-            Work::Load if !self.is_source() => Class::Load,
-            _ => Class::of(&self.run.program.stage(self.task.stage).kind),
+impl WorkItem {
+    pub fn class(&self) -> WorkClass {
+        match &self.kind {
+            WorkKind::Spill(_) | WorkKind::Sweep => WorkClass::Spill,
+            WorkKind::Load if !self.is_source() => WorkClass::Load,
+            _ => WorkClass::of(&self.run.program.stage(self.task.stage).kind),
         }
     }
 
@@ -72,46 +72,46 @@ impl Job {
 
     pub fn perform(self, room: &mut Room) -> Done {
         let (run, task, began) = (self.run.id, self.task, Instant::now());
-        let moves = !matches!(self.work, Work::Task { .. });
+        let moves = !matches!(self.kind, WorkKind::Task { .. });
         let outcome = guard(|| self.attempt(room));
         let outcome = outcome.unwrap_or_else(|message| Err(Failure::of_run(message)));
         let failed =
-            |failure| if moves { JobOutcome::MoveFailed(failure) } else { JobOutcome::Failed(failure) };
+            |failure| if moves { WorkOutcome::MoveFailed(failure) } else { WorkOutcome::Failed(failure) };
         Done { run, task, seconds: began.elapsed().as_secs_f64(), outcome: outcome.unwrap_or_else(failed) }
     }
 
-    fn attempt(self, room: &mut Room) -> Result<JobOutcome, Failure> {
+    fn attempt(self, room: &mut Room) -> Result<WorkOutcome, Failure> {
         let class = self.class();
         let remake = self.is_source();
-        let Job { run, task, work } = self;
-        if matches!(work, Work::Sweep) {
+        let WorkItem { run, task, kind } = self;
+        if matches!(kind, WorkKind::Sweep) {
             spill_files(&run)?.sweep();
-            return Ok(JobOutcome::Swept);
+            return Ok(WorkOutcome::Swept);
         }
-        let bytes = if class == Class::Compute { run.workspace.compute } else { run.workspace.io };
+        let bytes = if class == WorkClass::Compute { run.workspace.compute } else { run.workspace.io };
         if room.as_ref().is_none_or(|(of, _)| *of != run.id) {
             *room = None;
             *room = Some((run.id, run.pool.take(bytes).map_err(Failure::of_run)?));
         }
         let Some((_, scratch)) = room else { unreachable!("made above") };
-        match work {
-            Work::Task { ids, inputs, taken } => {
+        match kind {
+            WorkKind::Task { ids, inputs, taken } => {
                 let taken = taken.map(|block| take_over(block, &run)).transpose()?;
                 let (program, inputs) = (&run.program, (&ids[..], &inputs[..]));
                 exec::run(program, &run.bindings, task, inputs, taken, &run.pool, scratch)
-                    .map(JobOutcome::Made)
+                    .map(WorkOutcome::Made)
             }
-            Work::Load if remake => {
+            WorkKind::Load if remake => {
                 let made =
                     exec::run(&run.program, &run.bindings, task, (&[], &[]), None, &run.pool, scratch)?;
-                Ok(JobOutcome::Loaded(made.expect("sources make blocks")))
+                Ok(WorkOutcome::Loaded(made.expect("sources make blocks")))
             }
-            Work::Load => load(&run, task, scratch),
-            Work::Spill(block) => {
+            WorkKind::Load => load(&run, task, scratch),
+            WorkKind::Spill(block) => {
                 spill_files(&run)?.write(task, &block, scratch.bytes_mut()).map_err(Failure::of_run)?;
-                Ok(JobOutcome::Spilled)
+                Ok(WorkOutcome::Spilled)
             }
-            Work::Sweep => unreachable!("done above"),
+            WorkKind::Sweep => unreachable!("done above"),
         }
     }
 }
@@ -121,14 +121,14 @@ fn take_over(block: Arc<Block>, run: &Run) -> Result<Block, Failure> {
     Arc::try_unwrap(block).or_else(|shared| shared.duplicate(&run.pool).map_err(Failure::of_run))
 }
 
-fn load(run: &Run, block: BlockId, scratch: &mut Buffer) -> Result<JobOutcome, Failure> {
+fn load(run: &Run, block: BlockId, scratch: &mut Buffer) -> Result<WorkOutcome, Failure> {
     let files = spill_files(run)?;
     let stage = run.program.stage(block.stage);
     let shape = stage.shape(block.index);
     let mut loaded = Block::new(&run.pool, shape, stage.element).map_err(Failure::of_run)?;
     match files.read(block, &mut loaded, scratch.bytes_mut()) {
-        Ok(()) => Ok(JobOutcome::Loaded(loaded)),
-        Err(error) if error.is_lost() => Ok(JobOutcome::Vanished),
+        Ok(()) => Ok(WorkOutcome::Loaded(loaded)),
+        Err(error) if error.is_lost() => Ok(WorkOutcome::Vanished),
         Err(error) => Err(Failure::of_run(error)),
     }
 }
