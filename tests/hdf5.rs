@@ -3,15 +3,19 @@
 #[path = "support/mod.rs"]
 mod support;
 
+use dolmen::session::{Error, Operation, Session};
 use hdf5_metno::filters::deflate_available;
 use hdf5_metno::types::{CompoundField, CompoundType, FloatSize, TypeDescriptor, VarLenUnicode};
 use hdf5_metno::{Datatype, File, H5Type};
 use hdf5_metno_sys::h5t::{H5T_order_t, H5Tset_order};
 use ndarray::Array2;
+use std::ffi::OsStr;
 use std::fs;
 use std::io::Write;
+use std::os::unix::ffi::OsStrExt;
+use std::process::Command;
 use std::sync::{Mutex, MutexGuard, Once, PoisonError};
-use support::dolmen::Folder;
+use support::dolmen::{Folder, Outcome};
 use support::matrix::Matrix;
 use support::npy::Kind;
 
@@ -279,6 +283,44 @@ fn files_that_are_cut_off_or_something_else() {
     }
     folder.write("text.h5", "1,2,3\n".repeat(500));
     folder.refused("svd text.h5 --out out", &["text.h5", "not an HDF5 file"]);
+}
+
+#[test]
+fn a_name_that_is_not_utf8_and_a_named_pipe() {
+    let _alone = alone();
+    let folder = Folder::new();
+    let a = Matrix::gaussian(20, 5, 1);
+    put(&make(&folder, "a.h5"), "x", &a, |x| x, Layout::Contiguous);
+    fs::rename(folder.path("a.h5"), folder.path("").join(OsStr::from_bytes(b"a\xff.h5"))).unwrap();
+    folder.put("eye.npy", &Matrix::identity(5));
+    for name in [&b"a\xff.h5"[..], b"a\xff.h5:/x", b"a?.h5"] {
+        let mut command = folder.command("matmul");
+        let words = [OsStr::from_bytes(name), "eye.npy".as_ref(), "--out".as_ref(), "out.npy".as_ref()];
+        let out = Outcome::of(command.args(words).output().unwrap());
+        assert_eq!(out.code, Some(0), "{out:?}");
+        assert!(folder.get("out.npy").values == a);
+    }
+    assert!(Command::new("mkfifo").arg(folder.path("pipe.h5")).status().unwrap().success());
+    let out = folder.run("svd pipe.h5 --out out");
+    assert_eq!(out.code, Some(2), "{out:?}");
+    assert!(out.stderr.contains("pipe.h5"), "{out:?}");
+}
+
+#[test]
+fn a_file_that_has_changed_by_the_end_of_a_run_is_an_error() {
+    let _alone = alone();
+    let folder = Folder::new();
+    put(&make(&folder, "a.h5"), "x", &Matrix::gaussian(20, 5, 1), |x| x, Layout::Contiguous);
+    let session = Session::builder().threads(1).build().unwrap();
+    let a = Operation::Qr(session.from_files(&[folder.path("a.h5")]).unwrap());
+    session.run(&a).unwrap();
+    let file = fs::File::options().write(true).open(folder.path("a.h5")).unwrap();
+    file.set_modified(std::time::SystemTime::UNIX_EPOCH).unwrap();
+    let error = session.run(&a).err();
+    assert!(
+        matches!(&error, Some(Error::Run(why)) if why.contains("a.h5") && why.contains("changed")),
+        "{error:?}"
+    );
 }
 
 /// The library finds out while it reads: the run fails with one line and leaves nothing behind.
