@@ -280,7 +280,8 @@ fn plan(work: &Work) -> Result<(), Error> {
         println!("    read back  about {} ({})", swapped.read_back, human(swapped.read_back));
     }
     println!("memory bound   {} bytes ({})", preview.memory_bound, human(preview.memory_bound));
-    println!("memory allowed {} bytes ({})", session.memory(), human(session.memory()));
+    let (allowed, limit) = (session.memory(), session.memory_limit());
+    println!("memory allowed {allowed} bytes ({}): {limit}", human(allowed));
     println!(
         "runs from      {} bytes ({}), in this way",
         preview.smallest_memory,

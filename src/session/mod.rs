@@ -19,7 +19,7 @@ mod stats;
 
 pub use crate::actors::{Stalls, tell_panics};
 pub use crate::data::{Matrix, Real};
-pub use crate::store::own_process;
+pub use crate::store::{Limit, own_process};
 pub use algorithms::{Qr, Rsvd, Svd};
 pub use error::Error;
 pub use handle::Handle;

@@ -9,7 +9,7 @@ use crate::exec::{self, Bindings};
 use crate::graph::{Kind, Program};
 use crate::ids::StageId;
 use crate::sched::{Plan, PlanError, Swapped, Threads, forecast, plan, plan_spilling};
-use crate::store::{Bound, SpillPlace};
+use crate::store::{Limit, SpillPlace};
 use std::sync::Arc;
 
 /// The search for blocks that would fit ends where programs get longer than this.
@@ -67,8 +67,8 @@ pub(super) struct Planner {
     pub threads: Threads,
     /// Bytes of blocks and workspaces.
     pub memory: u64,
-    /// What bounds them.
-    pub bound: Bound,
+    /// What limits them.
+    pub limit: Limit,
     /// May blocks leave memory when it is short?
     pub may_spill: bool,
     /// As asked for.
@@ -190,10 +190,10 @@ impl Planner {
         let longest = operation.longest().unwrap_or(u64::MAX);
         let mut smaller = (blocks.0.min(longest), blocks.1.min(longest));
         let mut hint = String::new();
-        let bound = self.bound;
+        let limit = self.limit;
         // What the system does not give cannot be asked for.
-        let (mend, use_it) = match bound {
-            Bound::Ulimit(command) => (format!("raise {command}"), "use "),
+        let (mend, use_it) = match limit {
+            Limit::Ulimit(command) => (format!("raise {command}"), "use "),
             _ => (format!("use --memory {}", human_up(needed)), ""),
         };
         while smaller.0 > 64 {
@@ -217,7 +217,7 @@ impl Planner {
         let alike = human(needed) == human(self.memory);
         let amount = |bytes| if alike { format!("{bytes} bytes") } else { human(bytes) };
         Error::Request(format!(
-            "this run needs {} of memory with blocks of {}x{} on {} threads, but {} are allowed ({bound}): {mend}{hint}",
+            "this run needs {} of memory with blocks of {}x{} on {} threads, but {} are allowed ({limit}): {mend}{hint}",
             amount(needed),
             blocks.0,
             blocks.1,

@@ -15,7 +15,7 @@ use crate::exec::{Bindings, Functions};
 use crate::files::Depth;
 use crate::ids::WorkerId;
 use crate::sched::Threads;
-use crate::store::{Budget, Pool, SpillPlace, default_spill_folder, page_cache_room};
+use crate::store::{Budget, Limit, Pool, SpillPlace, default_spill_folder, page_cache_room};
 use actix::{Actor, Addr};
 use futures_channel::oneshot;
 use ndarray::Array2;
@@ -147,6 +147,11 @@ impl Session {
         self.inner.memory.bytes
     }
 
+    /// What limits them.
+    pub fn memory_limit(&self) -> Limit {
+        self.inner.memory.limit
+    }
+
     pub(super) fn options(&self) -> &SessionBuilder {
         &self.inner.options
     }
@@ -176,8 +181,8 @@ impl Session {
         let options = self.options();
         let of_all = |each: usize| (options.workers * each) as u64;
         let threads = Threads { compute: of_all(options.threads), io: of_all(IO_THREADS) };
-        let Budget { bytes, bound } = self.inner.memory;
-        Planner { threads, memory: bytes, bound, may_spill: options.may_spill(), block: options.block }
+        let Budget { bytes, limit } = self.inner.memory;
+        Planner { threads, memory: bytes, limit, may_spill: options.may_spill(), block: options.block }
     }
 
     pub(super) fn inputs(&self, operation: &Operation) -> Result<Inputs, Error> {

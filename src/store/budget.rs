@@ -14,7 +14,7 @@ const FALLBACK: u64 = 1 << 30;
 
 /// What bounds the memory.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Bound {
+pub enum Limit {
     /// Whoever asked for the run.
     Told,
     /// A variable of SLURM's.
@@ -26,15 +26,15 @@ pub enum Bound {
     Unknown,
 }
 
-impl fmt::Display for Bound {
+impl fmt::Display for Limit {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         match self {
-            Bound::Told => f.write_str("--memory"),
-            Bound::Slurm(variable) => write!(f, "80 % of {variable}"),
-            Bound::Cgroup => f.write_str("80 % of the cgroup's limit"),
-            Bound::Ulimit(command) => write!(f, "80 % of what {command} leaves"),
-            Bound::Free => f.write_str("80 % of what is free"),
-            Bound::Unknown => f.write_str("the system does not say how much is free"),
+            Limit::Told => f.write_str("--memory"),
+            Limit::Slurm(variable) => write!(f, "80 % of {variable}"),
+            Limit::Cgroup => f.write_str("80 % of the cgroup's limit"),
+            Limit::Ulimit(command) => write!(f, "80 % of what {command} leaves"),
+            Limit::Free => f.write_str("80 % of what is free"),
+            Limit::Unknown => f.write_str("the system does not say how much is free"),
         }
     }
 }
@@ -51,7 +51,7 @@ pub struct BudgetError {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Budget {
     pub bytes: u64,
-    pub bound: Bound,
+    pub limit: Limit,
 }
 
 impl Budget {
@@ -60,10 +60,10 @@ impl Budget {
     /// machine's free memory allow.
     pub fn new(told: Option<u64>, threads: u64) -> Result<Budget, BudgetError> {
         let share = |bytes: u64| (bytes as f64 * SHARE) as u64;
-        let ulimit = room(threads).map(|room| Budget { bytes: room.bytes, bound: Bound::Ulimit(room.name) });
+        let ulimit = room(threads).map(|room| Budget { bytes: room.bytes, limit: Limit::Ulimit(room.name) });
         let ulimit = ulimit.map(|budget| Budget { bytes: share(budget.bytes), ..budget });
         if let Some(bytes) = told {
-            let told = Budget { bytes, bound: Bound::Told };
+            let told = Budget { bytes, limit: Limit::Told };
             return Ok(ulimit.filter(|other| other.bytes < bytes).unwrap_or(told));
         }
         let slurm = slurm_memory(|name| std::env::var(name).ok())?;
@@ -71,13 +71,13 @@ impl Budget {
         let cgroup = cgroups.and_then(|text| cgroup_memory(&text, read_limit));
         let others = [
             slurm,
-            cgroup.map(|bytes| Budget { bytes, bound: Bound::Cgroup }),
-            free_memory().map(|bytes| Budget { bytes, bound: Bound::Free }),
+            cgroup.map(|bytes| Budget { bytes, limit: Limit::Cgroup }),
+            free_memory().map(|bytes| Budget { bytes, limit: Limit::Free }),
         ];
         let others =
             others.into_iter().flatten().map(|budget| Budget { bytes: share(budget.bytes), ..budget });
         let least = others.chain(ulimit).min_by_key(|budget| budget.bytes);
-        Ok(least.unwrap_or(Budget { bytes: share(FALLBACK), bound: Bound::Unknown }))
+        Ok(least.unwrap_or(Budget { bytes: share(FALLBACK), limit: Limit::Unknown }))
     }
 }
 
@@ -95,12 +95,12 @@ fn slurm_memory(variable: impl Fn(&str) -> Option<String>) -> Result<Option<Budg
         None => Ok(None),
     };
     if let Some(bytes) = size(node)?.filter(|bytes| *bytes > 0) {
-        return Ok(Some(Budget { bytes, bound: Bound::Slurm(node) }));
+        return Ok(Some(Budget { bytes, limit: Limit::Slurm(node) }));
     }
     // Each task of a job has at least one.
     let cpus = variable("SLURM_CPUS_ON_NODE").and_then(|cpus| cpus.trim().parse::<u64>().ok()).unwrap_or(1);
     let bytes = size(cpu)?.map(|bytes| bytes.saturating_mul(cpus)).filter(|bytes| *bytes > 0);
-    Ok(bytes.map(|bytes| Budget { bytes, bound: Bound::Slurm(cpu) }))
+    Ok(bytes.map(|bytes| Budget { bytes, limit: Limit::Slurm(cpu) }))
 }
 
 /// Bytes of a size as SLURM writes it: MiB, unless K, M, G or T is behind the number.
@@ -148,14 +148,14 @@ mod tests {
     use super::*;
 
     /// What SLURM's variables come to: bytes and the one that bounds them.
-    fn slurm(pairs: &[(&str, &str)]) -> Result<Option<(u64, Bound)>, BudgetError> {
+    fn slurm(pairs: &[(&str, &str)]) -> Result<Option<(u64, Limit)>, BudgetError> {
         let found = slurm_memory(|name| pairs.iter().find(|(n, _)| *n == name).map(|(_, v)| v.to_string()));
-        found.map(|budget| budget.map(|budget| (budget.bytes, budget.bound)))
+        found.map(|budget| budget.map(|budget| (budget.bytes, budget.limit)))
     }
 
     #[test]
     fn slurm_tells_by_node_or_by_cpu() {
-        let node = Bound::Slurm("SLURM_MEM_PER_NODE");
+        let node = Limit::Slurm("SLURM_MEM_PER_NODE");
         for (value, bytes) in [
             ("4000", 4000 << 20),
             ("4G", 4 << 30),
@@ -166,7 +166,7 @@ mod tests {
         ] {
             assert_eq!(slurm(&[("SLURM_MEM_PER_NODE", value)]), Ok(Some((bytes, node))), "{value}");
         }
-        let cpu = Bound::Slurm("SLURM_MEM_PER_CPU");
+        let cpu = Limit::Slurm("SLURM_MEM_PER_CPU");
         let pairs = [("SLURM_MEM_PER_CPU", "500"), ("SLURM_CPUS_ON_NODE", "4")];
         assert_eq!(slurm(&pairs), Ok(Some((2000 << 20, cpu))));
         let pairs = [("SLURM_MEM_PER_CPU", "2G"), ("SLURM_CPUS_ON_NODE", "4")];

@@ -20,7 +20,7 @@ mod spill_sample;
 mod testing;
 
 pub use block::Block;
-pub use budget::{Bound, Budget};
+pub use budget::{Budget, Limit};
 pub use codec::{Codec, Encoding, FRAME_HEADER, PIECE};
 pub use limits::own_process;
 pub use page_cache::page_cache_room;

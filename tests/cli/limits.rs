@@ -84,6 +84,7 @@ fn memory_that_slurm_bounds() {
         let out = allowed(&folder, variables);
         assert_eq!(out.code, Some(0), "{variables:?}: {out:?}");
         assert!(out.stdout.contains(&format!("memory allowed {bytes} bytes")), "{variables:?}: {out:?}");
+        assert!(out.stdout.contains(&format!("80 % of {}", variables[0].0)), "{variables:?}: {out:?}");
     }
     let out = allowed(&folder, &[("SLURM_MEM_PER_NODE", "64X")]);
     assert_eq!(out.code, Some(2), "{out:?}");
