@@ -1,6 +1,7 @@
 //! Files: `.npy`, Zarr and HDF5 in by blocks at any offset and order, and `.npy` and Zarr out so that they appear only when whole.
 //!
 //! - `npy/`, `zarr/`, `hdf5/`: a room for each format
+//! - `names.rs`, `pattern.rs`, `unchanged.rs`: which files are meant, and whether they are still what they were
 //! - `disk/`: requests to devices, whatever is in the files
 //! - `partial.rs`, `outputs.rs`, `out_dir.rs`, `leftovers.rs`: results that appear under their names only when whole, and
 //!   nothing that stays if they do not
