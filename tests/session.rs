@@ -183,6 +183,23 @@ fn a_product_in_pieces_has_the_same_bits_and_keeps_its_bound() {
 }
 
 #[test]
+fn an_input_is_no_result() {
+    let folder = tempfile::tempdir().unwrap();
+    let session = session(1, 1, BlockSize::Auto);
+    let path = [folder.path().join("a.npy")];
+    session.run_to_files(&Operation::Compute(Array::normal(9, 9, 1, Element::F64)), &path).unwrap();
+    let a = session.from_files(&path).unwrap();
+    let before = std::fs::read(&path[0]).unwrap();
+    let other = [folder.path().join("./../").join(folder.path().file_name().unwrap()).join("a.npy")];
+    for outputs in [&path, &other] {
+        let error = session.run_to_files(&Operation::Compute(&a + &a.t()), outputs).unwrap_err();
+        assert!(matches!(error, Error::Request(_)) && error.to_string().contains("reads"), "{error}");
+    }
+    assert_eq!(std::fs::read(&path[0]).unwrap(), before);
+    session.run_to_files(&Operation::Compute(&a + &a.t()), &[folder.path().join("b.npy")]).unwrap();
+}
+
+#[test]
 fn a_run_that_cannot_fit_is_refused_with_what_would() {
     let session =
         Session::builder().threads(2).memory(1 << 20).block(BlockSize::Square(512)).build().unwrap();

@@ -112,12 +112,12 @@ pub struct OutFile {
 
 #[derive(Args, Debug)]
 pub struct OutFolder {
-    /// The folder for the results; made if it is not there
+    /// The folder for the results; made if it is not there. With a name that ends in .zarr it is a Zarr group
     #[arg(long)]
     pub out: PathBuf,
-    /// How results are stored: u.npy, … or u.zarr, …
-    #[arg(long, value_enum, default_value = "npy")]
-    pub format: FormatName,
+    /// How results are stored: u.npy, … or u.zarr, …; default: as the folder's name ends, else npy
+    #[arg(long, value_enum)]
+    pub format: Option<FormatName>,
 }
 
 #[derive(Args, Debug)]

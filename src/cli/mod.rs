@@ -1,9 +1,12 @@
 //! The command line: a request in words becomes an operation, its outcome an exit code.
 
 mod args;
+mod console;
+mod plan;
 mod progress;
 mod report;
 mod run;
+mod signals;
 mod sizes;
 
 pub use args::{Command, parse};

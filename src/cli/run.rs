@@ -1,48 +1,34 @@
 //! Does what was asked.
 
-use super::args::{Command, Common, Sketch, Work, parse};
+use super::args::{Command, Common, OutFolder, Sketch, Work, parse};
+use super::console::{complain, say};
+use super::plan::described;
 use super::progress::Bar;
 use super::report::Report;
+use super::signals;
 use crate::array::{Array, Fill, Origin};
-use crate::files::{self, OutDir};
+use crate::files::{self, Format, OutDir};
 use crate::session::{self, Error, Operation, Preview, RsvdOptions, Session, Stats, Target, human};
 use std::ffi::OsString;
 use std::fmt::Display;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::Once;
-
-/// Exit code after a signal, as shells count: 128 + SIGINT.
-const CANCELLED: i32 = 130;
 
 /// Parses, runs, prints one line if something was wrong, and returns the exit code.
 pub fn main(words: impl IntoIterator<Item = OsString>) -> ExitCode {
     session::tell_panics();
     session::own_process();
-    let command = match parse(words) {
-        Ok(command) => command,
-        Err((text, 0)) => {
-            print!("{text}");
-            return ExitCode::SUCCESS;
-        }
-        Err((text, code)) => {
-            eprintln!("dolmen: {text}");
-            return ExitCode::from(code);
-        }
+    let result = match parse(words) {
+        Ok(Command::Work(work)) => run(&work),
+        Ok(Command::Plan(work)) => plan(&work),
+        Err((help, 0)) => say(&help),
+        Err((message, _)) => Err(Error::Request(message)),
     };
-    let result = match &command {
-        Command::Work(work) => run(work),
-        Command::Plan(work) => plan(work),
-    };
-    if files::is_told_to_end() {
-        // What the run came to is not told: its files were taken away under it.
-        cancel();
-    }
+    signals::end_if_cancelled();
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("dolmen: {}", error.to_string().replace('\n', " "));
+            complain(&error.to_string());
             ExitCode::from(error.exit_code())
         }
     }
@@ -131,75 +117,63 @@ fn title(command: &str, (rows, cols): (u64, u64), dtype: impl Display, files: us
     format!("{command} of a {rows}x{cols} {dtype} matrix{from}")
 }
 
-/// The files of the results, and the folder if there is one to be made.
-fn targets(work: &Work, operation: &Operation) -> Result<(Vec<PathBuf>, Option<PathBuf>), Error> {
-    match work {
+/// Where results go.
+struct Targets {
+    files: Vec<PathBuf>,
+    /// The folder that is made for them, and whether as a Zarr group.
+    folder: Option<(PathBuf, bool)>,
+}
+
+/// They and the report destroy nothing that is read.
+fn targets(session: &Session, work: &Work, operation: &Operation) -> Result<Targets, Error> {
+    let targets = match work {
         Work::Generate { file, .. } | Work::TransposeAdd { file, .. } | Work::Matmul { file, .. } => {
-            Ok((vec![file.out.clone()], None))
+            Targets { files: vec![file.out.clone()], folder: None }
         }
         Work::Qr { folder, .. } | Work::Svd { folder, .. } | Work::Rsvd { folder, .. } => {
-            Ok((Session::paths_in(operation, &folder.out, folder.format.into())?, Some(folder.out.clone())))
+            targets_in(folder, operation)?
         }
-    }
+    };
+    let outputs: Vec<PathBuf> = targets.files.iter().chain(&work.common().report).cloned().collect();
+    session.check_outputs(operation, &outputs)?;
+    Ok(targets)
+}
+
+fn targets_in(folder: &OutFolder, operation: &Operation) -> Result<Targets, Error> {
+    let of_folder = Format::in_folder(&folder.out)?;
+    let format = folder.format.map_or(of_folder, Format::from);
+    let files = Session::paths_in(operation, &folder.out, format)?;
+    let is_group = of_folder == Format::Zarr && format == Format::Zarr;
+    Ok(Targets { files, folder: Some((folder.out.clone(), is_group)) })
 }
 
 fn run(work: &Work) -> Result<(), Error> {
-    clean_up_when_told_to_end()?;
+    signals::watch()?;
     let common = work.common();
     let session = session(common)?;
     let mut inputs = Inputs::of(&session);
     let operation = operation(&mut inputs, work)?;
-    let (paths, folder) = targets(work, &operation)?;
-    let planned = session.plan(&operation, Target::Files(paths.clone()))?;
+    let Targets { files, folder } = targets(&session, work, &operation)?;
+    let planned = session.plan(&operation, Target::Files(files.clone()))?;
     let preview = planned.preview()?;
-    let folder = folder.map(|folder| OutDir::create(&folder)).transpose()?;
+    let made = folder.as_ref().map(|(folder, _)| OutDir::create(folder)).transpose()?;
     if let Some(report) = &common.report {
-        if paths.iter().any(|path| same_file(path, report)) {
-            let message = format!("{} cannot be a result and the report", report.display());
-            return Err(Error::Request(message));
-        }
         files::check_target(report)?;
     }
     let bar = Bar::start(&session, work.name(), common.quiet);
     let stats = session.run_planned(planned)?.stats;
     drop(bar);
-    if let Some(folder) = folder {
-        folder.keep();
+    if let Some(made) = made {
+        made.keep();
+    }
+    if let Some((folder, true)) = folder {
+        files::make_group(&folder, !common.no_sync)?;
     }
     let report = report(&session, work, &operation, &preview, &stats)?;
     if let Some(path) = &common.report {
         write_report(path, &report, !common.no_sync)?;
     }
-    if !common.quiet {
-        summarise(&report, inputs.files.len(), &paths);
-    }
-    Ok(())
-}
-
-/// Do two names that need not exist yet mean the same file?
-fn same_file(a: &Path, b: &Path) -> bool {
-    let place = |path: &Path| {
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        (folder.canonicalize().ok(), path.file_name().map(ToOwned::to_owned))
-    };
-    place(a) == place(b)
-}
-
-/// On SIGINT, SIGTERM and SIGHUP nothing half-written stays.
-fn clean_up_when_told_to_end() -> Result<(), Error> {
-    ctrlc::set_handler(|| cancel()).map_err(|e| Error::Run(format!("cannot watch for signals: {e}")))
-}
-
-/// Ends the process, whichever thread comes here first.
-fn cancel() -> ! {
-    static SAID: Once = Once::new();
-    SAID.call_once(|| {
-        let written = files::discard_all();
-        let what = if written { "the results were there already" } else { "nothing was written" };
-        // Whoever read this may have ended by the same signal.
-        let _ = writeln!(std::io::stderr(), "dolmen: cancelled; {what}");
-    });
-    std::process::exit(CANCELLED);
+    if common.quiet { Ok(()) } else { say(&summary(&report, inputs.files.len(), &files)) }
 }
 
 fn report(
@@ -241,11 +215,11 @@ fn write_report(path: &Path, report: &Report, sync: bool) -> Result<(), Error> {
     Ok(files::write_whole(path, format!("{text}\n").as_bytes(), sync)?)
 }
 
-fn summarise(report: &Report, files: usize, paths: &[PathBuf]) {
-    let names: Vec<String> = paths.iter().map(|path| path.display().to_string()).collect();
-    println!(
-        "{}: {:.2} s, {} tasks, {:.1} GFLOP/s, read {}, wrote {}, peak memory {} of {} -> {}",
-        title(report.command, report.shape, &report.dtype, files),
+fn summary(report: &Report, inputs: usize, files: &[PathBuf]) -> String {
+    let names: Vec<String> = files.iter().map(|path| path.display().to_string()).collect();
+    format!(
+        "{}: {:.2} s, {} tasks, {:.1} GFLOP/s, read {}, wrote {}, peak memory {} of {} -> {}\n",
+        title(report.command, report.shape, &report.dtype, inputs),
         report.seconds,
         report.tasks,
         report.gflops,
@@ -254,42 +228,15 @@ fn summarise(report: &Report, files: usize, paths: &[PathBuf]) {
         human(report.peak_memory_bytes),
         human(report.memory_bound_bytes),
         names.join(", ")
-    );
+    )
 }
 
 fn plan(work: &Work) -> Result<(), Error> {
     let session = session(work.common())?;
     let mut inputs = Inputs::of(&session);
     let operation = operation(&mut inputs, work)?;
-    let (paths, _) = targets(work, &operation)?;
-    let preview = session.plan(&operation, Target::Files(paths))?.preview()?;
-    println!("{}", title(work.name(), preview.shape, operation.element()?, inputs.files.len()));
-    println!("blocks         {}x{}", preview.blocks.0, preview.blocks.1);
-    println!("workers        {} with {} threads each", session.workers(), session.threads());
-    println!("tasks          {}", preview.tasks);
-    println!("flops          {:.4e}", preview.flops);
-    println!("bytes read     {} ({})", preview.bytes_read, human(preview.bytes_read));
-    println!("bytes written  {} ({})", preview.bytes_written, human(preview.bytes_written));
-    if let Some(least) = preview.least_bytes {
-        let moved = (preview.bytes_read + preview.bytes_written) as f64;
-        println!("bytes moved    {:.2} times the least that this memory allows", moved / least);
-    }
-    let swapped = preview.swapped;
-    if swapped.written > 0 {
-        println!("bytes spilled  about {} ({})", swapped.written, human(swapped.written));
-        println!("    read back  about {} ({})", swapped.read_back, human(swapped.read_back));
-    }
-    println!("memory bound   {} bytes ({})", preview.memory_bound, human(preview.memory_bound));
-    let (allowed, limit) = (session.memory(), session.memory_limit());
-    println!("memory allowed {allowed} bytes ({}): {limit}", human(allowed));
-    println!(
-        "runs from      {} bytes ({}), in this way",
-        preview.smallest_memory,
-        human(preview.smallest_memory)
-    );
-    println!("stages");
-    for (name, tasks, (rows, cols)) in &preview.stages {
-        println!("  {name:<12} {tasks:>8} tasks, blocks of {rows}x{cols}");
-    }
-    Ok(())
+    let targets = targets(&session, work, &operation)?;
+    let preview = session.plan(&operation, Target::Files(targets.files))?.preview()?;
+    let title = title(work.name(), preview.shape, operation.element()?, inputs.files.len());
+    say(&described(&title, &session, &preview))
 }

@@ -4,6 +4,7 @@ use super::numbers::{Numbers, NumbersMut, Real};
 use crate::array::Element;
 use crate::failure::Failure;
 use std::ops::Range;
+use std::path::PathBuf;
 
 /// The pieces that a matrix is stored in, which are best read whole.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -36,6 +37,9 @@ pub trait Source: Send + Sync {
 
     /// Fails if what was read is not what is there now: the matrix may be part old, part new.
     fn check_unchanged(&self) -> Result<(), Failure>;
+
+    /// The files or directories that it is read from.
+    fn files(&self) -> Vec<PathBuf>;
 }
 
 /// A matrix that can be written in parts, in any order, from many threads.
@@ -79,6 +83,11 @@ pub trait ReadBlocks: Send + Sync {
 
     /// As [`Source::check_unchanged`].
     fn check_same(&self) -> Result<(), Self::Error>;
+
+    /// As [`Source::files`].
+    fn paths(&self) -> Vec<PathBuf> {
+        Vec::new()
+    }
 }
 
 impl<S: ReadBlocks> Source for S {
@@ -110,6 +119,10 @@ impl<S: ReadBlocks> Source for S {
 
     fn check_unchanged(&self) -> Result<(), Failure> {
         self.check_same().map_err(Into::into)
+    }
+
+    fn files(&self) -> Vec<PathBuf> {
+        self.paths()
     }
 }
 

@@ -53,8 +53,10 @@ pub enum FileError {
     Read { path: PathBuf, error: io::Error },
     #[error("{}: it changed while it was read: run again when nobody writes to it", path.display())]
     Changed { path: PathBuf },
-    #[error("writing {}: {error}", path.display())]
+    #[error("writing {}: {error}{}", path.display(), hint(error))]
     Write { path: PathBuf, error: io::Error },
+    #[error("{error}: written all the same: {}", names(written))]
+    SomeWritten { error: Box<FileError>, written: Vec<PathBuf> },
     #[error("{} holds {found} elements, asked for as {asked}", path.display())]
     Element { path: PathBuf, found: Element, asked: Element },
 }
@@ -62,14 +64,27 @@ pub enum FileError {
 impl FileError {
     /// True if the request was wrong, false if something failed on the way.
     pub fn is_request_error(&self) -> bool {
-        !matches!(
-            self,
+        match self {
             FileError::Read { .. }
-                | FileError::Changed { .. }
-                | FileError::Write { .. }
-                | FileError::NoSpace { .. }
-        )
+            | FileError::Changed { .. }
+            | FileError::Write { .. }
+            | FileError::NoSpace { .. } => false,
+            FileError::SomeWritten { error, .. } => error.is_request_error(),
+            _ => true,
+        }
     }
+}
+
+/// How to mend what the system says in its own words.
+fn hint(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::FileTooLarge => ": raise the limit on the size of files (ulimit -f)",
+        _ => "",
+    }
+}
+
+fn names(paths: &[PathBuf]) -> String {
+    paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ")
 }
 
 impl From<FileError> for Failure {

@@ -1,5 +1,6 @@
 //! Formats of results.
 
+use super::error::FileError;
 use std::path::Path;
 
 /// How a matrix is stored.
@@ -12,10 +13,33 @@ pub enum Format {
     Zarr,
 }
 
+/// Endings of files that a folder of results is not to be taken for.
+const OF_FILES: [&str; 4] = ["npy", "npz", "h5", "hdf5"];
+
+fn has_ending(path: &Path, ending: &str) -> bool {
+    path.extension().is_some_and(|found| found.eq_ignore_ascii_case(ending))
+}
+
 impl Format {
-    /// The format that a name's ending stands for; `.npy` if it says nothing.
-    pub fn of(path: &Path) -> Format {
-        if path.extension().is_some_and(|ending| ending == "zarr") { Format::Zarr } else { Format::Npy }
+    /// The format that the ending of a result's name stands for, in capitals or not.
+    pub fn of(path: &Path) -> Result<Format, FileError> {
+        let formats = [Format::Npy, Format::Zarr];
+        formats.into_iter().find(|format| has_ending(path, format.extension())).ok_or_else(|| {
+            FileError::Target {
+                path: path.into(),
+                why: "the ending of its name says how: .npy or .zarr".into(),
+            }
+        })
+    }
+
+    /// The format of results in a folder, unless the user says it.
+    pub fn in_folder(path: &Path) -> Result<Format, FileError> {
+        if path == Path::new("-") || OF_FILES.iter().any(|ending| has_ending(path, ending)) {
+            let why =
+                "several results need a folder: give a name without such an ending, or with .zarr".into();
+            return Err(FileError::Target { path: path.into(), why });
+        }
+        Ok(if has_ending(path, Format::Zarr.extension()) { Format::Zarr } else { Format::Npy })
     }
 
     pub fn extension(self) -> &'static str {
@@ -23,5 +47,28 @@ impl Format {
             Format::Npy => "npy",
             Format::Zarr => "zarr",
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_ending_decides() {
+        let of = |name: &str| Format::of(Path::new(name)).ok();
+        assert_eq!([of("a.npy"), of("a.b/c.NPY")], [Some(Format::Npy); 2]);
+        assert_eq!([of("a.zarr"), of("a.ZARR"), of("a.zarr/")], [Some(Format::Zarr); 3]);
+        for other in ["a", "a.h5", "-", "a.npy.gz", ".npy", "a.", "npy", ""] {
+            assert_eq!(of(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn folders_have_all_names_but_those_of_files() {
+        let of = |name: &str| Format::in_folder(Path::new(name)).ok();
+        assert_eq!([of("a"), of("run.2"), of("."), of("a.npy/b")], [Some(Format::Npy); 4]);
+        assert_eq!([of("a.zarr"), of("b/a.Zarr/")], [Some(Format::Zarr); 2]);
+        assert_eq!([of("a.npy"), of("a.H5"), of("-")], [None; 3]);
     }
 }

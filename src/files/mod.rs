@@ -3,11 +3,14 @@
 //! - `npy/`, `zarr/`, `hdf5/`: a room for each format
 //! - `names.rs`, `pattern.rs`, `unchanged.rs`: which files are meant, and whether they are still what they were
 //! - `disk/`: requests to devices, whatever is in the files
-//! - `partial.rs`, `outputs.rs`, `out_dir.rs`, `leftovers.rs`: results that appear under their names only when whole, and
-//!   nothing that stays if they do not
+//! - `partial.rs`, `outputs.rs`, `out_dir.rs`: results that appear under their names only when whole
+//! - `ending.rs`, `owner.rs`, `leftovers.rs`, `temporary.rs`: nothing that stays if they do not
+//! - `earlier.rs`, `targets.rs`: what is there already where they are to be
 
 pub mod disk;
 mod dtype;
+mod earlier;
+mod ending;
 mod error;
 mod format;
 mod hdf5;
@@ -16,21 +19,26 @@ mod names;
 mod npy;
 mod out_dir;
 mod outputs;
+mod owner;
 mod partial;
 mod pattern;
+mod targets;
+mod temporary;
 mod unchanged;
 mod zarr;
 
 pub use disk::Depth;
+pub use ending::{Written, discard_all, is_told_to_end};
 pub use error::FileError;
 pub use format::Format;
 pub use hdf5::DatasetName;
 #[cfg(feature = "hdf5")]
 pub use hdf5::Hdf5Input;
-pub use leftovers::{TemporaryFolder, discard_all, is_told_to_end};
 pub use names::expand;
 pub use npy::{NpyInput, NpyOutput};
 pub use out_dir::OutDir;
 pub use outputs::Outputs;
 pub use partial::{check_target, write_whole};
-pub use zarr::{ZarrInput, ZarrOutput};
+pub use targets::check_outputs;
+pub use temporary::TemporaryFolder;
+pub use zarr::{ZarrInput, ZarrOutput, make_group};

@@ -1,7 +1,7 @@
 //! A folder for results.
 
+use super::ending::{begin, forget, register};
 use super::error::FileError;
-use super::leftovers::{begin, forget, register};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -25,8 +25,14 @@ impl OutDir {
         for path in missing.into_iter().rev() {
             let target = |e: io::Error| FileError::Target { path: path.clone(), why: e.to_string() };
             let make = || fs::create_dir(&path).inspect(|()| register(path.clone()));
-            begin(make).map_err(target)?;
-            folder.made.push(path);
+            match begin(make) {
+                // Others that write there made it meanwhile; it is theirs.
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                made => {
+                    made.map_err(target)?;
+                    folder.made.push(path);
+                }
+            }
         }
         if !path.is_dir() {
             let why = "it is not a directory".into();
@@ -51,6 +57,31 @@ impl Drop for OutDir {
         for path in self.made.iter().rev() {
             // Not empty means that someone else uses it.
             let _ = fs::remove_dir(path);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Barrier;
+
+    #[test]
+    fn many_may_make_the_same_folder_at_once() {
+        const TOGETHER: usize = 16;
+        let parent = tempfile::tempdir().unwrap();
+        let start = Barrier::new(TOGETHER);
+        for round in 0..200 {
+            let path = parent.path().join(format!("{round}/results"));
+            std::thread::scope(|scope| {
+                for _ in 0..TOGETHER {
+                    scope.spawn(|| {
+                        start.wait();
+                        OutDir::create(&path).unwrap().keep();
+                    });
+                }
+            });
+            assert!(path.is_dir());
         }
     }
 }

@@ -1,48 +1,61 @@
 //! A file that is written beside its name and gets it when it is whole.
 
+use super::earlier::{Attributes, folder_of, followed};
+use super::ending::{commit, forget};
 use super::error::FileError;
-use super::leftovers::{begin, commit, forget, partial_name, register, remove_partial_files};
-use std::fs::{self, File, OpenOptions};
+use super::leftovers::{clean, partial_name};
+use super::owner::claim_file;
+use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// A file beside its final name; removed when dropped uncommitted.
 pub(super) struct Partial {
+    /// As the user says it.
     pub path: PathBuf,
+    /// Where links of that name lead.
+    target: PathBuf,
     pub temporary: PathBuf,
+    /// Locked, and with it the file is known to be in use.
+    file: File,
+    earlier: Option<Attributes>,
     committed: AtomicBool,
 }
 
 impl Partial {
     pub fn create(path: &Path) -> Result<(Partial, File), FileError> {
-        let target = |why: String| FileError::Target { path: path.into(), why };
-        if path.file_name().is_none() {
-            return Err(target("it names no file".into()));
+        let refused = |why: String| FileError::Target { path: path.into(), why };
+        let failed = |error: std::io::Error| FileError::Target { path: path.into(), why: error.to_string() };
+        let target = followed(path).map_err(failed)?;
+        if target.file_name().is_none() {
+            return Err(refused("it names no file".into()));
         }
-        if path.is_dir() {
-            return Err(target("it is a directory".into()));
-        }
-        if path.exists() && !path.is_file() {
-            return Err(target("it is not an ordinary file".into()));
-        }
-        let folder = folder_of(path);
+        let earlier = match fs::metadata(&target) {
+            Ok(about) if about.is_dir() => return Err(refused("it is a directory".into())),
+            Ok(about) if !about.is_file() => return Err(refused("it is not an ordinary file".into())),
+            Ok(about) => Some(Attributes::of(&about)),
+            // The folder says why.
+            Err(_) => None,
+        };
+        let folder = folder_of(&target);
         if !folder.is_dir() {
-            return Err(target(format!("{} is not a directory", folder.display())));
+            return Err(refused(format!("{} is not a directory", folder.display())));
         }
-        remove_partial_files(folder);
-        let temporary = partial_name(path);
-        let file = begin(|| {
-            let file = OpenOptions::new().read(true).write(true).create_new(true).open(&temporary)?;
-            register(temporary.clone());
-            Ok(file)
-        });
-        let file = file.map_err(|e| target(e.to_string()))?;
-        Ok((Partial { path: path.into(), temporary, committed: AtomicBool::new(false) }, file))
+        clean(folder);
+        let mode = Attributes::mode_until_given(earlier, 0o666);
+        let (temporary, file) = claim_file(|| partial_name(&target), mode).map_err(failed)?;
+        let path = path.into();
+        let partial = Partial { path, target, temporary, file, earlier, committed: AtomicBool::new(false) };
+        let file = partial.file.try_clone().map_err(failed)?;
+        Ok((partial, file))
     }
 
     pub fn commit(&self) -> Result<(), FileError> {
-        fs::rename(&self.temporary, &self.path)
+        if let Some(earlier) = self.earlier {
+            earlier.give(&self.file);
+        }
+        fs::rename(&self.temporary, &self.target)
             .map_err(|error| FileError::Write { path: self.path.clone(), error })?;
         self.committed.store(true, Ordering::Relaxed);
         forget(&self.temporary);
@@ -65,14 +78,6 @@ impl Drop for Partial {
     }
 }
 
-/// The folder that a file is in.
-pub(super) fn folder_of(path: &Path) -> &Path {
-    match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    }
-}
-
 /// Writes a small file that appears only when whole, and if `sync` is true, only when it is on the disk. That waits for all
 /// that the device has taken before.
 pub fn write_whole(path: &Path, bytes: &[u8], sync: bool) -> Result<(), FileError> {
@@ -82,7 +87,7 @@ pub fn write_whole(path: &Path, bytes: &[u8], sync: bool) -> Result<(), FileErro
     if sync {
         file.sync_data().map_err(failed)?;
     }
-    commit(path, || partial.commit())
+    commit(&[partial], Partial::commit)
 }
 
 /// Refuses a target that could not be written, before time is spent on what goes there.

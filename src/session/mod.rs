@@ -16,6 +16,7 @@ mod results;
 mod run;
 mod runtime;
 mod stats;
+mod targets;
 
 pub use crate::actors::{Stalls, tell_panics};
 pub use crate::data::{Matrix, Real};

@@ -9,7 +9,7 @@ use super::preview::Preview;
 use super::recipe::Care;
 use super::runtime::Session;
 use crate::data::Sink;
-use crate::files::Format;
+use crate::files::{FileError, Format};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -18,9 +18,19 @@ use std::sync::Arc;
 pub enum Target {
     /// To the caller, as matrices.
     Memory,
-    /// To files, a path for each result: Zarr arrays in chunks of the run's blocks where the name ends in `.zarr`, else
-    /// `.npy`.
+    /// To files, a path for each result: Zarr arrays in chunks of the run's blocks where the name ends in `.zarr`, files
+    /// where it ends in `.npy`. None may be one of the operation's inputs.
     Files(Vec<PathBuf>),
+}
+
+impl Target {
+    /// How each result is stored that goes to a file.
+    pub(super) fn formats(&self) -> Result<Vec<Format>, FileError> {
+        match self {
+            Target::Memory => Ok(Vec::new()),
+            Target::Files(paths) => paths.iter().map(|path| Format::of(path)).collect(),
+        }
+    }
 }
 
 /// An operation, where its results go, and the proof that it fits. [`Session::run_planned`] runs it.
@@ -46,13 +56,11 @@ impl Session {
     /// [`Error::Request`] if there is none, or the request is wrong.
     pub fn plan(&self, operation: &Operation, target: Target) -> Result<Planned, Error> {
         operation.check()?;
-        let formats: Vec<Format> = match &target {
-            Target::Memory => Vec::new(),
-            Target::Files(paths) => {
-                check_number(operation, paths)?;
-                paths.iter().map(|path| Format::of(path)).collect()
-            }
-        };
+        if let Target::Files(paths) = &target {
+            check_number(operation, paths)?;
+            self.check_outputs(operation, paths)?;
+        }
+        let formats = target.formats()?;
         let inputs = self.inputs(operation)?;
         let ready = self.ready(operation, &inputs, &formats, Care::default())?;
         Ok(Planned { session: self.id(), operation: operation.clone(), target, inputs, ready })

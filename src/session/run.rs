@@ -46,7 +46,8 @@ impl Session {
     }
 
     /// Runs an operation with its results written to files, one path for each result: Zarr arrays in chunks of the
-    /// run's blocks where the name ends in `.zarr`, else `.npy`. They appear under their names only when all are whole.
+    /// run's blocks where the name ends in `.zarr`, files where it ends in `.npy`. They appear under their names only when
+    /// all are whole.
     pub fn run_to_files(&self, operation: &Operation, paths: &[PathBuf]) -> Result<Stats, Error> {
         let planned = self.plan(operation, Target::Files(paths.to_vec()))?;
         Ok(self.run_planned(planned)?.stats)
@@ -87,7 +88,7 @@ impl Session {
         let results = planned.operation.result_shapes()?.into_iter().zip(paths);
         for (number, ((name, (rows, cols)), path)) in results.enumerate() {
             let cols = (name != "s").then_some(cols);
-            files.push(match Format::of(path) {
+            files.push(match Format::of(path)? {
                 Format::Npy => outputs.add(NpyOutput::create(path, rows, cols, element, self.depth())?),
                 Format::Zarr => {
                     let chunk = planned.ready.written_blocks(number);
@@ -117,11 +118,7 @@ impl Session {
             }
             Err(error) => return Err(error),
         };
-        let formats: Vec<Format> = match &target {
-            Target::Memory => Vec::new(),
-            Target::Files(paths) => paths.iter().map(|path| Format::of(path)).collect(),
-        };
-        let ready = self.ready(&operation, &inputs, &formats, wanted)?;
+        let ready = self.ready(&operation, &inputs, &target.formats()?, wanted)?;
         let mut results = self.run_once(&operation, &inputs, ready, files, wanted)?.results;
         results.stats.add(&first);
         *lock(&self.record().last) = results.stats;

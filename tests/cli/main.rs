@@ -3,9 +3,12 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod console;
 mod contract;
 mod limits;
 mod names;
+mod outputs;
+mod owners;
 mod reference;
 mod refused;
 mod results;

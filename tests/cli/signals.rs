@@ -1,7 +1,8 @@
 //! Runs that are told to end while they write many small chunks over an earlier result.
 
+use super::owners::{send, started, when_it_writes};
 use crate::support::dolmen::{Folder, Outcome};
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 const PAUSES: [u64; 8] = [0, 20, 50, 100, 200, 300, 500, 800];
@@ -13,13 +14,11 @@ const NEW: usize = 50 * 50 + 1;
 fn replacing(folder: &Folder, options: &str) -> Child {
     folder.ok("generate normal --shape 100x100 --block 50 --out a.zarr");
     let words = format!("generate normal --shape 1500x1500 --block 30 --seed 5 --out a.zarr {options}");
-    folder.command(&words).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+    started(&mut folder.command(&words))
 }
 
-fn tell_to_end(child: &Child, milliseconds: u64) {
-    std::thread::sleep(Duration::from_millis(milliseconds));
-    // SAFETY: a signal to a process that has not been waited for.
-    assert_eq!(unsafe { libc::kill(child.id() as i32, libc::SIGTERM) }, 0);
+fn files(folder: &Folder) -> usize {
+    folder.names().iter().filter(|name| name.starts_with("a.zarr/") && !name.ends_with('/')).count()
 }
 
 #[test]
@@ -27,12 +26,12 @@ fn either_the_earlier_result_is_there_or_the_new_one() {
     for pause in PAUSES {
         let folder = Folder::new();
         let child = replacing(&folder, "--no-sync --report r.json");
-        tell_to_end(&child, pause);
+        std::thread::sleep(Duration::from_millis(pause));
+        send(&child, libc::SIGTERM);
         let outcome = Outcome::of(child.wait_with_output().unwrap());
         let names = folder.names();
-        let files = names.iter().filter(|name| name.starts_with("a.zarr/") && !name.ends_with('/')).count();
         let replaced = outcome.code == Some(0) || outcome.stderr.contains("already");
-        assert_eq!(files, if replaced { NEW } else { EARLIER }, "after {pause} ms: {outcome:?}");
+        assert_eq!(files(&folder), if replaced { NEW } else { EARLIER }, "after {pause} ms: {outcome:?}");
         // Without a code the signal came before the program listened to it.
         assert!(matches!(outcome.code, None | Some(0 | 130)), "after {pause} ms: {outcome:?}");
         assert!(!names.iter().any(|name| name.starts_with('.')), "after {pause} ms: {names:?}");
@@ -44,6 +43,72 @@ fn a_run_ends_though_nobody_reads_what_it_says() {
     let folder = Folder::new();
     let mut child = replacing(&folder, "");
     drop(child.stderr.take());
-    tell_to_end(&child, 200);
-    assert!(matches!(child.wait().unwrap().code(), None | Some(0 | 130)));
+    when_it_writes(&folder, &mut child);
+    send(&child, libc::SIGTERM);
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+}
+
+#[test]
+fn whatever_ends_a_run_leaves_nothing_half_written() {
+    for (signal, name) in [
+        (libc::SIGHUP, "SIGHUP"),
+        (libc::SIGINT, "SIGINT"),
+        (libc::SIGQUIT, "SIGQUIT"),
+        (libc::SIGTERM, "SIGTERM"),
+        (libc::SIGALRM, "SIGALRM"),
+        (libc::SIGVTALRM, "SIGVTALRM"),
+        (libc::SIGPROF, "SIGPROF"),
+        (libc::SIGUSR1, "SIGUSR1"),
+        (libc::SIGUSR2, "SIGUSR2"),
+        (libc::SIGXCPU, "SIGXCPU"),
+    ] {
+        let folder = Folder::new();
+        let mut child = replacing(&folder, "");
+        when_it_writes(&folder, &mut child);
+        send(&child, signal);
+        let outcome = Outcome::of(child.wait_with_output().unwrap());
+        assert_eq!(outcome.stderr, format!("dolmen: cancelled by {name}; nothing was written\n"));
+        assert_eq!((outcome.code, files(&folder)), (Some(130), EARLIER), "{name}");
+        assert!(folder.names().iter().all(|name| name.starts_with("a.zarr")), "{name}: {:?}", folder.names());
+    }
+}
+
+/// The program as a child of a shell that does something first.
+fn after(folder: &Folder, first: &str, words: &str) -> Command {
+    let mut command = Command::new("sh");
+    command.arg("-c").arg(format!("{first}; exec \"$@\"")).arg("sh").arg(env!("CARGO_BIN_EXE_dolmen"));
+    command.args(words.split_whitespace()).current_dir(folder.path("")).stdin(Stdio::null());
+    command
+}
+
+#[test]
+fn signals_that_the_parent_ignores_are_ignored() {
+    let ignored = [libc::SIGHUP, libc::SIGINT, libc::SIGQUIT, libc::SIGTERM, libc::SIGUSR1];
+    let folder = Folder::new();
+    let words = "generate normal --shape 1500x1500 --block 30 --out a.zarr --quiet";
+    let mut child = started(&mut after(&folder, "trap '' HUP INT QUIT TERM USR1", words));
+    when_it_writes(&folder, &mut child);
+    ignored.iter().for_each(|signal| send(&child, *signal));
+    let outcome = Outcome::of(child.wait_with_output().unwrap());
+    assert_eq!((outcome.code, outcome.stderr.as_str(), files(&folder)), (Some(0), "", NEW));
+    // Others still end it.
+    let mut child = started(&mut after(&folder, "trap '' HUP INT", words));
+    when_it_writes(&folder, &mut child);
+    send(&child, libc::SIGHUP);
+    send(&child, libc::SIGTERM);
+    let outcome = Outcome::of(child.wait_with_output().unwrap());
+    assert_eq!((outcome.code, files(&folder)), (Some(130), NEW));
+    assert!(outcome.stderr.contains("SIGTERM"), "{outcome:?}");
+}
+
+#[test]
+fn a_limit_on_the_size_of_files_is_one_clear_error() {
+    for out in ["a.npy", "a.zarr"] {
+        let folder = Folder::new();
+        let words = format!("generate normal --shape 1000x1000 --block 500 --out {out}");
+        let outcome = Outcome::of(after(&folder, "ulimit -f 100", &words).output().unwrap());
+        assert_eq!((outcome.code, outcome.stderr.lines().count()), (Some(1), 1), "{outcome:?}");
+        assert!(outcome.stderr.contains(out) && outcome.stderr.contains("ulimit -f"), "{outcome:?}");
+        assert!(folder.names().is_empty(), "{:?}", folder.names());
+    }
 }

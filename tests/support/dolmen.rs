@@ -113,7 +113,9 @@ fn collect(root: &Path, folder: &Path, out: &mut BTreeMap<String, Vec<u8>>) {
             out.insert(format!("{name}/"), vec![]);
             collect(root, &path, out);
         } else {
-            out.insert(name, fs::read(&path).expect("a readable file"));
+            // A link that leads nowhere is the name that it has in it.
+            let link = || fs::read_link(&path).map(|target| target.into_os_string().into_encoded_bytes());
+            out.insert(name, fs::read(&path).or_else(|_| link()).expect("a readable file"));
         }
     }
 }

@@ -19,6 +19,9 @@ for name in ['one', 'two', 'three']:
     z = zarr.open_array(name + '.zarr', mode='r')
     assert z.chunks == (16, 10), z.chunks
     assert numpy.array_equal(z[...], numpy.load('one.npy')), name
+group = zarr.open_group('group.zarr', mode='r')
+assert sorted(group.array_keys()) == ['q.zarr', 'r.zarr'], list(group.array_keys())
+assert group['r.zarr'].shape == (41, 41)
 ";
 
 /// `DOLMEN_PYTHON`, or the one on the path, if it has zarr 3.
@@ -53,5 +56,6 @@ fn python_reads_what_is_written_and_writes_what_is_read() {
     {
         folder.ok(&format!("matmul {input} eye.npy --out {out} --block 16x10"));
     }
+    folder.ok("qr a.npy --out group.zarr");
     run(READS);
 }

@@ -147,6 +147,10 @@ impl ReadBlocks for Hdf5Input {
             Err(error) => Err(FileError::Read { path: self.file.clone(), error }),
         }
     }
+
+    fn paths(&self) -> Vec<PathBuf> {
+        vec![self.file.clone()]
+    }
 }
 
 impl Hdf5Input {

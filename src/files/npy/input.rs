@@ -118,6 +118,10 @@ impl ReadBlocks for NpyInput {
         format!("{}: row {}, column {col}", part.path.display(), row - part.first)
     }
 
+    fn paths(&self) -> Vec<PathBuf> {
+        self.parts.iter().map(|part| part.path.clone()).collect()
+    }
+
     /// Has as many requests in flight as its depth allows.
     fn read_block<T: Real>(
         &self,

@@ -5,8 +5,9 @@ use crate::array::Element;
 use crate::data::{Real, WriteBlocks};
 use crate::files::FileError;
 use crate::files::disk::{Depth, Device, Pieces, WORTH_DIRECT, allocate, free_space};
+use crate::files::earlier::folder_of;
 use crate::files::outputs::Unfinished;
-use crate::files::partial::{Partial, folder_of};
+use crate::files::partial::Partial;
 use std::io;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
@@ -38,7 +39,7 @@ impl NpyOutput {
         let cols = cols.unwrap_or(1);
         let needed = header.len() as u64 + rows * cols * element.bytes();
         let (partial, file) = Partial::create(path)?;
-        if let Some(free) = free_space(folder_of(path)).filter(|free| *free < needed) {
+        if let Some(free) = free_space(folder_of(&partial.temporary)).filter(|free| *free < needed) {
             return Err(FileError::NoSpace { path: path.into(), needed, free });
         }
         let failed = |error| FileError::Write { path: path.into(), error };
@@ -90,6 +91,10 @@ impl WriteBlocks for NpyOutput {
 }
 
 impl Unfinished for NpyOutput {
+    fn path(&self) -> &Path {
+        &self.partial.path
+    }
+
     fn sync(&self) -> Result<(), FileError> {
         self.device.file().sync_data().map_err(|e| self.failed(e))
     }

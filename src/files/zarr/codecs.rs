@@ -1,6 +1,6 @@
 //! The compressing codecs of the crate `zarrs`, kept from making more than a chunk can be.
 
-use flate2::read::MultiGzDecoder;
+use flate2::bufread::GzDecoder;
 use std::any::Any;
 use std::borrow::Cow;
 use std::io::Read;
@@ -95,11 +95,23 @@ fn too_long(most: u64) -> CodecError {
     CodecError::Other(format!("it decodes to more than the {most} bytes that it should"))
 }
 
-/// All that `decoder` yields, in one allocation.
-fn read(decoder: impl Read, most: u64) -> Result<Vec<u8>, CodecError> {
+/// All members into one allocation. Zeros between and behind them mean nothing, as for `gzip` and Python.
+fn gunzip(encoded: &[u8], most: u64) -> Result<Vec<u8>, CodecError> {
     let mut decoded = Vec::with_capacity(most as usize + 1);
-    decoder.take(most + 1).read_to_end(&mut decoded)?;
-    if decoded.len() as u64 > most { Err(too_long(most)) } else { Ok(decoded) }
+    let mut rest = encoded;
+    loop {
+        let mut member = GzDecoder::new(rest);
+        let room = most + 1 - decoded.len() as u64;
+        member.by_ref().take(room).read_to_end(&mut decoded)?;
+        if decoded.len() as u64 > most {
+            return Err(too_long(most));
+        }
+        rest = member.into_inner();
+        rest = &rest[rest.iter().take_while(|byte| **byte == 0).count()..];
+        if rest.is_empty() {
+            return Ok(decoded);
+        }
+    }
 }
 
 /// All frames into one allocation.
@@ -125,7 +137,7 @@ impl Bounded {
         };
         match self.method {
             Method::Zstd => decompress(&encoded, most).map(Cow::Owned),
-            Method::Gzip => read(MultiGzDecoder::new(&encoded[..]), most).map(Cow::Owned),
+            Method::Gzip => gunzip(&encoded, most).map(Cow::Owned),
             #[cfg(feature = "blosc")]
             Method::Blosc => {
                 // Bytes 4 to 8 of its header are the length of what it decodes to.
@@ -194,5 +206,33 @@ impl BytesToBytesCodecTraits for Bounded {
         _: &CodecOptions,
     ) -> Result<ArrayBytesRaw<'a>, CodecError> {
         self.decode_within(encoded, representation)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use flate2::Compression;
+    use flate2::read::GzEncoder;
+
+    fn gzip(bytes: &[u8]) -> Vec<u8> {
+        let mut encoded = Vec::new();
+        GzEncoder::new(bytes, Compression::fast()).read_to_end(&mut encoded).unwrap();
+        encoded
+    }
+
+    #[test]
+    fn members_are_read_with_zeros_between_and_behind_them() {
+        let padding = [0; 700];
+        for parts in [
+            vec![gzip(b"ab"), gzip(b"cd")],
+            vec![gzip(b"abcd"), padding.to_vec()],
+            vec![gzip(b"ab"), padding.to_vec(), gzip(b""), gzip(b"cd"), padding.to_vec()],
+        ] {
+            assert_eq!(gunzip(&parts.concat(), 4).unwrap(), b"abcd");
+            assert!(gunzip(&parts.concat(), 3).is_err());
+        }
+        assert!(gunzip(&[gzip(b"abcd"), b"something else".to_vec()].concat(), 4).is_err());
+        assert!(gunzip(&gzip(b"abcd")[..10], 4).is_err());
     }
 }

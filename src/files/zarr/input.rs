@@ -113,6 +113,10 @@ impl ReadBlocks for ZarrInput {
         }
         self.seen.check(|chunk| self.decoder.file_of(chunk))
     }
+
+    fn paths(&self) -> Vec<PathBuf> {
+        vec![self.path.clone()]
+    }
 }
 
 impl ZarrInput {

@@ -92,7 +92,7 @@ pub(super) fn write(element: Element, shape: &[u64], chunk: &[u64]) -> String {
 }
 
 /// Is there a Zarr array of version 3 in this directory?
-pub(super) fn is_array(path: &Path) -> bool {
+pub(in crate::files) fn is_array(path: &Path) -> bool {
     node(path).is_ok_and(|node| node["node_type"] == "array")
 }
 

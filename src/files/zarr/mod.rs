@@ -4,7 +4,9 @@
 //! (compression, checksums, other byte orders, transposed chunks, shards) is decoded by the crate `zarrs`.
 
 mod codecs;
+mod contents;
 mod decode;
+mod group;
 mod input;
 mod metadata;
 mod output;
@@ -14,5 +16,7 @@ mod seen;
 mod store;
 mod window;
 
+pub use group::make_group;
 pub use input::ZarrInput;
+pub(super) use metadata::is_array;
 pub use output::ZarrOutput;

@@ -7,8 +7,8 @@ use crate::array::Element;
 use crate::data::{Real, WriteBlocks};
 use crate::files::FileError;
 use crate::files::disk::{Depth, Device, WORTH_DIRECT, allocate, free_space};
+use crate::files::earlier::folder_of;
 use crate::files::outputs::Unfinished;
-use crate::files::partial::folder_of;
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::ops::Range;
@@ -46,7 +46,7 @@ impl ZarrOutput {
         let padded = rows.next_multiple_of(chunk.0).saturating_mul(cols.next_multiple_of(chunk.1));
         let needed = padded.saturating_mul(element.bytes());
         let partial = PartialDir::create(path)?;
-        if let Some(free) = free_space(folder_of(path)).filter(|free| *free < needed) {
+        if let Some(free) = free_space(folder_of(&partial.temporary)).filter(|free| *free < needed) {
             return Err(FileError::NoSpace { path: path.into(), needed, free });
         }
         let text = match vector {
@@ -146,6 +146,10 @@ impl ZarrOutput {
 }
 
 impl Unfinished for ZarrOutput {
+    fn path(&self) -> &Path {
+        &self.partial.path
+    }
+
     fn sync(&self) -> Result<(), FileError> {
         self.partial.sync().map_err(|error| FileError::Write { path: self.partial.path.clone(), error })
     }

@@ -1,11 +1,12 @@
 //! A directory in the making beside its final name.
 
+use super::contents::foreign;
 use super::metadata::is_array;
 use crate::files::FileError;
-use crate::files::leftovers::{
-    begin, forget, partial_name, register_tree, remove_partial, remove_partial_files, replaced_name,
-};
-use crate::files::partial::folder_of;
+use crate::files::earlier::{Attributes, folder_of, followed};
+use crate::files::ending::{forget, remove};
+use crate::files::leftovers::{clean, kept_name, partial_name, replaced_name};
+use crate::files::owner::{claim_folder, guard};
 use std::ffi::CString;
 use std::fs::{self, File};
 use std::io;
@@ -15,29 +16,39 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 /// A directory that replaces the Zarr array of its name when it is committed, and is removed when it is not.
 pub(super) struct PartialDir {
+    /// As the user says it.
     pub path: PathBuf,
+    /// Where links of that name lead.
+    target: PathBuf,
     pub temporary: PathBuf,
+    /// Locked, and with it the directory is known to be in use.
+    folder: File,
+    earlier: Option<Attributes>,
     committed: AtomicBool,
 }
 
 impl PartialDir {
     pub fn create(path: &Path) -> Result<PartialDir, FileError> {
-        let target = |why: String| FileError::Target { path: path.into(), why };
-        if path.file_name().is_none() {
-            return Err(target("it names no directory".into()));
+        let refused = |why: String| FileError::Target { path: path.into(), why };
+        let failed = |error: io::Error| FileError::Target { path: path.into(), why: error.to_string() };
+        let target = followed(path).map_err(failed)?;
+        if target.file_name().is_none() {
+            return Err(refused("it names no directory".into()));
         }
-        if path.exists() && !is_array(path) {
-            return Err(target("what is there is not a Zarr array, and only such a one is replaced".into()));
+        // The folder says why there is nothing.
+        let earlier = fs::metadata(&target).ok().map(|about| Attributes::of(&about));
+        if earlier.is_some() {
+            check_replaceable(&target, refused)?;
         }
-        let folder = folder_of(path);
+        let folder = folder_of(&target);
         if !folder.is_dir() {
-            return Err(target(format!("{} is not a directory", folder.display())));
+            return Err(refused(format!("{} is not a directory", folder.display())));
         }
-        remove_partial_files(folder);
-        let temporary = partial_name(path);
-        let make = || fs::create_dir(&temporary).inspect(|()| register_tree(temporary.clone()));
-        begin(make).map_err(|e| target(e.to_string()))?;
-        Ok(PartialDir { path: path.into(), temporary, committed: AtomicBool::new(false) })
+        clean(folder);
+        let mode = Attributes::mode_until_given(earlier, 0o777);
+        let (temporary, folder) = claim_folder(|| partial_name(&target), mode).map_err(failed)?;
+        let path = path.into();
+        Ok(PartialDir { path, target, temporary, folder, earlier, committed: AtomicBool::new(false) })
     }
 
     /// All files to the disk, and the directories that name them.
@@ -46,10 +57,13 @@ impl PartialDir {
     }
 
     pub fn commit(&self) -> io::Result<()> {
-        if self.path.exists() {
+        if let Some(earlier) = self.earlier {
+            earlier.give(&self.folder);
+        }
+        if self.target.exists() {
             self.replace()?;
         } else {
-            fs::rename(&self.temporary, &self.path)?;
+            fs::rename(&self.temporary, &self.target)?;
         }
         self.committed.store(true, Ordering::Relaxed);
         forget(&self.temporary);
@@ -58,29 +72,40 @@ impl PartialDir {
 
     /// Changes places with the array that is there, which then goes.
     fn replace(&self) -> io::Result<()> {
-        match exchange(&self.temporary, &self.path) {
-            // What stays of the old one is removed with the next output there.
-            Ok(()) => remove_partial(&self.temporary),
+        match exchange(&self.temporary, &self.target) {
+            Ok(()) => self.dispose(&self.temporary),
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(error),
-            Err(_) => self.replace_in_steps(&replaced_name(&self.path))?,
+            Err(_) => self.replace_in_steps(&replaced_name(&self.target))?,
         }
         Ok(())
     }
 
     /// For a file system that cannot exchange names: for a moment there is no array of this name, but the old one is `aside`.
+    /// If the process is killed just then, the next run there gives it its name back.
     fn replace_in_steps(&self, aside: &Path) -> io::Result<()> {
-        fs::rename(&self.path, aside)?;
-        fs::rename(&self.temporary, &self.path).inspect_err(|_| {
+        let _in_use = guard(&self.target);
+        fs::rename(&self.target, aside)?;
+        fs::rename(&self.temporary, &self.target).inspect_err(|_| {
             // Back again; if that fails, too, it is still there under the other name.
-            let _ = fs::rename(aside, &self.path);
+            let _ = fs::rename(aside, &self.target);
         })?;
-        remove_partial(aside);
+        self.dispose(aside);
         Ok(())
+    }
+
+    /// Removes the earlier array from where it is now, unless there are files of others in it since we looked. What of it cannot
+    /// be removed now is removed with the next output there.
+    fn dispose(&self, earlier: &Path) {
+        match foreign(earlier) {
+            // If it keeps the name that it has, the next output there takes it for a leftover.
+            Ok(Some(_)) => drop(fs::rename(earlier, kept_name(&self.target))),
+            _ => remove(earlier),
+        }
     }
 
     pub fn discard(&self) {
         if !self.committed.load(Ordering::Relaxed) {
-            remove_partial(&self.temporary);
+            remove(&self.temporary);
             forget(&self.temporary);
         }
     }
@@ -89,6 +114,20 @@ impl PartialDir {
 impl Drop for PartialDir {
     fn drop(&mut self) {
         self.discard();
+    }
+}
+
+/// Only an array is replaced, and only if nothing but the array goes with it.
+fn check_replaceable(target: &Path, refused: impl Fn(String) -> FileError) -> Result<(), FileError> {
+    if !is_array(target) {
+        return Err(refused("what is there is not a Zarr array, and only such a one is replaced".into()));
+    }
+    match foreign(target) {
+        Ok(None) => Ok(()),
+        Ok(Some(other)) => {
+            Err(refused(format!("{} is not of the array that is there: move it away first", other.display())))
+        }
+        Err(error) => Err(refused(error.to_string())),
     }
 }
 
@@ -136,10 +175,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (path, aside) = (folder.path().join("a.zarr"), folder.path().join("aside"));
         let partial = PartialDir::create(&path).unwrap();
-        holding(&partial.temporary, "new");
-        holding(&path, "earlier");
+        holding(&partial.temporary, "0.0");
+        holding(&path, "1.1");
         partial.replace_in_steps(&aside).unwrap();
-        assert!(path.join("new").exists() && !path.join("earlier").exists() && !aside.exists());
+        assert!(path.join("0.0").exists() && !path.join("1.1").exists() && !aside.exists());
     }
 
     #[test]
@@ -153,5 +192,24 @@ mod tests {
         assert!(path.join("earlier").exists() && !aside.exists());
         assert!(partial.replace().is_err(), "nor where they can");
         assert!(path.join("earlier").exists());
+    }
+
+    #[test]
+    fn files_of_others_that_came_meanwhile_are_kept() {
+        for in_steps in [false, true] {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("a.zarr");
+            let partial = PartialDir::create(&path).unwrap();
+            holding(&partial.temporary, "zarr.json");
+            holding(&path, "thesis.txt");
+            match in_steps {
+                true => partial.replace_in_steps(&replaced_name(&path)).unwrap(),
+                false => partial.replace().unwrap(),
+            }
+            let names = || fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().path());
+            clean(folder.path());
+            assert!(names().any(|path| path.join("thesis.txt").exists()));
+            assert!(path.join("zarr.json").exists() && names().count() == 2);
+        }
     }
 }

@@ -1,0 +1,36 @@
+//! What `dolmen plan` says.
+
+use crate::session::{Preview, Session, human};
+
+/// Tasks, flops, bytes, memory and stages, as lines below a title.
+pub fn described(title: &str, session: &Session, preview: &Preview) -> String {
+    let mut text = format!("{title}\n");
+    let mut line = |line: String| {
+        text += &line;
+        text += "\n";
+    };
+    let bytes = |bytes: u64| format!("{bytes} ({})", human(bytes));
+    let memory = |bytes: u64| format!("{bytes} bytes ({})", human(bytes));
+    line(format!("blocks         {}x{}", preview.blocks.0, preview.blocks.1));
+    line(format!("workers        {} with {} threads each", session.workers(), session.threads()));
+    line(format!("tasks          {}", preview.tasks));
+    line(format!("flops          {:.4e}", preview.flops));
+    line(format!("bytes read     {}", bytes(preview.bytes_read)));
+    line(format!("bytes written  {}", bytes(preview.bytes_written)));
+    if let Some(least) = preview.least_bytes {
+        let moved = (preview.bytes_read + preview.bytes_written) as f64;
+        line(format!("bytes moved    {:.2} times the least that this memory allows", moved / least));
+    }
+    if preview.swapped.written > 0 {
+        line(format!("bytes spilled  about {}", bytes(preview.swapped.written)));
+        line(format!("    read back  about {}", bytes(preview.swapped.read_back)));
+    }
+    line(format!("memory bound   {}", memory(preview.memory_bound)));
+    line(format!("memory allowed {}: {}", memory(session.memory()), session.memory_limit()));
+    line(format!("runs from      {}, in this way", memory(preview.smallest_memory)));
+    line("stages".into());
+    for (name, tasks, (rows, cols)) in &preview.stages {
+        line(format!("  {name:<12} {tasks:>8} tasks, blocks of {rows}x{cols}"));
+    }
+    text
+}

@@ -1,0 +1,66 @@
+//! What ends a run before its time: nothing half-written stays.
+
+use super::console::complain;
+use crate::files::{self, Written};
+use crate::session::Error;
+use signal_hook::consts::{
+    SIGALRM, SIGHUP, SIGINT, SIGPROF, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGVTALRM, SIGXCPU, SIGXFSZ,
+};
+use signal_hook::iterator::Signals;
+use signal_hook::low_level::signal_name;
+use std::ffi::c_int;
+
+/// Exit code after a signal, as shells count: 128 + SIGINT.
+const CANCELLED: i32 = 130;
+
+/// What ends a process that does not care, and is not a fault of its own.
+const ENDING: [c_int; 10] =
+    [SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGALRM, SIGVTALRM, SIGPROF, SIGUSR1, SIGUSR2, SIGXCPU];
+
+/// From now on a signal that would end the process removes what is half-written first. What the parent had ignored (as `nohup`
+/// and shells do for jobs in the background) stays ignored.
+pub fn watch() -> Result<(), Error> {
+    let failed = |error| Error::Run(format!("cannot watch for signals: {error}"));
+    if is_default(SIGXFSZ) {
+        // A file that grows beyond its limit is then an error of the write, and told as one.
+        // SAFETY: to ignore a signal runs no code of ours.
+        unsafe { libc::signal(SIGXFSZ, libc::SIG_IGN) };
+    }
+    let mut signals =
+        Signals::new(ENDING.into_iter().filter(|signal| is_default(*signal))).map_err(failed)?;
+    let wait = move || {
+        if let Some(signal) = signals.forever().next() {
+            cancel(signal);
+        }
+    };
+    std::thread::Builder::new().name("dolmen-signals".into()).spawn(wait).map(drop).map_err(failed)
+}
+
+/// Does nobody ignore or handle it yet?
+fn is_default(signal: c_int) -> bool {
+    // SAFETY: zero is a valid value of this plain struct, and without a new action the call only asks for the present one.
+    unsafe {
+        let mut present: libc::sigaction = std::mem::zeroed();
+        libc::sigaction(signal, std::ptr::null(), &mut present) == 0 && present.sa_sigaction == libc::SIG_DFL
+    }
+}
+
+/// Ends the process.
+fn cancel(signal: c_int) -> ! {
+    let what = match files::discard_all() {
+        Written::Nothing => "nothing was written",
+        Written::Some => "only some of the results were written",
+        Written::All => "the results were there already",
+    };
+    complain(&format!("cancelled by {}; {what}", signal_name(signal).unwrap_or("a signal")));
+    std::process::exit(CANCELLED)
+}
+
+/// To be called when the work is over: if a signal came, what that came to is not told, since its files were taken away
+/// under it.
+pub fn end_if_cancelled() {
+    while files::is_told_to_end() {
+        // The thread that hears signals ends the process.
+        std::thread::park();
+    }
+}
