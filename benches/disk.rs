@@ -5,7 +5,7 @@
 //! in `target`.
 
 use dolmen::array::Element;
-use dolmen::data::{ReadBlocks, WriteBlocks};
+use dolmen::data::{ReadBlocks, Region, WriteBlocks};
 use dolmen::files::{Depth, NpyInput, NpyOutput, Outputs};
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -35,10 +35,10 @@ impl Cut {
         (self.n.div_ceil(self.rows) * self.n.div_ceil(self.cols)) as usize
     }
 
-    fn ranges(self, at: usize) -> (std::ops::Range<u64>, std::ops::Range<u64>) {
+    fn region(self, at: usize) -> Region {
         let across = self.n.div_ceil(self.cols);
         let (row, col) = (at as u64 / across * self.rows, at as u64 % across * self.cols);
-        (row..(row + self.rows).min(self.n), col..(col + self.cols).min(self.n))
+        Region::new(row..(row + self.rows).min(self.n), col..(col + self.cols).min(self.n))
     }
 
     /// Calls `work` with the number of each block and with a block and a scratch, several at a time. Their memory is not
@@ -57,9 +57,7 @@ impl Cut {
                         if at >= self.blocks() {
                             return;
                         }
-                        let (rows, cols) = self.ranges(at);
-                        let len = (rows.end - rows.start) * (cols.end - cols.start);
-                        work(at, &mut block[..len as usize], &mut scratch);
+                        work(at, &mut block[..self.region(at).elements() as usize], &mut scratch);
                     }
                 });
             }
@@ -73,8 +71,7 @@ impl Cut {
             .add(NpyOutput::create(path, self.n, Some(self.n), Element::F64, depth.clone()).expect("a file"));
         let seconds =
             self.each(NpyOutput::scratch_of(self.rows, self.cols, Element::F64), |at, block, scratch| {
-                let (rows, cols) = self.ranges(at);
-                file.write_block(rows, cols, block, scratch).expect("written");
+                file.write_block(&self.region(at), block, scratch).expect("written");
                 depth.add_idle(ALL_IDLE);
             });
         drop(file);
@@ -87,8 +84,7 @@ impl Cut {
     fn read(self, path: &Path, room: u64, depth: &Arc<Depth>) -> f64 {
         let input = NpyInput::open(&[path.into()], room, depth.clone()).expect("the file is there");
         self.each(input.scratch_len(self.rows, self.cols), |at, block, scratch| {
-            let (rows, cols) = self.ranges(at);
-            input.read_block(rows, cols, block, scratch).expect("read");
+            input.read_block(&self.region(at), block, scratch).expect("read");
             depth.add_idle(ALL_IDLE);
         })
     }

@@ -1,10 +1,10 @@
 //! A matrix in the user's memory as a source.
 
 use super::numbers::Real;
+use super::region::Region;
 use super::source::ReadBlocks;
 use crate::failure::Failure;
 use ndarray::{Array2, ArrayViewMut2, s};
-use std::ops::Range;
 
 /// A matrix in the user's memory.
 pub struct InMemory<T>(pub Array2<T>);
@@ -16,13 +16,8 @@ impl<T: Real> ReadBlocks for InMemory<T> {
         0
     }
 
-    fn read_block<U: Real>(
-        &self,
-        rows: Range<u64>,
-        cols: Range<u64>,
-        out: &mut [U],
-        _: &mut [u8],
-    ) -> Result<u64, Failure> {
+    fn read_block<U: Real>(&self, region: &Region, out: &mut [U], _: &mut [u8]) -> Result<u64, Failure> {
+        let Region { rows, cols } = region;
         let part = s![rows.start as usize..rows.end as usize, cols.start as usize..cols.end as usize];
         let part = self.0.slice(part);
         let mut out = ArrayViewMut2::from_shape(part.dim(), out).expect("the block has the part's shape");

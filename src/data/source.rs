@@ -1,9 +1,9 @@
 //! What matrices are read from and written to.
 
 use super::numbers::{Numbers, NumbersMut, Real};
+use super::region::Region;
 use crate::array::Element;
 use crate::failure::Failure;
-use std::ops::Range;
 use std::path::PathBuf;
 
 /// The pieces that a matrix is stored in, which are best read whole.
@@ -21,13 +21,7 @@ pub trait Source: Send + Sync {
     fn scratch(&self, rows: u64, cols: u64) -> u64;
 
     /// Fills `out`, row by row, with the part of the matrix; returns the bytes read from a device.
-    fn read(
-        &self,
-        rows: Range<u64>,
-        cols: Range<u64>,
-        out: NumbersMut<'_>,
-        scratch: &mut [u8],
-    ) -> Result<u64, Failure>;
+    fn read(&self, region: &Region, out: NumbersMut<'_>, scratch: &mut [u8]) -> Result<u64, Failure>;
 
     /// The pieces that it is stored in, if it is.
     fn chunks(&self) -> Option<Chunks>;
@@ -48,13 +42,7 @@ pub trait Sink: Send + Sync {
     fn scratch(&self, rows: u64, cols: u64, element: Element) -> u64;
 
     /// Writes a row-major block; returns the bytes written to a device.
-    fn write(
-        &self,
-        rows: Range<u64>,
-        cols: Range<u64>,
-        block: Numbers<'_>,
-        scratch: &mut [u8],
-    ) -> Result<u64, Failure>;
+    fn write(&self, region: &Region, block: Numbers<'_>, scratch: &mut [u8]) -> Result<u64, Failure>;
 }
 
 /// A [`Source`] that is written once for both element types.
@@ -67,8 +55,7 @@ pub trait ReadBlocks: Send + Sync {
     /// As [`Source::read`], for a part inside of the matrix and an `out` that is as long as it.
     fn read_block<T: Real>(
         &self,
-        rows: Range<u64>,
-        cols: Range<u64>,
+        region: &Region,
         out: &mut [T],
         scratch: &mut [u8],
     ) -> Result<u64, Self::Error>;
@@ -95,16 +82,10 @@ impl<S: ReadBlocks> Source for S {
         self.scratch_len(rows, cols)
     }
 
-    fn read(
-        &self,
-        rows: Range<u64>,
-        cols: Range<u64>,
-        out: NumbersMut<'_>,
-        scratch: &mut [u8],
-    ) -> Result<u64, Failure> {
+    fn read(&self, region: &Region, out: NumbersMut<'_>, scratch: &mut [u8]) -> Result<u64, Failure> {
         match out {
-            NumbersMut::F32(out) => self.read_block(rows, cols, out, scratch),
-            NumbersMut::F64(out) => self.read_block(rows, cols, out, scratch),
+            NumbersMut::F32(out) => self.read_block(region, out, scratch),
+            NumbersMut::F64(out) => self.read_block(region, out, scratch),
         }
         .map_err(Into::into)
     }
@@ -136,8 +117,7 @@ pub trait WriteBlocks: Send + Sync {
     /// As [`Sink::write`], for a part inside of the matrix and a block that is as long as it.
     fn write_block<T: Real>(
         &self,
-        rows: Range<u64>,
-        cols: Range<u64>,
+        region: &Region,
         block: &[T],
         scratch: &mut [u8],
     ) -> Result<u64, Self::Error>;
@@ -148,16 +128,10 @@ impl<S: WriteBlocks> Sink for S {
         self.scratch_len(rows, cols)
     }
 
-    fn write(
-        &self,
-        rows: Range<u64>,
-        cols: Range<u64>,
-        block: Numbers<'_>,
-        scratch: &mut [u8],
-    ) -> Result<u64, Failure> {
+    fn write(&self, region: &Region, block: Numbers<'_>, scratch: &mut [u8]) -> Result<u64, Failure> {
         match block {
-            Numbers::F32(block) => self.write_block(rows, cols, block, scratch),
-            Numbers::F64(block) => self.write_block(rows, cols, block, scratch),
+            Numbers::F32(block) => self.write_block(region, block, scratch),
+            Numbers::F64(block) => self.write_block(region, block, scratch),
         }
         .map_err(Into::into)
     }

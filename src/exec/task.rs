@@ -4,7 +4,7 @@ use super::bind::Bindings;
 use super::job::{Job, fill_block, grid_ranges, transposed_panel, turn};
 use super::{delayed, elementwise, tall};
 use crate::array::{Element, Reduction};
-use crate::data::Real;
+use crate::data::{Real, Region};
 use crate::failure::{Blame, Failure};
 use crate::graph::{Kind, Program};
 use crate::ids::{BlockId, TaskId};
@@ -72,12 +72,12 @@ fn read<T: Real>(job: &Job, out: &mut Block, work: &mut Buffer) -> Result<(), Fa
     let Kind::Read { input, row, col } = &job.stage().kind else { unreachable!("called for reads") };
     let source = job.bindings.input(*input)?;
     let (rows, cols) = grid_ranges(job);
-    let (rows, cols) = (row + rows.start..row + rows.end, col + cols.start..col + cols.end);
-    let bytes = source.read(rows.clone(), cols.clone(), T::numbers_mut(out.slice_mut()), work.bytes_mut())?;
+    let region = Region::new(rows, cols).moved(*row, *col);
+    let bytes = source.read(&region, T::numbers_mut(out.slice_mut()), work.bytes_mut())?;
     job.bindings.traffic.add_read(bytes);
     if let Some((i, j)) = reduce::first_nonfinite(out.view::<T>()) {
         let value = out.view::<T>()[(i, j)];
-        let place = source.place(rows.start + i as u64, cols.start + j as u64);
+        let place = source.place(region.rows.start + i as u64, region.cols.start + j as u64);
         let message = format!("{place} is {value}: only finite numbers can be computed with");
         return Err(Failure { blame: Blame::Request, message });
     }
@@ -89,7 +89,7 @@ fn write<T: Real>(job: &Job, work: &mut Buffer) -> Result<(), Failure> {
         unreachable!("called for writes")
     };
     let (rows, cols) = grid_ranges(job);
-    let (rows, cols) = (row + rows.start..row + rows.end, col + cols.start..col + cols.end);
+    let region = Region::new(rows, cols).moved(*row, *col);
     let sink = job
         .bindings
         .outputs
@@ -100,9 +100,9 @@ fn write<T: Real>(job: &Job, work: &mut Buffer) -> Result<(), Failure> {
         let view = block.view::<T>();
         let (turned, scratch) = work.split_reals_mut::<T>(view.len());
         ArrayViewMut2::from_shape(view.t().dim(), &mut *turned).expect("as many elements").assign(&view.t());
-        sink.write(rows, cols, T::numbers(turned), scratch)?
+        sink.write(&region, T::numbers(turned), scratch)?
     } else {
-        sink.write(rows, cols, T::numbers(block.slice()), work.bytes_mut())?
+        sink.write(&region, T::numbers(block.slice()), work.bytes_mut())?
     };
     job.bindings.traffic.add_written(bytes);
     Ok(())

@@ -1,12 +1,11 @@
 //! Inputs by their names, and results that are only planned.
 
 use crate::array::Element;
-use crate::data::{Numbers, Sink, Source};
+use crate::data::{Numbers, Region, Sink, Source};
 use crate::failure::Failure;
 #[cfg(feature = "hdf5")]
 use crate::files::Hdf5Input;
 use crate::files::{DatasetName, Depth, FileError, Format, NpyInput, NpyOutput, ZarrInput};
-use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -60,7 +59,7 @@ impl Sink for PlannedFile {
         }
     }
 
-    fn write(&self, _: Range<u64>, _: Range<u64>, _: Numbers<'_>, _: &mut [u8]) -> Result<u64, Failure> {
+    fn write(&self, _: &Region, _: Numbers<'_>, _: &mut [u8]) -> Result<u64, Failure> {
         Err(Failure::of_run("a plan was run before its files were made"))
     }
 }

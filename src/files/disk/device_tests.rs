@@ -1,6 +1,6 @@
 use super::*;
 use crate::array::Element;
-use crate::data::{ReadBlocks, WriteBlocks};
+use crate::data::{ReadBlocks, Region, WriteBlocks};
 use crate::files::disk::{Depth, Pieces};
 use crate::files::npy::{Header, NpyInput, NpyOutput};
 use crate::files::outputs::Outputs;
@@ -224,7 +224,7 @@ fn blocks_of_matrices_are_read_whatever_is_cached() {
                 let width = cols.end - cols.start;
                 let mut block = vec![0.0; ((rows.end - rows.start) * width) as usize];
                 let mut scratch = vec![0; input.scratch_len(rows.end - rows.start, width) as usize];
-                input.read_block(rows.clone(), cols.clone(), &mut block, &mut scratch).unwrap();
+                input.read_block(&Region::new(rows.clone(), cols.clone()), &mut block, &mut scratch).unwrap();
                 for (at, value) in block.iter().enumerate() {
                     let (i, j) = (rows.start + at as u64 / width, cols.start + at as u64 % width);
                     let expected = if fortran { j * n + i } else { i * n + j };
@@ -256,7 +256,8 @@ fn blocks_of_a_large_file_are_written_past_the_cache() {
                         let block: Vec<f64> = (0..height * width).map(|at| value(at) as f64).collect();
                         let mut scratch =
                             vec![0; Pieces::of_block(8 * height * width).scratch_len() as usize];
-                        let written = file.write_block(rows.clone(), cols.clone(), &block, &mut scratch);
+                        let written =
+                            file.write_block(&Region::new(rows.clone(), cols.clone()), &block, &mut scratch);
                         assert_eq!(written.unwrap(), 8 * height * width);
                     }
                 });

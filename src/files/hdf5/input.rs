@@ -7,7 +7,7 @@ use super::choose::choose;
 use super::dtype::dtype;
 use super::name::DatasetName;
 use crate::array::Element;
-use crate::data::{Chunks, ReadBlocks, Real};
+use crate::data::{Chunks, ReadBlocks, Real, Region};
 use crate::files::FileError;
 use crate::files::dtype::DType;
 use crate::files::unchanged::{self, Identity};
@@ -111,19 +111,12 @@ impl ReadBlocks for Hdf5Input {
 
     /// The library converts byte order and type. Waits for requests of other threads. The bytes are those of the elements
     /// read, before compression.
-    fn read_block<T: Real>(
-        &self,
-        rows: Range<u64>,
-        cols: Range<u64>,
-        out: &mut [T],
-        _: &mut [u8],
-    ) -> Result<u64, FileError> {
-        let elements = (rows.end - rows.start) * (cols.end - cols.start);
-        assert_eq!(out.len() as u64, elements, "the block has the size asked for");
-        assert!(rows.end <= self.shape.0 && cols.end <= self.shape.1, "the block lies in the matrix");
+    fn read_block<T: Real>(&self, region: &Region, out: &mut [T], _: &mut [u8]) -> Result<u64, FileError> {
+        region.check(self.shape, out.len());
+        let elements = region.elements();
         if elements > 0 {
-            let place = |range: Range<u64>| range.start as usize..range.end as usize;
-            self.read(place(rows), place(cols), out).map_err(|error| FileError::Read {
+            let place = |range: &Range<u64>| range.start as usize..range.end as usize;
+            self.read(place(&region.rows), place(&region.cols), out).map_err(|error| FileError::Read {
                 path: self.path.clone(),
                 error: io::Error::other(error.to_string()),
             })?;

@@ -3,14 +3,13 @@
 use super::header::{Header, HeaderError};
 use super::kept::Kept;
 use crate::array::Element;
-use crate::data::{ReadBlocks, Real};
+use crate::data::{ReadBlocks, Real, Region};
 use crate::files::FileError;
 use crate::files::disk::{Depth, Device, Pieces, WORTH_THREADS, exceeds_cache, in_flight};
 use crate::files::dtype::{DType, convert};
 use crate::files::unchanged::{self, Identity};
 use ndarray::{ArrayViewMut1, ArrayViewMut2, Axis};
 use std::io::{self, Read};
-use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -125,18 +124,13 @@ impl ReadBlocks for NpyInput {
     /// Has as many requests in flight as its depth allows.
     fn read_block<T: Real>(
         &self,
-        rows: Range<u64>,
-        cols: Range<u64>,
+        region: &Region,
         out: &mut [T],
         scratch: &mut [u8],
     ) -> Result<u64, FileError> {
-        let width = (cols.end - cols.start) as usize;
-        assert_eq!(
-            out.len() as u64,
-            (rows.end - rows.start) * width as u64,
-            "the block has the size asked for"
-        );
-        assert!(rows.end <= self.rows && cols.end <= self.cols, "the block lies in the matrix");
+        region.check(self.shape(), out.len());
+        let Region { rows, cols } = region;
+        let width = region.width() as usize;
         let mut bytes = 0;
         for (number, part) in self.parts.iter().enumerate() {
             let (start, end) = (rows.start.max(part.first), rows.end.min(part.first + part.rows));
@@ -145,10 +139,10 @@ impl ReadBlocks for NpyInput {
             }
             let from = (start - rows.start) as usize * width;
             let to = (end - rows.start) as usize * width;
-            let within = start - part.first..end - part.first;
+            let within = Region::new(start - part.first..end - part.first, cols.clone());
             let device = self.device(number)?;
             bytes += OpenPart { part, device: &device }
-                .read(within, cols.clone(), &mut out[from..to], scratch, &self.depth)
+                .read(within, &mut out[from..to], scratch, &self.depth)
                 .map_err(|error| FileError::Read { path: part.path.clone(), error })?;
         }
         Ok(bytes)
@@ -246,18 +240,18 @@ impl OpenPart<'_> {
     /// Reads lines of the file that the block crosses and puts them in their place.
     fn read<T: Real>(
         &self,
-        rows: Range<u64>,
-        cols: Range<u64>,
+        region: Region,
         out: &mut [T],
         scratch: &mut [u8],
         depth: &Depth,
     ) -> io::Result<u64> {
+        let shape = (region.height() as usize, region.width() as usize);
+        let Region { rows, cols } = region;
         let whole = cols.start == 0 && cols.end == self.part.cols && !self.part.fortran;
         if whole && self.part.is_native::<T>() {
             let offset = self.part.data + rows.start * self.part.stride();
             return self.device.read_span(offset, T::bytes_mut(out), scratch, depth);
         }
-        let shape = ((rows.end - rows.start) as usize, (cols.end - cols.start) as usize);
         let out = ArrayViewMut2::from_shape(shape, out).expect("the block has the size asked for");
         let (out, lines, across) =
             if self.part.fortran { (out.reversed_axes(), cols, rows) } else { (out, rows, cols) };

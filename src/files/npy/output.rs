@@ -2,14 +2,13 @@
 
 use super::header::Header;
 use crate::array::Element;
-use crate::data::{Real, WriteBlocks};
+use crate::data::{Real, Region, WriteBlocks};
 use crate::files::FileError;
 use crate::files::disk::{Depth, Device, Pieces, WORTH_DIRECT, allocate, free_space};
 use crate::files::earlier::folder_of;
 use crate::files::outputs::Unfinished;
 use crate::files::partial::Partial;
 use std::io;
-use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
@@ -70,17 +69,16 @@ impl WriteBlocks for NpyOutput {
     /// Has as many requests in flight as its depth allows. Blocks written at the same time must not overlap.
     fn write_block<T: Real>(
         &self,
-        rows: Range<u64>,
-        cols: Range<u64>,
+        region: &Region,
         block: &[T],
         scratch: &mut [u8],
     ) -> Result<u64, FileError> {
         assert_eq!(self.element, T::ELEMENT, "elements are written as what the file holds");
         let size = self.element.bytes();
-        let width = cols.end - cols.start;
-        assert_eq!(block.len() as u64, (rows.end - rows.start) * width, "the block has the size announced");
+        assert_eq!(block.len() as u64, region.elements(), "the block has the size of the region");
+        let width = region.width();
         let (bytes, stride) = (T::bytes(block), self.cols * size);
-        let offset = self.data + rows.start * stride + cols.start * size;
+        let offset = self.data + region.rows.start * stride + region.cols.start * size;
         let written = if width == self.cols {
             self.device.write_span(offset, bytes, scratch, &self.depth)
         } else {

@@ -155,15 +155,15 @@ impl Decoder {
         let width = part.width;
         let in_all = (self.about.chunk_bytes() / self.unit_bytes()).max(1);
         let mut bytes = 0;
-        for inner in windows(window.rows.clone(), window.cols.clone(), self.unit) {
+        for inner in windows(&window.part, self.unit) {
             let first = (inner.tile.0 * self.unit.0, inner.tile.1 * self.unit.1);
             let ranges = [first.0..first.0 + self.unit.0, first.1..first.1 + self.unit.1];
             let ranges = if self.about.vector { &ranges[..1] } else { &ranges[..] };
             let subset = ArraySubset::new_with_ranges(ranges);
             let decoded = shard.partial_decode(&subset, &self.options).map_err(|e| refused(path, e))?;
             // The index of its first element counts rows as wide as the window; the block's are wider.
-            let row = first.0 + inner.rows.start - window.rows.start;
-            let col = first.1 + inner.cols.start - window.cols.start;
+            let row = first.0 + inner.part.rows.start - window.part.rows.start;
+            let col = first.1 + inner.part.cols.start - window.part.cols.start;
             let at = row as usize * width + col as usize;
             let mut piece = Part { out: &mut part.out[at..], width, dtype: part.dtype };
             self.place(decoded, &inner, &mut piece).map_err(|e| refused(path, e))?;
@@ -178,10 +178,10 @@ impl Decoder {
             return Err(format!("it decodes to {} bytes, not {}", bytes.len(), self.unit_bytes()));
         }
         let size = self.about.dtype.bytes();
-        for row in 0..window.height() {
-            let start = ((window.rows.start + row) * self.unit.1 + window.cols.start) * size;
-            let line = &bytes[start as usize..(start + window.width() * size) as usize];
-            part.put(row, window.width(), line);
+        for row in 0..window.part.height() {
+            let start = ((window.part.rows.start + row) * self.unit.1 + window.part.cols.start) * size;
+            let line = &bytes[start as usize..(start + window.part.width() * size) as usize];
+            part.put(row, window.part.width(), line);
         }
         Ok(())
     }

@@ -6,12 +6,11 @@ use super::part::Part;
 use super::seen::Seen;
 use super::window::{Window, windows};
 use crate::array::Element;
-use crate::data::{Chunks, ReadBlocks, Real};
+use crate::data::{Chunks, ReadBlocks, Real, Region};
 use crate::files::FileError;
 use crate::files::unchanged::Identity;
 use std::fs::File;
 use std::io;
-use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
@@ -67,22 +66,18 @@ impl ReadBlocks for ZarrInput {
     /// Each chunk is opened once.
     fn read_block<T: Real>(
         &self,
-        rows: Range<u64>,
-        cols: Range<u64>,
+        region: &Region,
         out: &mut [T],
         scratch: &mut [u8],
     ) -> Result<u64, FileError> {
-        let width = (cols.end - cols.start) as usize;
-        let height = rows.end - rows.start;
-        assert_eq!(out.len() as u64, height * width as u64, "the block has the size asked for");
-        let (m, n) = self.about.shape;
-        assert!(rows.end <= m && cols.end <= n, "the block lies in the matrix");
+        region.check(self.shape(), out.len());
+        let width = region.width() as usize;
         let mut bytes = 0;
-        for window in windows(rows, cols, self.about.chunk) {
+        for window in windows(region, self.about.chunk) {
             let mut part = Part { out: &mut out[window.first..], width, dtype: self.about.dtype };
             let path = self.decoder.file_of(window.tile);
             let Some(file) = self.seen.open(window.tile, &path)? else {
-                part.fill(window.height(), window.width(), self.decoder.fill());
+                part.fill(window.part.height(), window.part.width(), self.decoder.fill());
                 continue;
             };
             bytes += if self.about.plain {
@@ -144,31 +139,32 @@ impl ZarrInput {
         scratch: &mut [u8],
     ) -> io::Result<u64> {
         let size = self.about.dtype.bytes();
-        let (stride, segment) = (self.about.chunk.1 * size, window.width() * size);
-        let place = |row: u64| (window.rows.start + row) * stride + window.cols.start * size;
+        let (stride, segment) = (self.about.chunk.1 * size, window.part.width() * size);
+        let place = |row: u64| (window.part.rows.start + row) * stride + window.part.cols.start * size;
         if part.is_native() {
-            if segment == stride && window.width() as usize == part.width {
-                let all = &mut part.out[..(window.height() * window.width()) as usize];
+            if segment == stride && window.part.width() as usize == part.width {
+                let all = &mut part.out[..(window.part.height() * window.part.width()) as usize];
                 file.read_exact_at(T::bytes_mut(all), place(0))?;
-                return Ok(window.height() * segment);
+                return Ok(window.part.height() * segment);
             }
             if segment >= WORTH_A_READ || segment == stride {
-                for row in 0..window.height() {
-                    file.read_exact_at(T::bytes_mut(part.row(row, window.width())), place(row))?;
+                for row in 0..window.part.height() {
+                    file.read_exact_at(T::bytes_mut(part.row(row, window.part.width())), place(row))?;
                 }
-                return Ok(window.height() * segment);
+                return Ok(window.part.height() * segment);
             }
         }
         // Short parts of rows, and other types: several rows together, with what lies between.
-        let together = ((scratch.len() as u64).saturating_sub(segment) / stride + 1).min(window.height());
+        let together =
+            ((scratch.len() as u64).saturating_sub(segment) / stride + 1).min(window.part.height());
         let (mut row, mut total) = (0, 0);
-        while row < window.height() {
-            let count = together.min(window.height() - row);
+        while row < window.part.height() {
+            let count = together.min(window.part.height() - row);
             let bytes = &mut scratch[..((count - 1) * stride + segment) as usize];
             file.read_exact_at(bytes, place(row))?;
             for at in 0..count {
                 let from = (at * stride) as usize;
-                part.put(row + at, window.width(), &bytes[from..from + segment as usize]);
+                part.put(row + at, window.part.width(), &bytes[from..from + segment as usize]);
             }
             total += bytes.len() as u64;
             row += count;

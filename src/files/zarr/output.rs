@@ -4,14 +4,13 @@ use super::metadata::{self, NAME};
 use super::partial::PartialDir;
 use super::window::{Window, windows};
 use crate::array::Element;
-use crate::data::{Real, WriteBlocks};
+use crate::data::{Real, Region, WriteBlocks};
 use crate::files::FileError;
 use crate::files::disk::{Depth, Device, WORTH_DIRECT, allocate, free_space};
 use crate::files::earlier::folder_of;
 use crate::files::outputs::Unfinished;
 use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -69,19 +68,11 @@ impl WriteBlocks for ZarrOutput {
 
     /// Whole chunks are written with one request each, which its depth counts where they go past the page cache, parts of
     /// chunks row by row.
-    fn write_block<T: Real>(
-        &self,
-        rows: Range<u64>,
-        cols: Range<u64>,
-        block: &[T],
-        _: &mut [u8],
-    ) -> Result<u64, FileError> {
+    fn write_block<T: Real>(&self, region: &Region, block: &[T], _: &mut [u8]) -> Result<u64, FileError> {
         assert_eq!(self.element, T::ELEMENT, "elements are written as what the array holds");
-        let width = (cols.end - cols.start) as usize;
-        let height = rows.end - rows.start;
-        assert_eq!(block.len() as u64, height * width as u64, "the block has the size announced");
-        assert!(rows.end <= self.shape.0 && cols.end <= self.shape.1, "the block lies in the matrix");
-        for window in windows(rows, cols, self.chunk) {
+        region.check(self.shape, block.len());
+        let width = region.width() as usize;
+        for window in windows(region, self.chunk) {
             self.write_chunk(&window, &block[window.first..], width)
                 .map_err(|error| FileError::Write { path: self.partial.path.clone(), error })?;
         }
@@ -103,13 +94,13 @@ impl ZarrOutput {
         let file = OpenOptions::new().write(true).create(true).truncate(false).open(path)?;
         let size = self.element.bytes();
         file.set_len(rows * cols * size)?;
-        if window.cols == (0..cols) && cols as usize == width {
-            let lines = &block[..window.height() as usize * width];
-            return file.write_all_at(T::bytes(lines), window.rows.start * cols * size);
+        if window.part.cols == (0..cols) && cols as usize == width {
+            let lines = &block[..window.part.height() as usize * width];
+            return file.write_all_at(T::bytes(lines), window.part.rows.start * cols * size);
         }
-        for (at, line) in (0..window.height()).zip(block.chunks(width)) {
-            let place = ((window.rows.start + at) * cols + window.cols.start) * size;
-            file.write_all_at(T::bytes(&line[..window.width() as usize]), place)?;
+        for (at, line) in (0..window.part.height()).zip(block.chunks(width)) {
+            let place = ((window.part.rows.start + at) * cols + window.part.cols.start) * size;
+            file.write_all_at(T::bytes(&line[..window.part.width() as usize]), place)?;
         }
         Ok(())
     }
@@ -172,10 +163,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.zarr");
         let output = ZarrOutput::create(&path, 4, Some(4), (2, 2), Element::F64, Arc::default()).unwrap();
-        output.write_block(0..2, 0..2, &[1.0; 4], &mut []).unwrap();
+        output.write_block(&Region::new(0..2, 0..2), &[1.0; 4], &mut []).unwrap();
         fs::remove_dir_all(&output.partial.temporary).unwrap();
         for rows in [0..2, 2..4] {
-            assert!(output.write_block(rows, 0..2, &[1.0; 4], &mut []).is_err());
+            assert!(output.write_block(&Region::new(rows, 0..2), &[1.0; 4], &mut []).is_err());
         }
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
     }

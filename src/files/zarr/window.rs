@@ -1,5 +1,6 @@
 //! Where a block of a matrix and a grid of tiles meet.
 
+use crate::data::Region;
 use std::ops::Range;
 
 /// The part of a block that lies in one tile.
@@ -8,36 +9,27 @@ pub(super) struct Window {
     /// Row and column of the tile in the grid.
     pub tile: (u64, u64),
     /// The part, counted from the tile's first row and column.
-    pub rows: Range<u64>,
-    pub cols: Range<u64>,
+    pub part: Region,
     /// Index of the part's first element in the block, which is row-major.
     pub first: usize,
 }
 
 impl Window {
-    pub fn height(&self) -> u64 {
-        self.rows.end - self.rows.start
-    }
-
-    pub fn width(&self) -> u64 {
-        self.cols.end - self.cols.start
-    }
-
     /// Is it the whole of a tile of this shape?
     pub fn covers(&self, (rows, cols): (u64, u64)) -> bool {
-        self.rows == (0..rows) && self.cols == (0..cols)
+        self.part == Region::new(0..rows, 0..cols)
     }
 }
 
-/// The windows of the block `rows × cols` on tiles of shape `tile`, in the order of the tiles.
-pub(super) fn windows(rows: Range<u64>, cols: Range<u64>, tile: (u64, u64)) -> impl Iterator<Item = Window> {
-    let width = (cols.end - cols.start) as usize;
-    let down = cuts(rows.clone(), tile.0);
+/// The windows of a block on tiles of shape `tile`, in the order of the tiles.
+pub(super) fn windows(block: &Region, tile: (u64, u64)) -> impl Iterator<Item = Window> + use<> {
+    let width = block.width() as usize;
+    let Region { rows, cols } = block.clone();
+    let down = cuts(rows, tile.0);
     down.flat_map(move |(i, within_rows, above)| {
         cuts(cols.clone(), tile.1).map(move |(j, within_cols, left)| Window {
             tile: (i, j),
-            rows: within_rows.clone(),
-            cols: within_cols,
+            part: Region::new(within_rows.clone(), within_cols),
             first: above as usize * width + left as usize,
         })
     })
@@ -63,13 +55,13 @@ mod tests {
             for tile in [(1, 1), (3, 2), (4, 100), (100, 100)] {
                 let (height, width) = (rows.end - rows.start, cols.end - cols.start);
                 let mut seen = vec![0; (height * width) as usize];
-                for window in windows(rows.clone(), cols.clone(), tile) {
-                    for i in 0..window.height() {
-                        for j in 0..window.width() {
+                for window in windows(&Region::new(rows.clone(), cols.clone()), tile) {
+                    for i in 0..window.part.height() {
+                        for j in 0..window.part.width() {
                             let at = window.first + (i * width + j) as usize;
                             seen[at] += 1;
-                            let row = window.tile.0 * tile.0 + window.rows.start + i;
-                            let col = window.tile.1 * tile.1 + window.cols.start + j;
+                            let row = window.tile.0 * tile.0 + window.part.rows.start + i;
+                            let col = window.tile.1 * tile.1 + window.part.cols.start + j;
                             let place = (row - rows.start) * width + col - cols.start;
                             assert_eq!(at as u64, place, "{window:?} of {rows:?} x {cols:?}");
                         }
