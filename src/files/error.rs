@@ -3,7 +3,10 @@
 use crate::array::Element;
 use crate::failure::{Blame, Failure};
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+
+/// The bytes that a request moved.
+pub type Moved = Result<u64, FileError>;
 
 #[derive(Debug, thiserror::Error)]
 pub enum FileError {
@@ -62,6 +65,11 @@ pub enum FileError {
 }
 
 impl FileError {
+    /// A chunk that is not what it should be.
+    pub(super) fn chunk(path: &Path, why: impl ToString) -> FileError {
+        FileError::Chunk { path: path.into(), why: why.to_string().replace('\n', " ") }
+    }
+
     /// True if the request was wrong, false if something failed on the way.
     pub fn is_request_error(&self) -> bool {
         match self {

@@ -29,7 +29,7 @@ mod zarr;
 
 pub use disk::Depth;
 pub use ending::{Written, discard_all, is_told_to_end};
-pub use error::FileError;
+pub use error::{FileError, Moved};
 pub use format::Format;
 pub use hdf5::DatasetName;
 #[cfg(feature = "hdf5")]

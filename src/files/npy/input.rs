@@ -4,10 +4,10 @@ use super::header::{Header, HeaderError};
 use super::kept::Kept;
 use crate::array::Element;
 use crate::data::{ReadBlocks, Real, Region};
-use crate::files::FileError;
 use crate::files::disk::{Depth, Device, Pieces, WORTH_THREADS, exceeds_cache, in_flight};
 use crate::files::dtype::{DType, convert};
 use crate::files::unchanged::{self, Identity};
+use crate::files::{FileError, Moved};
 use ndarray::{ArrayViewMut1, ArrayViewMut2, Axis};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -122,12 +122,7 @@ impl ReadBlocks for NpyInput {
     }
 
     /// Has as many requests in flight as its depth allows.
-    fn read_block<T: Real>(
-        &self,
-        region: &Region,
-        out: &mut [T],
-        scratch: &mut [u8],
-    ) -> Result<u64, FileError> {
+    fn read_block<T: Real>(&self, region: &Region, out: &mut [T], scratch: &mut [u8]) -> Moved {
         region.check(self.shape(), out.len());
         let Region { rows, cols } = region;
         let width = region.width() as usize;

@@ -3,11 +3,11 @@
 use super::header::Header;
 use crate::array::Element;
 use crate::data::{Real, Region, WriteBlocks};
-use crate::files::FileError;
 use crate::files::disk::{Depth, Device, Pieces, WORTH_DIRECT, allocate, free_space};
 use crate::files::earlier::folder_of;
 use crate::files::outputs::Unfinished;
 use crate::files::partial::Partial;
+use crate::files::{FileError, Moved};
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
@@ -67,12 +67,7 @@ impl WriteBlocks for NpyOutput {
     }
 
     /// Has as many requests in flight as its depth allows. Blocks written at the same time must not overlap.
-    fn write_block<T: Real>(
-        &self,
-        region: &Region,
-        block: &[T],
-        scratch: &mut [u8],
-    ) -> Result<u64, FileError> {
+    fn write_block<T: Real>(&self, region: &Region, block: &[T], scratch: &mut [u8]) -> Moved {
         assert_eq!(self.element, T::ELEMENT, "elements are written as what the file holds");
         let size = self.element.bytes();
         assert_eq!(block.len() as u64, region.elements(), "the block has the size of the region");

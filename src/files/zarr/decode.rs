@@ -3,15 +3,16 @@
 use super::codecs::bounded;
 use super::metadata::Metadata;
 use super::part::Part;
+use super::seen::ChunkFile;
 use super::store::Shards;
 use super::window::{Window, windows};
 use crate::data::Real;
-use crate::files::FileError;
+use crate::files::{FileError, Moved};
 use serde_json::Value;
 use std::borrow::Cow;
-use std::fs::File;
-use std::io::Read;
+use std::fmt::Display;
 use std::num::NonZeroU64;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 use zarrs::array::{
@@ -37,11 +38,6 @@ pub(super) struct Decoder {
     /// What is decoded at once: a chunk, or where a file is a shard, a chunk in it.
     unit: (u64, u64),
     sharded: bool,
-}
-
-/// A chunk that is not what it should be.
-pub(super) fn refused(path: &Path, why: impl ToString) -> FileError {
-    FileError::Chunk { path: path.into(), why: why.to_string().replace('\n', " ") }
 }
 
 impl Decoder {
@@ -113,26 +109,24 @@ impl Decoder {
     /// Reads the part of a chunk that a window shows from the chunk's file. Returns the bytes read.
     pub fn read<T: Real>(
         &self,
-        mut file: File,
-        path: &Path,
+        chunk: &ChunkFile,
         window: &Window,
         part: &mut Part<T>,
         scratch: &mut [u8],
-    ) -> Result<u64, FileError> {
-        let failed = |error| FileError::Read { path: path.into(), error };
-        let length = file.metadata().map_err(failed)?.len();
+    ) -> Moved {
         if self.sharded {
-            return self.read_shard(window, part, (path, length));
+            return self.read_shard(window, part, chunk);
         }
-        if length > self.encoded_limit() {
-            let why = format!("{length} bytes are too many for a chunk of {}", self.unit_bytes());
-            return Err(refused(path, why));
+        let wrong = |why: &dyn Display| FileError::chunk(&chunk.path, why);
+        if chunk.bytes > self.encoded_limit() {
+            let why = format!("{} bytes are too many for a chunk of {}", chunk.bytes, self.unit_bytes());
+            return Err(wrong(&why));
         }
-        let encoded = &mut scratch[..length as usize];
-        file.read_exact(encoded).map_err(failed)?;
-        let decoded = self.decode(encoded).map_err(|e| refused(path, e))?;
-        self.place(decoded, window, part).map_err(|e| refused(path, e))?;
-        Ok(length)
+        let encoded = &mut scratch[..chunk.bytes as usize];
+        chunk.file.read_exact_at(encoded, 0).map_err(|error| chunk.failed(error))?;
+        let decoded = self.decode(encoded).map_err(|e| wrong(&e))?;
+        self.place(decoded, window, part).map_err(|e| wrong(&e))?;
+        Ok(chunk.bytes)
     }
 
     fn decode<'a>(&self, encoded: &'a [u8]) -> Result<ArrayBytes<'a>, CodecError> {
@@ -143,15 +137,13 @@ impl Decoder {
     }
 
     /// Decodes the chunks in a shard that a window shows, one after the other.
-    fn read_shard<T: Real>(
-        &self,
-        window: &Window,
-        part: &mut Part<T>,
-        (path, length): (&Path, u64),
-    ) -> Result<u64, FileError> {
+    fn read_shard<T: Real>(&self, window: &Window, part: &mut Part<T>, chunk: &ChunkFile) -> Moved {
+        let path = &chunk.path;
         let coordinates = self.coordinates(window.tile);
-        let shard =
-            self.array.partial_decoder_opt(&coordinates, &self.options).map_err(|e| refused(path, e))?;
+        let shard = self
+            .array
+            .partial_decoder_opt(&coordinates, &self.options)
+            .map_err(|e| FileError::chunk(path, e))?;
         let width = part.width;
         let in_all = (self.about.chunk_bytes() / self.unit_bytes()).max(1);
         let mut bytes = 0;
@@ -160,14 +152,15 @@ impl Decoder {
             let ranges = [first.0..first.0 + self.unit.0, first.1..first.1 + self.unit.1];
             let ranges = if self.about.vector { &ranges[..1] } else { &ranges[..] };
             let subset = ArraySubset::new_with_ranges(ranges);
-            let decoded = shard.partial_decode(&subset, &self.options).map_err(|e| refused(path, e))?;
+            let decoded =
+                shard.partial_decode(&subset, &self.options).map_err(|e| FileError::chunk(path, e))?;
             // The index of its first element counts rows as wide as the window; the block's are wider.
             let row = first.0 + inner.part.rows.start - window.part.rows.start;
             let col = first.1 + inner.part.cols.start - window.part.cols.start;
             let at = row as usize * width + col as usize;
             let mut piece = Part { out: &mut part.out[at..], width, dtype: part.dtype };
-            self.place(decoded, &inner, &mut piece).map_err(|e| refused(path, e))?;
-            bytes += length / in_all;
+            self.place(decoded, &inner, &mut piece).map_err(|e| FileError::chunk(path, e))?;
+            bytes += chunk.bytes / in_all;
         }
         Ok(bytes)
     }

@@ -1,14 +1,14 @@
 //! Reads a Zarr array by blocks: any rows, any columns, any order, from many threads at once.
 
-use super::decode::{Decoder, refused};
+use super::decode::Decoder;
 use super::metadata::{self, Metadata};
 use super::part::Part;
-use super::seen::Seen;
+use super::seen::{ChunkFile, Seen};
 use super::window::{Window, windows};
 use crate::array::Element;
 use crate::data::{Chunks, ReadBlocks, Real, Region};
-use crate::files::FileError;
 use crate::files::unchanged::Identity;
+use crate::files::{FileError, Moved};
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
@@ -64,26 +64,21 @@ impl ReadBlocks for ZarrInput {
     }
 
     /// Each chunk is opened once.
-    fn read_block<T: Real>(
-        &self,
-        region: &Region,
-        out: &mut [T],
-        scratch: &mut [u8],
-    ) -> Result<u64, FileError> {
+    fn read_block<T: Real>(&self, region: &Region, out: &mut [T], scratch: &mut [u8]) -> Moved {
         region.check(self.shape(), out.len());
         let width = region.width() as usize;
         let mut bytes = 0;
         for window in windows(region, self.about.chunk) {
             let mut part = Part { out: &mut out[window.first..], width, dtype: self.about.dtype };
             let path = self.decoder.file_of(window.tile);
-            let Some(file) = self.seen.open(window.tile, &path)? else {
+            let Some(chunk) = self.seen.open(window.tile, path)? else {
                 part.fill(window.part.height(), window.part.width(), self.decoder.fill());
                 continue;
             };
             bytes += if self.about.plain {
-                self.read_plain(&file, &path, &window, &mut part, scratch)?
+                self.read_plain(&chunk, &window, &mut part, scratch)?
             } else {
-                self.decoder.read(file, &path, &window, &mut part, scratch)?
+                self.decoder.read(&chunk, &window, &mut part, scratch)?
             };
         }
         Ok(bytes)
@@ -117,18 +112,19 @@ impl ReadBlocks for ZarrInput {
 impl ZarrInput {
     fn read_plain<T: Real>(
         &self,
-        file: &File,
-        path: &Path,
+        chunk: &ChunkFile,
         window: &Window,
         part: &mut Part<T>,
         scratch: &mut [u8],
-    ) -> Result<u64, FileError> {
-        let failed = |error| FileError::Read { path: path.into(), error };
-        let (expected, found) = (self.about.chunk_bytes(), file.metadata().map_err(failed)?.len());
-        if found != expected {
-            return Err(refused(path, format!("it has {found} bytes, not {expected}")));
+    ) -> Moved {
+        let expected = self.about.chunk_bytes();
+        if chunk.bytes != expected {
+            return Err(FileError::chunk(
+                &chunk.path,
+                format!("it has {} bytes, not {expected}", chunk.bytes),
+            ));
         }
-        self.read_rows(file, window, part, scratch).map_err(failed)
+        self.read_rows(&chunk.file, window, part, scratch).map_err(|error| chunk.failed(error))
     }
 
     fn read_rows<T: Real>(

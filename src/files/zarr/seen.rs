@@ -1,33 +1,58 @@
 //! What was read of an array, to be looked at once more in the end.
 
-use super::decode::refused;
 use crate::files::FileError;
 use crate::files::unchanged::{self, Identity};
 use std::collections::HashMap;
 use std::fs::File;
 use std::hash::{DefaultHasher, Hash, Hasher};
-use std::io::ErrorKind;
-use std::path::{Path, PathBuf};
+use std::io::{self, ErrorKind};
+use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
 /// Chunks that were read or missing, with what they were at first: a few bytes for each.
 #[derive(Default)]
 pub(super) struct Seen(Mutex<HashMap<(u64, u64), u64>>);
 
+/// The open file of a chunk.
+pub(super) struct ChunkFile {
+    pub file: File,
+    pub path: PathBuf,
+    /// Its length.
+    pub bytes: u64,
+}
+
+impl ChunkFile {
+    pub fn failed(&self, error: io::Error) -> FileError {
+        FileError::Read { path: self.path.clone(), error }
+    }
+}
+
 impl Seen {
     /// Opens the file of a chunk; none if it is missing.
-    pub fn open(&self, chunk: (u64, u64), path: &Path) -> Result<Option<File>, FileError> {
-        let failed = |error| FileError::Read { path: path.into(), error };
-        let file = match unchanged::open(path) {
-            Ok(file) => Some(file),
-            Err(error) if error.kind() == ErrorKind::NotFound => None,
-            Err(error) if error.kind() == ErrorKind::InvalidInput => return Err(refused(path, error)),
-            Err(error) => return Err(failed(error)),
+    pub fn open(&self, chunk: (u64, u64), path: PathBuf) -> Result<Option<ChunkFile>, FileError> {
+        let file = match unchanged::open(&path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                self.note(chunk, None);
+                return Ok(None);
+            }
+            Err(error) if error.kind() == ErrorKind::InvalidInput => {
+                return Err(FileError::chunk(&path, error));
+            }
+            Err(error) => return Err(FileError::Read { path, error }),
         };
-        let about = file.as_ref().map(File::metadata).transpose().map_err(failed)?;
-        let digest = digest(about.as_ref().map(Identity::of));
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(chunk).or_insert(digest);
-        Ok(file)
+        match file.metadata() {
+            Ok(about) => {
+                self.note(chunk, Some(Identity::of(&about)));
+                Ok(Some(ChunkFile { file, path, bytes: about.len() }))
+            }
+            Err(error) => Err(FileError::Read { path, error }),
+        }
+    }
+
+    fn note(&self, chunk: (u64, u64), identity: Option<Identity>) {
+        let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.entry(chunk).or_insert_with(|| digest(identity));
     }
 
     /// Fails if a chunk is not what it was when it was read first.
@@ -54,6 +79,7 @@ fn digest(identity: Option<Identity>) -> u64 {
 mod tests {
     use super::*;
     use std::fs;
+    use std::path::Path;
     use std::time::SystemTime;
 
     #[test]
@@ -71,8 +97,8 @@ mod tests {
             let path_of = |(row, _): (u64, u64)| folder.path().join(row.to_string());
             fs::write(path_of((0, 0)), "chunk").unwrap();
             let seen = Seen::default();
-            assert!(seen.open((0, 0), &path_of((0, 0))).unwrap().is_some());
-            assert!(seen.open((1, 0), &path_of((1, 0))).unwrap().is_none());
+            assert!(seen.open((0, 0), path_of((0, 0))).unwrap().is_some());
+            assert!(seen.open((1, 0), path_of((1, 0))).unwrap().is_none());
             seen.check(path_of).unwrap();
             change(&path_of((0, 0)), &path_of((1, 0)));
             assert!(matches!(seen.check(path_of), Err(FileError::Changed { .. })));
