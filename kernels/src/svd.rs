@@ -3,6 +3,16 @@
 use crate::{Backend, NoConvergence, Scalar, reduce, transpose, workspace};
 use ndarray::{ArrayView1, ArrayView2, ArrayViewMut2};
 
+/// Why a matrix has no SVD here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum SvdError {
+    #[error(transparent)]
+    NoConvergence(#[from] NoConvergence),
+    /// Entries are finite, but the largest singular value is above the largest number of the type.
+    #[error("the largest singular value is too large for the element type: divide the matrix by a constant")]
+    Overflow,
+}
+
 /// Elements of workspace for [`small`] of an r×c matrix.
 pub fn small_workspace<B: Backend, T: Scalar>(r: usize, c: usize) -> usize {
     let (m, n) = (r.max(c), r.min(c));
@@ -19,10 +29,11 @@ pub fn small_flops(r: usize, c: usize) -> f64 {
 ///
 /// `s` is descending and ≥ 0. U and V are orthonormal for any rank. In each row of `vt` the entry of largest
 /// magnitude, the first of equals, is positive. The matrix is scaled by a power of two to entries of about 1
-/// first, so its size does not matter; a singular value above the largest number becomes infinite.
+/// first, so its size does not matter as long as the singular values are numbers of the type.
 ///
 /// # Errors
-/// [`NoConvergence`], in practice for NaN or Inf in the input only.
+/// [`SvdError::NoConvergence`], in practice for NaN or Inf in the input only; [`SvdError::Overflow`] if a singular
+/// value is above the largest number.
 ///
 /// # Panics
 /// If shapes do not fit or `work` is shorter than [`small_workspace`].
@@ -32,7 +43,7 @@ pub fn small<B: Backend, T: Scalar>(
     s: &mut [T],
     vt: ArrayViewMut2<T>,
     mut work: &mut [T],
-) -> Result<(), NoConvergence> {
+) -> Result<(), SvdError> {
     let (r, c) = a.dim();
     let k = r.min(c);
     assert_eq!((u.dim(), s.len(), vt.dim()), ((r, k), k, (k, c)), "shapes of the SVD of a {r}×{c} matrix");
@@ -43,7 +54,7 @@ pub fn small<B: Backend, T: Scalar>(
     if k > 0 {
         B::svd_tall(tall.view_mut(), s, Some((left.view_mut(), right.view_mut())), work)?;
     }
-    s.iter_mut().for_each(|x| *x = x.times_pow2(e));
+    scale_back(s, e)?;
     let (mut left, mut right) = if flipped { (right, left) } else { (left, right) };
     fix_signs(left.view_mut(), right.view_mut());
     transpose::copy(left.view(), u);
@@ -66,19 +77,24 @@ pub fn values_flops(r: usize, c: usize) -> f64 {
 /// The singular values alone, as [`small`] orders and scales them.
 ///
 /// # Errors
-/// [`NoConvergence`], in practice for NaN or Inf in the input only.
+/// As of [`small`].
 pub fn values<B: Backend, T: Scalar>(
     a: ArrayView2<T>,
     s: &mut [T],
     mut work: &mut [T],
-) -> Result<(), NoConvergence> {
+) -> Result<(), SvdError> {
     assert_eq!(s.len(), a.nrows().min(a.ncols()), "as many singular values as the shorter side");
     let (tall, e) = scaled_tall(a, &mut work)?;
     if !s.is_empty() {
         B::svd_tall(tall, s, None, work)?;
     }
-    s.iter_mut().for_each(|x| *x = x.times_pow2(e));
-    Ok(())
+    scale_back(s, e)
+}
+
+/// Takes the singular values back to the size of the matrix.
+fn scale_back<T: Scalar>(s: &mut [T], exponent: i32) -> Result<(), SvdError> {
+    s.iter_mut().for_each(|x| *x = x.times_pow2(exponent));
+    if s.iter().all(|x| x.is_finite()) { Ok(()) } else { Err(SvdError::Overflow) }
 }
 
 /// A column-major copy of A or Aᵀ with no fewer rows than columns and entries up to 1, and the exponent taken out.

@@ -3,7 +3,7 @@
 mod common;
 
 use common::*;
-use kernels::{Backend, Faer, NotPositiveDefinite, Scalar};
+use kernels::{Backend, NotPositiveDefinite, Scalar};
 use ndarray::{Array2, ArrayView2, s};
 
 const SHAPES: [(usize, usize, usize); 9] = [
@@ -159,25 +159,6 @@ fn cholesky<B: Backend, T: Scalar>() {
             }
         }
     }
-}
-
-macro_rules! for_all {
-    ($($test:ident),*) => { $(
-        mod $test {
-            use super::*;
-            #[test]
-            fn faer() {
-                super::$test::<Faer, f64>();
-                super::$test::<Faer, f32>();
-            }
-            #[cfg(feature = "openblas")]
-            #[test]
-            fn openblas() {
-                super::$test::<kernels::OpenBlas, f64>();
-                super::$test::<kernels::OpenBlas, f32>();
-            }
-        }
-    )* };
 }
 
 for_all!(gemm, gemm_of_far_columns, gram, trsm, cholesky);

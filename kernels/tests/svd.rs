@@ -3,12 +3,13 @@
 mod common;
 
 use common::*;
-use kernels::{Backend, Faer, NoConvergence, Scalar, svd};
+use kernels::svd::SvdError;
+use kernels::{Backend, NoConvergence, Scalar, svd};
 use ndarray::{Array2, ArrayView2, array};
 
 type Svd<T> = (Array2<T>, Vec<T>, Array2<T>);
 
-fn small<B: Backend, T: Scalar>(a: ArrayView2<T>) -> Result<Svd<T>, NoConvergence> {
+fn small<B: Backend, T: Scalar>(a: ArrayView2<T>) -> Result<Svd<T>, SvdError> {
     let ((r, c), nan) = (a.dim(), T::from_f64(f64::NAN));
     let k = r.min(c);
     let (mut u, mut s, mut vt) = (Array2::zeros((r, k)), vec![nan; k], Array2::zeros((k, c)));
@@ -17,11 +18,11 @@ fn small<B: Backend, T: Scalar>(a: ArrayView2<T>) -> Result<Svd<T>, NoConvergenc
     Ok((u, s, vt))
 }
 
-fn values<B: Backend, T: Scalar>(a: ArrayView2<T>) -> Vec<T> {
+fn values<B: Backend, T: Scalar>(a: ArrayView2<T>) -> Result<Vec<T>, SvdError> {
     let (r, c) = a.dim();
     let mut s = vec![T::ZERO; r.min(c)];
-    svd::values::<B, T>(a, &mut s, &mut vec![T::ZERO; svd::values_workspace::<B, T>(r, c)]).expect("finite");
-    s
+    svd::values::<B, T>(a, &mut s, &mut vec![T::ZERO; svd::values_workspace::<B, T>(r, c)])?;
+    Ok(s)
 }
 
 fn assert_svd<T: Scalar>(a: ArrayView2<T>, (u, s, vt): &Svd<T>, what: &str) {
@@ -50,7 +51,7 @@ fn bounds<B: Backend, T: Scalar>() {
             let what = format!("{} {} {r}×{c} {name}", B::NAME, T::NAME);
             let svd = small::<B, T>(a.view()).unwrap_or_else(|e| panic!("{what}: {e}"));
             assert_svd(a.view(), &svd, &what);
-            let s = values::<B, T>(a.view());
+            let s = values::<B, T>(a.view()).expect("finite");
             let s1 = svd.1[0].to_f64();
             let limit = bound::<T>(r.max(c)) * s1 + T::MIN_POSITIVE.to_f64() * T::EPS.to_f64();
             assert!(
@@ -70,7 +71,7 @@ fn known_values<B: Backend, T: Scalar>() {
         [|i| 10f64.powi(-(i as i32)), |i| 1.0 / ((i + 1) as f64).sqrt(), |i| if i < 7 { 1.0 } else { 0.0 }];
     for sigma in spectra {
         let a = with_spectrum(50, n, seed(), sigma).mapv(T::from_f64);
-        let s = values::<B, T>(a.view());
+        let s = values::<B, T>(a.view()).expect("finite");
         for (i, s) in s.iter().enumerate() {
             assert!((s.to_f64() - sigma(i)).abs() <= bound::<T>(n), "{} {}: σ{i} = {s}", B::NAME, T::NAME);
         }
@@ -81,12 +82,27 @@ fn bad_input<B: Backend, T: Scalar>() {
     for bad in [T::INFINITY, T::from_f64(f64::NAN)] {
         let mut a = Array2::<T>::eye(4);
         a[(2, 1)] = bad;
-        assert_eq!(small::<B, T>(a.view()).err(), Some(NoConvergence));
+        assert_eq!(small::<B, T>(a.view()).err(), Some(NoConvergence.into()));
+        assert_eq!(values::<B, T>(a.view()).err(), Some(NoConvergence.into()));
     }
     for (r, c) in [(0, 0), (0, 5), (5, 0)] {
         let (u, s, vt) = small::<B, T>(Array2::zeros((r, c)).view()).expect("nothing to iterate on");
         assert_eq!((u.dim(), s.len(), vt.dim()), ((r, 0), 0, (0, c)));
     }
+}
+
+/// Of equal entries, so that σ₁ is n times as large as they are: just below the largest number, and just above.
+fn largest_value<B: Backend, T: Scalar>() {
+    let n = 12;
+    let largest = T::from_f64(if T::NAME == "f32" { f64::from(f32::MAX) } else { f64::MAX });
+    let near = |share: f64| Array2::from_elem((n, n), T::from_f64(largest.to_f64() / n as f64 * share));
+    let below = near(0.99);
+    let (_, s, _) = small::<B, T>(below.view()).expect("within the type");
+    assert!(s[0].is_finite() && s[0] > largest * T::from_f64(0.98), "{} {}: {s:?}", B::NAME, T::NAME);
+    assert_eq!(values::<B, T>(below.view()).map(|s| s[0].is_finite()), Ok(true));
+    let above = near(1.01);
+    assert_eq!(small::<B, T>(above.view()).err(), Some(SvdError::Overflow), "{} {}", B::NAME, T::NAME);
+    assert_eq!(values::<B, T>(above.view()).err(), Some(SvdError::Overflow), "{} {}", B::NAME, T::NAME);
 }
 
 fn signs<T: Scalar>() {
@@ -97,26 +113,7 @@ fn signs<T: Scalar>() {
     assert_eq!(fixed, array![[1.0, -2.0, 3.0], [0.0, 0.0, 5.0], [0.0, 0.0, 4.0]].mapv(T::from_f64));
 }
 
-macro_rules! for_all {
-    ($($test:ident),*) => { $(
-        mod $test {
-            use super::*;
-            #[test]
-            fn faer() {
-                super::$test::<Faer, f64>();
-                super::$test::<Faer, f32>();
-            }
-            #[cfg(feature = "openblas")]
-            #[test]
-            fn openblas() {
-                super::$test::<kernels::OpenBlas, f64>();
-                super::$test::<kernels::OpenBlas, f32>();
-            }
-        }
-    )* };
-}
-
-for_all!(bounds, known_values, bad_input);
+for_all!(bounds, known_values, bad_input, largest_value);
 
 #[test]
 fn signs_of_a_triangle() {

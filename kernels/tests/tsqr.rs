@@ -3,7 +3,7 @@
 mod common;
 
 use common::*;
-use kernels::{Backend, Faer, Scalar, tsqr};
+use kernels::{Backend, Scalar, tsqr};
 use ndarray::{Array2, ArrayView2, Axis, concatenate, s};
 
 fn leaf<B: Backend, T: Scalar>(a: ArrayView2<T>) -> (Array2<T>, Array2<T>) {
@@ -126,25 +126,6 @@ fn scaling_is_exact<B: Backend, T: Scalar>() {
         assert!(error <= 100.0 * bound::<T>(17), "2^{e}: {error:e}");
         assert!(max_abs(&(wide(q.view()) - wide(q2.view()))) <= 100.0 * bound::<T>(17), "2^{e}");
     }
-}
-
-macro_rules! for_all {
-    ($($test:ident),*) => { $(
-        mod $test {
-            use super::*;
-            #[test]
-            fn faer() {
-                super::$test::<Faer, f64>();
-                super::$test::<Faer, f32>();
-            }
-            #[cfg(feature = "openblas")]
-            #[test]
-            fn openblas() {
-                super::$test::<kernels::OpenBlas, f64>();
-                super::$test::<kernels::OpenBlas, f32>();
-            }
-        }
-    )* };
 }
 
 for_all!(leaves, merges, tree, layouts_do_not_matter, scaling_is_exact);

@@ -6,6 +6,7 @@ use crate::data::Real;
 use crate::failure::{Blame, Failure};
 use crate::graph::{Kind, Part, Seed, rows_below};
 use crate::store::{Block, Buffer};
+use kernels::svd::SvdError;
 use kernels::{Active, svd, tsqr};
 use ndarray::{ArrayView2, ArrayViewMut2};
 
@@ -95,6 +96,13 @@ fn check_range<T: Real>(r: ArrayView2<T>) -> Result<(), Failure> {
     Err(Failure { blame: Blame::Overflow, message })
 }
 
+fn no_svd(error: SvdError) -> Failure {
+    match error {
+        SvdError::NoConvergence(_) => Failure::of_run(error),
+        SvdError::Overflow => Failure { blame: Blame::Overflow, message: error.to_string() },
+    }
+}
+
 fn root_svd<T: Real>(
     job: &Job,
     n: usize,
@@ -107,7 +115,7 @@ fn root_svd<T: Real>(
     check_range(r)?;
     if values_only {
         let (s, rest) = work.reals_mut(n + svd::values_workspace::<Active, T>(n, n)).split_at_mut(n);
-        svd::values::<Active, T>(r, s, rest).map_err(Failure::of_run)?;
+        svd::values::<Active, T>(r, s, rest).map_err(no_svd)?;
         out.copy_from_slice(&s[..keep]);
         return Ok(());
     }
@@ -115,7 +123,7 @@ fn root_svd<T: Real>(
     let (u, rest) = room.split_at_mut(n * n);
     let (vt, rest) = rest.split_at_mut(n * n);
     let (s, rest) = rest.split_at_mut(n);
-    svd::small::<Active, T>(r, matrix(n, n, u), s, matrix(n, n, vt), rest).map_err(Failure::of_run)?;
+    svd::small::<Active, T>(r, matrix(n, n, u), s, matrix(n, n, vt), rest).map_err(no_svd)?;
     let (out_u, rest) = out.split_at_mut(n * keep);
     let (out_s, out_vt) = rest.split_at_mut(keep);
     matrix(n, keep, out_u).assign(&matrix(n, n, u).slice(ndarray::s![.., ..keep]));

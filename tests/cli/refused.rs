@@ -1,4 +1,4 @@
-//! Wrong requests: exit code 2, one line that says what, and no file left behind.
+//! Wrong requests and results that no number can hold: an exit code, one line that says what, no file left behind.
 
 use crate::support::dolmen::Folder;
 use crate::support::matrix::Matrix;
@@ -226,6 +226,20 @@ fn numbers_beyond_reason() {
     folder.refused("generate normal --shape 4x4 --out out.npy --report out.npy", &["out.npy", "report"]);
     folder.refused("svd a.npy --out out --report out/s.npy", &["s.npy", "report"]);
     folder.ok("rsvd a.npy --rank 2 --oversample 18446744073709551615 --out many");
+}
+
+/// Columns are within the type and σ₁ is not.
+#[test]
+fn singular_values_beyond_the_type_are_a_failure() {
+    let says = ["too large for the element type", "divide the matrix"];
+    for (kind, largest) in [(Kind::F64, f64::MAX), (Kind::F32, f64::from(f32::MAX))] {
+        let folder = Folder::new();
+        folder.put_as("a.npy", &Matrix::from_fn(10, 10, |_, _| largest / 9.0), kind, false);
+        for command in ["svd a.npy", "svd a.npy --values-only", "rsvd a.npy --rank 2"] {
+            folder.failed(&format!("{command} --out out"), &says);
+        }
+        folder.ok("qr a.npy --out out");
+    }
 }
 
 #[test]

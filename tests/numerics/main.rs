@@ -11,6 +11,7 @@ mod bounds;
 mod empty;
 mod nonfinite;
 mod orthogonal;
+mod overflow;
 mod products;
 mod randomized;
 mod reference;

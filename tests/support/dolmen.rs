@@ -74,13 +74,25 @@ impl Folder {
         outcome
     }
 
-    /// Runs it and demands a refusal: exit code 2, one line on standard error with each of `says` in it, nothing on
-    /// standard output, and the folder as it was, hidden names and contents included. Returns the line.
+    /// Runs it and demands a refusal, exit code 2: see [`Folder::no_trace`].
     #[track_caller]
     pub fn refused(&self, words: &str, says: &[&str]) -> String {
+        self.no_trace(2, words, says)
+    }
+
+    /// Runs it and demands a failure, exit code 1: see [`Folder::no_trace`].
+    #[track_caller]
+    pub fn failed(&self, words: &str, says: &[&str]) -> String {
+        self.no_trace(1, words, says)
+    }
+
+    /// Runs it and demands this exit code, one line on standard error with each of `says` in it, nothing on
+    /// standard output, and the folder as it was, hidden names and contents included. Returns the line.
+    #[track_caller]
+    fn no_trace(&self, code: i32, words: &str, says: &[&str]) -> String {
         let before = self.contents();
         let outcome = self.run(words);
-        assert_eq!(outcome.code, Some(2), "dolmen {words}\n{outcome:?}");
+        assert_eq!(outcome.code, Some(code), "dolmen {words}\n{outcome:?}");
         assert_eq!(outcome.stderr.lines().count(), 1, "dolmen {words}: one line, not\n{}", outcome.stderr);
         for part in says {
             assert!(outcome.stderr.contains(part), "dolmen {words}: no {part:?} in: {}", outcome.stderr);

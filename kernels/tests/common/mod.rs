@@ -4,6 +4,26 @@
 use kernels::{Scalar, random};
 use ndarray::{Array1, Array2, ArrayView2, Axis, concatenate};
 
+/// One test per backend for each of these functions over backend and element type.
+macro_rules! for_all {
+    ($($test:ident),*) => { $(
+        mod $test {
+            #[test]
+            fn faer() {
+                super::$test::<kernels::Faer, f64>();
+                super::$test::<kernels::Faer, f32>();
+            }
+            #[cfg(feature = "openblas")]
+            #[test]
+            fn openblas() {
+                super::$test::<kernels::OpenBlas, f64>();
+                super::$test::<kernels::OpenBlas, f32>();
+            }
+        }
+    )* };
+}
+pub(crate) use for_all;
+
 /// The seed of this run: `DOLMEN_SEED`, or 1. Printed, so that a failure shows it.
 pub fn seed() -> u64 {
     let seed = std::env::var("DOLMEN_SEED").map_or(1, |s| s.parse().expect("DOLMEN_SEED is a number"));
