@@ -1,12 +1,13 @@
 # make check   format, lints, dependencies, documentation
 # make test    everything that can be tested here; installs what it needs by itself
+# make sanitize   tests of the code with `unsafe` in it, under AddressSanitizer
 # make bench   the benchmark harness, beside NumPy and Dask where they can be installed
 # make bench-outofcore   matrices larger than memory, against the disk and beside Dask; 25 GB of disk, OUTOFCORE='--rounds 3'
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .ONESHELL:
-.PHONY: check check-deps test bench bench-outofcore libraries fio peers
+.PHONY: check check-deps test sanitize bench bench-outofcore libraries fio peers
 
 CARGO ?= cargo
 # Tests that a build with other features is worth a second run for: what runs code of kernels/, and what reads its formats.
@@ -17,6 +18,7 @@ LIBRARY_PACKAGES := pkg-config g++ libopenblas-dev libhdf5-dev
 # Those of the features that can be built here, in one build: with commas between them.
 FEATURES = $(shell { pkg-config --exists openblas && echo openblas; pkg-config --exists hdf5 && echo hdf5; \
     command -v c++ >/dev/null && echo blosc; } 2>/dev/null | paste -sd,)
+SANITIZED_TARGET := x86_64-unknown-linux-gnu
 TEST_LOG := target/test.log
 PEERS := target/peers
 
@@ -93,6 +95,21 @@ test: libraries
 	else
 	    echo "Nothing was skipped."
 	fi
+
+# The sanitizer comes with the stable toolchain, and only its flag is called unstable. A target is named so that build scripts
+# and macros are built without it. Documentation tests are left out: they would not be linked with it.
+sanitize: libraries
+	@export RUSTC_BOOTSTRAP=1 RUSTFLAGS="-Zsanitizer=address -Cforce-frame-pointers=yes"
+	run() { echo "+ $$*"; "$$@" </dev/null; }
+	common="--locked --target $(SANITIZED_TARGET) --target-dir target/sanitize"
+	features=
+	if pkg-config --exists openblas 2>/dev/null; then
+	    features="--features openblas"
+	else
+	    echo "SKIPPED: the backend OpenBLAS under the sanitizer (no OpenBLAS here)" >&2
+	fi
+	run $(CARGO) test $$common -p kernels -p dolmen $$features --lib -- kernels store:: files::
+	run $(CARGO) test $$common -p kernels -p dolmen $$features $(KERNEL_TESTS)
 
 # A Python with the peers in $(PEERS), or a word on why there is none.
 peers:

@@ -20,6 +20,9 @@ pub struct NoConvergence;
 ///
 /// Bits depend on the operands, their strides and the machine's vector instructions, on nothing else.
 /// Both backends pack panels into buffers of their own (at most a few MiB), which callers need not count.
+///
+/// # Panics
+/// All of them, in release builds too, if shapes do not fit, a slice is too short or a layout is not the one asked for.
 pub trait Backend: 'static {
     const NAME: &'static str;
 
@@ -39,7 +42,8 @@ pub trait Backend: 'static {
     fn cholesky<T: Scalar>(a: ArrayViewMut2<T>) -> Result<(), NotPositiveDefinite>;
 
     /// Singular values (descending) and, if wanted, vectors of `A` m×n, `m ≥ n`; `a` is column-major and spoilt.
-    /// `u` is m×n and `v` n×n. Entries should be of moderate size: see [`crate::svd::small`].
+    /// `u` is m×n and `v` n×n, both column-major; `s` has n elements, `work` those of [`Backend::svd_tall_workspace`].
+    /// Entries should be of moderate size: see [`crate::svd::small`].
     fn svd_tall<T: Scalar>(
         a: ArrayViewMut2<T>,
         s: &mut [T],
@@ -57,6 +61,38 @@ pub type Active = crate::OpenBlas;
 /// The backend chosen by the feature `openblas`.
 #[cfg(not(feature = "openblas"))]
 pub type Active = crate::Faer;
+
+/// Shapes of `C ← A·B`.
+pub(crate) fn check_gemm<T>(a: &ArrayView2<T>, b: &ArrayView2<T>, c: &ArrayViewMut2<T>) {
+    assert_eq!((a.nrows(), a.ncols(), b.ncols()), (c.nrows(), b.nrows(), c.ncols()), "shapes of A·B");
+}
+
+/// Shapes of `C ← AᵀA`.
+pub(crate) fn check_gram<T>(a: &ArrayView2<T>, c: &ArrayViewMut2<T>) {
+    assert_eq!(c.dim(), (a.ncols(), a.ncols()), "shape of AᵀA");
+}
+
+/// Shapes of `X ← X·R⁻¹`.
+pub(crate) fn check_trsm<T>(r: &ArrayView2<T>, x: &ArrayViewMut2<T>) {
+    assert_eq!(r.dim(), (x.ncols(), x.ncols()), "shape of R in X·R⁻¹");
+}
+
+/// Shapes and lengths for [`Backend::svd_tall`].
+pub(crate) fn check_svd_tall<B: Backend, T: Scalar>(
+    a: &ArrayViewMut2<T>,
+    s: &[T],
+    vectors: Option<&(ArrayViewMut2<T>, ArrayViewMut2<T>)>,
+    work: &[T],
+) {
+    let (m, n) = a.dim();
+    assert!(m >= n, "the SVD of a tall matrix, not {m}×{n}");
+    assert_eq!(s.len(), n, "singular values of a {m}×{n} matrix");
+    if let Some((u, v)) = vectors {
+        assert_eq!((u.dim(), v.dim()), ((m, n), (n, n)), "shapes of U and V of a {m}×{n} matrix");
+    }
+    let needed = B::svd_tall_workspace::<T>(m, n, vectors.is_some());
+    assert!(work.len() >= needed, "workspace of the SVD: {} elements, {needed} are needed", work.len());
+}
 
 /// `C ← β·C`; with `β = 0` without reading `C`.
 pub(crate) fn scale<T: Scalar>(beta: T, mut c: ArrayViewMut2<T>) {

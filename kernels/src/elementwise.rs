@@ -15,11 +15,7 @@ pub enum Op<T> {
     Add,
     Sub,
     Mul,
-    Div,
     Neg,
-    Abs,
-    Sqrt,
-    Square,
 }
 
 /// Rows and columns of a tile: 1024 elements, so that a few of them stay in L1.
@@ -29,15 +25,16 @@ const AREA: usize = ROWS * COLUMNS;
 
 /// Deepest the stack gets, or what is wrong with the expression.
 fn depth<T: Scalar>(ops: &[Op<T>], operands: usize) -> Result<usize, String> {
-    let (mut now, mut deepest) = (0usize, 0);
+    let mut now = 0usize;
+    let mut deepest = 0;
     for (i, op) in ops.iter().enumerate() {
         let (pops, pushes) = match op {
             Op::Load(which) if *which >= operands => {
                 return Err(format!("step {i} loads operand {which} of {operands}"));
             }
             Op::Load(_) | Op::Scalar(_) => (0, 1),
-            Op::Add | Op::Sub | Op::Mul | Op::Div => (2, 1),
-            Op::Neg | Op::Abs | Op::Sqrt | Op::Square => (1, 1),
+            Op::Add | Op::Sub | Op::Mul => (2, 1),
+            Op::Neg => (1, 1),
         };
         now = now.checked_sub(pops).ok_or_else(|| format!("step {i} finds too few values"))? + pushes;
         deepest = deepest.max(now);
@@ -97,14 +94,12 @@ fn eval_tile<T: Scalar>(
                 free[..m * n].fill(x);
                 top += 1;
             }
-            Op::Add | Op::Sub | Op::Mul | Op::Div => {
+            Op::Add | Op::Sub | Op::Mul => {
                 let (x, y) = below[(top - 2) * AREA..].split_at_mut(AREA);
                 dispatch(Binary { op: *op, x: &mut x[..m * n], y: &y[..m * n] });
                 top -= 1;
             }
-            Op::Neg | Op::Abs | Op::Sqrt | Op::Square => {
-                dispatch(Unary { op: *op, x: &mut below[(top - 1) * AREA..][..m * n] });
-            }
+            Op::Neg => dispatch(Negate(&mut below[(top - 1) * AREA..][..m * n])),
         }
     }
     copy(workspace::rows(stack, m, n).view(), out.view_mut());
@@ -126,39 +121,18 @@ impl<T: Scalar> Kernel for Binary<'_, T> {
             Op::Add => pairs.for_each(|(x, y)| *x += *y),
             Op::Sub => pairs.for_each(|(x, y)| *x -= *y),
             Op::Mul => pairs.for_each(|(x, y)| *x *= *y),
-            Op::Div => pairs.for_each(|(x, y)| *x /= *y),
             _ => unreachable!("not a binary operation"),
         }
     }
 }
 
-struct Unary<'a, T> {
-    op: Op<T>,
-    x: &'a mut [T],
-}
+struct Negate<'a, T>(&'a mut [T]);
 
-impl<T: Scalar> Kernel for Unary<'_, T> {
+impl<T: Scalar> Kernel for Negate<'_, T> {
     type Output = ();
 
     #[inline(always)]
     fn run(self) {
-        let all = self.x.iter_mut();
-        match self.op {
-            Op::Neg => all.for_each(|x| *x = -*x),
-            Op::Abs => all.for_each(|x| *x = x.abs()),
-            Op::Sqrt => all.for_each(|x| *x = x.sqrt()),
-            Op::Square => all.for_each(|x| *x = *x * *x),
-            _ => unreachable!("not a unary operation"),
-        }
+        self.0.iter_mut().for_each(|x| *x = -*x);
     }
-}
-
-/// `out ← A + Bᵀ` for `A` m×n and `B` n×m, at the speed of memory for row-major operands: tiles of B are
-/// transposed on the way.
-///
-/// # Panics
-/// If shapes do not fit.
-pub fn transpose_add<T: Scalar>(a: ArrayView2<T>, b: ArrayView2<T>, out: ArrayViewMut2<T>) {
-    assert_eq!((a.dim(), b.t().dim()), (out.dim(), out.dim()), "shapes of A + Bᵀ");
-    add(a, b.reversed_axes(), out);
 }

@@ -1,7 +1,8 @@
 //! The backend in pure Rust: <https://docs.rs/faer>.
 
 use crate::backend::{
-    Backend, NoConvergence, NotPositiveDefinite, check_pivots, mirror, scale, zero_strict_lower,
+    Backend, NoConvergence, NotPositiveDefinite, check_gemm, check_gram, check_pivots, check_svd_tall,
+    check_trsm, mirror, scale, zero_strict_lower,
 };
 use crate::{Scalar, transpose};
 use faer::diag::DiagMut;
@@ -23,6 +24,7 @@ impl Backend for Faer {
     const NAME: &'static str = "faer";
 
     fn gemm<T: Scalar>(alpha: T, a: ArrayView2<T>, b: ArrayView2<T>, beta: T, mut c: ArrayViewMut2<T>) {
+        check_gemm(&a, &b, &c);
         let accumulate = prepare(beta, a.ncols(), &mut c);
         if c.is_empty() || a.ncols() == 0 {
             return;
@@ -34,6 +36,7 @@ impl Backend for Faer {
     }
 
     fn gram<T: Scalar>(a: ArrayView2<T>, beta: T, mut c: ArrayViewMut2<T>) {
+        check_gram(&a, &c);
         let accumulate = prepare(beta, a.nrows(), &mut c);
         if c.is_empty() || a.nrows() == 0 {
             return;
@@ -53,6 +56,7 @@ impl Backend for Faer {
     }
 
     fn trsm_right_upper<T: Scalar>(r: ArrayView2<T>, x: ArrayViewMut2<T>) {
+        check_trsm(&r, &x);
         if x.is_empty() {
             return;
         }
@@ -60,6 +64,7 @@ impl Backend for Faer {
     }
 
     fn cholesky<T: Scalar>(mut a: ArrayViewMut2<T>) -> Result<(), NotPositiveDefinite> {
+        assert!(a.is_square(), "Cholesky of a square matrix");
         let n = a.nrows();
         if n == 0 {
             return Ok(());
@@ -80,6 +85,7 @@ impl Backend for Faer {
         vectors: Option<(ArrayViewMut2<T>, ArrayViewMut2<T>)>,
         work: &mut [T],
     ) -> Result<(), NoConvergence> {
+        check_svd_tall::<Self, T>(&a, s, vectors.as_ref(), work);
         let (u, v) = match vectors {
             Some((u, v)) => (Some(mat_mut(u)), Some(mat_mut(v))),
             None => (None, None),
@@ -162,7 +168,7 @@ fn mat<T>(a: ArrayView2<'_, T>) -> MatRef<'_, T> {
 
 fn mat_mut<T>(mut a: ArrayViewMut2<'_, T>) -> MatMut<'_, T> {
     let ((m, n), strides) = (a.dim(), (a.strides()[0], a.strides()[1]));
-    // SAFETY: as in `mat`; the view is consumed, so the access stays unique.
+    // SAFETY: pointer, shape and strides are those of a live view. It is consumed: the result is the only access.
     unsafe { MatMut::from_raw_parts_mut(a.as_mut_ptr(), m, n, strides.0, strides.1) }
 }
 

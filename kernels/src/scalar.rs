@@ -5,7 +5,9 @@ use std::fmt::{Debug, Display};
 use std::ops::Neg;
 
 pub(crate) mod sealed {
-    use crate::simd::Vector;
+    #[cfg(target_arch = "x86_64")]
+    use crate::simd::Avx2;
+    use crate::simd::{Portable, Simd};
 
     #[cfg(not(feature = "openblas"))]
     pub trait Provided: faer::traits::RealField {}
@@ -13,26 +15,26 @@ pub(crate) mod sealed {
     pub trait Provided: faer::traits::RealField + crate::openblas::Native {}
 
     pub trait Sealed: Provided {
-        /// Vectors of the AVX2 machine.
+        /// Vectors of this type: always [`Avx2`], which serves both types.
         #[cfg(target_arch = "x86_64")]
-        type Wide: Vector<Self>;
-        /// Vectors of any machine, with as many lanes.
-        type Portable: Vector<Self>;
+        type Wide: Simd<Self> + From<Avx2>;
+        /// With as many lanes: always [`Portable`].
+        type Portable: Simd<Self> + From<Portable>;
     }
 
     macro_rules! sealed {
-        ($t:ident, $lanes:literal, $wide:ident) => {
+        ($t:ident) => {
             impl Provided for $t {}
             impl Sealed for $t {
                 #[cfg(target_arch = "x86_64")]
-                type Wide = std::arch::x86_64::$wide;
-                type Portable = [$t; $lanes];
+                type Wide = Avx2;
+                type Portable = Portable;
             }
         };
     }
 
-    sealed!(f32, 8, __m256);
-    sealed!(f64, 4, __m256d);
+    sealed!(f32);
+    sealed!(f64);
 }
 
 /// `f32` or `f64`.
@@ -57,8 +59,6 @@ pub trait Scalar:
     const INFINITY: Self;
     /// The smallest normal number.
     const MIN_POSITIVE: Self;
-    /// Bits of the significand, the hidden one included.
-    const DIGITS: i32;
     /// A column whose largest entry is `x` with `2^lo ≤ |x| ≤ 2^hi` can be squared and summed as it is.
     const SAFE_EXPONENTS: (i32, i32);
 
@@ -96,7 +96,6 @@ macro_rules! scalar {
             const ONE: Self = 1.0;
             const INFINITY: Self = $t::INFINITY;
             const MIN_POSITIVE: Self = $t::MIN_POSITIVE;
-            const DIGITS: i32 = $t::MANTISSA_DIGITS as i32;
             const SAFE_EXPONENTS: (i32, i32) = $safe;
 
             #[inline(always)]

@@ -1,10 +1,8 @@
 //! Copies and sums across layouts, in tiles that are transposed in the first cache.
 
 use crate::Scalar;
-use crate::simd::{Vector, VectorKernel, dispatch_vectors};
-use ndarray::{ArrayView2, ArrayViewMut2, Zip};
-use std::mem::MaybeUninit;
-use std::ops::Range;
+use crate::simd::{Simd, VectorKernel, dispatch_vectors};
+use ndarray::{ArrayView2, ArrayViewMut2, Zip, s};
 
 /// Rows and columns of a tile: pieces of eight cache lines of f64 on both sides, one page each in the TLB.
 const TILE: usize = 64;
@@ -15,6 +13,8 @@ const SIDE: usize = 8;
 /// Results of so many bytes are written past the caches, which would read each line before it is overwritten.
 const WORTH_STREAMING: usize = 1 << 20;
 const CACHE_LINE: usize = 64;
+/// What streaming stores must be aligned to.
+const VECTOR: usize = 32;
 
 /// Whether neighbours in memory are neighbours in a row.
 pub(crate) fn by_rows(strides: &[isize]) -> bool {
@@ -22,17 +22,13 @@ pub(crate) fn by_rows(strides: &[isize]) -> bool {
 }
 
 /// `dst ← src`, reading and writing whole cache lines whatever the two layouts are.
-pub(crate) fn copy<T: Scalar>(src: ArrayView2<T>, mut dst: ArrayViewMut2<T>) {
+pub(crate) fn copy<T: Scalar>(src: ArrayView2<T>, dst: ArrayViewMut2<T>) {
     assert_eq!(src.dim(), dst.dim(), "copy between different shapes");
     match (by_rows(src.strides()), by_rows(dst.strides())) {
         (true, true) => copy_rows(src, dst),
         (false, false) => copy_rows(src.reversed_axes(), dst.reversed_axes()),
         (true, false) => copy(src.reversed_axes(), dst.reversed_axes()),
-        (false, true) if src.strides()[0] == 1 && dst.strides()[1] == 1 => {
-            let out = dst.as_mut_ptr();
-            dispatch_vectors(Turn { x: None, y: src, out, out_stride: dst.strides()[0], x_stride: 0 });
-        }
-        (false, true) => dst.assign(&src),
+        (false, true) => copy_turned(src, dst),
     }
 }
 
@@ -42,6 +38,18 @@ fn copy_rows<T: Scalar>(src: ArrayView2<T>, mut dst: ArrayViewMut2<T>) {
             (Some(from), Some(to)) => to.copy_from_slice(from),
             _ => to.assign(&from),
         }
+    }
+}
+
+/// `dst ← src`, where rows of `dst`, but columns of `src` are contiguous.
+fn copy_turned<T: Scalar>(src: ArrayView2<T>, mut dst: ArrayViewMut2<T>) {
+    let (m, n) = src.dim();
+    if src.strides()[0] != 1 || dst.strides()[1] != 1 {
+        dst.assign(&src);
+    } else if m <= TILE && n <= TILE {
+        turn(src, dst);
+    } else {
+        dispatch_vectors(Turn { addend: Addend::Nothing, y: src, out: dst });
     }
 }
 
@@ -70,59 +78,37 @@ fn add_rows<T: Scalar>(x: ArrayView2<T>, y: ArrayView2<T>, out: ArrayViewMut2<T>
 fn add_turned<T: Scalar>(x: Option<ArrayView2<T>>, y: ArrayView2<T>, mut out: ArrayViewMut2<T>) {
     let units = x.is_none_or(|x| x.strides()[1] == 1) && y.strides()[0] == 1 && out.strides()[1] == 1;
     match x {
-        Some(x) if !units => Zip::from(out).and(x).and(y).for_each(|out, x, y| *out = *x + *y),
-        None if !units => out += &y,
-        _ => {
-            let (target, out_stride) = (out.as_mut_ptr(), out.strides()[0]);
-            let (x, x_stride) = x.map_or((target.cast_const(), out_stride), |x| (x.as_ptr(), x.strides()[0]));
-            dispatch_vectors(Turn { x: Some(x), y, out: target, out_stride, x_stride });
-        }
+        Some(x) if units => dispatch_vectors(Turn { addend: Addend::Matrix(x), y, out }),
+        None if units => dispatch_vectors(Turn { addend: Addend::Itself, y, out }),
+        Some(x) => Zip::from(out).and(x).and(y).for_each(|out, x, y| *out = *x + *y),
+        None => out += &y,
     }
 }
 
-/// `out ← [X +] Y` for Y in columns, the others in rows. X may be `out` itself, hence the pointers; both have
-/// the shape of Y, and each element is read before it is written.
+/// What is added to Y.
+enum Addend<'a, T> {
+    Nothing,
+    /// What `out` held.
+    Itself,
+    Matrix(ArrayView2<'a, T>),
+}
+
+/// `out ← [addend +] Y` for Y in columns, the others in rows. All have one shape.
 struct Turn<'a, T> {
-    x: Option<*const T>,
-    x_stride: isize,
+    addend: Addend<'a, T>,
     y: ArrayView2<'a, T>,
-    out: *mut T,
-    out_stride: isize,
+    out: ArrayViewMut2<'a, T>,
 }
 
 impl<T: Scalar> VectorKernel<T> for Turn<'_, T> {
     type Output = ();
 
     #[inline(always)]
-    fn run<V: Vector<T>>(self) {
-        let (m, n) = self.y.dim();
-        if self.x.is_none() && m <= TILE && n <= TILE {
-            // SAFETY: `out` has the shape of Y and contiguous rows.
-            return unsafe { turn(&self.y, 0..m, 0..n, self.out, self.out_stride) };
-        }
-        let streamed = self.worth_streaming();
-        let mut tile = MaybeUninit::<[T; TILE * PITCH]>::uninit();
-        let tile = tile.as_mut_ptr().cast::<T>();
-        for left in (0..n).step_by(TILE) {
-            let columns = left..(left + TILE).min(n);
-            for top in (0..m).step_by(TILE) {
-                let rows = top..(top + TILE).min(m);
-                // SAFETY: the tile has room for TILE rows of PITCH elements, and those read below are written here.
-                unsafe {
-                    turn(&self.y, rows.clone(), columns.clone(), tile, PITCH as isize);
-                    for row in rows {
-                        let turned = tile.add((row - top) * PITCH);
-                        if streamed {
-                            self.row::<V, true>(row, columns.clone(), turned);
-                        } else {
-                            self.row::<V, false>(row, columns.clone(), turned);
-                        }
-                    }
-                }
-            }
-        }
-        if streamed {
-            V::fence();
+    fn run<S: Simd<T>>(self, simd: S) {
+        if self.worth_streaming() {
+            self.by_tiles::<S, true>(simd);
+        } else {
+            self.by_tiles::<S, false>(simd);
         }
     }
 }
@@ -130,79 +116,121 @@ impl<T: Scalar> VectorKernel<T> for Turn<'_, T> {
 impl<T: Scalar> Turn<'_, T> {
     /// Large, and in whole cache lines.
     fn worth_streaming(&self) -> bool {
-        let row = self.out_stride.unsigned_abs() * size_of::<T>();
+        let pitch = self.out.strides()[0].unsigned_abs() * size_of::<T>();
         self.y.len() * size_of::<T>() >= WORTH_STREAMING
-            && self.out.addr().is_multiple_of(CACHE_LINE)
-            && row.is_multiple_of(CACHE_LINE)
+            && self.out.as_ptr().addr().is_multiple_of(CACHE_LINE)
+            && pitch.is_multiple_of(CACHE_LINE)
     }
 
-    /// A part of a row of the result, of which `turned` is Y's share.
-    ///
-    /// # Safety
-    /// The part is inside the matrices, and `turned` has as many elements.
     #[inline(always)]
-    unsafe fn row<V: Vector<T>, const STREAMED: bool>(
-        &self,
-        row: usize,
-        columns: Range<usize>,
-        turned: *const T,
-    ) {
-        let len = columns.len();
-        // SAFETY: rows of X and `out` are contiguous; streamed rows, and tiles in them, begin at a cache line.
-        unsafe {
-            let out = self.out.offset(row as isize * self.out_stride).add(columns.start);
-            let x = self.x.map(|x| x.offset(row as isize * self.x_stride).add(columns.start));
-            let whole = len - len % V::LANES;
-            for at in (0..whole).step_by(V::LANES) {
-                let mut value = V::load(turned.add(at));
-                if let Some(x) = x {
-                    value = V::load(x.add(at)).add(value);
+    fn by_tiles<S: Simd<T>, const STREAMED: bool>(mut self, simd: S) {
+        let (m, n) = self.y.dim();
+        let mut tile = [T::ZERO; TILE * PITCH];
+        for left in (0..n).step_by(TILE) {
+            let columns = left..(left + TILE).min(n);
+            for top in (0..m).step_by(TILE) {
+                let part = self.y.slice(s![top..(top + TILE).min(m), columns.clone()]);
+                let (height, width) = part.dim();
+                let room = ArrayViewMut2::from_shape((TILE, PITCH), &mut tile).expect("a tile's size");
+                turn(part, room.slice_move(s![..height, ..width]));
+                for row in 0..height {
+                    let out = self.out.row_mut(top + row).into_slice().expect("contiguous rows");
+                    let out = &mut out[columns.clone()];
+                    let turned = &mut tile[row * PITCH..][..width];
+                    let x = match &self.addend {
+                        Addend::Nothing => None,
+                        Addend::Itself => {
+                            turned.iter_mut().zip(&*out).for_each(|(turned, out)| *turned = *out + *turned);
+                            None
+                        }
+                        Addend::Matrix(x) => {
+                            Some(&x.row(top + row).to_slice().expect("contiguous rows")[columns.clone()])
+                        }
+                    };
+                    write_row::<T, S, STREAMED>(simd, x, turned, out);
                 }
-                if STREAMED { value.stream(out.add(at)) } else { value.store(out.add(at)) }
             }
-            for at in whole..len {
-                let value = *turned.add(at);
-                *out.add(at) = x.map_or(value, |x| *x.add(at) + value);
-            }
+        }
+        if STREAMED {
+            simd.fence();
+        }
+    }
+}
+/// `out ← [x +] turned` for a part of a row; if STREAMED, past the caches and without a fence.
+#[inline(always)]
+fn write_row<T: Scalar, S: Simd<T>, const STREAMED: bool>(
+    simd: S,
+    x: Option<&[T]>,
+    turned: &[T],
+    out: &mut [T],
+) {
+    let len = out.len();
+    assert!(turned.len() == len && x.is_none_or(|x| x.len() == len), "parts of rows are equally long");
+    assert!(!STREAMED || out.as_ptr().addr().is_multiple_of(VECTOR), "streamed rows begin at a cache line");
+    let whole = len - len % S::LANES;
+    for at in (0..whole).step_by(S::LANES) {
+        // SAFETY: at + LANES ≤ whole ≤ the length of all three.
+        let mut value = unsafe { simd.load(turned, at) };
+        if let Some(x) = x {
+            // SAFETY: as above.
+            value = simd.add(unsafe { simd.load(x, at) }, value);
+        }
+        if STREAMED {
+            // SAFETY: as above; `out` is aligned and `at` is a multiple of a vector; `Turn` ends with a fence.
+            unsafe { simd.stream(value, out, at) };
+        } else {
+            // SAFETY: as above.
+            unsafe { simd.store(value, out, at) };
+        }
+    }
+    for at in whole..len {
+        out[at] = x.map_or(turned[at], |x| x[at] + turned[at]);
+    }
+}
+
+/// `out ← Y`, where columns of Y and rows of `out` are contiguous.
+#[inline(always)]
+fn turn<T: Scalar>(y: ArrayView2<T>, mut out: ArrayViewMut2<T>) {
+    let (m, n) = y.dim();
+    assert_eq!(out.dim(), (m, n), "copy between different shapes");
+    assert!(m <= 1 || y.strides()[0] == 1, "columns of the source are contiguous");
+    assert!(n <= 1 || out.strides()[1] == 1, "rows of the copy are contiguous");
+    let (whole_rows, whole_columns) = (m - m % SIDE, n - n % SIDE);
+    for j in (0..whole_columns).step_by(SIDE) {
+        for i in (0..whole_rows).step_by(SIDE) {
+            // SAFETY: i + SIDE ≤ whole_rows ≤ m, j + SIDE ≤ whole_columns ≤ n, and the strides were just checked.
+            unsafe { turn_square(&y, &mut out, i, j) };
+        }
+    }
+    for i in 0..m {
+        let first = if i < whole_rows { whole_columns } else { 0 };
+        for j in first..n {
+            out[(i, j)] = y[(i, j)];
         }
     }
 }
 
-/// `out ← Y[rows, columns]`, where columns of Y are contiguous and `stride` leads from one row of `out` to the next.
+/// [`turn`] of the SIDE×SIDE elements from (i, j) on, through registers.
 ///
 /// # Safety
-/// `out` has rows of `columns.len()` elements, which are contiguous.
+/// The elements lie within both matrices. Columns of Y and rows of `out` are contiguous.
 #[inline(always)]
 #[allow(clippy::needless_range_loop)] // r is the row of a transposed block
-unsafe fn turn<T: Scalar>(
-    y: &ArrayView2<T>,
-    rows: Range<usize>,
-    columns: Range<usize>,
-    out: *mut T,
-    stride: isize,
-) {
-    let part = y.slice(ndarray::s![rows, columns]);
-    let (m, n) = part.dim();
-    let (from, y_stride) = (part.as_ptr(), part.strides()[1]);
-    let (whole_rows, whole_columns) = (m - m % SIDE, n - n % SIDE);
-    // SAFETY: all indices are below m and n, the shape of the part and of `out`; an array has the alignment of its elements.
-    unsafe {
-        let element = |i: usize, j: usize| {
-            *out.offset(i as isize * stride).add(j) = *from.offset(j as isize * y_stride).add(i);
-        };
-        for j in (0..whole_columns).step_by(SIDE) {
-            for i in (0..whole_rows).step_by(SIDE) {
-                let corner = from.offset(j as isize * y_stride).add(i);
-                let columns: [[T; SIDE]; SIDE] =
-                    std::array::from_fn(|c| corner.offset(c as isize * y_stride).cast::<[T; SIDE]>().read());
-                for r in 0..SIDE {
-                    let row: [T; SIDE] = std::array::from_fn(|c| columns[c][r]);
-                    out.offset((i + r) as isize * stride).add(j).cast::<[T; SIDE]>().write(row);
-                }
-            }
-            (whole_rows..m).for_each(|i| (j..j + SIDE).for_each(|j| element(i, j)));
-        }
-        (0..m).for_each(|i| (whole_columns..n).for_each(|j| element(i, j)));
+unsafe fn turn_square<T: Scalar>(y: &ArrayView2<T>, out: &mut ArrayViewMut2<T>, i: usize, j: usize) {
+    let column = y.strides()[1];
+    let row = out.strides()[0];
+    let from = y.as_ptr().wrapping_add(i);
+    let to = out.as_mut_ptr().wrapping_add(j);
+    let columns: [[T; SIDE]; SIDE] = std::array::from_fn(|c| {
+        let start = from.wrapping_offset((j + c) as isize * column).cast::<[T; SIDE]>();
+        // SAFETY: column j + c is contiguous and has SIDE elements from i on; an array is aligned as its elements are.
+        unsafe { start.read() }
+    });
+    for r in 0..SIDE {
+        let turned: [T; SIDE] = std::array::from_fn(|c| columns[c][r]);
+        let start = to.wrapping_offset((i + r) as isize * row).cast::<[T; SIDE]>();
+        // SAFETY: row i + r is contiguous and has SIDE elements from j on; an array is aligned as its elements are.
+        unsafe { start.write(turned) };
     }
 }
 

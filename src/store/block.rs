@@ -95,6 +95,7 @@ fn reals_mut<T: Real>(bytes: &mut [u8], len: usize) -> &mut [T] {
     if len == 0 {
         return &mut [];
     }
-    // SAFETY: as in `reals`, and the borrow is exclusive.
+    // SAFETY: long enough and aligned, checked above; pool memory is initialised and every bit pattern is a number; the
+    // borrow is exclusive.
     unsafe { std::slice::from_raw_parts_mut(bytes.as_mut_ptr().cast(), len) }
 }

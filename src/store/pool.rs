@@ -51,36 +51,36 @@ impl Raw {
     fn map(bytes: usize) -> Raw {
         let (protection, flags) =
             (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
-        // SAFETY: an anonymous mapping at a place of the system's choice; the ends that are cut off are
-        // whole pages of this mapping; advice changes no contents, and a kernel without huge pages refuses it.
-        unsafe {
-            let whole = libc::mmap(std::ptr::null_mut(), bytes + HUGE_PAGE, protection, flags, -1, 0);
-            if whole == libc::MAP_FAILED {
-                handle_alloc_error(Raw::layout(bytes));
-            }
-            let ahead = whole.cast::<u8>().align_offset(HUGE_PAGE);
-            let start = whole.cast::<u8>().add(ahead);
-            if ahead > 0 {
-                libc::munmap(whole, ahead);
-            }
-            if HUGE_PAGE > ahead {
-                libc::munmap(start.add(bytes).cast(), HUGE_PAGE - ahead);
-            }
-            libc::madvise(start.cast(), bytes, libc::MADV_HUGEPAGE);
-            Raw { start: NonNull::new(start).expect("a mapping is not at zero"), bytes }
+        let len = bytes + HUGE_PAGE;
+        // SAFETY: an anonymous mapping at a place of the system's choice touches no other memory.
+        let whole = unsafe { libc::mmap(std::ptr::null_mut(), len, protection, flags, -1, 0) };
+        if whole == libc::MAP_FAILED {
+            handle_alloc_error(Raw::layout(bytes));
         }
+        let ahead = whole.cast::<u8>().align_offset(HUGE_PAGE);
+        let start = whole.cast::<u8>().wrapping_add(ahead);
+        if ahead > 0 {
+            // SAFETY: these are the first pages of the mapping, and nobody uses them.
+            unsafe { libc::munmap(whole, ahead) };
+        }
+        if HUGE_PAGE > ahead {
+            // SAFETY: these are the last pages of the mapping, behind `bytes`, and nobody uses them.
+            unsafe { libc::munmap(start.wrapping_add(bytes).cast(), HUGE_PAGE - ahead) };
+        }
+        // SAFETY: the pages between are mapped. Advice changes no contents; a kernel without huge pages refuses it.
+        unsafe { libc::madvise(start.cast(), bytes, libc::MADV_HUGEPAGE) };
+        Raw { start: NonNull::new(start).expect("a mapping is not at zero"), bytes }
     }
 }
 
 impl Drop for Raw {
     fn drop(&mut self) {
-        // SAFETY: obtained in `map` or `allocate` with just this size, and nobody refers to it any more.
-        unsafe {
-            if self.bytes as u64 >= HUGE {
-                libc::munmap(self.start.as_ptr().cast(), self.bytes);
-            } else {
-                dealloc(self.start.as_ptr(), Raw::layout(self.bytes));
-            }
+        if self.bytes as u64 >= HUGE {
+            // SAFETY: mapped in `map` with this size, and nobody refers to it any more.
+            unsafe { libc::munmap(self.start.as_ptr().cast(), self.bytes) };
+        } else {
+            // SAFETY: allocated in `allocate` with this layout, and nobody refers to it any more.
+            unsafe { dealloc(self.start.as_ptr(), Raw::layout(self.bytes)) };
         }
     }
 }
@@ -219,16 +219,17 @@ impl Buffer {
     }
 
     pub fn bytes(&self) -> &[u8] {
-        // SAFETY: `bytes` initialised bytes are owned by self.
-        self.raw
-            .as_ref()
-            .map_or(&[], |raw| unsafe { std::slice::from_raw_parts(raw.start.as_ptr(), raw.bytes) })
+        match &self.raw {
+            None => &[],
+            // SAFETY: `bytes` initialised bytes are owned by self, which is borrowed.
+            Some(raw) => unsafe { std::slice::from_raw_parts(raw.start.as_ptr(), raw.bytes) },
+        }
     }
 
     pub fn bytes_mut(&mut self) -> &mut [u8] {
         match &mut self.raw {
             None => &mut [],
-            // SAFETY: as above, and self is borrowed mutably.
+            // SAFETY: `bytes` initialised bytes are owned by self, which is borrowed mutably.
             Some(raw) => unsafe { std::slice::from_raw_parts_mut(raw.start.as_ptr(), raw.bytes) },
         }
     }

@@ -81,10 +81,9 @@ mod registers {
         let mut out = x;
         for i in 0..SIZE / 2 {
             // SAFETY: SSE2 is part of every x86-64.
-            unsafe {
-                out[2 * i] = _mm_unpacklo_epi8(x[i], x[SIZE / 2 + i]);
-                out[2 * i + 1] = _mm_unpackhi_epi8(x[i], x[SIZE / 2 + i]);
-            }
+            out[2 * i] = unsafe { _mm_unpacklo_epi8(x[i], x[SIZE / 2 + i]) };
+            // SAFETY: SSE2 is part of every x86-64.
+            out[2 * i + 1] = unsafe { _mm_unpackhi_epi8(x[i], x[SIZE / 2 + i]) };
         }
         out
     }

@@ -37,19 +37,20 @@ fn name(path: &Path) -> Option<CString> {
 }
 
 fn is_writable_folder(path: &Path) -> bool {
-    // SAFETY: a valid name.
-    let allowed = |name: CString| unsafe { libc::access(name.as_ptr(), libc::W_OK | libc::X_OK) == 0 };
+    let allowed = |name: CString| {
+        // SAFETY: a valid name; the call only asks.
+        unsafe { libc::access(name.as_ptr(), libc::W_OK | libc::X_OK) == 0 }
+    };
     fs::metadata(path).is_ok_and(|about| about.is_dir()) && name(path).is_some_and(allowed)
 }
 
 /// What `folder` lies on, if it can be asked.
 fn medium(folder: &Path) -> Option<Medium> {
     let name = name(folder)?;
-    // SAFETY: zero is a valid value of this plain struct; the call gets a valid name and room for its answer.
-    let (status, answer) = unsafe {
-        let mut answer: libc::statfs = std::mem::zeroed();
-        (libc::statfs(name.as_ptr(), &mut answer), answer)
-    };
+    // SAFETY: zero is a valid value of this plain struct.
+    let mut answer: libc::statfs = unsafe { std::mem::zeroed() };
+    // SAFETY: the call gets a valid name and room for its answer.
+    let status = unsafe { libc::statfs(name.as_ptr(), &mut answer) };
     (status == 0).then(|| medium_of(answer.f_type as u32))
 }
 

@@ -6,6 +6,9 @@ use std::ffi::c_int;
 use std::marker::PhantomData;
 
 /// A matrix to read; stored as its transpose if `transposed`. `rows` and `cols` are those of the matrix.
+///
+/// All of it can be read during `'a`: there are `rows` lines (`cols` if transposed), `ld` elements apart, of as many
+/// contiguous elements as the other side has. Only [`lines`] makes one.
 pub struct Lines<'a, T> {
     pub(super) ptr: *const T,
     pub(super) rows: usize,
@@ -15,15 +18,8 @@ pub struct Lines<'a, T> {
     life: PhantomData<&'a T>,
 }
 
-impl<T> Lines<'_, T> {
-    /// The inner dimension of a product with this on the left.
-    pub(super) fn inner_of(&self, rows: usize) -> usize {
-        debug_assert_eq!(self.rows, rows);
-        self.cols
-    }
-}
-
-/// A matrix to write, never transposed.
+/// A matrix to write, never transposed: `rows` lines of `cols` contiguous elements, `ld` elements apart, which are
+/// nobody else's during `'a`. Only [`write`] makes one.
 pub struct LinesMut<'a, T> {
     pub(super) ptr: *mut T,
     pub(super) rows: usize,

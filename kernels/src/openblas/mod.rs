@@ -7,7 +7,8 @@ pub(crate) use native::Native;
 
 use crate::Scalar;
 use crate::backend::{
-    Backend, NoConvergence, NotPositiveDefinite, check_pivots, mirror, scale, zero_strict_lower,
+    Backend, NoConvergence, NotPositiveDefinite, check_gemm, check_gram, check_pivots, check_svd_tall,
+    check_trsm, mirror, scale, zero_strict_lower,
 };
 use layout::{leading, lines, readable, write};
 use native::{Vectors, single_threaded};
@@ -22,7 +23,7 @@ impl Backend for OpenBlas {
     const NAME: &'static str = "openblas";
 
     fn gemm<T: Scalar>(alpha: T, a: ArrayView2<T>, b: ArrayView2<T>, beta: T, c: ArrayViewMut2<T>) {
-        assert_eq!((a.nrows(), a.ncols(), b.ncols()), (c.nrows(), b.nrows(), c.ncols()), "shapes of A·B");
+        check_gemm(&a, &b, &c);
         single_threaded();
         if c.is_empty() || a.ncols() == 0 {
             return scale(beta, c);
@@ -35,7 +36,7 @@ impl Backend for OpenBlas {
     }
 
     fn gram<T: Scalar>(a: ArrayView2<T>, beta: T, mut c: ArrayViewMut2<T>) {
-        assert_eq!(c.dim(), (a.ncols(), a.ncols()), "shape of AᵀA");
+        check_gram(&a, &c);
         single_threaded();
         if c.is_empty() || a.nrows() == 0 {
             return scale(beta, c);
@@ -46,7 +47,7 @@ impl Backend for OpenBlas {
     }
 
     fn trsm_right_upper<T: Scalar>(r: ArrayView2<T>, x: ArrayViewMut2<T>) {
-        assert_eq!(r.dim(), (x.ncols(), x.ncols()), "shape of R in X·R⁻¹");
+        check_trsm(&r, &x);
         single_threaded();
         if x.is_empty() {
             return;
@@ -79,12 +80,12 @@ impl Backend for OpenBlas {
         vectors: Option<(ArrayViewMut2<T>, ArrayViewMut2<T>)>,
         work: &mut [T],
     ) -> Result<(), NoConvergence> {
+        check_svd_tall::<Self, T>(&a, s, vectors.as_ref(), work);
         single_threaded();
+        if s.is_empty() {
+            return Ok(());
+        }
         let m = a.nrows();
-        assert!(
-            work.len() >= Self::svd_tall_workspace::<T>(m, s.len(), vectors.is_some()),
-            "workspace of the SVD"
-        );
         let a = column_major(&mut a);
         match vectors {
             None => T::gesdd(m, a, s, None, work),

@@ -52,8 +52,10 @@ macro_rules! native {
     ($t:ident, $gemm:ident, $syrk:ident, $trsm:ident, $gesdd:ident) => {
         impl Native for $t {
             fn gemm(alpha: $t, a: &Lines<$t>, b: &Lines<$t>, beta: $t, c: &mut LinesMut<$t>) {
-                let (m, n, k) = (int(c.rows), int(c.cols), int(a.inner_of(c.rows)));
-                // SAFETY: shapes were checked by the caller; `Lines` bound the memory that strides reach.
+                assert_eq!((a.rows, a.cols, b.cols), (c.rows, b.rows, c.cols), "shapes of A·B");
+                let (m, n, k) = (int(c.rows), int(c.cols), int(a.cols));
+                // SAFETY: A is m×k, B k×n and C m×n, as was just checked, and `Lines` and `LinesMut` are theirs as they
+                // promise. Nothing else is read or written.
                 unsafe {
                     cblas_sys::$gemm(
                         CBLAS_LAYOUT::CblasRowMajor,
@@ -75,7 +77,9 @@ macro_rules! native {
             }
 
             fn syrk(a: &Lines<$t>, beta: $t, c: &mut LinesMut<$t>) {
-                // SAFETY: as in `gemm`.
+                assert_eq!((c.rows, c.cols), (a.cols, a.cols), "shape of AᵀA");
+                // SAFETY: A has as many columns as C has rows and columns, as was just checked, and `Lines` and `LinesMut`
+                // are theirs as they promise. Of C the upper triangle is written.
                 unsafe {
                     cblas_sys::$syrk(
                         CBLAS_LAYOUT::CblasRowMajor,
@@ -95,7 +99,9 @@ macro_rules! native {
 
             fn trsm(r: &Lines<$t>, x: &mut LinesMut<$t>) {
                 use cblas_sys::CBLAS_UPLO::{CblasLower, CblasUpper};
-                // SAFETY: as in `gemm`.
+                assert_eq!((r.rows, r.cols), (x.cols, x.cols), "shape of R in X·R⁻¹");
+                // SAFETY: R has as many rows and columns as X has columns, as was just checked, and `Lines` and `LinesMut`
+                // are theirs as they promise. A triangle of R is read.
                 unsafe {
                     cblas_sys::$trsm(
                         CBLAS_LAYOUT::CblasRowMajor,
@@ -131,42 +137,58 @@ macro_rules! native {
                 vectors: Option<Vectors<$t>>,
                 work: &mut [$t],
             ) -> Result<(), NoConvergence> {
-                let (rows, n, lwork) = (int(m), int(s.len()), work.len().min(c_int::MAX as usize) as c_int);
+                let len = s.len();
+                assert!(0 < len && len <= m && a.len() == m * len, "shape of the matrix of gesdd");
+                if let Some(Vectors { u, vt }) = &vectors {
+                    assert!(u.len() == m * len && vt.len() == len * len, "shapes of the vectors of gesdd");
+                }
+                assert!(work.len() >= Self::gesdd_work(m, len, vectors.is_some()), "workspace of gesdd");
+                let rows = int(m);
+                let cols = int(len);
+                let lwork = c_int::try_from(work.len()).unwrap_or(c_int::MAX);
                 let job = if vectors.is_some() { b'S' } else { b'N' } as c_char;
                 let (u, vt) = match vectors {
                     Some(Vectors { u, vt }) => (u.as_mut_ptr(), vt.as_mut_ptr()),
                     None => (std::ptr::null_mut(), std::ptr::null_mut()),
                 };
-                let mut integers = vec![0 as c_int; 8 * s.len()];
+                let mut integers = vec![0 as c_int; 8 * len];
                 let mut info = 0;
-                // SAFETY: `a` and `u` are m×n, `vt` n×n, `work` as long as the query asked for.
+                // SAFETY: A and U have m·n elements, Vᵀ n·n, S n and `work` no fewer than the query asked for, as was just
+                // checked; without vectors their pointers are not used. There are 8·n integers, as LAPACK wants.
                 unsafe {
                     lapack_sys::$gesdd(
                         &job,
                         &rows,
-                        &n,
+                        &cols,
                         a.as_mut_ptr(),
                         &rows,
                         s.as_mut_ptr(),
                         u,
                         &rows,
                         vt,
-                        &n,
+                        &cols,
                         work.as_mut_ptr(),
                         &lwork,
                         integers.as_mut_ptr(),
                         &mut info,
                     );
                 }
-                assert!(info >= 0, "argument {} of gesdd", -info);
-                if info == 0 { Ok(()) } else { Err(NoConvergence) }
+                match info {
+                    0 => Ok(()),
+                    // Argument 4 is the matrix, which LAPACK looks through for NaN.
+                    1.. | -4 => Err(NoConvergence),
+                    _ => unreachable!("argument {} of gesdd was refused", -info),
+                }
             }
 
             fn gesdd_work(m: usize, n: usize, vectors: bool) -> usize {
                 let (rows, cols, query) = (int(m), int(n), -1);
                 let job = if vectors { b'S' } else { b'N' } as c_char;
-                let (mut answer, mut nothing, mut integer, mut info) = (0.0, 0.0, 0, 0);
-                // SAFETY: a query writes `answer` and `info` only.
+                let mut answer = 0.0;
+                let mut nothing = 0.0;
+                let mut integer = 0;
+                let mut info = 0;
+                // SAFETY: all pointers are to single numbers; a query writes `answer` and `info` and reads sizes only.
                 unsafe {
                     lapack_sys::$gesdd(
                         &job,

@@ -10,11 +10,10 @@ use std::path::Path;
 /// Bytes that are free for us on the disk of `folder`, if it tells.
 pub fn free_space(folder: &Path) -> Option<u64> {
     let name = CString::new(folder.as_os_str().as_bytes()).ok()?;
-    // SAFETY: zero is a valid value of this plain struct; the call gets a valid name and room for its answer.
-    let (status, answer) = unsafe {
-        let mut answer: libc::statvfs = std::mem::zeroed();
-        (libc::statvfs(name.as_ptr(), &mut answer), answer)
-    };
+    // SAFETY: zero is a valid value of this plain struct.
+    let mut answer: libc::statvfs = unsafe { std::mem::zeroed() };
+    // SAFETY: the call gets a valid name and room for its answer.
+    let status = unsafe { libc::statvfs(name.as_ptr(), &mut answer) };
     (status == 0).then(|| answer.f_bavail * answer.f_frsize)
 }
 
