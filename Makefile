@@ -108,8 +108,7 @@ sanitize: libraries
 	else
 	    echo "SKIPPED: the backend OpenBLAS under the sanitizer (no OpenBLAS here)" >&2
 	fi
-	run $(CARGO) test $$common -p kernels -p dolmen $$features --lib -- kernels store:: files::
-	run $(CARGO) test $$common -p kernels -p dolmen $$features $(KERNEL_TESTS)
+	run $(CARGO) test $$common -p kernels -p dolmen $$features --lib $(KERNEL_TESTS)
 
 # A Python with the peers in $(PEERS), or a word on why there is none.
 peers:

@@ -138,7 +138,7 @@ fn passes<T: Scalar>(table: &Table) {
     table.row(&format!("sum {t} {n}"), bytes, "GB/s", || total += reduce::sum(a.view()));
     table.row(&format!("sum transposed {t} {n}"), bytes, "GB/s", || total += reduce::sum(a.t()));
     table.row(&format!("sum_squares {t} {n}"), bytes, "GB/s", || {
-        total += reduce::sum_squares_scaled(a.view()).1
+        total += reduce::sum_squares_scaled(a.view()).sum
     });
     table.row(&format!("max_abs {t} {n}"), bytes, "GB/s", || total += reduce::max_abs(a.view()));
     table.row(&format!("first_nonfinite {t} {n}"), bytes, "GB/s", || {

@@ -139,8 +139,9 @@ fn gemm_in_tiles<T: Scalar>(
                 ArrayViewMut2::from_shape((TILE_COLUMNS, PITCH), &mut room[..]).expect("room for a tile");
             let mut tile = tile.reversed_axes().slice_move(s![..part.nrows(), ..part.ncols()]);
             transpose::copy(part, tile.view_mut());
-            let (b, c) = (b.slice(s![inner, ..]), c.slice_mut(s![rows.clone(), ..]));
-            matmul(mat_mut(c), accumulate, mat(tile.view()), mat(b), alpha, Par::Seq);
+            let factor = b.slice(s![inner, ..]);
+            let result = c.slice_mut(s![rows.clone(), ..]);
+            matmul(mat_mut(result), accumulate, mat(tile.view()), mat(factor), alpha, Par::Seq);
             accumulate = Accum::Add;
         }
     }
@@ -161,15 +162,15 @@ fn prepare<T: Scalar>(beta: T, inner: usize, c: &mut ArrayViewMut2<T>) -> Accum 
 }
 
 fn mat<T>(a: ArrayView2<'_, T>) -> MatRef<'_, T> {
-    let ((m, n), strides) = (a.dim(), (a.strides()[0], a.strides()[1]));
+    let (m, n) = a.dim();
     // SAFETY: pointer, shape and strides are those of a live view, whose lifetime the result takes over.
-    unsafe { MatRef::from_raw_parts(a.as_ptr(), m, n, strides.0, strides.1) }
+    unsafe { MatRef::from_raw_parts(a.as_ptr(), m, n, a.strides()[0], a.strides()[1]) }
 }
 
 fn mat_mut<T>(mut a: ArrayViewMut2<'_, T>) -> MatMut<'_, T> {
-    let ((m, n), strides) = (a.dim(), (a.strides()[0], a.strides()[1]));
+    let (m, n) = a.dim();
     // SAFETY: pointer, shape and strides are those of a live view. It is consumed: the result is the only access.
-    unsafe { MatMut::from_raw_parts_mut(a.as_mut_ptr(), m, n, strides.0, strides.1) }
+    unsafe { MatMut::from_raw_parts_mut(a.as_mut_ptr(), m, n, a.strides()[0], a.strides()[1]) }
 }
 
 /// Lends the caller's workspace to faer.

@@ -126,28 +126,36 @@ impl<T: Scalar, M: Map<T>> Kernel for SumBlock<'_, T, M> {
     }
 }
 
-/// `(scale, ssq)` with `Σa² = scale²·ssq` and scale a power of two: `ssq` neither overflows nor loses accuracy
-/// to underflow. `(1, 0)` for a zero or empty block. The norm is `scale·√ssq`.
-pub fn sum_squares_scaled<T: Scalar>(a: ArrayView2<T>) -> (T, T) {
-    let ssq = sum_with(a, Square { factor: T::ONE });
+/// A sum of squares `scale²·sum`. The norm is `scale·√sum`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ScaledSquares<T> {
+    /// A power of two, so chosen that `sum` neither overflows nor loses accuracy to underflow.
+    pub scale: T,
+    pub sum: T,
+}
+
+/// `Σa²`; scale 1 and sum 0 for a zero or empty block.
+pub fn sum_squares_scaled<T: Scalar>(a: ArrayView2<T>) -> ScaledSquares<T> {
+    let plain = ScaledSquares { scale: T::ONE, sum: sum_with(a, Square { factor: T::ONE }) };
     let (lo, hi) = T::SAFE_EXPONENTS;
-    if T::pow2(2 * lo) <= ssq && ssq <= T::pow2(2 * hi) {
-        return (T::ONE, ssq);
+    if T::pow2(2 * lo) <= plain.sum && plain.sum <= T::pow2(2 * hi) {
+        return plain;
     }
     let max = max_abs(a);
     if max == T::ZERO {
-        return (T::ONE, ssq);
+        return plain;
     }
     let limit = -T::MIN_POSITIVE.exponent() - 1;
     let e = max.exponent().clamp(-limit, limit);
-    (T::pow2(e), sum_with(a, Square { factor: T::pow2(-e) }))
+    ScaledSquares { scale: T::pow2(e), sum: sum_with(a, Square { factor: T::pow2(-e) }) }
 }
 
-/// The `(scale, ssq)` of two blocks together.
-pub fn combine<T: Scalar>(a: (T, T), b: (T, T)) -> (T, T) {
-    let (large, small) = if b.1 == T::ZERO || (a.1 != T::ZERO && a.0 >= b.0) { (a, b) } else { (b, a) };
-    let ratio = small.0 / large.0;
-    (large.0, large.1 + small.1 * ratio * ratio)
+/// The sum of squares of two blocks together.
+pub fn combine<T: Scalar>(a: ScaledSquares<T>, b: ScaledSquares<T>) -> ScaledSquares<T> {
+    let a_leads = b.sum == T::ZERO || (a.sum != T::ZERO && a.scale >= b.scale);
+    let (large, small) = if a_leads { (a, b) } else { (b, a) };
+    let ratio = small.scale / large.scale;
+    ScaledSquares { scale: large.scale, sum: large.sum + small.sum * ratio * ratio }
 }
 
 /// The largest magnitude; 0 for an empty block. NaN is passed over: ask [`first_nonfinite`] for it.

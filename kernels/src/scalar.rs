@@ -78,7 +78,8 @@ pub trait Scalar:
     /// `self · 2^e` for any `e`: exact unless the result is subnormal or overflows.
     fn times_pow2(self, e: i32) -> Self {
         let step = 1 - Self::MIN_POSITIVE.exponent();
-        let (mut x, mut left) = (self, e);
+        let mut x = self;
+        let mut left = e;
         while left.abs() > step {
             x *= Self::pow2(step * left.signum());
             left -= step * left.signum();

@@ -26,7 +26,8 @@ pub fn gram_apply<B: Backend, T: Scalar>(
     mut z: ArrayViewMut2<T>,
     mut work: &mut [T],
 ) {
-    let ((b, n), l) = (a.dim(), x.ncols());
+    let (b, n) = a.dim();
+    let l = x.ncols();
     assert_eq!((x.nrows(), z.dim()), (n, (n, l)), "shapes of Aᵀ(A·X) with A {b}×{n}");
     let mut y = workspace::take_rows(&mut work, ROWS.min(b), l);
     for start in (0..b).step_by(ROWS) {

@@ -47,14 +47,14 @@ pub fn small<B: Backend, T: Scalar>(
     let (r, c) = a.dim();
     let k = r.min(c);
     assert_eq!((u.dim(), s.len(), vt.dim()), ((r, k), k, (k, c)), "shapes of the SVD of a {r}×{c} matrix");
-    let (m, flipped) = (r.max(c), r < c);
-    let (mut tall, e) = scaled_tall(a, &mut work)?;
-    let mut left = workspace::take_columns(&mut work, m, k);
+    let flipped = r < c;
+    let (mut tall, exponent) = scaled_tall(a, &mut work)?;
+    let mut left = workspace::take_columns(&mut work, r.max(c), k);
     let mut right = workspace::take_columns(&mut work, k, k);
     if k > 0 {
         B::svd_tall(tall.view_mut(), s, Some((left.view_mut(), right.view_mut())), work)?;
     }
-    scale_back(s, e)?;
+    scale_back(s, exponent)?;
     let (mut left, mut right) = if flipped { (right, left) } else { (left, right) };
     fix_signs(left.view_mut(), right.view_mut());
     transpose::copy(left.view(), u);
@@ -84,11 +84,11 @@ pub fn values<B: Backend, T: Scalar>(
     mut work: &mut [T],
 ) -> Result<(), SvdError> {
     assert_eq!(s.len(), a.nrows().min(a.ncols()), "as many singular values as the shorter side");
-    let (tall, e) = scaled_tall(a, &mut work)?;
+    let (tall, exponent) = scaled_tall(a, &mut work)?;
     if !s.is_empty() {
         B::svd_tall(tall, s, None, work)?;
     }
-    scale_back(s, e)
+    scale_back(s, exponent)
 }
 
 /// Takes the singular values back to the size of the matrix.
@@ -106,11 +106,11 @@ fn scaled_tall<'a, T: Scalar>(
         return Err(NoConvergence);
     }
     let a = if a.nrows() < a.ncols() { a.reversed_axes() } else { a };
-    let e = reduce::max_abs(a).exponent();
+    let exponent = reduce::max_abs(a).exponent();
     let mut tall = workspace::take_columns(work, a.nrows(), a.ncols());
     transpose::copy(a, tall.view_mut());
-    tall.mapv_inplace(|x| x.times_pow2(-e));
-    Ok((tall, e))
+    tall.mapv_inplace(|x| x.times_pow2(-exponent));
+    Ok((tall, exponent))
 }
 
 /// Is the entry of largest magnitude, the first of equals, negative? Singular vectors are turned so that it is not.

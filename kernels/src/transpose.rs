@@ -195,7 +195,8 @@ fn turn<T: Scalar>(y: ArrayView2<T>, mut out: ArrayViewMut2<T>) {
     assert_eq!(out.dim(), (m, n), "copy between different shapes");
     assert!(m <= 1 || y.strides()[0] == 1, "columns of the source are contiguous");
     assert!(n <= 1 || out.strides()[1] == 1, "rows of the copy are contiguous");
-    let (whole_rows, whole_columns) = (m - m % SIDE, n - n % SIDE);
+    let whole_rows = m - m % SIDE;
+    let whole_columns = n - n % SIDE;
     for j in (0..whole_columns).step_by(SIDE) {
         for i in (0..whole_rows).step_by(SIDE) {
             // SAFETY: i + SIDE ≤ whole_rows ≤ m, j + SIDE ≤ whole_columns ≤ n, and the strides were just checked.
@@ -259,8 +260,8 @@ mod tests {
                 add(x.view(), y.t(), out.view_mut());
                 let sum = Array2::from_shape_fn(shape, |(i, j)| x[(i, j)] + y[(j, i)]);
                 assert!(out == sum, "sum of {shape:?}, {off} elements behind a line");
-                let (guard, after) = (room[..off].to_vec(), room.last().copied());
-                assert!(guard.iter().chain(&after).all(|x| *x == T::ZERO), "{shape:?}: nothing beside it");
+                let before = room[..off].iter();
+                assert!(before.chain(room.last()).all(|x| *x == T::ZERO), "{shape:?}: nothing beside it");
             }
         }
     }

@@ -4,6 +4,7 @@ mod common;
 
 use common::*;
 use kernels::elementwise::{Op, eval};
+use kernels::reduce::ScaledSquares;
 use kernels::{Backend, Scalar, random, reduce, sketch};
 use ndarray::{Array2, ArrayView2, s};
 
@@ -77,7 +78,8 @@ fn reductions<T: Scalar>() {
     let seed = seed();
     for (m, n) in SHAPES.into_iter().chain([(3, 1000), (1000, 3)]) {
         let a = gaussian(m, n, seed).mapv(T::from_f64);
-        let (sum, squares) = (reduce::sum(a.view()), reduce::sum_squares_scaled(a.view()));
+        let sum = reduce::sum(a.view());
+        let squares = reduce::sum_squares_scaled(a.view());
         let by_rows = |f: fn(f64) -> f64| -> f64 {
             a.rows().into_iter().map(|row| row.iter().map(|x| f(x.to_f64())).sum::<f64>()).sum()
         };
@@ -85,7 +87,7 @@ fn reductions<T: Scalar>() {
         let size = by_rows(f64::abs);
         assert!((sum.to_f64() - exact).abs() <= 20.0 * T::EPS.to_f64() * size, "{m}×{n}");
         let exact = by_rows(|x| x * x);
-        let got = squares.1.to_f64() * squares.0.to_f64().powi(2);
+        let got = squares.sum.to_f64() * squares.scale.to_f64().powi(2);
         assert!((got - exact).abs() <= 20.0 * T::EPS.to_f64() * exact, "{m}×{n}");
         let max = a.iter().fold(T::ZERO, |max, x| Scalar::max(max, x.abs()));
         with_views(&a, |a| {
@@ -120,15 +122,22 @@ fn norms_at_the_ends<T: Scalar>() {
     let (top, bottom) = if T::NAME == "f32" { (124, -140) } else { (1020, -1060) };
     let at = |e| reduce::sum_squares_scaled(a.mapv(|x| T::from_f64(x.clamp(-4.0, 4.0)).times_pow2(e)).view());
     for e in [top, 0, bottom] {
-        let (scale, ssq) = at(e);
-        let got = scale.to_f64().times_pow2(-e) * ssq.to_f64().sqrt();
-        assert!(ssq.is_finite() && (got / norm - 1.0).abs() < 1e-3, "{} 2^{e}: {got} for {norm}", T::NAME);
+        let squares = at(e);
+        let got = squares.scale.to_f64().times_pow2(-e) * squares.sum.to_f64().sqrt();
+        assert!(
+            squares.sum.is_finite() && (got / norm - 1.0).abs() < 1e-3,
+            "{} 2^{e}: {got} for {norm}",
+            T::NAME
+        );
     }
-    let (scale, ssq) = reduce::combine(at(top), reduce::combine(at(bottom), reduce::combine(at(top), at(0))));
-    let got = scale.to_f64().times_pow2(-top) * ssq.to_f64().sqrt();
+    let all = reduce::combine(at(top), reduce::combine(at(bottom), reduce::combine(at(top), at(0))));
+    let got = all.scale.to_f64().times_pow2(-top) * all.sum.to_f64().sqrt();
     assert!((got / norm - 2f64.sqrt()).abs() < 1e-5);
     let zero = reduce::sum_squares_scaled(Array2::<T>::zeros((3, 0)).view());
-    assert!(zero == (T::ONE, T::ZERO) && reduce::combine(zero, at(bottom)) == at(bottom));
+    assert!(
+        zero == ScaledSquares { scale: T::ONE, sum: T::ZERO }
+            && reduce::combine(zero, at(bottom)) == at(bottom)
+    );
     assert!(reduce::combine(at(bottom), zero) == at(bottom) && reduce::combine(zero, zero) == zero);
 }
 

@@ -10,9 +10,12 @@ use ndarray::{Array2, ArrayView2, array};
 type Svd<T> = (Array2<T>, Vec<T>, Array2<T>);
 
 fn small<B: Backend, T: Scalar>(a: ArrayView2<T>) -> Result<Svd<T>, SvdError> {
-    let ((r, c), nan) = (a.dim(), T::from_f64(f64::NAN));
+    let (r, c) = a.dim();
+    let nan = T::from_f64(f64::NAN);
     let k = r.min(c);
-    let (mut u, mut s, mut vt) = (Array2::zeros((r, k)), vec![nan; k], Array2::zeros((k, c)));
+    let mut u = Array2::zeros((r, k));
+    let mut s = vec![nan; k];
+    let mut vt = Array2::zeros((k, c));
     let mut work = vec![nan; svd::small_workspace::<B, T>(r, c)];
     svd::small::<B, T>(a, u.view_mut(), &mut s, vt.view_mut(), &mut work)?;
     Ok((u, s, vt))

@@ -10,7 +10,8 @@ fn leaf<B: Backend, T: Scalar>(a: ArrayView2<T>) -> (Array2<T>, Array2<T>) {
     let (b, n) = a.dim();
     let k = b.min(n);
     let nan = T::from_f64(f64::NAN);
-    let (mut r, mut q) = (Array2::from_elem((k, n), nan), Array2::from_elem((b, k), nan));
+    let mut r = Array2::from_elem((k, n), nan);
+    let mut q = Array2::from_elem((b, k), nan);
     tsqr::leaf_r::<B, T>(a, &mut r.view_mut(), &mut vec![nan; tsqr::leaf_workspace::<T>(b, n)]);
     let mut work = vec![nan; tsqr::leaf_apply_workspace::<T>(b, n, k)];
     tsqr::leaf_apply::<B, T>(a, Array2::eye(k).view(), q.view_mut(), &mut work);
@@ -18,12 +19,14 @@ fn leaf<B: Backend, T: Scalar>(a: ArrayView2<T>) -> (Array2<T>, Array2<T>) {
 }
 
 fn merge<B: Backend, T: Scalar>(top: ArrayView2<T>, bottom: ArrayView2<T>) -> (Array2<T>, Array2<T>) {
-    let ((r1, n), r2) = (top.dim(), bottom.nrows());
+    let (r1, n) = top.dim();
+    let r2 = bottom.nrows();
     let k = n.min(r1 + r2);
     let nan = T::from_f64(f64::NAN);
     let mut factor = vec![nan; tsqr::factor_len(r1, r2, n)];
     tsqr::merge::<B, T>(top, bottom, &mut factor, &mut vec![nan; tsqr::merge_workspace(r1, r2, n)]);
-    let (mut r, mut q) = (Array2::from_elem((k, n), nan), Array2::from_elem((r1 + r2, k), nan));
+    let mut r = Array2::from_elem((k, n), nan);
+    let mut q = Array2::from_elem((r1 + r2, k), nan);
     tsqr::factor_r(&factor, r1, r2, n, r.view_mut());
     let mut work = vec![nan; tsqr::merge_apply_workspace(r1, r2, n, k)];
     tsqr::merge_apply::<B, T>(&factor, r1, r2, n, Array2::eye(k).view(), q.view_mut(), &mut work);
@@ -97,7 +100,8 @@ fn tree<B: Backend, T: Scalar>() {
     for (name, a) in zoo::<T>(m, n, seed()) {
         let what = format!("{} {} tree {name}", B::NAME, T::NAME);
         let (top, bottom) = a.view().split_at(Axis(0), m - cut);
-        let ((q1, r1), (q2, r2)) = (leaf::<B, T>(top), leaf::<B, T>(bottom));
+        let (q1, r1) = leaf::<B, T>(top);
+        let (q2, r2) = leaf::<B, T>(bottom);
         let (q, r) = merge::<B, T>(r1.view(), r2.view());
         let q = concatenate![Axis(0), q1.dot(&q.slice(s![..n, ..])), q2.dot(&q.slice(s![n.., ..]))];
         assert_orthonormal(q.view(), 2 * n, &what);

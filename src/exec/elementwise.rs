@@ -106,10 +106,13 @@ pub(super) fn reduce<T: Real>(
     let (result, made) = work.reals_mut::<T>((made + 1) * rows * cols).split_at_mut(rows * cols);
     let mut values = ArrayViewMut2::from_shape((rows, cols), result).expect("rows·cols elements");
     evaluate(job, ops, operands, place, values.view_mut(), made);
-    (out[0], out[1]) = match reduction {
-        Reduction::Sum => (kernels::reduce::sum(values.view()), T::ZERO),
-        Reduction::Norm => kernels::reduce::sum_squares_scaled(values.view()),
-    };
+    match reduction {
+        Reduction::Sum => out.copy_from_slice(&[kernels::reduce::sum(values.view()), T::ZERO]),
+        Reduction::Norm => {
+            let squares = kernels::reduce::sum_squares_scaled(values.view());
+            out.copy_from_slice(&[squares.scale, squares.sum]);
+        }
+    }
 }
 
 /// `out ← ((b₀ + b₁) + b₂) + …`

@@ -9,6 +9,7 @@ use crate::failure::{Blame, Failure};
 use crate::graph::{Kind, Program};
 use crate::ids::{BlockId, TaskId};
 use crate::store::{Block, Buffer, Pool};
+use kernels::reduce::ScaledSquares;
 use kernels::{Active, Backend, reduce, sketch, svd};
 use ndarray::ArrayViewMut2;
 use std::sync::Arc;
@@ -109,15 +110,19 @@ fn write<T: Real>(job: &Job, work: &mut Buffer) -> Result<(), Failure> {
 }
 
 fn combine<T: Real>(job: &Job, reduction: Reduction, out: &mut [T]) {
-    let mut partials =
-        job.operands(0).into_iter().map(|block| (block.slice::<T>()[0], block.slice::<T>()[1]));
-    let first = partials.next().expect("a tree node has children");
-    let (a, b) = partials.fold(first, |sum, next| match reduction {
-        Reduction::Sum => (sum.0 + next.0, T::ZERO),
-        Reduction::Norm => reduce::combine(sum, next),
-    });
-    out[0] = a;
-    out[1] = b;
+    let blocks = job.operands(0);
+    let partials = blocks.iter().map(|block| block.slice::<T>());
+    match reduction {
+        Reduction::Sum => {
+            let sum = partials.map(|partial| partial[0]).reduce(|sum, next| sum + next);
+            out.copy_from_slice(&[sum.expect("a tree node has children"), T::ZERO]);
+        }
+        Reduction::Norm => {
+            let squares = partials.map(|partial| ScaledSquares { scale: partial[0], sum: partial[1] });
+            let all = squares.reduce(reduce::combine).expect("a tree node has children");
+            out.copy_from_slice(&[all.scale, all.sum]);
+        }
+    }
 }
 
 fn gemm<T: Real>(job: &Job, ta: bool, tb: bool, taken: Option<Block>) -> Result<Block, Failure> {

@@ -53,7 +53,9 @@ macro_rules! native {
         impl Native for $t {
             fn gemm(alpha: $t, a: &Lines<$t>, b: &Lines<$t>, beta: $t, c: &mut LinesMut<$t>) {
                 assert_eq!((a.rows, a.cols, b.cols), (c.rows, b.rows, c.cols), "shapes of A·B");
-                let (m, n, k) = (int(c.rows), int(c.cols), int(a.cols));
+                let m = int(c.rows);
+                let n = int(c.cols);
+                let k = int(a.cols);
                 // SAFETY: A is m×k, B k×n and C m×n, as was just checked, and `Lines` and `LinesMut` are theirs as they
                 // promise. Nothing else is read or written.
                 unsafe {
@@ -182,7 +184,9 @@ macro_rules! native {
             }
 
             fn gesdd_work(m: usize, n: usize, vectors: bool) -> usize {
-                let (rows, cols, query) = (int(m), int(n), -1);
+                let rows = int(m);
+                let cols = int(n);
+                let query = -1;
                 let job = if vectors { b'S' } else { b'N' } as c_char;
                 let mut answer = 0.0;
                 let mut nothing = 0.0;

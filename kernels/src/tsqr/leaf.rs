@@ -121,7 +121,8 @@ pub fn leaf_apply<B: Backend, T: Scalar>(
     mut out: ArrayViewMut2<T>,
     mut work: &mut [T],
 ) {
-    let ((b, n), c) = (a.dim(), seed.ncols());
+    let (b, n) = a.dim();
+    let c = seed.ncols();
     let k = b.min(n);
     assert_eq!(seed.nrows(), k, "the seed of a {b}×{n} block has {k} rows");
     assert_eq!(out.dim(), (b, c), "Q·seed of a {b}×{n} block is {b}×{c}");

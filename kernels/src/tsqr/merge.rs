@@ -38,9 +38,15 @@ pub fn merge_workspace(r1: usize, r2: usize, n: usize) -> usize {
 
 /// Flops of [`merge`]: about `2r³/3` for two n×n triangles, more for short ones.
 pub fn merge_flops(r1: usize, r2: usize, n: usize) -> f64 {
-    let (p, n, k) = (reflector_rows(r1, r2, n) as f64, n as f64, n.min(r1 + r2) as f64);
-    if r1 as f64 == n { 2.0 * p * n * n - 4.0 / 3.0 * p * p * n.min(p) } else { 2.0 * p * k * n }
-        .max(2.0 / 3.0 * p * k * k)
+    let p = reflector_rows(r1, r2, n) as f64;
+    let k = n.min(r1 + r2) as f64;
+    let n_f64 = n as f64;
+    let flops = if stacked(r1, n) {
+        2.0 * p * n_f64 * n_f64 - 4.0 / 3.0 * p * p * n_f64.min(p)
+    } else {
+        2.0 * p * k * n_f64
+    };
+    flops.max(2.0 / 3.0 * p * k * k)
 }
 
 /// QR of `[top; bottom]`, r1×n and r2×n upper trapezoidal: what lies below their diagonals is not read.
@@ -54,7 +60,8 @@ pub fn merge<B: Backend, T: Scalar>(
     factor: &mut [T],
     mut work: &mut [T],
 ) {
-    let ((r1, n), r2) = (top.dim(), bottom.nrows());
+    let (r1, n) = top.dim();
+    let r2 = bottom.nrows();
     assert_eq!(bottom.ncols(), n, "both triangles have the same columns");
     let [mut r, t, mut v] = parts(factor, r1, r2, n);
     let mut shifts = ColumnShifts::new(workspace::take(&mut work, n));
