@@ -99,7 +99,7 @@ test: libraries
 # The sanitizer comes with the stable toolchain, and only its flag is called unstable. A target is named so that build scripts
 # and macros are built without it. Documentation tests are left out: they would not be linked with it.
 sanitize: libraries
-	@export RUSTC_BOOTSTRAP=1 RUSTFLAGS="-Zsanitizer=address -Cforce-frame-pointers=yes"
+	@export RUSTC_BOOTSTRAP=1 RUSTFLAGS="-Zsanitizer=address -Cforce-frame-pointers=yes" CARGO_PROFILE_DEV_OPT_LEVEL=1
 	run() { echo "+ $$*"; "$$@" </dev/null; }
 	common="--locked --target $(SANITIZED_TARGET) --target-dir target/sanitize"
 	features=

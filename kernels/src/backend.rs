@@ -18,6 +18,9 @@ pub struct NoConvergence;
 
 /// Single-threaded building blocks. Views may have any strides; a transposed view costs nothing extra.
 ///
+/// [`Backend::gram`], [`Backend::trsm_right_upper`] and [`Backend::cholesky`] are for the normal equations and for
+/// CholeskyQR. No operation of Dolmen uses them yet.
+///
 /// Bits depend on the operands, their strides and the machine's vector instructions, on nothing else.
 /// Both backends pack panels into buffers of their own (at most a few MiB), which callers need not count.
 ///

@@ -3,6 +3,11 @@
 use crate::Scalar;
 use ndarray::{ArrayViewMut2, ShapeBuilder};
 
+/// Refuses a workspace that is shorter than its caller was told.
+pub(crate) fn check<T>(work: &[T], needed: usize) {
+    assert!(work.len() >= needed, "workspace is too small: {} elements, {needed} are needed", work.len());
+}
+
 /// Takes the first `len` elements off `work`.
 pub(crate) fn take<'a, T>(work: &mut &'a mut [T], len: usize) -> &'a mut [T] {
     assert!(work.len() >= len, "workspace is too small: {} elements are left, {len} are needed", work.len());

@@ -54,6 +54,7 @@ pub fn leaf_r<B: Backend, T: Scalar>(a: ArrayView2<T>, r: &mut ArrayViewMut2<T>,
     let (b, n) = a.dim();
     let k = b.min(n);
     assert_eq!(r.dim(), (k, n), "R of a {b}×{n} block is {k}×{n}");
+    workspace::check(work, leaf_workspace::<T>(b, n));
     let cut = Cut::new::<T>(b, n);
     let mut chain = Chain::new(k, n, &mut work);
     let t = workspace::take(&mut work, k * k);
@@ -126,6 +127,7 @@ pub fn leaf_apply<B: Backend, T: Scalar>(
     let k = b.min(n);
     assert_eq!(seed.nrows(), k, "the seed of a {b}×{n} block has {k} rows");
     assert_eq!(out.dim(), (b, c), "Q·seed of a {b}×{n} block is {b}×{c}");
+    workspace::check(work, leaf_apply_workspace::<T>(b, n, c));
     let cut = Cut::new::<T>(b, n);
     let mut chain = Chain::new(k, n, &mut work);
     let t = workspace::take(&mut work, cut.panels * k * k);

@@ -63,6 +63,7 @@ pub fn merge<B: Backend, T: Scalar>(
     let (r1, n) = top.dim();
     let r2 = bottom.nrows();
     assert_eq!(bottom.ncols(), n, "both triangles have the same columns");
+    workspace::check(work, merge_workspace(r1, r2, n));
     let [mut r, t, mut v] = parts(factor, r1, r2, n);
     let mut shifts = ColumnShifts::new(workspace::take(&mut work, n));
     r.fill(T::ZERO);
@@ -135,6 +136,7 @@ pub fn merge_apply<B: Backend, T: Scalar>(
     let k = n.min(r1 + r2);
     assert_eq!(seed.nrows(), k, "the seed of {r1}×{n} on {r2}×{n} has {k} rows");
     assert_eq!(out.dim(), (r1 + r2, seed.ncols()), "shape of Q·seed");
+    workspace::check(work, merge_apply_workspace(r1, r2, n, seed.ncols()));
     let [t, v] = reflectors(factor, r1, r2, n);
     if stacked(r1, n) {
         let (mut top, bottom) = out.view_mut().split_at(ndarray::Axis(0), r1);
