@@ -43,13 +43,10 @@ fn copy_rows<T: Scalar>(src: ArrayView2<T>, mut dst: ArrayViewMut2<T>) {
 
 /// `dst ← src`, where rows of `dst`, but columns of `src` are contiguous.
 fn copy_turned<T: Scalar>(src: ArrayView2<T>, mut dst: ArrayViewMut2<T>) {
-    let (m, n) = src.dim();
-    if src.strides()[0] != 1 || dst.strides()[1] != 1 {
-        dst.assign(&src);
-    } else if m <= TILE && n <= TILE {
-        turn(src, dst);
-    } else {
+    if src.strides()[0] == 1 && dst.strides()[1] == 1 {
         dispatch_vectors(Turn { addend: Addend::Nothing, y: src, out: dst });
+    } else {
+        dst.assign(&src);
     }
 }
 
@@ -105,7 +102,10 @@ impl<T: Scalar> VectorKernel<T> for Turn<'_, T> {
 
     #[inline(always)]
     fn run<S: Simd<T>>(self, simd: S) {
-        if self.worth_streaming() {
+        let (m, n) = self.y.dim();
+        if matches!(self.addend, Addend::Nothing) && m <= TILE && n <= TILE {
+            turn(self.y, self.out);
+        } else if self.worth_streaming() {
             self.by_tiles::<S, true>(simd);
         } else {
             self.by_tiles::<S, false>(simd);
