@@ -38,11 +38,11 @@ pub fn watch() -> Result<(), Error> {
 
 /// Does nobody ignore or handle it yet?
 fn is_default(signal: c_int) -> bool {
-    // SAFETY: zero is a valid value of this plain struct, and without a new action the call only asks for the present one.
-    unsafe {
-        let mut present: libc::sigaction = std::mem::zeroed();
-        libc::sigaction(signal, std::ptr::null(), &mut present) == 0 && present.sa_sigaction == libc::SIG_DFL
-    }
+    // SAFETY: zero is a valid value of this plain struct.
+    let mut present: libc::sigaction = unsafe { std::mem::zeroed() };
+    // SAFETY: without a new action the call only asks for the present one, for which there is room.
+    let status = unsafe { libc::sigaction(signal, std::ptr::null(), &mut present) };
+    status == 0 && present.sa_sigaction == libc::SIG_DFL
 }
 
 /// Ends the process.

@@ -33,11 +33,11 @@ pub fn own_process() {
     let _ = rlimit::increase_nofile_limit(u64::MAX);
     #[cfg(target_env = "gnu")]
     if bounds().next().is_some() {
-        // SAFETY: sets two parameters of the allocator.
-        let is_set = unsafe {
-            libc::mallopt(libc::M_ARENA_MAX, 1) != 0 && libc::mallopt(libc::M_MMAP_THRESHOLD, MAPPED) != 0
-        };
-        ONE_HEAP.store(is_set, Ordering::Relaxed);
+        // SAFETY: sets a parameter of the allocator.
+        let has_one_heap = unsafe { libc::mallopt(libc::M_ARENA_MAX, 1) } != 0;
+        // SAFETY: sets another one.
+        let maps_large_ones = unsafe { libc::mallopt(libc::M_MMAP_THRESHOLD, MAPPED) } != 0;
+        ONE_HEAP.store(has_one_heap && maps_large_ones, Ordering::Relaxed);
     }
 }
 
