@@ -20,10 +20,102 @@ use std::ops::RangeInclusive;
 #[derive(Debug, Clone, Copy)]
 pub struct Faer;
 
+/// The functions of the backend for one element type. They are compiled in this crate, once, and not again in each crate and
+/// test that calls them.
+pub trait Compiled: Sized {
+    fn gemm(alpha: Self, a: ArrayView2<Self>, b: ArrayView2<Self>, beta: Self, c: ArrayViewMut2<Self>);
+    fn gram(a: ArrayView2<Self>, beta: Self, c: ArrayViewMut2<Self>);
+    fn trsm_right_upper(r: ArrayView2<Self>, x: ArrayViewMut2<Self>);
+    fn cholesky(a: ArrayViewMut2<Self>) -> Result<(), NotPositiveDefinite>;
+    fn svd_tall(
+        a: ArrayViewMut2<Self>,
+        s: &mut [Self],
+        vectors: Option<(ArrayViewMut2<Self>, ArrayViewMut2<Self>)>,
+        work: &mut [Self],
+    ) -> Result<(), NoConvergence>;
+    fn svd_tall_workspace(m: usize, n: usize, vectors: bool) -> usize;
+}
+
+macro_rules! compiled {
+    ($type:ident) => {
+        impl Compiled for $type {
+            fn gemm(
+                alpha: Self,
+                a: ArrayView2<Self>,
+                b: ArrayView2<Self>,
+                beta: Self,
+                c: ArrayViewMut2<Self>,
+            ) {
+                Faer::gemm_of(alpha, a, b, beta, c);
+            }
+
+            fn gram(a: ArrayView2<Self>, beta: Self, c: ArrayViewMut2<Self>) {
+                Faer::gram_of(a, beta, c);
+            }
+
+            fn trsm_right_upper(r: ArrayView2<Self>, x: ArrayViewMut2<Self>) {
+                Faer::trsm_right_upper_of(r, x);
+            }
+
+            fn cholesky(a: ArrayViewMut2<Self>) -> Result<(), NotPositiveDefinite> {
+                Faer::cholesky_of(a)
+            }
+
+            fn svd_tall(
+                a: ArrayViewMut2<Self>,
+                s: &mut [Self],
+                vectors: Option<(ArrayViewMut2<Self>, ArrayViewMut2<Self>)>,
+                work: &mut [Self],
+            ) -> Result<(), NoConvergence> {
+                Faer::svd_tall_of(a, s, vectors, work)
+            }
+
+            fn svd_tall_workspace(m: usize, n: usize, vectors: bool) -> usize {
+                Faer::svd_tall_workspace_of::<Self>(m, n, vectors)
+            }
+        }
+    };
+}
+
+compiled!(f32);
+compiled!(f64);
+
 impl Backend for Faer {
     const NAME: &'static str = "faer";
 
-    fn gemm<T: Scalar>(alpha: T, a: ArrayView2<T>, b: ArrayView2<T>, beta: T, mut c: ArrayViewMut2<T>) {
+    fn gemm<T: Scalar>(alpha: T, a: ArrayView2<T>, b: ArrayView2<T>, beta: T, c: ArrayViewMut2<T>) {
+        <T as Compiled>::gemm(alpha, a, b, beta, c);
+    }
+
+    fn gram<T: Scalar>(a: ArrayView2<T>, beta: T, c: ArrayViewMut2<T>) {
+        <T as Compiled>::gram(a, beta, c);
+    }
+
+    fn trsm_right_upper<T: Scalar>(r: ArrayView2<T>, x: ArrayViewMut2<T>) {
+        <T as Compiled>::trsm_right_upper(r, x);
+    }
+
+    fn cholesky<T: Scalar>(a: ArrayViewMut2<T>) -> Result<(), NotPositiveDefinite> {
+        <T as Compiled>::cholesky(a)
+    }
+
+    fn svd_tall<T: Scalar>(
+        a: ArrayViewMut2<T>,
+        s: &mut [T],
+        vectors: Option<(ArrayViewMut2<T>, ArrayViewMut2<T>)>,
+        work: &mut [T],
+    ) -> Result<(), NoConvergence> {
+        <T as Compiled>::svd_tall(a, s, vectors, work)
+    }
+
+    fn svd_tall_workspace<T: Scalar>(m: usize, n: usize, vectors: bool) -> usize {
+        <T as Compiled>::svd_tall_workspace(m, n, vectors)
+    }
+}
+
+/// The functions of the backend for any element type.
+impl Faer {
+    fn gemm_of<T: Scalar>(alpha: T, a: ArrayView2<T>, b: ArrayView2<T>, beta: T, mut c: ArrayViewMut2<T>) {
         check_gemm(&a, &b, &c);
         let accumulate = prepare(beta, a.ncols(), &mut c);
         if c.is_empty() || a.ncols() == 0 {
@@ -35,7 +127,7 @@ impl Backend for Faer {
         matmul(mat_mut(c), accumulate, mat(a), mat(b), alpha, Par::Seq);
     }
 
-    fn gram<T: Scalar>(a: ArrayView2<T>, beta: T, mut c: ArrayViewMut2<T>) {
+    fn gram_of<T: Scalar>(a: ArrayView2<T>, beta: T, mut c: ArrayViewMut2<T>) {
         check_gram(&a, &c);
         let accumulate = prepare(beta, a.nrows(), &mut c);
         if c.is_empty() || a.nrows() == 0 {
@@ -55,7 +147,7 @@ impl Backend for Faer {
         mirror(c);
     }
 
-    fn trsm_right_upper<T: Scalar>(r: ArrayView2<T>, x: ArrayViewMut2<T>) {
+    fn trsm_right_upper_of<T: Scalar>(r: ArrayView2<T>, x: ArrayViewMut2<T>) {
         check_trsm(&r, &x);
         if x.is_empty() {
             return;
@@ -63,7 +155,7 @@ impl Backend for Faer {
         solve_lower_triangular_in_place(mat(r.reversed_axes()), mat_mut(x.reversed_axes()), Par::Seq);
     }
 
-    fn cholesky<T: Scalar>(mut a: ArrayViewMut2<T>) -> Result<(), NotPositiveDefinite> {
+    fn cholesky_of<T: Scalar>(mut a: ArrayViewMut2<T>) -> Result<(), NotPositiveDefinite> {
         assert!(a.is_square(), "Cholesky of a square matrix");
         let n = a.nrows();
         if n == 0 {
@@ -79,13 +171,13 @@ impl Backend for Faer {
         Ok(())
     }
 
-    fn svd_tall<T: Scalar>(
+    fn svd_tall_of<T: Scalar>(
         a: ArrayViewMut2<T>,
         s: &mut [T],
         vectors: Option<(ArrayViewMut2<T>, ArrayViewMut2<T>)>,
         work: &mut [T],
     ) -> Result<(), NoConvergence> {
-        check_svd_tall::<Self, T>(&a, s, vectors.as_ref(), work);
+        check_svd_tall::<Faer, T>(&a, s, vectors.as_ref(), work);
         let (u, v) = match vectors {
             Some((u, v)) => (Some(mat_mut(u)), Some(mat_mut(v))),
             None => (None, None),
@@ -95,7 +187,7 @@ impl Backend for Faer {
             .map_err(|_| NoConvergence)
     }
 
-    fn svd_tall_workspace<T: Scalar>(m: usize, n: usize, vectors: bool) -> usize {
+    fn svd_tall_workspace_of<T: Scalar>(m: usize, n: usize, vectors: bool) -> usize {
         let compute = if vectors { ComputeSvdVectors::Thin } else { ComputeSvdVectors::No };
         svd_scratch::<T>(m, n, compute, compute, Par::Seq, svd_params::<T>())
             .unaligned_bytes_required()

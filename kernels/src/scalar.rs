@@ -10,9 +10,12 @@ pub(crate) mod sealed {
     use crate::simd::{Portable, Simd};
 
     #[cfg(not(feature = "openblas"))]
-    pub trait Provided: faer::traits::RealField {}
+    pub trait Provided: faer::traits::RealField + crate::faer_backend::Compiled {}
     #[cfg(feature = "openblas")]
-    pub trait Provided: faer::traits::RealField + crate::openblas::Native {}
+    pub trait Provided:
+        faer::traits::RealField + crate::faer_backend::Compiled + crate::openblas::Native
+    {
+    }
 
     pub trait Sealed: Provided {
         /// Vectors of this type: always [`Avx2`], which serves both types.
