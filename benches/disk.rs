@@ -1,8 +1,9 @@
-//! The disk measured with our own reading and writing of blocks, beside what plain sequential reading and writing gives.
-//! Every figure is GB/s of the matrix; writing includes the sync, "cold" is after the page cache was told to forget.
+//! The disk measured with our own reading and writing of blocks, beside what plain sequential reading and writing
+//! gives. Every figure is GB/s of the matrix; writing includes the sync, "cold" is after the page cache was told to
+//! forget.
 //!
-//! `cargo bench --bench disk [-- FOLDER [ROWS]]`: a ROWS×ROWS matrix of f64 in a file in FOLDER, by default 12288 (1.2 GB)
-//! in `target`.
+//! `cargo bench --bench disk [-- FOLDER [ROWS]]`: a ROWS×ROWS matrix of f64 in a file in FOLDER, by default 12288
+//! (1.2 GB) in `target`.
 
 use dolmen::array::Element;
 use dolmen::data::{ReadBlocks, Region, WriteBlocks};
@@ -41,8 +42,8 @@ impl Cut {
         Region::new(row..(row + self.rows).min(self.n), col..(col + self.cols).min(self.n))
     }
 
-    /// Calls `work` with the number of each block and with a block and a scratch, several at a time. Their memory is not
-    /// part of what is measured: a run has it from its pool. Returns the seconds.
+    /// Calls `work` with the number of each block and with a block and a scratch, several at a time. Their memory is
+    /// not part of what is measured: a run has it from its pool. Returns the seconds.
     fn each(self, scratch: u64, work: impl Fn(usize, &mut [f64], &mut [u8]) + Sync) -> f64 {
         let next = AtomicUsize::new(0);
         let room = |_| (vec![1.5; (self.rows * self.cols) as usize], vec![1; scratch as usize]);

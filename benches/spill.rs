@@ -129,9 +129,9 @@ fn write(files: &SpillFiles, id: BlockId, original: &Block, scratch: &mut [u8]) 
     (seconds, stored.encoding != Encoding::Raw)
 }
 
-/// Writing with the choice by measurement beside writing raw, block by block in turns and each as often first, since disks
-/// have moods, and the file system gives the first of two files another place than the second. The sample of the first block
-/// is part of it.
+/// Writing with the choice by measurement beside writing raw, block by block in turns and each as often first, since
+/// disks have moods, and the file system gives the first of two files another place than the second. The sample of
+/// the first block is part of it.
 fn choice_against_raw(folder: &Path, pool: &Pool, name: &str, original: &Block) {
     let raw = SpillPlace::with_encoding(folder.into(), None, Encoding::Raw);
     let chosen = SpillPlace::new(folder.into(), None);

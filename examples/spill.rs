@@ -1,9 +1,9 @@
 //! The leading singular values of a matrix that is dear to make and does not fit into the memory allowed:
 //! `cargo run --release --example spill [doubles|integers|FILE.npy]`.
 //!
-//! The matrix is a product (of a file: with the identity). It is made once, its blocks go to disk as memory fills, those
-//! first that are needed last, and come back for each pass. Integers are stored several times smaller, random doubles as
-//! they are.
+//! The matrix is a product (of a file: with the identity). It is made once, its blocks go to disk as memory fills,
+//! those first that are needed last, and come back for each pass. Integers are stored several times smaller, random
+//! doubles as they are.
 
 use dolmen::array::Array;
 use dolmen::session::{Error, Operation, RsvdOptions, Session};

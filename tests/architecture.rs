@@ -1,5 +1,6 @@
-//! Holds the sources to the house's rules: imports point down, pure modules are pure, the leaves know nobody, functions and
-//! files stay short. Each rule is shown to find its violation in a made-up tree before it is applied to the real one.
+//! Holds the sources to the house's rules: imports point down, pure modules are pure, the leaves know nobody,
+//! functions and files stay short. Each rule is shown to find its violation in a made-up tree before it is applied to
+//! the real one.
 
 #[path = "support/source.rs"]
 mod source;

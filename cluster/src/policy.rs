@@ -1,10 +1,11 @@
 //! How many workers there should be: one pure verb, [`ScalingPolicy::decide`]. Times are seconds on any one clock.
 //!
-//! The wanted number is the one that finishes soonest for what a worker costs to start. A worker that is started `now`
-//! computes from `now + queue + boot` until its walltime ends; `finish` is when all workers together have done the work,
-//! but never before the longest path is through. The k-th new worker is worth its start if the work it takes off the
-//! others is at least [`ScalingPolicy::payback`] times what it burns while booting. Machines that were asked for count as
-//! present from the moment they are expected. Nobody is sent away whom the same formula would ask for again.
+//! The wanted number is the one that finishes soonest for what a worker costs to start. A worker that is started
+//! `now` computes from `now + queue + boot` until its walltime ends; `finish` is when all workers together have done
+//! the work, but never before the longest path is through. The k-th new worker is worth its start if the work it
+//! takes off the others is at least [`ScalingPolicy::payback`] times what it burns while booting. Machines that were
+//! asked for count as present from the moment they are expected. Nobody is sent away whom the same formula would ask
+//! for again.
 
 use std::fmt;
 
@@ -101,11 +102,13 @@ pub enum Reason {
 /// Thresholds for the number of workers.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ScalingPolicy {
-    /// Core-seconds a new worker must take off the others for each that its boot burns. 1: below, all together compute less
-    /// for the machine time it takes than it would without; far above, it would wait when it could finish sooner.
+    /// Core-seconds a new worker must take off the others for each that its boot burns. 1: below, all together
+    /// compute less for the machine time it takes than it would without; far above, it would wait when it could
+    /// finish sooner.
     pub payback: f64,
     /// How long an idle worker stays, in times of what it took to get it (queue and boot). 1: as in the ski-rental
-    /// problem, whoever waits as long as a new start takes never loses more than twice what knowing the future would cost.
+    /// problem, whoever waits as long as a new start takes never loses more than twice what knowing the future would
+    /// cost.
     pub linger: f64,
 }
 
@@ -115,7 +118,8 @@ impl Default for ScalingPolicy {
     }
 }
 
-/// A smaller part of the remaining time than this is rounding, not a sooner finish. With 10 000 workers one more gains 1e-4.
+/// A smaller part of the remaining time than this is rounding, not a sooner finish. With 10 000 workers one more
+/// gains 1e-4.
 const ROUNDING: f64 = 1e-9;
 
 impl ScalingPolicy {

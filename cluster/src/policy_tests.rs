@@ -162,7 +162,8 @@ fn what_was_decided_is_enough_and_not_too_much() {
     });
 }
 
-/// A job of fixed width runs down on the workers that the policy keeps: they become more, then fewer, and never turns back.
+/// A job of fixed width runs down on the workers that the policy keeps: they become more, then fewer, and never turns
+/// back.
 #[test]
 fn a_fleet_that_has_begun_to_shrink_never_grows_again() {
     for_seeds(300, |random| {

@@ -20,8 +20,8 @@ use std::ops::RangeInclusive;
 #[derive(Debug, Clone, Copy)]
 pub struct Faer;
 
-/// The functions of the backend for one element type. They are compiled in this crate, once, and not again in each crate and
-/// test that calls them.
+/// The functions of the backend for one element type. They are compiled in this crate, once, and not again in each
+/// crate and test that calls them.
 pub trait Compiled: Sized {
     fn gemm(alpha: Self, a: ArrayView2<Self>, b: ArrayView2<Self>, beta: Self, c: ArrayViewMut2<Self>);
     fn gram(a: ArrayView2<Self>, beta: Self, c: ArrayViewMut2<Self>);

@@ -202,21 +202,24 @@ mod x86 {
                 unsafe fn load(self, from: &[$t], at: usize) -> $v {
                     debug_assert!(at + $lanes <= from.len());
                     let lanes = from.as_ptr().wrapping_add(at);
-                    // SAFETY: the caller promises so many elements; they need no alignment; `self` shows that there is AVX.
+                    // SAFETY: the caller promises so many elements; they need no alignment; `self` shows that there
+                    // is AVX.
                     unsafe { $load(lanes) }
                 }
                 #[inline(always)]
                 unsafe fn store(self, vector: $v, to: &mut [$t], at: usize) {
                     debug_assert!(at + $lanes <= to.len());
                     let lanes = to.as_mut_ptr().wrapping_add(at);
-                    // SAFETY: the caller promises so many elements; they need no alignment; `self` shows that there is AVX.
+                    // SAFETY: the caller promises so many elements; they need no alignment; `self` shows that there
+                    // is AVX.
                     unsafe { $store(lanes, vector) }
                 }
                 #[inline(always)]
                 unsafe fn stream(self, vector: $v, to: &mut [$t], at: usize) {
                     let lanes = to.as_mut_ptr().wrapping_add(at);
                     debug_assert!(at + $lanes <= to.len() && lanes.addr().is_multiple_of(size_of::<$v>()));
-                    // SAFETY: the caller promises so many elements, their alignment and a fence; `self` shows that there is AVX.
+                    // SAFETY: the caller promises so many elements, their alignment and a fence; `self` shows that
+                    // there is AVX.
                     unsafe { $stream(lanes, vector) }
                 }
                 #[inline(always)]

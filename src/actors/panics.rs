@@ -13,8 +13,8 @@ thread_local! {
     static PLACE: RefCell<Option<String>> = const { RefCell::new(None) };
 }
 
-/// For programs that own their process: from now on panics of tasks are not printed, and the error of the run says where
-/// they happened instead. All other panics go to the hook that is there now.
+/// For programs that own their process: from now on panics of tasks are not printed, and the error of the run says
+/// where they happened instead. All other panics go to the hook that is there now.
 ///
 /// A library that uses sessions should leave this to the program.
 pub fn tell_panics() {

@@ -98,7 +98,8 @@ pub enum Work {
 
 #[derive(Args, Debug)]
 pub struct Input {
-    /// A Zarr array (its directory), an HDF5 dataset (a.h5:/path), or .npy files, below each other if several; a quoted pattern like 'day*.npy' will do
+    /// A Zarr array (its directory), an HDF5 dataset (a.h5:/path), or .npy files, below each other if several; a
+    /// quoted pattern like 'day*.npy' will do
     #[arg(required = true)]
     pub files: Vec<OsString>,
 }

@@ -17,8 +17,8 @@ const CANCELLED: i32 = 130;
 const ENDING: [c_int; 10] =
     [SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGALRM, SIGVTALRM, SIGPROF, SIGUSR1, SIGUSR2, SIGXCPU];
 
-/// From now on a signal that would end the process removes what is half-written first. What the parent had ignored (as `nohup`
-/// and shells do for jobs in the background) stays ignored.
+/// From now on a signal that would end the process removes what is half-written first. What the parent had ignored
+/// (as `nohup` and shells do for jobs in the background) stays ignored.
 pub fn watch() -> Result<(), Error> {
     let failed = |error| Error::Run(format!("cannot watch for signals: {error}"));
     if is_default(SIGXFSZ) {

@@ -2,8 +2,8 @@
 
 use crate::array::BlockSize;
 
-/// Bytes: a number, 1e9 too, with an optional unit as SLURM and Kubernetes write it. K, M, G and T, also with `i` or `iB`
-/// behind them, count by 1024; KB, MB, GB and TB by 1000.
+/// Bytes: a number, 1e9 too, with an optional unit as SLURM and Kubernetes write it. K, M, G and T, also with `i` or
+/// `iB` behind them, count by 1024; KB, MB, GB and TB by 1000.
 pub fn memory(text: &str) -> Result<u64, String> {
     let text = text.trim();
     let (number, unit) = text.split_at(number_len(text));

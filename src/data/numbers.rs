@@ -61,8 +61,8 @@ pub trait Real: kernels::Scalar {
     /// The memory of `values` as bytes that may be changed.
     fn bytes_mut(values: &mut [Self]) -> &mut [u8] {
         let len = size_of_val(values);
-        // SAFETY: floats have no padding, any alignment will do for bytes, and the length is that of the values; every bit
-        // pattern is a float, and the borrow is exclusive.
+        // SAFETY: floats have no padding, any alignment will do for bytes, and the length is that of the values;
+        // every bit pattern is a float, and the borrow is exclusive.
         unsafe { std::slice::from_raw_parts_mut(values.as_mut_ptr().cast(), len) }
     }
 }

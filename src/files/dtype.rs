@@ -55,7 +55,8 @@ impl DType {
     }
 }
 
-/// Converts `bytes`, elements of `dtype` one behind the other, as far as `out` goes. Integers and booleans become floats.
+/// Converts `bytes`, elements of `dtype` one behind the other, as far as `out` goes. Integers and booleans become
+/// floats.
 pub(super) fn convert<'a, T: Real + 'a>(
     dtype: DType,
     big_endian: bool,

@@ -16,7 +16,8 @@ pub(super) fn folder_of(path: &Path) -> &Path {
     }
 }
 
-/// Where a result under this name goes: where the link of this name points, if it is one, whether or not something is there.
+/// Where a result under this name goes: where the link of this name points, if it is one, whether or not something is
+/// there.
 pub(super) fn followed(path: &Path) -> io::Result<PathBuf> {
     // A slash at the end would ask what the link leads to whether it is a link.
     let without_slash = |path: &Path| path.components().collect::<PathBuf>();

@@ -1,5 +1,5 @@
-//! What of this process must not outlive it: half-written files, folders made for them, folders of temporary files. They go
-//! when they are dropped, or when a signal ends the process.
+//! What of this process must not outlive it: half-written files, folders made for them, folders of temporary files.
+//! They go when they are dropped, or when a signal ends the process.
 
 use super::error::FileError;
 use std::fs;
@@ -25,7 +25,8 @@ pub enum Written {
     All,
 }
 
-/// How far the process is: what is begun after it was told to end would stay, and what is committed then may not be whole.
+/// How far the process is: what is begun after it was told to end would stay, and what is committed then may not be
+/// whole.
 struct Ending {
     told: bool,
     written: Written,
@@ -44,8 +45,8 @@ pub(super) fn begin<T>(make: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
     if ending.told { Err(io::ErrorKind::Interrupted.into()) } else { make() }
 }
 
-/// Gives results their names, one after the other, unless the process has been told to end; it is told when this is done.
-/// The first that cannot be named ends it.
+/// Gives results their names, one after the other, unless the process has been told to end; it is told when this is
+/// done. The first that cannot be named ends it.
 pub(super) fn commit<R>(
     results: &[R],
     mut name: impl FnMut(&R) -> Result<(), FileError>,
@@ -88,8 +89,9 @@ pub(super) fn forget(path: &Path) {
     live().retain(|live| live.path != path);
 }
 
-/// Removes every file that this process has begun and not committed, the folders that it made for them, and its folders of
-/// temporary files: for when it is told to end. Nothing is begun or committed after it. Returns what had been committed before.
+/// Removes every file that this process has begun and not committed, the folders that it made for them, and its
+/// folders of temporary files: for when it is told to end. Nothing is begun or committed after it. Returns what had
+/// been committed before.
 pub fn discard_all() -> Written {
     let mut ending = ending();
     ending.told = true;
@@ -114,8 +116,8 @@ pub(super) fn remove(path: &Path) {
     }
 }
 
-/// Other threads may still be making files in it, by its name, which is therefore taken from it first. Those that are about
-/// to be made in that moment take a few tries.
+/// Other threads may still be making files in it, by its name, which is therefore taken from it first. Those that are
+/// about to be made in that moment take a few tries.
 pub(super) fn remove_tree(path: &Path) {
     const TRIES: usize = 50;
     let tree = without_its_name(path);

@@ -27,8 +27,8 @@ pub(super) fn kept_name(path: &Path) -> PathBuf {
     name_beside(path, KEPT)
 }
 
-/// Removes half-written files and directories that runs which were killed left in `folder`, and gives back its name to an
-/// array that was to be replaced when its run was killed.
+/// Removes half-written files and directories that runs which were killed left in `folder`, and gives back its name
+/// to an array that was to be replaced when its run was killed.
 pub(super) fn clean(folder: &Path) {
     visit_abandoned(folder, PARTIAL, |left| {
         if left.before.as_bytes().starts_with(b".") {

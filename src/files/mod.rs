@@ -1,4 +1,5 @@
-//! Files: `.npy`, Zarr and HDF5 in by blocks at any offset and order, and `.npy` and Zarr out so that they appear only when whole.
+//! Files: `.npy`, Zarr and HDF5 in by blocks at any offset and order, and `.npy` and Zarr out so that they appear
+//! only when whole.
 //!
 //! - `npy/`, `zarr/`, `hdf5/`: a room for each format
 //! - `names.rs`, `pattern.rs`, `unchanged.rs`: which files are meant, and whether they are still what they were

@@ -8,8 +8,8 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-/// The files that `name` means: itself if such a file exists, it is no pattern or it names a dataset in a file;
-/// else all matches, with numbers in their names in the order of their values (day2 before day10). Names that begin with a
+/// The files that `name` means: itself if such a file exists, it is no pattern or it names a dataset in a file; else
+/// all matches, with numbers in their names in the order of their values (day2 before day10). Names that begin with a
 /// dot are matched only by patterns that do. A folder that cannot be looked into is an error.
 pub fn expand(name: &OsStr) -> Result<Vec<PathBuf>, FileError> {
     let path = Path::new(name);

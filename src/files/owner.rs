@@ -1,8 +1,8 @@
 //! Whose an unfinished file or folder is. The living hold a lock on it, and the system takes the lock from the dead.
 //!
-//! Host names and process numbers tell nothing: containers share the one and have their own of the other. The mark in a name
-//! is a random number for each file, and which boot of which kernel made it. Elsewhere a lock that seems free proves nothing,
-//! since some network file systems keep locks to one machine.
+//! Host names and process numbers tell nothing: containers share the one and have their own of the other. The mark in
+//! a name is a random number for each file, and which boot of which kernel made it. Elsewhere a lock that seems free
+//! proves nothing, since some network file systems keep locks to one machine.
 
 use super::ending::{ASIDE, begin, register, register_tree};
 use std::collections::hash_map::RandomState;
@@ -133,8 +133,8 @@ pub(super) struct Abandoned<'e> {
     pub begun: bool,
 }
 
-/// Calls `found` for the entries of `folder` that were made under this label and whose makers are gone. Nobody else takes
-/// them meanwhile.
+/// Calls `found` for the entries of `folder` that were made under this label and whose makers are gone. Nobody else
+/// takes them meanwhile.
 pub(super) fn visit_abandoned(folder: &Path, label: &str, found: impl Fn(Abandoned<'_>)) {
     let Ok(entries) = fs::read_dir(folder) else { return };
     for entry in entries.filter_map(Result::ok) {

@@ -78,8 +78,8 @@ impl Drop for Partial {
     }
 }
 
-/// Writes a small file that appears only when whole, and if `sync` is true, only when it is on the disk. That waits for all
-/// that the device has taken before.
+/// Writes a small file that appears only when whole, and if `sync` is true, only when it is on the disk. That waits
+/// for all that the device has taken before.
 pub fn write_whole(path: &Path, bytes: &[u8], sync: bool) -> Result<(), FileError> {
     let (partial, mut file) = Partial::create(path)?;
     let failed = |error| FileError::Write { path: path.into(), error };

@@ -1,5 +1,5 @@
-//! The files that a pattern means, as a shell finds them, but all of them: where something cannot be looked into, nobody
-//! knows what is missing, and that is an error.
+//! The files that a pattern means, as a shell finds them, but all of them: where something cannot be looked into,
+//! nobody knows what is missing, and that is an error.
 
 use super::error::FileError;
 use glob::{MatchOptions, Pattern};

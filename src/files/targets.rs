@@ -66,8 +66,8 @@ impl Target {
     }
 }
 
-/// Refuses outputs that are an input or in one, in a Zarr array, or the same as another output or in it. Nothing of them need
-/// be there.
+/// Refuses outputs that are an input or in one, in a Zarr array, or the same as another output or in it. Nothing of
+/// them need be there.
 pub fn check_outputs(inputs: &[PathBuf], outputs: &[PathBuf]) -> Result<(), FileError> {
     // What is gone meanwhile is not overwritten.
     let inputs: Vec<(&PathBuf, Place)> =

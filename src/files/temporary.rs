@@ -6,8 +6,8 @@ use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// A folder of temporary files, readable for its user only. It goes with all that is in it when it is dropped, when a signal
-/// ends the process, or, if that was killed, when the next one is made beside it.
+/// A folder of temporary files, readable for its user only. It goes with all that is in it when it is dropped, when a
+/// signal ends the process, or, if that was killed, when the next one is made beside it.
 pub struct TemporaryFolder {
     path: PathBuf,
     /// Locked, and with it the folder is known to be in use.
@@ -15,8 +15,8 @@ pub struct TemporaryFolder {
 }
 
 impl TemporaryFolder {
-    /// Makes a folder whose name begins with `prefix` in `parent`, which must exist, and removes what processes that are gone
-    /// left there.
+    /// Makes a folder whose name begins with `prefix` in `parent`, which must exist, and removes what processes that
+    /// are gone left there.
     pub fn create(parent: &Path, prefix: &str) -> io::Result<TemporaryFolder> {
         let label = format!("{prefix}-");
         visit_abandoned(parent, &label, |left| {

@@ -5,8 +5,8 @@ use std::io::{self, ErrorKind};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-/// What tells a file from others, and from itself before it was written to. Two writes within one tick of the system's clock,
-/// some milliseconds, that leave its size as it was look like one.
+/// What tells a file from others, and from itself before it was written to. Two writes within one tick of the
+/// system's clock, some milliseconds, that leave its size as it was look like one.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(super) struct Identity {
     device: u64,

@@ -154,7 +154,8 @@ impl ProgramBuilder {
         self.add_up(stage, n, width)
     }
 
-    /// The columns of `x`, each negated where the entry of largest magnitude in the same column of `vectors` is negative.
+    /// The columns of `x`, each negated where the entry of largest magnitude in the same column of `vectors` is
+    /// negative.
     ///
     /// # Panics
     /// Unless both are one block, and `vectors` is not transposed.

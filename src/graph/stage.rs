@@ -93,8 +93,8 @@ pub enum Kind {
     LeafApply { panel: Axis, n: u64, width: u64, seed: Seed },
     /// A piece of a packed block as a block of its own.
     Unpack { part: Part, panel: Axis, n: u64, keep: u64 },
-    /// The second block with its columns, or the rows of a block that is read transposed, negated where the same column of
-    /// the first has a negative entry of largest magnitude.
+    /// The second block with its columns, or the rows of a block that is read transposed, negated where the same
+    /// column of the first has a negative entry of largest magnitude.
     FixSigns { transposed: bool },
     /// Writes a block to an output, transposed if said so; the matrix begins at (row, col) of the output. I/O.
     Write { output: u32, grid: BlockGrid, transposed: bool, row: u64, col: u64 },

@@ -1,9 +1,10 @@
 //! Which blocks leave memory when it is short: those whose next use is farthest (Belady 1966), which the program tells.
 //!
-//! A block is *pinned* while an admitted task is to read it, and *idle* when it lies in memory and none is. Idle blocks
-//! may be evicted: written to the place for spilled blocks, or just dropped where it can be read or made again as cheaply.
-//! A task is admitted only with room for its output and for those of its inputs that have to come back, so whatever is
-//! admitted can be finished with what is reserved, and when it is, everything else can go: there is always a next task.
+//! A block is *pinned* while an admitted task is to read it, and *idle* when it lies in memory and none is. Idle
+//! blocks may be evicted: written to the place for spilled blocks, or just dropped where it can be read or made again
+//! as cheaply. A task is admitted only with room for its output and for those of its inputs that have to come back,
+//! so whatever is admitted can be finished with what is reserved, and when it is, everything else can go: there is
+//! always a next task.
 
 use crate::graph::Program;
 use crate::ids::{BlockId, TaskId};

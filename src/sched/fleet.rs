@@ -12,7 +12,8 @@ const AHEAD_SECONDS: f64 = 0.01;
 const MOST_ASSIGNED: u32 = 4096;
 /// I/O tasks in a worker's hands; how many of them it runs at once is its own choice.
 const MOST_IO: u32 = 32;
-/// Names of workers are given one after the other. A greater one was not given by us, and would cost its size in memory.
+/// Names of workers are given one after the other. A greater one was not given by us, and would cost its size in
+/// memory.
 const MOST_NAMES: usize = 1 << 20;
 /// Threads of one worker. More are an error of whoever counted them.
 const MOST_THREADS: u32 = 1 << 16;

@@ -16,9 +16,9 @@ pub(super) struct Opened {
     pub element: Element,
 }
 
-/// Opens a Zarr array of version 3, that is its directory; a dataset of an HDF5 file, as `a.h5:/path/of/it` or the file
-/// alone if there is one matrix in it; or a `.npy` file, or several with equal columns as one tall matrix. Only headers are
-/// read. Files that exceed `cache_room` bytes are read past the page cache.
+/// Opens a Zarr array of version 3, that is its directory; a dataset of an HDF5 file, as `a.h5:/path/of/it` or the
+/// file alone if there is one matrix in it; or a `.npy` file, or several with equal columns as one tall matrix. Only
+/// headers are read. Files that exceed `cache_room` bytes are read past the page cache.
 pub(super) fn open(paths: &[PathBuf], cache_room: u64, depth: Arc<Depth>) -> Result<Opened, FileError> {
     let alone = |path: &Path| match paths.len() {
         1 => Ok(()),

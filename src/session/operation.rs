@@ -24,8 +24,8 @@ const TALL_ELEMENTS: u64 = 1 << 20;
 /// Elements of a row block for the randomized SVD, whose partial results are as long as A is wide.
 const SKETCH_ELEMENTS: u64 = 1 << 22;
 
-/// Blocks of an elementwise expression that are in memory at once if it has them: two pairs being read, one computed, two
-/// written.
+/// Blocks of an elementwise expression that are in memory at once if it has them: two pairs being read, one computed,
+/// two written.
 const BLOCKS_AT_ONCE: u64 = 10;
 /// Bytes of a row of a block beyond which a disk is no faster.
 const LONGEST_PIECE: u64 = 64 << 10;
@@ -98,8 +98,8 @@ impl Operation {
         }
     }
 
-    /// Rows and columns of blocks for this operation. Automatic ones do not cut what has to be read together of an input
-    /// that is stored in chunks; square ones are whole chunks.
+    /// Rows and columns of blocks for this operation. Automatic ones do not cut what has to be read together of an
+    /// input that is stored in chunks; square ones are whole chunks.
     pub(super) fn blocks(&self, asked: BlockSize, chunks: Option<Chunks>) -> Result<(u64, u64), Error> {
         let (m, n) = self.shape()?;
         let (long, short) = (m.max(n), m.min(n).max(1));
@@ -162,8 +162,8 @@ impl Operation {
         })
     }
 
-    /// For a product of two matrices: the bytes that must be read and written with `memory` bytes at hand, `2mnk/√M + mn`
-    /// words (Kwasniewski et al. 2019), or those of the three matrices if that is more.
+    /// For a product of two matrices: the bytes that must be read and written with `memory` bytes at hand, `2mnk/√M +
+    /// mn` words (Kwasniewski et al. 2019), or those of the three matrices if that is more.
     pub(super) fn least_bytes(&self, memory: u64) -> Result<Option<f64>, Error> {
         let Some(k) = self.inner_length()? else { return Ok(None) };
         let ((m, n), size) = (self.shape()?, self.element()?.bytes() as f64);

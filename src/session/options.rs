@@ -46,8 +46,8 @@ impl SessionBuilder {
         self
     }
 
-    /// Bytes that blocks and workspaces may take together, as far as `ulimit` lets the process have them. Default: 80 % of
-    /// the least of what SLURM, the cgroup, `ulimit` and the machine's free memory allow.
+    /// Bytes that blocks and workspaces may take together, as far as `ulimit` lets the process have them. Default: 80
+    /// % of the least of what SLURM, the cgroup, `ulimit` and the machine's free memory allow.
     pub fn memory(mut self, bytes: u64) -> Self {
         self.memory = Some(bytes);
         self
@@ -72,7 +72,8 @@ impl SessionBuilder {
     }
 
     /// Whether result files get their names only when their data is on the disk, not just with the operating system.
-    /// Default: true. Without it a run need not wait for the disk, but a power failure soon after it may take its results.
+    /// Default: true. Without it a run need not wait for the disk, but a power failure soon after it may take its
+    /// results.
     pub fn sync_results(mut self, sync: bool) -> Self {
         self.sync_results = sync;
         self

@@ -18,8 +18,8 @@ use std::sync::Arc;
 pub enum Target {
     /// To the caller, as matrices.
     Memory,
-    /// To files, a path for each result: Zarr arrays in chunks of the run's blocks where the name ends in `.zarr`, files
-    /// where it ends in `.npy`. None may be one of the operation's inputs.
+    /// To files, a path for each result: Zarr arrays in chunks of the run's blocks where the name ends in `.zarr`,
+    /// files where it ends in `.npy`. None may be one of the operation's inputs.
     Files(Vec<PathBuf>),
 }
 
@@ -66,8 +66,8 @@ impl Session {
         Ok(Planned { session: self.id(), operation: operation.clone(), target, inputs, ready })
     }
 
-    /// What `operation` would do with its results in files of this format, or without one in memory, and whether it fits;
-    /// nothing is run.
+    /// What `operation` would do with its results in files of this format, or without one in memory, and whether it
+    /// fits; nothing is run.
     pub fn preview(&self, operation: &Operation, format: Option<Format>) -> Result<Preview, Error> {
         operation.check()?;
         let results = operation.result_shapes()?.len();

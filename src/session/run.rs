@@ -46,8 +46,8 @@ impl Session {
     }
 
     /// Runs an operation with its results written to files, one path for each result: Zarr arrays in chunks of the
-    /// run's blocks where the name ends in `.zarr`, files where it ends in `.npy`. They appear under their names only when
-    /// all are whole.
+    /// run's blocks where the name ends in `.zarr`, files where it ends in `.npy`. They appear under their names only
+    /// when all are whole.
     pub fn run_to_files(&self, operation: &Operation, paths: &[PathBuf]) -> Result<Stats, Error> {
         let planned = self.plan(operation, Target::Files(paths.to_vec()))?;
         Ok(self.run_planned(planned)?.stats)

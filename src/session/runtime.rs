@@ -225,9 +225,9 @@ impl Session {
     }
 
     /// A Zarr array of version 3, that is its directory; a dataset of an HDF5 file, as `a.h5:/path/of/it` or the file
-    /// alone if there is one matrix in it (with feature `hdf5`); or a `.npy` file, or several with equal columns as one
-    /// tall matrix, in which vectors are rows; alone a vector is a column. Only headers are read here. An input that has
-    /// changed since then is an error at the end of a run.
+    /// alone if there is one matrix in it (with feature `hdf5`); or a `.npy` file, or several with equal columns as
+    /// one tall matrix, in which vectors are rows; alone a vector is a column. Only headers are read here. An input
+    /// that has changed since then is an error at the end of a run.
     pub fn from_files(&self, paths: &[PathBuf]) -> Result<Array, Error> {
         let Opened { source, shape, element } = open(paths, page_cache_room(self.memory()), self.depth())?;
         Ok(self.bind(source, shape, element))
@@ -238,8 +238,8 @@ impl Session {
         register(&mut lock(&self.inner.functions));
     }
 
-    /// Runs a blocking computation beside the caller. The answer can be waited for or awaited. The session that `work` gets
-    /// shares all with this one but progress and figures.
+    /// Runs a blocking computation beside the caller. The answer can be waited for or awaited. The session that
+    /// `work` gets shares all with this one but progress and figures.
     ///
     /// ```
     /// # fn main() -> Result<(), dolmen::session::Error> {

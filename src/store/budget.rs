@@ -55,9 +55,9 @@ pub struct Budget {
 }
 
 impl Budget {
-    /// What the user says, but no more than `ulimit` leaves beside so many threads, since the system does not give it. If the
-    /// user does not say: a share of the least of what SLURM, the cgroup (v1 or v2, with those above it), `ulimit` and the
-    /// machine's free memory allow.
+    /// What the user says, but no more than `ulimit` leaves beside so many threads, since the system does not give
+    /// it. If the user does not say: a share of the least of what SLURM, the cgroup (v1 or v2, with those above it),
+    /// `ulimit` and the machine's free memory allow.
     pub fn new(told: Option<u64>, threads: u64) -> Result<Budget, BudgetError> {
         let share = |bytes: u64| (bytes as f64 * SHARE) as u64;
         let ulimit = room(threads).map(|room| Budget { bytes: room.bytes, limit: Limit::Ulimit(room.name) });

@@ -1,8 +1,8 @@
-//! Which encoding an array is spilled in: the one with which a block is away and back soonest, as measured. Pure: seconds
-//! come from the caller.
+//! Which encoding an array is spilled in: the one with which a block is away and back soonest, as measured. Pure:
+//! seconds come from the caller.
 //!
-//! Blocks of one stage resemble each other, so each array is tried on a small sample of its first block, and then its real
-//! blocks tell whether that was right. The disk's rate is common to all.
+//! Blocks of one stage resemble each other, so each array is tried on a small sample of its first block, and then its
+//! real blocks tell whether that was right. The disk's rate is common to all.
 
 use super::codec::Encoding;
 use crate::ids::{RunId, StageId};
@@ -31,20 +31,23 @@ pub struct CompressionThresholds {
     pub learning: f64,
     /// Bytes that are put together to one measurement of the rate: fewer say more about latency.
     pub bytes_for_rate: u64,
-    /// Stored bytes of raw ones above which nothing is compressed, whatever is measured: random doubles shrink to 0.87 by
-    /// their exponents, which a disk that hiccups would make look like a gain.
+    /// Stored bytes of raw ones above which nothing is compressed, whatever is measured: random doubles shrink to
+    /// 0.87 by their exponents, which a disk that hiccups would make look like a gain.
     pub worth_it: f64,
-    /// What a compressed round trip may take, of the raw one: less, since cores that compress do not compute, and samples err.
+    /// What a compressed round trip may take, of the raw one: less, since cores that compress do not compute, and
+    /// samples err.
     pub least_gain: f64,
     /// Stored bytes of raw ones from which on compression may take longer than the raw round trip: disk space and other
     /// users of the disk gain though nobody is sooner.
     pub much_smaller: f64,
-    /// How much longer. Short samples on busy cores come out slower than they are by half, and space should not hang on that.
+    /// How much longer. Short samples on busy cores come out slower than they are by half, and space should not hang
+    /// on that.
     pub longest_for_space: f64,
-    /// What is in use is given up only when it is this much worse than what would be chosen anew, or it would go to and fro.
+    /// What is in use is given up only when it is this much worse than what would be chosen anew, or it would go to
+    /// and fro.
     pub patience: f64,
-    /// Blocks after which an array that is not compressed is sampled again (a sample costs 1 % of a block, so nothing), and
-    /// one that is compressed writes a block as it is, or the disk's rate would no longer be known.
+    /// Blocks after which an array that is not compressed is sampled again (a sample costs 1 % of a block, so
+    /// nothing), and one that is compressed writes a block as it is, or the disk's rate would no longer be known.
     pub retry_after: u32,
 }
 
@@ -90,8 +93,8 @@ impl Cost {
         }
     }
 
-    /// Seconds for a byte to the disk and back, of the seconds of a raw one. Cores are taken to be busy, so that seconds of
-    /// coding count in full.
+    /// Seconds for a byte to the disk and back, of the seconds of a raw one. Cores are taken to be busy, so that
+    /// seconds of coding count in full.
     fn relative(&self, disk_rate: f64) -> f64 {
         self.stored + (self.encode + self.decode) * disk_rate / 2.0
     }

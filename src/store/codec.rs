@@ -1,12 +1,13 @@
 //! From bytes to fewer bytes and back, piece by piece. Pure: knows neither files nor blocks.
 //!
-//! A piece becomes a frame: four bytes of length (little endian), then as many bytes. A piece that does not get smaller is
-//! kept as it is, which shows in its length.
+//! A piece becomes a frame: four bytes of length (little endian), then as many bytes. A piece that does not get
+//! smaller is kept as it is, which shows in its length.
 
 use super::shuffle::{shuffle, unshuffle};
 use zstd::bulk::{Compressor, Decompressor};
 
-/// Bytes that are compressed at a time: with its shuffled copy it stays in L2, and zstd's window is no longer at level 1.
+/// Bytes that are compressed at a time: with its shuffled copy it stays in L2, and zstd's window is no longer at
+/// level 1.
 pub const PIECE: usize = 256 << 10;
 /// Bytes ahead of each frame.
 pub const FRAME_HEADER: usize = 4;
@@ -34,7 +35,8 @@ pub enum CodecError {
     Context,
 }
 
-/// Contexts of zstd, kept between pieces: 0.7 MB for pieces of [`PIECE`] bytes, from the allocator and not from the pool.
+/// Contexts of zstd, kept between pieces: 0.7 MB for pieces of [`PIECE`] bytes, from the allocator and not from the
+/// pool.
 pub struct Codec {
     compressor: Compressor<'static>,
     decompressor: Decompressor<'static>,

@@ -25,9 +25,9 @@ pub(super) struct Room {
     pub name: &'static str,
 }
 
-/// For a program that is nothing but Dolmen: it may have as many files open as the system allows it at most, and where its
-/// memory is bounded by `ulimit`, its threads share one heap, since each of their own would take 64 MiB of address space.
-/// A library must leave both to whoever owns the process.
+/// For a program that is nothing but Dolmen: it may have as many files open as the system allows it at most, and
+/// where its memory is bounded by `ulimit`, its threads share one heap, since each of their own would take 64 MiB of
+/// address space. A library must leave both to whoever owns the process.
 pub fn own_process() {
     // With fewer descriptors files are opened again and again: slower, but right.
     let _ = rlimit::increase_nofile_limit(u64::MAX);

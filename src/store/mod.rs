@@ -1,5 +1,5 @@
-//! Where blocks live: one pool of buffers under a budget, the blocks made of them, and the place on disk for those that memory
-//! has no room for.
+//! Where blocks live: one pool of buffers under a budget, the blocks made of them, and the place on disk for those
+//! that memory has no room for.
 
 mod block;
 mod budget;

@@ -4,8 +4,8 @@ use super::budget::{cgroup_memory, free_memory, read_limit};
 use std::fs;
 use std::path::Path;
 
-/// Bytes of files that the page cache can keep for us while blocks and workspaces take `budget` bytes; 0 where the system
-/// does not tell.
+/// Bytes of files that the page cache can keep for us while blocks and workspaces take `budget` bytes; 0 where the
+/// system does not tell.
 pub fn page_cache_room(budget: u64) -> u64 {
     let cgroup = fs::read_to_string("/proc/self/cgroup").ok();
     room(free_memory(), cgroup.and_then(|text| cgroup_memory(&text, room_below)), budget)

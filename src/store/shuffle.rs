@@ -1,11 +1,11 @@
-//! Byte shuffle: the first bytes of all elements, then their second bytes, and so on. The bytes of one place resemble each
-//! other (exponents, zeros of small integers), so a compressor finds more in them than in whole elements. Pure.
+//! Byte shuffle: the first bytes of all elements, then their second bytes, and so on. The bytes of one place resemble
+//! each other (exponents, zeros of small integers), so a compressor finds more in them than in whole elements. Pure.
 
 /// Elements that are transposed together in registers.
 const GROUP: usize = 16;
 
-/// Sorts the bytes of `raw`, elements of `size` (4 or 8) bytes, by their place in the element. Bytes behind the last whole
-/// element stay where they are.
+/// Sorts the bytes of `raw`, elements of `size` (4 or 8) bytes, by their place in the element. Bytes behind the last
+/// whole element stay where they are.
 ///
 /// # Panics
 /// If the slices differ in length or `size` is neither 4 nor 8.
@@ -65,8 +65,8 @@ fn unshuffle_elements<const SIZE: usize>(planes: &[u8], raw: &mut [u8]) {
     raw[count * SIZE..].copy_from_slice(&planes[count * SIZE..]);
 }
 
-/// The transposition of 16 elements. LLVM makes neither loop nor array of bytes into the unpack instructions (1 to 2 GB/s
-/// where these run at 5 to 9), and SSE2 is part of every x86-64.
+/// The transposition of 16 elements. LLVM makes neither loop nor array of bytes into the unpack instructions (1 to 2
+/// GB/s where these run at 5 to 9), and SSE2 is part of every x86-64.
 #[cfg(target_arch = "x86_64")]
 mod registers {
     use super::GROUP;
@@ -74,8 +74,8 @@ mod registers {
         __m128i, _mm_loadu_si128, _mm_storeu_si128, _mm_unpackhi_epi8, _mm_unpacklo_epi8,
     };
 
-    /// Perfect shuffle of all bytes: the first half and the second half take turns. It rotates the bits of a byte's index to
-    /// the left by one.
+    /// Perfect shuffle of all bytes: the first half and the second half take turns. It rotates the bits of a byte's
+    /// index to the left by one.
     #[inline(always)]
     fn interleave<const SIZE: usize>(x: [__m128i; SIZE]) -> [__m128i; SIZE] {
         let mut out = x;

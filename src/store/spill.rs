@@ -3,14 +3,13 @@
 use super::choice::{Choice, CompressionThresholds};
 use super::codec::{CodecError, Encoding};
 use super::spill_file::scratch_len;
-use super::spill_files::{Files, SpillFiles};
 use crate::files::TemporaryFolder;
-use crate::ids::{BlockId, RunId};
+use crate::ids::BlockId;
 use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-/// Folders of spill files are called this, then host, process and a number.
+/// The names of folders of spill files begin so.
 const PREFIX: &str = "dolmen-spill";
 
 #[derive(Debug, thiserror::Error)]
@@ -38,6 +37,12 @@ impl SpillError {
     }
 }
 
+/// Somebody who has files in a place.
+pub(super) trait Sweep: Send + Sync {
+    /// Removes those that nobody wants any more.
+    fn sweep(&self);
+}
+
 /// Bytes of the limit that are taken.
 #[derive(Default)]
 struct Account {
@@ -63,7 +68,7 @@ struct Shared {
     account: Mutex<Account>,
     choice: Mutex<Choice>,
     /// Those that have files here.
-    runs: Mutex<Vec<Weak<Files>>>,
+    runs: Mutex<Vec<Weak<dyn Sweep>>>,
 }
 
 pub(super) fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -103,13 +108,11 @@ impl SpillPlace {
         scratch_len(block_bytes as usize) as u64
     }
 
-    /// Room for the blocks of a run.
-    pub fn begin(&self, run: RunId) -> SpillFiles {
-        let files = SpillFiles::new(self.clone(), run);
+    /// From now on `run` is asked for room too.
+    pub(super) fn register(&self, run: Weak<dyn Sweep>) {
         let mut runs = locked(&self.shared.runs);
         runs.retain(|run| run.strong_count() > 0);
-        runs.push(files.downgrade());
-        files
+        runs.push(run);
     }
 
     #[cfg(test)]
@@ -174,7 +177,7 @@ impl SpillPlace {
 
     /// Removes what nobody wants any more, of all runs.
     pub(super) fn sweep(&self) {
-        let runs: Vec<Arc<Files>> = locked(&self.shared.runs).iter().filter_map(Weak::upgrade).collect();
+        let runs: Vec<Arc<dyn Sweep>> = locked(&self.shared.runs).iter().filter_map(Weak::upgrade).collect();
         runs.iter().for_each(|run| run.sweep());
     }
 

@@ -1,7 +1,7 @@
 //! A block's bytes to a file and back, through a scratch of fixed size, with direct I/O where the file system takes it.
 //!
-//! All transfers begin and end at multiples of a page, in the file and in memory, so that one path serves both kinds of I/O;
-//! the last page is filled with zeros, which are checked when they are read.
+//! All transfers begin and end at multiples of a page, in the file and in memory, so that one path serves both kinds
+//! of I/O; the last page is filled with zeros, which are checked when they are read.
 
 use super::codec::{Codec, CodecError, Encoding, FRAME_HEADER, PIECE, body_len};
 use super::spill_header::HEADER;
@@ -240,8 +240,8 @@ fn check_padding(bytes: &[u8]) -> Result<(), ReadError> {
     if bytes.iter().all(|byte| *byte == 0) { Ok(()) } else { Err(ReadError::Changed) }
 }
 
-/// Reads ahead by windows and hands out consecutive bytes. The window lies behind the carry in the buffer: what is left of
-/// one window is moved ahead of the next.
+/// Reads ahead by windows and hands out consecutive bytes. The window lies behind the carry in the buffer: what is
+/// left of one window is moved ahead of the next.
 struct Frames<'a> {
     file: &'a SpillFile,
     layout: Layout,

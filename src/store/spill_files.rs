@@ -3,7 +3,7 @@
 use super::block::Block;
 use super::choice::{Decision, Measured};
 use super::codec::{Codec, CodecError, Encoding};
-use super::spill::{SpillError, SpillPlace, locked};
+use super::spill::{SpillError, SpillPlace, Sweep, locked};
 use super::spill_file::{ReadError, Scratch, SpillFile, Written, file_bytes, most_file_bytes};
 use super::spill_header::{HEADER, SpillHeader};
 use super::spill_key::SpillKey;
@@ -61,12 +61,12 @@ struct Contents {
 
 /// Where the blocks of a run are spilled. Clones share it; with the last one all of its files go.
 ///
-/// Calls for different blocks may come from any number of threads at once; the caller sees to it that those for one block
-/// come one after the other.
+/// Calls for different blocks may come from any number of threads at once; the caller sees to it that those for one
+/// block come one after the other.
 #[derive(Clone)]
 pub struct SpillFiles(Arc<Files>);
 
-pub(super) struct Files {
+struct Files {
     place: SpillPlace,
     run: RunId,
     contents: Mutex<Contents>,
@@ -89,16 +89,18 @@ fn with_codec<T>(run: impl FnOnce(&mut Codec) -> T) -> Result<T, CodecError> {
     })
 }
 
+impl SpillPlace {
+    /// Room for the blocks of a run.
+    pub fn begin(&self, run: RunId) -> SpillFiles {
+        let place = self.clone();
+        let files = Arc::new(Files { place, run, contents: Mutex::default(), sweeping: Mutex::default() });
+        let weak: Weak<Files> = Arc::downgrade(&files);
+        self.register(weak);
+        SpillFiles(files)
+    }
+}
+
 impl SpillFiles {
-    pub(super) fn new(place: SpillPlace, run: RunId) -> SpillFiles {
-        let (contents, sweeping) = (Mutex::default(), Mutex::default());
-        SpillFiles(Arc::new(Files { place, run, contents, sweeping }))
-    }
-
-    pub(super) fn downgrade(&self) -> Weak<Files> {
-        Arc::downgrade(&self.0)
-    }
-
     pub fn usage(&self) -> SpillUse {
         locked(&self.0.contents).usage
     }
@@ -194,6 +196,20 @@ impl SpillFiles {
     }
 }
 
+impl Sweep for Files {
+    fn sweep(&self) {
+        let _alone = locked(&self.sweeping);
+        let released = std::mem::take(&mut locked(&self.contents).released);
+        for file in &released {
+            // If it cannot be removed now, it goes with the folder.
+            let _ = fs::remove_file(self.place.path(&self.key(file.block).file_name(file.number)));
+        }
+        let bytes = released.iter().map(|file| file.bytes).sum();
+        locked(&self.contents).usage.in_use -= bytes;
+        self.place.removed(bytes);
+    }
+}
+
 impl Files {
     fn key(&self, block: BlockId) -> SpillKey {
         SpillKey { run: self.run, block }
@@ -221,18 +237,6 @@ impl Files {
         contents.released.push(file);
         drop(contents);
         self.clear();
-    }
-
-    pub(super) fn sweep(&self) {
-        let _alone = locked(&self.sweeping);
-        let released = std::mem::take(&mut locked(&self.contents).released);
-        for file in &released {
-            // If it cannot be removed now, it goes with the folder.
-            let _ = fs::remove_file(self.place.path(&self.key(file.block).file_name(file.number)));
-        }
-        let bytes = released.iter().map(|file| file.bytes).sum();
-        locked(&self.contents).usage.in_use -= bytes;
-        self.place.removed(bytes);
     }
 
     fn clear(&self) {

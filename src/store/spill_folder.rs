@@ -20,7 +20,8 @@ pub fn best_folder(candidates: &[(PathBuf, Medium)]) -> Option<&Path> {
     candidates.iter().min_by_key(|(_, medium)| *medium).map(|(path, _)| path.as_path())
 }
 
-/// Where to spill without `--spill-dir`: the first of $SLURM_TMPDIR, $TMPDIR, /tmp and the current folder that lies on a local disk and can be written to; without one, on the network, then in memory.
+/// Where to spill without `--spill-dir`: the first of $SLURM_TMPDIR, $TMPDIR, /tmp and the current folder that lies
+/// on a local disk and can be written to; without one, on the network, then in memory.
 pub fn default_spill_folder() -> PathBuf {
     let named = ["SLURM_TMPDIR", "TMPDIR"].into_iter().filter_map(std::env::var_os).map(PathBuf::from);
     let places = ["/tmp", "."].map(PathBuf::from);

@@ -1,5 +1,5 @@
-//! The first page of a spill file: what the block is, how it is stored, and checksums that betray every change. Bytes in,
-//! struct out.
+//! The first page of a spill file: what the block is, how it is stored, and checksums that betray every change. Bytes
+//! in, struct out.
 
 use super::codec::Encoding;
 use super::spill_key::SpillKey;

@@ -13,8 +13,9 @@ const SHORTEST: usize = 4 << 10;
 /// A block has so many times the bytes of a piece, so that trying three pieces in two encodings costs 1 %.
 const SHARE: usize = 512;
 
-/// Tries both compressed encodings on a block of elements of `size` bytes. Blocks too short for a sample of 1 % get none,
-/// and with it no compression: a file takes two pages at least, and its making longer than a transfer of that length.
+/// Tries both compressed encodings on a block of elements of `size` bytes. Blocks too short for a sample of 1 % get
+/// none, and with it no compression: a file takes two pages at least, and its making longer than a transfer of that
+/// length.
 pub(super) fn sample(codec: &mut Codec, size: usize, raw: &[u8], scratch: &mut Scratch) -> Vec<Measured> {
     let len = (raw.len() / SHARE).clamp(SHORTEST, LONGEST) / SHORTEST * SHORTEST;
     if raw.len() < len * PIECES * 8 {

@@ -1,11 +1,11 @@
 use super::super::block::Block;
 use super::super::pool::{Buffer, Pool};
-use super::super::spill_files::{SpillUse, Stored};
+use super::super::spill_files::{SpillFiles, SpillUse, Stored};
 use super::super::spill_header::HEADER;
 use super::super::testing::{Random, mnist, seed};
 use super::*;
 use crate::array::Element;
-use crate::ids::StageId;
+use crate::ids::{RunId, StageId};
 use std::fs;
 use std::io::Write;
 use std::os::unix::fs::FileExt;

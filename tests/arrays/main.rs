@@ -1,5 +1,5 @@
-//! Lazy arrays through the public interface: random expressions against plain `ndarray`, very deep ones, ones that are used
-//! again and again, arguments that cannot be computed, and mixed types.
+//! Lazy arrays through the public interface: random expressions against plain `ndarray`, very deep ones, ones that
+//! are used again and again, arguments that cannot be computed, and mixed types.
 
 #[path = "../sim/rng.rs"]
 #[allow(dead_code, reason = "shared with the simulation")]

@@ -1,5 +1,5 @@
-//! Random expressions with sharing, slices, transposes and both types. All numbers are small integers, so that every order
-//! of the operations gives the same bits and results must be equal.
+//! Random expressions with sharing, slices, transposes and both types. All numbers are small integers, so that every
+//! order of the operations gives the same bits and results must be equal.
 
 use super::rng::Rng;
 use super::{nodes, session};
@@ -10,7 +10,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 /// Sums and products up to here are exact in f32.
 const LARGEST: f64 = (1 << 20) as f64;
-/// An operation becomes at most so many stages: a slice of it may be wanted in a few ways, each in a few kinds of blocks.
+/// An operation becomes at most so many stages: a slice of it may be wanted in a few ways, each in a few kinds of
+/// blocks.
 const STAGES_PER_NODE: usize = 9;
 
 /// A lazy array and what it is.

@@ -1,5 +1,5 @@
-//! Every row of NUMERICS' table over its list of spectra and shapes, in f32 and f64, against arithmetic that shares nothing
-//! with the code under test. `eps` is the unit roundoff, `n` the smaller side.
+//! Every row of NUMERICS' table over its list of spectra and shapes, in f32 and f64, against arithmetic that shares
+//! nothing with the code under test. `eps` is the unit roundoff, `n` the smaller side.
 //!
 //! `DOLMEN_SEED` chooses the random matrices; a failure prints it.
 

@@ -44,11 +44,12 @@ fn transpose_add<T: Type>() {
 /// Both bounds of the table. Products below the smallest normal number are rounded to multiples of the smallest one,
 /// each of k times.
 ///
-/// The first bound does not hold for every finite input in any algorithm that adds in the precision of its result: where all
-/// terms of a sum are alike, even its last rounding takes a quarter of it, and all roundings may go the same way. What
-/// holds always is `k·eps·max(|A|·|B|)` (Higham 2002, §3.5), up to k times as much. The list of NUMERICS is held to the
-/// table's bound but for one case, the Vandermonde matrix of inner length 1000, which blocks of 16 columns miss by 1.41 and
-/// OpenBLAS's own `dgemm` too: there, and for the matrices of equal elements, which are not on the list, Higham's is asked for.
+/// The first bound does not hold for every finite input in any algorithm that adds in the precision of its result:
+/// where all terms of a sum are alike, even its last rounding takes a quarter of it, and all roundings may go the
+/// same way. What holds always is `k·eps·max(|A|·|B|)` (Higham 2002, §3.5), up to k times as much. The list of
+/// NUMERICS is held to the table's bound but for one case, the Vandermonde matrix of inner length 1000, which blocks
+/// of 16 columns miss by 1.41 and OpenBLAS's own `dgemm` too: there, and for the matrices of equal elements, which
+/// are not on the list, Higham's is asked for.
 fn check_product<T: Type>(a: &Matrix, b: &Matrix, c: &Matrix, what: &str, report: &mut Report) {
     let alike = what.contains("equal columns") || what.contains("vandermonde, 33×1000×20");
     let k = a.cols as f64;

@@ -21,9 +21,9 @@ const SHAPES: [Shape; 8] = [
     ((90, 120), &[64], &[10]),
 ];
 
-/// As in NUMERICS' table, where two things cannot be had literally. An error below `1.5·σₖ₊₁` or 1 % of a σᵢ is impossible
-/// where these are below the rounding errors of the result, so no less than `100·n·eps·σ₁` is asked, which the table
-/// allows where σₖ₊₁ = 0; for σᵢ it is `10·n·eps·σ₁`, as for the SVD.
+/// As in NUMERICS' table, where two things cannot be had literally. An error below `1.5·σₖ₊₁` or 1 % of a σᵢ is
+/// impossible where these are below the rounding errors of the result, so no less than `100·n·eps·σ₁` is asked, which
+/// the table allows where σₖ₊₁ = 0; for σᵢ it is `10·n·eps·σ₁`, as for the SVD.
 pub fn check_rsvd<T: Type>(
     a: &Matrix,
     svd: Svd<T>,

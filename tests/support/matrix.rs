@@ -107,7 +107,8 @@ impl Matrix {
         self.t().times(self).minus(&Matrix::identity(self.cols)).max_abs()
     }
 
-    /// Descending, by one-sided Jacobi on the columns (or rows, if these are fewer), which is accurate for small ones too.
+    /// Descending, by one-sided Jacobi on the columns (or rows, if these are fewer), which is accurate for small ones
+    /// too.
     pub fn singular_values(&self) -> Vec<f64> {
         let scale = power_of_two(self.max_abs());
         let mut columns = if self.rows >= self.cols { self.t() } else { self.clone() };

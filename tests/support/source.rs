@@ -176,8 +176,8 @@ pub struct PathAt {
     pub line: usize,
 }
 
-/// All paths in use declarations and elsewhere. `self` and `super` are resolved from `module`, the file's own path in its
-/// crate, and from the modules written out inside the file; groups are expanded; a glob ends in `*`.
+/// All paths in use declarations and elsewhere. `self` and `super` are resolved from `module`, the file's own path in
+/// its crate, and from the modules written out inside the file; groups are expanded; a glob ends in `*`.
 pub fn paths(tokens: &[Token], module: &[String]) -> Vec<PathAt> {
     let mut out = Vec::new();
     let mut here = module.to_vec();

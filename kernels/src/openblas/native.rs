@@ -80,8 +80,8 @@ macro_rules! native {
 
             fn syrk(a: &Lines<$t>, beta: $t, c: &mut LinesMut<$t>) {
                 assert_eq!((c.rows, c.cols), (a.cols, a.cols), "shape of AᵀA");
-                // SAFETY: A has as many columns as C has rows and columns, as was just checked, and `Lines` and `LinesMut`
-                // are theirs as they promise. Of C the upper triangle is written.
+                // SAFETY: A has as many columns as C has rows and columns, as was just checked, and `Lines` and
+                // `LinesMut` are theirs as they promise. Of C the upper triangle is written.
                 unsafe {
                     cblas_sys::$syrk(
                         CBLAS_LAYOUT::CblasRowMajor,
@@ -102,8 +102,8 @@ macro_rules! native {
             fn trsm(r: &Lines<$t>, x: &mut LinesMut<$t>) {
                 use cblas_sys::CBLAS_UPLO::{CblasLower, CblasUpper};
                 assert_eq!((r.rows, r.cols), (x.cols, x.cols), "shape of R in X·R⁻¹");
-                // SAFETY: R has as many rows and columns as X has columns, as was just checked, and `Lines` and `LinesMut`
-                // are theirs as they promise. A triangle of R is read.
+                // SAFETY: R has as many rows and columns as X has columns, as was just checked, and `Lines` and
+                // `LinesMut` are theirs as they promise. A triangle of R is read.
                 unsafe {
                     cblas_sys::$trsm(
                         CBLAS_LAYOUT::CblasRowMajor,
@@ -155,8 +155,8 @@ macro_rules! native {
                 };
                 let mut integers = vec![0 as c_int; 8 * len];
                 let mut info = 0;
-                // SAFETY: A and U have m·n elements, Vᵀ n·n, S n and `work` no fewer than the query asked for, as was just
-                // checked; without vectors their pointers are not used. There are 8·n integers, as LAPACK wants.
+                // SAFETY: A and U have m·n elements, Vᵀ n·n, S n and `work` no fewer than the query asked for, as was
+                // just checked; without vectors their pointers are not used. There are 8·n integers, as LAPACK wants.
                 unsafe {
                     lapack_sys::$gesdd(
                         &job,

@@ -195,7 +195,8 @@ impl Depth {
         Depth { meter: Mutex::new(meter), most_requests, threads: OnceLock::new() }
     }
 
-    /// Threads that move what the asking ones do not: together they have as many requests in flight as there may ever be.
+    /// Threads that move what the asking ones do not: together they have as many requests in flight as there may ever
+    /// be.
     pub(super) fn threads(&self) -> Option<&ThreadPool> {
         let start = || {
             let builder = ThreadPoolBuilder::new().num_threads(self.most_requests);

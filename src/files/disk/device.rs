@@ -76,8 +76,8 @@ impl Device {
         len == 0 || cached_pages(&self.file, offset, len) == Some(pages(offset, len))
     }
 
-    /// Fills `out` with the bytes at `offset`. `scratch` is for direct requests that are not aligned; with less than two
-    /// pages of it, or where the page cache has the bytes, the ordinary descriptor is used.
+    /// Fills `out` with the bytes at `offset`. `scratch` is for direct requests that are not aligned; with less than
+    /// two pages of it, or where the page cache has the bytes, the ordinary descriptor is used.
     pub fn read_at(&self, offset: u64, out: &mut [u8], scratch: &mut [u8]) -> io::Result<()> {
         if self.direct().is_none() {
             return self.file.read_exact_at(out, offset);
@@ -123,7 +123,8 @@ impl Device {
         Ok(&room[lead..lead + len])
     }
 
-    /// Reads the first `wanted` bytes of `room`, all of it where the file does not end before. All is aligned but `wanted`.
+    /// Reads the first `wanted` bytes of `room`, all of it where the file does not end before. All is aligned but
+    /// `wanted`.
     fn read_direct(&self, offset: u64, room: &mut [u8], wanted: usize) -> io::Result<()> {
         let mut got = 0;
         while got < wanted {
@@ -147,8 +148,9 @@ impl Device {
 
     /// Writes `bytes` at `offset`: whole pages past the page cache, what is left at both ends through it.
     ///
-    /// Callers that write each byte once may do so from many threads, whatever pages their spans share: a page that lies
-    /// within one span is only ever written by it, and one that spans share is only ever written through the cache.
+    /// Callers that write each byte once may do so from many threads, whatever pages their spans share: a page that
+    /// lies within one span is only ever written by it, and one that spans share is only ever written through the
+    /// cache.
     pub fn write_at(&self, offset: u64, bytes: &[u8], scratch: &mut [u8]) -> io::Result<()> {
         let head = (offset.next_multiple_of(PAGE as u64) - offset) as usize;
         let whole = bytes.len().saturating_sub(head) / PAGE * PAGE;

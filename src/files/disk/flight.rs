@@ -14,8 +14,8 @@ const MOST: u64 = 512 << 10;
 /// Pieces of scratch for a block: as many requests can be in flight for it.
 const PIECES: u64 = 16;
 
-/// How the scratch of a block is cut: one piece for each request in flight. Together the pieces are as long as the block
-/// at the most, but for two pages each.
+/// How the scratch of a block is cut: one piece for each request in flight. Together the pieces are as long as the
+/// block at the most, but for two pages each.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Pieces {
     count: u64,
@@ -150,8 +150,8 @@ impl Device {
         })
     }
 
-    /// Writes `bytes` at `offset`, several requests at a time, with scratch as for [`Device::read_span`]. Spans that are
-    /// written at the same time may share pages, but no bytes.
+    /// Writes `bytes` at `offset`, several requests at a time, with scratch as for [`Device::read_span`]. Spans that
+    /// are written at the same time may share pages, but no bytes.
     pub fn write_span(
         &self,
         offset: u64,

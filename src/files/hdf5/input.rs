@@ -109,8 +109,8 @@ impl ReadBlocks for Hdf5Input {
         BUFFERS + CHUNK_CACHE + decoding.saturating_add(notes)
     }
 
-    /// The library converts byte order and type. Waits for requests of other threads. The bytes are those of the elements
-    /// read, before compression.
+    /// The library converts byte order and type. Waits for requests of other threads. The bytes are those of the
+    /// elements read, before compression.
     fn read_block<T: Real>(&self, region: &Region, out: &mut [T], _: &mut [u8]) -> Result<u64, FileError> {
         region.check(self.shape, out.len());
         let elements = region.elements();
@@ -163,7 +163,8 @@ impl Hdf5Input {
                 Element::F64 => Datatype::from_type::<f64>()?,
             };
             let to = out.as_mut_ptr().cast();
-            // SAFETY: `out` has room for as many elements of `kind` as are selected, and the library is ours alone here.
+            // SAFETY: `out` has room for as many elements of `kind` as are selected, and the library is ours alone
+            // here.
             let status =
                 unsafe { H5Dread(self.dataset.id(), kind.id(), here.id(), there.id(), H5P_DEFAULT, to) };
             h5check(status).map(|_| ())

@@ -56,8 +56,8 @@ impl Header {
         self.shape.iter().try_fold(1_u64, |product, length| product.checked_mul(*length))
     }
 
-    /// The header of a file of ours: version 1.0, little endian, C order, elements from the second page on, so that blocks
-    /// of whole pages in memory are whole pages of the file.
+    /// The header of a file of ours: version 1.0, little endian, C order, elements from the second page on, so that
+    /// blocks of whole pages in memory are whole pages of the file.
     pub fn write(element: crate::array::Element, shape: &[u64]) -> Vec<u8> {
         let lengths: Vec<String> = shape.iter().map(u64::to_string).collect();
         let comma = if shape.len() == 1 { "," } else { "" };

@@ -51,8 +51,8 @@ pub struct NpyInput {
 
 impl NpyInput {
     /// Reads and checks the headers. Several files need equal columns, and a vector is a row among them, as in
-    /// `numpy.vstack`; alone it is a column. The matrix is f32 only if all are f32. Files that together
-    /// are larger than `cache_room`, the bytes that the page cache can hold for us, are read past it. `depth` says how many
+    /// `numpy.vstack`; alone it is a column. The matrix is f32 only if all are f32. Files that together are larger
+    /// than `cache_room`, the bytes that the page cache can hold for us, are read past it. `depth` says how many
     /// requests the device gets at once.
     pub fn open(paths: &[PathBuf], cache_room: u64, depth: Arc<Depth>) -> Result<NpyInput, FileError> {
         let mut parts: Vec<Part> = Vec::new();

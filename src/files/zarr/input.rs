@@ -53,7 +53,8 @@ impl ZarrInput {
 impl ReadBlocks for ZarrInput {
     type Error = FileError;
 
-    /// Where chunks are decoded this counts what the library allocates by itself, so that the limit on memory covers it.
+    /// Where chunks are decoded this counts what the library allocates by itself, so that the limit on memory covers
+    /// it.
     fn scratch_len(&self, rows: u64, cols: u64) -> u64 {
         if !self.about.plain {
             return self.decoder.scratch_len();

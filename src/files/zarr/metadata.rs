@@ -139,8 +139,8 @@ fn node(path: &Path) -> Result<Value, FileError> {
     }
 }
 
-/// JSON of what Python writes as such, which may begin with a byte-order mark and has NaN and infinities as bare words. Zarr
-/// has them as strings.
+/// JSON of what Python writes as such, which may begin with a byte-order mark and has NaN and infinities as bare
+/// words. Zarr has them as strings.
 fn standard(text: &str) -> String {
     let mut rest = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut out = String::with_capacity(rest.len());

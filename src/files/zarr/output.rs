@@ -66,8 +66,8 @@ impl WriteBlocks for ZarrOutput {
         0
     }
 
-    /// Whole chunks are written with one request each, which its depth counts where they go past the page cache, parts of
-    /// chunks row by row.
+    /// Whole chunks are written with one request each, which its depth counts where they go past the page cache,
+    /// parts of chunks row by row.
     fn write_block<T: Real>(&self, region: &Region, block: &[T], _: &mut [u8]) -> Result<u64, FileError> {
         assert_eq!(self.element, T::ELEMENT, "elements are written as what the array holds");
         region.check(self.shape, block.len());

@@ -80,8 +80,8 @@ impl PartialDir {
         Ok(())
     }
 
-    /// For a file system that cannot exchange names: for a moment there is no array of this name, but the old one is `aside`.
-    /// If the process is killed just then, the next run there gives it its name back.
+    /// For a file system that cannot exchange names: for a moment there is no array of this name, but the old one is
+    /// `aside`. If the process is killed just then, the next run there gives it its name back.
     fn replace_in_steps(&self, aside: &Path) -> io::Result<()> {
         let _in_use = guard(&self.target);
         fs::rename(&self.target, aside)?;
@@ -93,8 +93,8 @@ impl PartialDir {
         Ok(())
     }
 
-    /// Removes the earlier array from where it is now, unless there are files of others in it since we looked. What of it cannot
-    /// be removed now is removed with the next output there.
+    /// Removes the earlier array from where it is now, unless there are files of others in it since we looked. What
+    /// of it cannot be removed now is removed with the next output there.
     fn dispose(&self, earlier: &Path) {
         match foreign(earlier) {
             // If it keeps the name that it has, the next output there takes it for a leftover.

@@ -1,5 +1,5 @@
-//! The files of shards, as the crate `zarrs` asks for parts of them. It has a store of its own, which remembers each file
-//! that it ever read and takes no folder whose name is not UTF-8.
+//! The files of shards, as the crate `zarrs` asks for parts of them. It has a store of its own, which remembers each
+//! file that it ever read and takes no folder whose name is not UTF-8.
 
 use crate::files::unchanged;
 use std::io::ErrorKind;

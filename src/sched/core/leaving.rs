@@ -32,7 +32,8 @@ impl Core {
         }
     }
 
-    /// After each batch: idle workers take queued tasks off busy ones, leaving workers hand over. True if one was let go.
+    /// After each batch: idle workers take queued tasks off busy ones, leaving workers hand over. True if one was let
+    /// go.
     pub(super) fn balance(&mut self, out: &mut Vec<Action>) -> bool {
         let let_go = self.fleet.is_draining() && self.hand_over(out);
         if self.ready.is_empty(Lane::Compute) && self.fleet.has_idle() {

@@ -1,8 +1,8 @@
 //! The scheduler core: events in, actions out. One struct, no I/O, no clock: replayable.
 //!
-//! A task is *admitted* in the order of the walk while its reservation fits the limit, *ready* when its inputs are there,
-//! *assigned* to the worker that would finish it first, *done* when that worker says so. Its block is *released* when
-//! the last consumer is done.
+//! A task is *admitted* in the order of the walk while its reservation fits the limit, *ready* when its inputs are
+//! there, *assigned* to the worker that would finish it first, *done* when that worker says so. Its block is
+//! *released* when the last consumer is done.
 //!
 //! This file is the way of a task from admission to release. The files below it are what else can happen:
 //! `placement` (which worker), `leaving` (workers that come and go as planned), `recovery` (those that are lost),

@@ -52,8 +52,8 @@ impl Core {
         handed
     }
 
-    /// Assigns a task to the worker that finishes it first. If that one is busy a compute task waits for it; an I/O task
-    /// goes to `spare`, which has room.
+    /// Assigns a task to the worker that finishes it first. If that one is busy a compute task waits for it; an I/O
+    /// task goes to `spare`, which has room.
     fn place(&mut self, urgent: Urgent, lane: Lane, spare: WorkerId) {
         let seconds = self.estimates.of(urgent.task);
         let best = self.choose(urgent.task, spare);
