@@ -80,7 +80,7 @@ impl FromWorker {
 }
 
 #[derive(Debug, thiserror::Error)]
-pub enum CodecError {
+pub enum MessageError {
     #[error("cannot encode: {0}")]
     Encode(#[from] bincode::error::EncodeError),
     #[error("cannot decode: {0}")]
@@ -89,15 +89,15 @@ pub enum CodecError {
     Trailing(usize),
 }
 
-pub fn encode<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>, CodecError> {
+pub fn encode<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>, MessageError> {
     Ok(bincode::serde::encode_to_vec(value, bincode::config::standard())?)
 }
 
 /// Decodes a value that fills `bytes` exactly.
-pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, CodecError> {
+pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, MessageError> {
     let (value, used) = bincode::serde::decode_from_slice(bytes, bincode::config::standard())?;
     if used < bytes.len() {
-        return Err(CodecError::Trailing(bytes.len() - used));
+        return Err(MessageError::Trailing(bytes.len() - used));
     }
     Ok(value)
 }
@@ -121,6 +121,6 @@ mod tests {
     fn leftovers_are_noticed() {
         let mut bytes = encode(&7_u32).unwrap();
         bytes.push(0);
-        assert!(matches!(decode::<u32>(&bytes), Err(CodecError::Trailing(1))));
+        assert!(matches!(decode::<u32>(&bytes), Err(MessageError::Trailing(1))));
     }
 }

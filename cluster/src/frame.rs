@@ -51,7 +51,7 @@ impl Flags {
 
 /// What a receiver must know before it takes the rest of the frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Header {
+pub struct FrameHeader {
     /// How the payload travels.
     pub flags: Flags,
     /// Bytes of the message, at most [`MAX_MESSAGE`].
@@ -80,7 +80,7 @@ pub enum FrameError {
     /// A message longer than [`MAX_MESSAGE`].
     #[error("a message of {0} bytes, more than the {MAX_MESSAGE} allowed: send it as payload or in parts")]
     MessageTooLong(u32),
-    /// Header, message and payload together do not fit into 64 bits.
+    /// FrameHeader, message and payload together do not fit into 64 bits.
     #[error("a payload of {0} bytes cannot exist")]
     PayloadTooLong(u64),
     /// The payload is not what was sent.
@@ -93,16 +93,16 @@ pub enum FrameError {
     },
 }
 
-impl Header {
+impl FrameHeader {
     /// The header of a frame with this message length and payload. O(payload) for the checksum.
     ///
     /// # Errors
     /// If the message is longer than [`MAX_MESSAGE`].
-    pub fn new(flags: Flags, message_len: usize, payload: &[u8]) -> Result<Header, FrameError> {
+    pub fn new(flags: Flags, message_len: usize, payload: &[u8]) -> Result<FrameHeader, FrameError> {
         let message_len = u32::try_from(message_len).unwrap_or(u32::MAX);
         let payload_len = payload.len() as u64;
         let payload_checksum = checksum(payload);
-        Header { flags, message_len, payload_len, payload_checksum }.checked()
+        FrameHeader { flags, message_len, payload_len, payload_checksum }.checked()
     }
 
     /// Bytes of every header.
@@ -114,14 +114,14 @@ impl Header {
     ///
     /// # Errors
     /// As soon as the bytes at hand cannot start a frame, even if they are fewer than a header's.
-    pub fn try_read(bytes: &[u8]) -> Result<Option<Header>, FrameError> {
+    pub fn try_read(bytes: &[u8]) -> Result<Option<FrameHeader>, FrameError> {
         let seen = bytes.len().min(MAGIC.len());
         if bytes[..seen] != MAGIC[..seen] {
             let mut found = [0; 4];
             found[..seen].copy_from_slice(&bytes[..seen]);
             return Err(FrameError::Magic(found));
         }
-        let Some(bytes) = bytes.first_chunk::<{ Header::required_bytes() }>() else { return Ok(None) };
+        let Some(bytes) = bytes.first_chunk::<{ FrameHeader::required_bytes() }>() else { return Ok(None) };
         match u16::from_le_bytes(field(bytes, 4)) {
             VERSION => {}
             other => return Err(FrameError::Version(other)),
@@ -134,7 +134,7 @@ impl Header {
             0 => {}
             other => return Err(FrameError::Reserved(other)),
         }
-        let header = Header {
+        let header = FrameHeader {
             flags: Flags(flags),
             message_len: u32::from_le_bytes(field(bytes, 8)),
             payload_len: u64::from_le_bytes(field(bytes, 16)),
@@ -143,12 +143,13 @@ impl Header {
         header.checked().map(Some)
     }
 
-    /// Writes the header to the first [`Header::required_bytes`] of `out`. O(1).
+    /// Writes the header to the first [`FrameHeader::required_bytes`] of `out`. O(1).
     ///
     /// # Panics
     /// If `out` is shorter than that.
     pub fn write_to(&self, out: &mut [u8]) {
-        let out = out.first_chunk_mut::<{ Header::required_bytes() }>().expect("room for a whole header");
+        let out =
+            out.first_chunk_mut::<{ FrameHeader::required_bytes() }>().expect("room for a whole header");
         out[0..4].copy_from_slice(&MAGIC);
         out[4..6].copy_from_slice(&VERSION.to_le_bytes());
         out[6..8].copy_from_slice(&self.flags.0.to_le_bytes());
@@ -160,7 +161,7 @@ impl Header {
 
     /// Bytes of the whole frame. Fits: a header that could overflow is refused when it is made or read.
     pub fn frame_len(&self) -> u64 {
-        Header::required_bytes() as u64 + u64::from(self.message_len) + self.payload_len
+        FrameHeader::required_bytes() as u64 + u64::from(self.message_len) + self.payload_len
     }
 
     /// Whether `payload`, as it arrived, is what was sent. O(payload).
@@ -174,11 +175,11 @@ impl Header {
         }
     }
 
-    fn checked(self) -> Result<Header, FrameError> {
+    fn checked(self) -> Result<FrameHeader, FrameError> {
         if self.message_len > MAX_MESSAGE {
             return Err(FrameError::MessageTooLong(self.message_len));
         }
-        if self.payload_len > u64::MAX - u64::from(MAX_MESSAGE) - Header::required_bytes() as u64 {
+        if self.payload_len > u64::MAX - u64::from(MAX_MESSAGE) - FrameHeader::required_bytes() as u64 {
             return Err(FrameError::PayloadTooLong(self.payload_len));
         }
         Ok(self)
@@ -190,7 +191,7 @@ pub fn checksum(payload: &[u8]) -> u64 {
     xxhash_rust::xxh3::xxh3_64(payload)
 }
 
-fn field<const N: usize>(bytes: &[u8; Header::required_bytes()], at: usize) -> [u8; N] {
+fn field<const N: usize>(bytes: &[u8; FrameHeader::required_bytes()], at: usize) -> [u8; N] {
     *bytes[at..].first_chunk().expect("fields lie inside the header")
 }
 
@@ -199,14 +200,14 @@ mod tests {
     use super::*;
     use crate::testing::{Random, for_seeds};
 
-    fn bytes_of(header: &Header) -> [u8; 32] {
+    fn bytes_of(header: &FrameHeader) -> [u8; 32] {
         let mut out = [0xEE; 32];
         header.write_to(&mut out);
         out
     }
 
-    fn any_header(random: &mut Random) -> Header {
-        Header {
+    fn any_header(random: &mut Random) -> FrameHeader {
+        FrameHeader {
             flags: Flags(random.below(4) as u16),
             message_len: random.below(u64::from(MAX_MESSAGE) + 1) as u32,
             payload_len: random.next() >> random.below(64).max(1),
@@ -219,9 +220,9 @@ mod tests {
         for_seeds(1000, |random| {
             let header = any_header(random);
             let bytes = bytes_of(&header);
-            assert_eq!(Header::try_read(&bytes), Ok(Some(header)));
+            assert_eq!(FrameHeader::try_read(&bytes), Ok(Some(header)));
             let cut = random.below(32) as usize;
-            assert_eq!(Header::try_read(&bytes[..cut]), Ok(None), "cut at {cut}");
+            assert_eq!(FrameHeader::try_read(&bytes[..cut]), Ok(None), "cut at {cut}");
             assert_eq!(header.frame_len(), 32 + u64::from(header.message_len) + header.payload_len);
         });
     }
@@ -233,7 +234,7 @@ mod tests {
             for _ in 0..=random.below(3) {
                 bytes[random.below(32) as usize] ^= 1 << random.below(8);
             }
-            if let Ok(Some(header)) = Header::try_read(&bytes) {
+            if let Ok(Some(header)) = FrameHeader::try_read(&bytes) {
                 assert_eq!(bytes_of(&header), bytes);
                 assert!(header.message_len <= MAX_MESSAGE && header.frame_len() >= 32);
             }
@@ -242,34 +243,34 @@ mod tests {
 
     #[test]
     fn noise_is_refused_without_a_whole_header() {
-        assert_eq!(Header::try_read(b"GET / HTTP/1.1"), Err(FrameError::Magic(*b"GET ")));
-        assert_eq!(Header::try_read(b"DX"), Err(FrameError::Magic([b'D', b'X', 0, 0])));
-        assert_eq!(Header::try_read(b""), Ok(None));
+        assert_eq!(FrameHeader::try_read(b"GET / HTTP/1.1"), Err(FrameError::Magic(*b"GET ")));
+        assert_eq!(FrameHeader::try_read(b"DX"), Err(FrameError::Magic([b'D', b'X', 0, 0])));
+        assert_eq!(FrameHeader::try_read(b""), Ok(None));
     }
 
     #[test]
     fn each_field_has_its_error() {
-        let good = Header::new(Flags::ZSTD.with(Flags::SHUFFLED), 7, b"payload").unwrap();
+        let good = FrameHeader::new(Flags::ZSTD.with(Flags::SHUFFLED), 7, b"payload").unwrap();
         let with = |at: usize, value: &[u8]| {
             let mut bytes = bytes_of(&good);
             bytes[at..at + value.len()].copy_from_slice(value);
-            Header::try_read(&bytes).unwrap_err()
+            FrameHeader::try_read(&bytes).unwrap_err()
         };
         assert_eq!(with(4, &2u16.to_le_bytes()), FrameError::Version(2));
         assert_eq!(with(6, &4u16.to_le_bytes()), FrameError::UnknownFlags(4));
         assert_eq!(with(8, &(MAX_MESSAGE + 1).to_le_bytes()), FrameError::MessageTooLong(MAX_MESSAGE + 1));
         assert_eq!(with(12, &[1]), FrameError::Reserved(1));
         assert_eq!(with(16, &u64::MAX.to_le_bytes()), FrameError::PayloadTooLong(u64::MAX));
-        assert!(Header::new(Flags::NONE, MAX_MESSAGE as usize, &[]).is_ok());
-        assert!(Header::new(Flags::NONE, MAX_MESSAGE as usize + 1, &[]).is_err());
-        assert!(Header::new(Flags::NONE, usize::MAX, &[]).is_err());
+        assert!(FrameHeader::new(Flags::NONE, MAX_MESSAGE as usize, &[]).is_ok());
+        assert!(FrameHeader::new(Flags::NONE, MAX_MESSAGE as usize + 1, &[]).is_err());
+        assert!(FrameHeader::new(Flags::NONE, usize::MAX, &[]).is_err());
     }
 
     #[test]
     fn a_flipped_bit_of_the_payload_is_found() {
         for_seeds(200, |random| {
             let mut payload: Vec<u8> = (0..=random.below(4096)).map(|_| random.next() as u8).collect();
-            let header = Header::new(Flags::NONE, 0, &payload).unwrap();
+            let header = FrameHeader::new(Flags::NONE, 0, &payload).unwrap();
             assert_eq!(header.verify(&payload), Ok(()));
             let at = random.below(payload.len() as u64) as usize;
             payload[at] ^= 1 << random.below(8);
@@ -280,7 +281,7 @@ mod tests {
     /// The format is a promise: other versions of this program must read it.
     #[test]
     fn the_bytes_of_a_known_frame_never_change() {
-        let header = Header::new(Flags::ZSTD, 5, b"dolmen").unwrap();
+        let header = FrameHeader::new(Flags::ZSTD, 5, b"dolmen").unwrap();
         assert_eq!(checksum(b""), 0x2d06_8005_38d3_94c2, "XXH3's published value for no bytes");
         assert_eq!(&bytes_of(&header)[..24], b"DLMN\x01\0\x01\0\x05\0\0\0\0\0\0\0\x06\0\0\0\0\0\0\0");
     }

@@ -22,10 +22,10 @@ pub(super) enum Class {
     Large,
 }
 
-/// Why a block goes. Blocks with the greatest reason go first.
+/// How readily a block goes. Blocks with the greatest rank go first.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub(super) struct Reason {
-    /// How readily.
+pub(super) struct EvictionRank {
+    /// By its size and use.
     pub class: Class,
     /// The place of its next use in the walk.
     pub next_use: u32,
@@ -33,7 +33,7 @@ pub(super) struct Reason {
 
 /// Which blocks of a run may leave memory, in the order in which they do.
 ///
-/// Invariant: the idle bytes are those of the idle blocks, each of which has one reason.
+/// Invariant: the idle bytes are those of the idle blocks, each of which has one rank.
 pub(super) struct Eviction {
     /// Each task's place in the serial walk.
     ranks: Vec<u32>,
@@ -41,8 +41,8 @@ pub(super) struct Eviction {
     window: u64,
     /// How many admitted tasks are to read a block.
     pins: HashMap<BlockId, u32>,
-    idle: BTreeSet<(Reason, BlockId)>,
-    reasons: HashMap<BlockId, Reason>,
+    idle: BTreeSet<(EvictionRank, BlockId)>,
+    reasons: HashMap<BlockId, EvictionRank>,
     idle_bytes: u64,
     /// The inputs of the next task are pinned already, while it waits for room.
     claimed: bool,
@@ -94,7 +94,7 @@ impl Eviction {
         self.ranks[position]
     }
 
-    /// How readily a block of so many bytes goes.
+    /// By its size and use.a block of so many bytes goes.
     pub fn class(bytes: u64, keep: bool) -> Class {
         match keep {
             true => Class::Kept,
@@ -130,7 +130,7 @@ impl Eviction {
     }
 
     /// No admitted task reads the block: it may go.
-    pub fn settle(&mut self, block: BlockId, reason: Reason, bytes: u64) {
+    pub fn settle(&mut self, block: BlockId, reason: EvictionRank, bytes: u64) {
         if self.reasons.insert(block, reason).is_none() {
             self.idle.insert((reason, block));
             self.idle_bytes += bytes;

@@ -4,7 +4,7 @@ use super::bound::{Inputs, SessionId};
 use super::error::Error;
 use super::inputs::PlannedFile;
 use super::operation::Operation;
-use super::prepare::{Ready, Request};
+use super::prepare::{PlanRequest, Ready};
 use super::preview::Preview;
 use super::recipe::Care;
 use super::runtime::Session;
@@ -87,7 +87,7 @@ impl Session {
         let file = |format: &Format| Arc::new(PlannedFile(*format)) as Arc<dyn Sink>;
         let bindings = self.bindings(inputs.clone(), formats.iter().map(file).collect());
         let to_files = !formats.is_empty();
-        self.planner().prepare(&Request { operation, bindings: &bindings, to_files, care })
+        self.planner().prepare(&PlanRequest { operation, bindings: &bindings, to_files, care })
     }
 }
 

@@ -28,7 +28,7 @@ thread_local! {
 
 /// An operation, and what it is done with.
 #[derive(Clone, Copy)]
-pub(super) struct Request<'a> {
+pub(super) struct PlanRequest<'a> {
     pub operation: &'a Operation,
     pub bindings: &'a Bindings,
     pub to_files: bool,
@@ -100,7 +100,7 @@ impl Planner {
 
     /// The program of an operation and the proof that it fits: with everything held if possible, else in the way that
     /// takes the least time: by reading A again, piece by piece, or with blocks leaving memory.
-    pub(super) fn prepare(&self, request: &Request) -> Result<Ready, Error> {
+    pub(super) fn prepare(&self, request: &PlanRequest) -> Result<Ready, Error> {
         #[cfg(test)]
         PREPARED.set(PREPARED.get() + 1);
         let operation = request.operation;
@@ -137,7 +137,7 @@ impl Planner {
 
     fn first_that_fits(
         &self,
-        request: &Request,
+        request: &PlanRequest,
         blocks: (u64, u64),
         all: &[Ways],
     ) -> Result<Option<Ready>, Error> {
@@ -164,7 +164,7 @@ impl Planner {
     /// The ready program, or the bytes that it would need.
     fn attempt(
         &self,
-        request: &Request,
+        request: &PlanRequest,
         blocks: (u64, u64),
         ways: Ways,
         hold: Hold,
@@ -184,7 +184,7 @@ impl Planner {
     }
 
     /// Says what would fit: smaller blocks if some do, how much memory these need, and a method that needs less.
-    fn refusal(&self, request: &Request, blocks: (u64, u64), needed: u64) -> Error {
+    fn refusal(&self, request: &PlanRequest, blocks: (u64, u64), needed: u64) -> Error {
         let operation = request.operation;
         // A block longer than every matrix is as long as the longest.
         let longest = operation.longest().unwrap_or(u64::MAX);

@@ -69,7 +69,7 @@ impl Default for CompressionThresholds {
 
 /// What to do with the next block of an array.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Decision {
+pub enum EncodingDecision {
     /// Try a few pieces in both compressed encodings first and tell [`Choice::sampled`].
     Sample,
     Use(Encoding),
@@ -138,24 +138,24 @@ impl Choice {
     }
 
     /// What to do with the next block of `array`.
-    pub fn next(&mut self, array: ArrayKey) -> Decision {
+    pub fn next(&mut self, array: ArrayKey) -> EncodingDecision {
         match self.arrays.get_mut(&array) {
             None | Some(ArrayState::Raw { left: 0 }) => {
                 // Others that spill blocks of it meanwhile do not wait for the sample.
                 self.arrays.insert(array, ArrayState::Raw { left: self.thresholds.retry_after });
-                Decision::Sample
+                EncodingDecision::Sample
             }
             Some(ArrayState::Raw { left }) => {
                 *left -= 1;
-                Decision::Use(Encoding::Raw)
+                EncodingDecision::Use(Encoding::Raw)
             }
             Some(ArrayState::Compressed { left: left @ 0, .. }) => {
                 *left = self.thresholds.retry_after;
-                Decision::Use(Encoding::Raw)
+                EncodingDecision::Use(Encoding::Raw)
             }
             Some(ArrayState::Compressed { encoding, left, .. }) => {
                 *left -= 1;
-                Decision::Use(*encoding)
+                EncodingDecision::Use(*encoding)
             }
         }
     }
@@ -283,11 +283,11 @@ mod tests {
         let mut samples = 0;
         for _ in 0..650 {
             match choice.next(ARRAY) {
-                Decision::Sample => {
+                EncodingDecision::Sample => {
                     samples += 1;
                     assert_eq!(choice.sampled(ARRAY, &noise()), Encoding::Raw);
                 }
-                Decision::Use(encoding) => assert_eq!(encoding, Encoding::Raw),
+                EncodingDecision::Use(encoding) => assert_eq!(encoding, Encoding::Raw),
             }
         }
         assert_eq!(samples, 10);
@@ -296,9 +296,9 @@ mod tests {
     #[test]
     fn what_shrinks_and_is_fast_is_compressed_in_the_better_encoding() {
         let mut choice = choice();
-        assert_eq!(choice.next(ARRAY), Decision::Sample);
+        assert_eq!(choice.next(ARRAY), EncodingDecision::Sample);
         assert_eq!(choice.sampled(ARRAY, &pixels()), Encoding::ShuffledZstd);
-        assert_eq!(choice.next(ARRAY), Decision::Use(Encoding::ShuffledZstd));
+        assert_eq!(choice.next(ARRAY), EncodingDecision::Use(Encoding::ShuffledZstd));
     }
 
     #[test]
@@ -326,10 +326,10 @@ mod tests {
         let bad = sample(Encoding::ShuffledZstd, 1.0, 4e8, 1e9);
         let writes = (1..).find(|_| {
             choice.written(ARRAY, &bad, 0.001);
-            choice.next(ARRAY) == Decision::Use(Encoding::Raw)
+            choice.next(ARRAY) == EncodingDecision::Use(Encoding::Raw)
         });
         assert!((2..20).contains(&writes.unwrap()), "one block is no reason, twenty are: {writes:?}");
-        let raws = (1..).find(|_| choice.next(ARRAY) == Decision::Sample);
+        let raws = (1..).find(|_| choice.next(ARRAY) == EncodingDecision::Sample);
         assert_eq!(raws, Some(64));
     }
 
@@ -340,9 +340,9 @@ mod tests {
         let mut choice = choice();
         assert_eq!(choice.sampled(ARRAY, &[slow(2.6)]), Encoding::Zstd);
         (0..50).for_each(|_| choice.written(ARRAY, &slow(2.4), 0.001));
-        assert_eq!(choice.next(ARRAY), Decision::Use(Encoding::Zstd));
+        assert_eq!(choice.next(ARRAY), EncodingDecision::Use(Encoding::Zstd));
         (0..50).for_each(|_| choice.written(ARRAY, &slow(2.0), 0.001));
-        assert_eq!(choice.next(ARRAY), Decision::Use(Encoding::Raw));
+        assert_eq!(choice.next(ARRAY), EncodingDecision::Use(Encoding::Raw));
     }
 
     #[test]
@@ -350,16 +350,16 @@ mod tests {
         let mut choice = choice();
         choice.sampled(ARRAY, &pixels());
         (0..50).for_each(|_| choice.decoded(ARRAY, Encoding::ShuffledZstd, MIB, MIB as f64 / 1e8));
-        assert_eq!(choice.next(ARRAY), Decision::Use(Encoding::Raw));
+        assert_eq!(choice.next(ARRAY), EncodingDecision::Use(Encoding::Raw));
     }
 
     #[test]
     fn only_the_one_who_samples_waits_and_runs_are_forgotten() {
         let mut choice = choice();
-        assert_eq!(choice.next(ARRAY), Decision::Sample);
-        assert_eq!(choice.next(ARRAY), Decision::Use(Encoding::Raw));
+        assert_eq!(choice.next(ARRAY), EncodingDecision::Sample);
+        assert_eq!(choice.next(ARRAY), EncodingDecision::Use(Encoding::Raw));
         choice.forget(ARRAY.0);
-        assert_eq!(choice.next(ARRAY), Decision::Sample);
+        assert_eq!(choice.next(ARRAY), EncodingDecision::Sample);
     }
 
     #[test]
@@ -378,7 +378,7 @@ mod tests {
     fn a_compressed_array_writes_a_raw_block_now_and_then() {
         let mut choice = choice();
         choice.sampled(ARRAY, &pixels());
-        let raw = (0..130).filter(|_| choice.next(ARRAY) == Decision::Use(Encoding::Raw)).count();
+        let raw = (0..130).filter(|_| choice.next(ARRAY) == EncodingDecision::Use(Encoding::Raw)).count();
         assert_eq!(raw, 2);
     }
 }

@@ -1,7 +1,7 @@
 //! The spilled blocks of one run: a file for each.
 
 use super::block::Block;
-use super::choice::{Decision, Measured};
+use super::choice::{EncodingDecision, Measured};
 use super::codec::{Codec, CodecError, Encoding};
 use super::spill::{SpillError, SpillPlace, Sweep, locked};
 use super::spill_file::{ReadError, Scratch, SpillFile, Written, file_bytes, most_file_bytes};
@@ -256,8 +256,8 @@ impl Files {
         let array = self.key(block).array();
         let decision = self.place.choice().next(array);
         match decision {
-            Decision::Use(encoding) => Ok(encoding),
-            Decision::Sample => {
+            EncodingDecision::Use(encoding) => Ok(encoding),
+            EncodingDecision::Sample => {
                 let size = data.element().bytes() as usize;
                 let samples = with_codec(|codec| sample(codec, size, data.bytes(), scratch))?;
                 Ok(self.place.choice().sampled(array, &samples))

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 /// When the number of requests in flight changes, and by how much.
 #[derive(Clone, Copy, Debug)]
-pub struct Thresholds {
+pub struct DepthThresholds {
     /// One request at a time works on any device.
     pub least: usize,
     /// Virtual disks and SSDs are saturated by then, and each request has memory of its own.
@@ -24,15 +24,15 @@ pub struct Thresholds {
     pub longest_rest: u32,
 }
 
-impl Default for Thresholds {
+impl Default for DepthThresholds {
     fn default() -> Self {
-        Thresholds { least: 1, most: 16, gain: 0.05, idle: 0.1, samples: 4, rest: 8, longest_rest: 256 }
+        DepthThresholds { least: 1, most: 16, gain: 0.05, idle: 0.1, samples: 4, rest: 8, longest_rest: 256 }
     }
 }
 
 /// What was measured since the last decision.
 #[derive(Clone, Copy, Debug)]
-pub struct Sample {
+pub struct DepthSample {
     pub bytes: u64,
     /// Seconds in which at least one task used the device.
     pub seconds: f64,
@@ -50,7 +50,7 @@ struct Sum {
 }
 
 impl Sum {
-    fn add(&mut self, sample: Sample) {
+    fn add(&mut self, sample: DepthSample) {
         self.samples += 1;
         self.bytes += sample.bytes as f64;
         self.seconds += sample.seconds;
@@ -75,8 +75,8 @@ struct Trial {
 
 /// The depth as a hill to climb: a step is tried, and kept only if the device became faster by it.
 #[derive(Clone, Debug)]
-pub struct Policy {
-    thresholds: Thresholds,
+pub struct DepthPolicy {
+    thresholds: DepthThresholds,
     depth: usize,
     sum: Sum,
     trial: Option<Trial>,
@@ -86,10 +86,10 @@ pub struct Policy {
     next_rest: u32,
 }
 
-impl Policy {
+impl DepthPolicy {
     /// Begins with `start` requests, or as near to it as the thresholds allow.
-    pub fn new(thresholds: Thresholds, start: usize) -> Policy {
-        Policy {
+    pub fn new(thresholds: DepthThresholds, start: usize) -> DepthPolicy {
+        DepthPolicy {
             thresholds,
             depth: start.clamp(thresholds.least, thresholds.most),
             sum: Sum::default(),
@@ -105,7 +105,7 @@ impl Policy {
     }
 
     /// Takes a sample of the present depth and returns the depth from now on.
-    pub fn decide(&mut self, sample: Sample) -> usize {
+    pub fn decide(&mut self, sample: DepthSample) -> usize {
         if self.resting > 0 {
             self.resting -= 1;
             return self.depth;
@@ -139,7 +139,7 @@ impl Policy {
 
     /// Half as many again, or a third less, so that steps are felt at any depth.
     fn step(&mut self, rate: f64) {
-        let Thresholds { least, most, .. } = self.thresholds;
+        let DepthThresholds { least, most, .. } = self.thresholds;
         if (self.upward && self.depth == most) || (!self.upward && self.depth == least) {
             self.upward = !self.upward;
         }
@@ -157,7 +157,7 @@ const SAMPLE_SECONDS: f64 = 0.05;
 
 /// What is counted between two decisions.
 struct Meter {
-    policy: Policy,
+    policy: DepthPolicy,
     /// Tasks that use the device.
     active: usize,
     /// Since when `active` is not zero, or since the last sample in that time.
@@ -180,9 +180,9 @@ pub struct Depth {
 
 impl Depth {
     /// Begins with `start` requests in flight; twice the cores is a good guess.
-    pub fn new(thresholds: Thresholds, start: usize) -> Depth {
+    pub fn new(thresholds: DepthThresholds, start: usize) -> Depth {
         let meter = Meter {
-            policy: Policy::new(thresholds, start),
+            policy: DepthPolicy::new(thresholds, start),
             active: 0,
             since: Instant::now(),
             seconds: 0.0,
@@ -245,7 +245,7 @@ impl Default for Depth {
     /// Begins with two requests for each core.
     fn default() -> Self {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        Depth::new(Thresholds::default(), 2 * cores)
+        Depth::new(DepthThresholds::default(), 2 * cores)
     }
 }
 
@@ -268,11 +268,11 @@ impl Active<'_> {
     }
 
     /// Counts a request in until the guard is dropped.
-    pub fn request(&self) -> Request<'_> {
+    pub fn request(&self) -> RequestInFlight<'_> {
         let mut meter = self.0.meter();
         meter.requests += 1;
         meter.most = meter.most.max(meter.requests);
-        Request(self.0)
+        RequestInFlight(self.0)
     }
 
     /// Counts bytes that a request moved.
@@ -282,7 +282,7 @@ impl Active<'_> {
         meter.tick();
         if meter.seconds >= SAMPLE_SECONDS {
             let idle = meter.idle / meter.seconds;
-            let sample = Sample { bytes: meter.bytes, seconds: meter.seconds, idle };
+            let sample = DepthSample { bytes: meter.bytes, seconds: meter.seconds, idle };
             meter.policy.decide(sample);
             (meter.bytes, meter.seconds, meter.idle) = (0, 0.0, 0.0);
         }
@@ -290,9 +290,9 @@ impl Active<'_> {
 }
 
 /// A request to a device.
-pub(in crate::files) struct Request<'a>(&'a Depth);
+pub(in crate::files) struct RequestInFlight<'a>(&'a Depth);
 
-impl Drop for Request<'_> {
+impl Drop for RequestInFlight<'_> {
     fn drop(&mut self) {
         self.0.meter().requests -= 1;
     }

@@ -11,17 +11,17 @@ struct Device<'a> {
 const ONE: f64 = 3e8;
 
 impl Device<'_> {
-    fn sample(&mut self, depth: usize, idle: f64) -> Sample {
+    fn sample(&mut self, depth: usize, idle: f64) -> DepthSample {
         self.state = self.state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
         let unit = (self.state >> 11) as f64 / (1_u64 << 53) as f64;
         let rate = ONE * (self.speedup)(depth as f64) * (1.0 + self.noise * (2.0 * unit - 1.0));
-        Sample { bytes: (rate * SAMPLE_SECONDS) as u64, seconds: SAMPLE_SECONDS, idle }
+        DepthSample { bytes: (rate * SAMPLE_SECONDS) as u64, seconds: SAMPLE_SECONDS, idle }
     }
 }
 
 /// The depths that a policy chose, one for each sample.
 fn drive(device: &mut Device, start: usize, idle: f64, samples: usize) -> Vec<usize> {
-    let mut policy = Policy::new(Thresholds::default(), start);
+    let mut policy = DepthPolicy::new(DepthThresholds::default(), start);
     (0..samples).map(|_| policy.decide(device.sample(policy.depth(), idle))).collect()
 }
 
@@ -98,7 +98,7 @@ fn trials_become_rare_where_they_do_not_help() {
 
 #[test]
 fn tasks_share_what_is_in_flight() {
-    let depth = Depth::new(Thresholds::default(), 8);
+    let depth = Depth::new(DepthThresholds::default(), 8);
     let one = depth.enter();
     assert_eq!(one.share(), 8);
     let others: Vec<_> = (0..2).map(|_| depth.enter()).collect();
@@ -112,7 +112,7 @@ fn tasks_share_what_is_in_flight() {
 
 #[test]
 fn requests_in_flight_are_counted() {
-    let depth = Depth::new(Thresholds::default(), 8);
+    let depth = Depth::new(DepthThresholds::default(), 8);
     let active = depth.enter();
     assert_eq!(depth.most(), 0);
     drop([active.request(), active.request(), active.request()]);

@@ -5,7 +5,7 @@ mod device;
 mod flight;
 mod space;
 
-pub use depth::{Depth, Policy, Sample, Thresholds};
+pub use depth::{Depth, DepthPolicy, DepthSample, DepthThresholds};
 pub use device::{Device, PAGE, WORTH_DIRECT, exceeds_cache, is_whole_pages, scratch_for};
 pub use flight::{Pieces, WORTH_THREADS, in_flight};
 pub use space::{allocate, free_space};

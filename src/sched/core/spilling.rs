@@ -3,7 +3,7 @@
 use super::{Core, Spilling};
 use crate::ids::{BlockId, TaskId, WorkerId};
 use crate::sched::events::Whereabouts;
-use crate::sched::eviction::{Eviction, Reason};
+use crate::sched::eviction::{Eviction, EvictionRank};
 use crate::sched::lane::Lane;
 use crate::sched::table::{NOWHERE, TaskState};
 use crate::sched::tasks::Tasks;
@@ -270,5 +270,5 @@ fn settle(tasks: &Tasks, eviction: &mut Eviction, block: BlockId) {
     let next_use = open.map(|at| eviction.rank(at)).min().unwrap_or(u32::MAX);
     let bytes = tasks.size(block);
     let class = Eviction::class(bytes, tasks.program.keeps(block));
-    eviction.settle(block, Reason { class, next_use }, bytes);
+    eviction.settle(block, EvictionRank { class, next_use }, bytes);
 }
