@@ -42,11 +42,6 @@ fn depth<T: Scalar>(ops: &[Op<T>], operands: usize) -> Result<usize, String> {
     if now == 1 { Ok(deepest) } else { Err(format!("{now} values are left, not one")) }
 }
 
-/// Flops of [`eval`] for each element.
-pub fn flops_per_element<T>(ops: &[Op<T>]) -> usize {
-    ops.iter().filter(|op| !matches!(op, Op::Load(_) | Op::Scalar(_))).count()
-}
-
 /// `out ← expression`, element by element, in tiles that stay in cache. Operands have the shape of `out` and any
 /// strides; a transposed view is read tile by tile. Each step rounds once, so bits do not depend on the strides.
 ///
