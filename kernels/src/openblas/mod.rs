@@ -32,7 +32,7 @@ impl Backend for OpenBlas {
             return Self::gemm(alpha, b.reversed_axes(), a.reversed_axes(), beta, c.reversed_axes());
         }
         let (a, b) = (readable(a), readable(b));
-        write(c, |c| T::gemm(alpha, &lines(&a), &lines(&b), beta, c));
+        write(c, |c| <T as Native>::gemm(alpha, &lines(&a), &lines(&b), beta, c));
     }
 
     fn gram<T: Scalar>(a: ArrayView2<T>, beta: T, mut c: ArrayViewMut2<T>) {
