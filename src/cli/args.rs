@@ -22,6 +22,11 @@ pub enum Command {
     /// Show what a command would do: tasks, flops, bytes and the memory bound
     #[command(subcommand)]
     Plan(Work),
+    /// Make the keys of a cluster: an authority, and a key each for scheduler, worker and client
+    Keygen {
+        /// The folder for them; made if it is not there
+        folder: PathBuf,
+    },
 }
 
 #[derive(Subcommand, Debug)]
@@ -276,6 +281,7 @@ mod tests {
             "dolmen svd a.npy b.npy --out d --values-only --block auto",
             "dolmen rsvd a.npy --rank 20 --oversample 10 --power-iters 2 --seed 0 --out d",
             "dolmen plan rsvd a.npy --rank 20 --out d",
+            "dolmen keygen d",
         ] {
             assert!(words(line).is_ok(), "{line}: {:?}", words(line).err());
         }
@@ -291,6 +297,7 @@ mod tests {
             "dolmen qr a.npy --out d --block 0",
             "dolmen qr a.npy --out d --threads 0",
             "dolmen qr a.npy --out d --nonsense",
+            "dolmen keygen",
         ] {
             let (message, code) = words(line).unwrap_err();
             assert_eq!(code, 2, "{line}");

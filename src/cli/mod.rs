@@ -2,6 +2,7 @@
 
 mod args;
 mod console;
+mod keygen;
 mod plan;
 mod progress;
 mod report;

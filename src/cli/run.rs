@@ -2,6 +2,7 @@
 
 use super::args::{Command, Common, OutFolder, Sketch, Work, parse};
 use super::console::{complain, say};
+use super::keygen::keygen;
 use super::plan::described;
 use super::progress::Bar;
 use super::report::Report;
@@ -21,6 +22,7 @@ pub fn main(words: impl IntoIterator<Item = OsString>) -> ExitCode {
     let result = match parse(words) {
         Ok(Command::Work(work)) => run(&work),
         Ok(Command::Plan(work)) => plan(&work),
+        Ok(Command::Keygen { folder }) => keygen(&folder),
         Err((help, 0)) => say(&help),
         Err((message, _)) => Err(Error::Request(message)),
     };

@@ -5,6 +5,7 @@ mod support;
 
 mod console;
 mod contract;
+mod keys;
 mod limits;
 mod names;
 mod outputs;
