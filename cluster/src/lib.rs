@@ -3,21 +3,46 @@
 //! A leaf of the workspace: it knows bytes, machines and seconds, and cannot name what is computed. Neither `dolmen`
 //! nor `kernels` may be imported here; `tests/architecture.rs` holds that.
 //!
-//! - [`role`]: what a process is to the cluster
-//! - [`authority`], [`keys`]: certificates are made; they are kept in a folder
+//! - [`role`], [`life`], [`hello`]: who a process is
+//! - [`authority`], [`keys`], [`tls`]: certificates are made, kept in a folder, and believed
 //! - [`scheduler_file`]: where the scheduler is
+//! - [`endpoint`]: listens, connects, gets blocks
+//! - [`peer`], [`blocks`], [`limits`]: what happens on control connections, what others may ask for, what they may cost
 //! - [`frame`]: the header of a frame. Pure.
 //! - [`policy`]: how many workers there should be. Pure: the time is an argument.
+//!
+//! What goes over the wire is told in `docs/protocol.md`.
 
 #![warn(missing_docs)]
 
+mod accept;
 pub mod authority;
+pub mod blocks;
+pub mod endpoint;
 pub mod frame;
+mod framed;
+mod handshake;
+pub mod hello;
 pub mod keys;
+pub mod life;
+pub mod limits;
+mod log_limit;
+pub mod peer;
 pub mod policy;
+mod pull;
+mod queue;
 mod random;
 pub mod role;
 pub mod scheduler_file;
+mod serve;
+mod stream;
+mod switchboard;
+pub mod tls;
+
+pub use framed::Ending;
+pub use handshake::ConnectError;
+pub use pull::{Holder, PullError};
+pub use queue::SendError;
 
 #[cfg(test)]
 mod testing;

@@ -1,0 +1,160 @@
+//! Blocks between processes: what is asked, and what is answered.
+//!
+//! Whoever wants a block sends a request: a frame whose message is the request's number (4 bytes, little-endian), the
+//! block's length (8 bytes) and its key. The answer is the block in parts: frames whose message is the request's
+//! number and one byte, the [`Kind`], with bytes of the block as payload. Parts of several blocks may alternate, those
+//! of one are in order. An empty frame is a heartbeat.
+
+use crate::limits::{LONGEST_KEY, LONGEST_REASON};
+use std::io;
+
+const NUMBER: usize = 4;
+const LENGTH: usize = 8;
+
+/// Longest message of a request, in bytes.
+pub(crate) const LONGEST_REQUEST: u32 = (NUMBER + LENGTH + LONGEST_KEY) as u32;
+/// Longest message of an answer, in bytes.
+pub(crate) const LONGEST_REPLY: u32 = (NUMBER + 1 + LONGEST_REASON) as u32;
+
+/// Where the blocks of this process are found, for others.
+pub trait Blocks: Send + Sync + 'static {
+    /// The block of this key, or the reason why there is none, in one line. The key comes from another process. Called
+    /// on a thread that may block.
+    ///
+    /// # Errors
+    /// The reason is told to whoever asked.
+    fn open(&self, key: &[u8]) -> Result<Payload, String>;
+}
+
+/// The bytes of a block.
+pub enum Payload {
+    /// They lie in memory, and stay until they have been sent.
+    Memory(Box<dyn AsRef<[u8]> + Send + Sync>),
+    /// They lie elsewhere, and are read part by part.
+    Stored {
+        /// How many they are.
+        len: u64,
+        /// How to get them.
+        source: Box<dyn ReadAt>,
+    },
+}
+
+impl Payload {
+    /// Bytes of the block.
+    pub(crate) fn len(&self) -> u64 {
+        match self {
+            Payload::Memory(bytes) => (**bytes).as_ref().len() as u64,
+            Payload::Stored { len, .. } => *len,
+        }
+    }
+}
+
+/// Bytes that are read part by part.
+pub trait ReadAt: Send + 'static {
+    /// Fills `bytes` with those from `offset` on. Called with rising offsets, on a thread that may block.
+    ///
+    /// # Errors
+    /// Whoever wants the block is told.
+    fn read_at(&mut self, offset: u64, bytes: &mut [u8]) -> io::Result<()>;
+}
+
+/// For a process that has none.
+pub struct NoBlocks;
+
+impl Blocks for NoBlocks {
+    fn open(&self, _key: &[u8]) -> Result<Payload, String> {
+        Err("this process holds no blocks".into())
+    }
+}
+
+/// Somebody wants a block.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Request {
+    pub number: u32,
+    pub len: u64,
+    pub key: Vec<u8>,
+}
+
+impl Request {
+    pub fn encode(&self) -> Vec<u8> {
+        [&self.number.to_le_bytes()[..], &self.len.to_le_bytes(), &self.key].concat()
+    }
+
+    /// None if the message is too short to be a request.
+    pub fn decode(message: &[u8]) -> Option<Request> {
+        let (number, rest) = message.split_first_chunk::<NUMBER>()?;
+        let (len, key) = rest.split_first_chunk::<LENGTH>()?;
+        let number = u32::from_le_bytes(*number);
+        Some(Request { number, len: u64::from_le_bytes(*len), key: key.to_vec() })
+    }
+}
+
+/// What a frame of an answer is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// More follows.
+    Part = 0,
+    /// The block's last bytes.
+    Last = 1,
+    /// There will be no (more) bytes; the rest of the message says why.
+    Failed = 2,
+}
+
+/// The message of a frame of an answer.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Reply {
+    pub number: u32,
+    pub kind: Kind,
+    pub reason: String,
+}
+
+impl Reply {
+    pub fn of(number: u32, kind: Kind) -> Reply {
+        Reply { number, kind, reason: String::new() }
+    }
+
+    pub fn encode(&self) -> Vec<u8> {
+        [&self.number.to_le_bytes()[..], &[self.kind as u8], self.reason.as_bytes()].concat()
+    }
+
+    /// None if the message is no reply.
+    pub fn decode(message: &[u8]) -> Option<Reply> {
+        let (number, rest) = message.split_first_chunk::<NUMBER>()?;
+        let (kind, reason) = rest.split_first()?;
+        let kind = match kind {
+            0 => Kind::Part,
+            1 => Kind::Last,
+            2 => Kind::Failed,
+            _ => return None,
+        };
+        let reason = String::from_utf8_lossy(reason).into_owned();
+        Some(Reply { number: u32::from_le_bytes(*number), kind, reason })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn requests_and_replies_are_read_as_written_and_their_bytes_never_change() {
+        let request = Request { number: 7, len: 258, key: b"key".to_vec() };
+        assert_eq!(request.encode(), b"\x07\0\0\0\x02\x01\0\0\0\0\0\0key");
+        assert_eq!(Request::decode(&request.encode()), Some(request));
+        for kind in [Kind::Part, Kind::Last, Kind::Failed] {
+            let reply = Reply { reason: "why".into(), ..Reply::of(9, kind) };
+            assert_eq!(reply.encode(), [&[9, 0, 0, 0, kind as u8], &b"why"[..]].concat());
+            assert_eq!(Reply::decode(&reply.encode()), Some(reply));
+        }
+    }
+
+    #[test]
+    fn what_is_too_short_or_unknown_is_neither() {
+        for len in 0..12 {
+            assert_eq!(Request::decode(&vec![1; len]), None, "{len}");
+        }
+        for message in [&[][..], &[0; 4], &[0, 0, 0, 0, 3]] {
+            assert_eq!(Reply::decode(message), None, "{message:?}");
+        }
+    }
+}

@@ -1,0 +1,60 @@
+//! What a peer may cost, and how long it may take.
+
+use std::time::Duration;
+
+/// Longest hello or answer, in bytes: the only message that is read from a peer that nobody knows.
+pub const LONGEST_HELLO: u32 = 4096;
+/// Bytes that are read from a connection before its peer is known, those of TLS included.
+pub const UNAUTHENTICATED_BYTES: u64 = 128 << 10;
+/// Longest name of a process, in bytes.
+pub const LONGEST_NAME: usize = 64;
+/// Longest key of a block, in bytes.
+pub const LONGEST_KEY: usize = 256;
+/// Longest reason that one side tells the other, in bytes.
+pub const LONGEST_REASON: usize = 1024;
+/// Blocks travel in parts of this many bytes, the last one shorter. A part is checked while it is still in the cache.
+pub const PART: usize = 512 << 10;
+/// Blocks that are under way on one connection at once. Further ones wait at the receiver.
+pub const PULLS_IN_FLIGHT: usize = 16;
+/// Blocks that one process reads from files for others at once. Each takes a buffer of [`PART`] bytes.
+pub const STORED_AT_ONCE: usize = 8;
+
+/// What a user may choose. Times are real time.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// A peer that was silent for so long is lost. Heartbeats are sent at a fifth of it. The side that listens decides
+    /// for both.
+    pub lost_after: Duration,
+    /// Time from the first byte to the end of the handshake.
+    pub handshake: Duration,
+    /// Connections whose peer is not known yet. One more, and the oldest of them is closed.
+    pub unauthenticated: usize,
+    /// Connections whose peer is known. One more is refused.
+    pub connections: usize,
+    /// Bytes that wait to be sent on one control connection. One message may be longer if it is alone.
+    pub queue_bytes: usize,
+    /// Bytes of messages of one control connection that were received and are not dropped yet. As much waits in the
+    /// network then. One message may be longer if it is alone.
+    pub inbox_bytes: usize,
+    /// A connection for blocks over which nothing was asked for so long is closed.
+    pub idle_after: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits {
+            lost_after: Duration::from_secs(15),
+            handshake: Duration::from_secs(5),
+            unauthenticated: 256,
+            connections: 4096,
+            queue_bytes: 8 << 20,
+            inbox_bytes: 8 << 20,
+            idle_after: Duration::from_secs(60),
+        }
+    }
+}
+
+/// How often a heartbeat is sent to a peer that gives us up after `lost_after` of silence.
+pub(crate) fn beat(lost_after: Duration) -> Duration {
+    lost_after / 5
+}

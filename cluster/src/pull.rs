@@ -1,0 +1,356 @@
+//! Gets blocks from others. Each of them has one connection, opened when it is first needed; what is wanted goes into
+//! buffers that the caller has taken, so nobody can make this process allocate.
+
+use crate::blocks::{Kind, LONGEST_REPLY, Reply, Request};
+use crate::frame::FrameError;
+use crate::framed::{Ending, FrameReader, FrameWriter};
+use crate::handshake::{Door, Met, Wanted};
+use crate::hello::{Purpose, shown};
+use crate::life::Life;
+use crate::limits::{LONGEST_KEY, PART, PULLS_IN_FLIGHT, beat};
+use crate::role::Role;
+use crate::stream::Stream;
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+use tokio::io::{ReadHalf, WriteHalf};
+use tokio::runtime::Handle;
+use tokio::sync::{Semaphore, mpsc};
+use tokio::time::timeout;
+
+/// A timer that fires more often would only cost.
+const SHORTEST_WAIT: Duration = Duration::from_millis(1);
+
+/// Who has a block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Holder {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// Worker or client.
+    pub role: Role,
+    /// Its life: another process at the same address is refused.
+    pub life: Life,
+}
+
+/// Why a block did not come.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PullError {
+    /// The holder gives its reason.
+    #[error("the holder has it not: {0}")]
+    Refused(String),
+    /// It was damaged on its way.
+    #[error(transparent)]
+    Damaged(FrameError),
+    /// It ended early.
+    #[error("{got} bytes came, not {len}")]
+    Short {
+        /// Bytes that came.
+        got: usize,
+        /// Bytes of the buffer.
+        len: usize,
+    },
+    /// No connection.
+    #[error("{0}")]
+    Unreachable(String),
+    /// The connection ended.
+    #[error("the connection to the holder ended: {0}")]
+    Lost(Ending),
+    /// A key longer than [`LONGEST_KEY`].
+    #[error("a key of {0} bytes, more than the {LONGEST_KEY} allowed")]
+    KeyTooLong(usize),
+}
+
+/// A buffer that waits for its bytes, and who is to be told. Told once, whatever happens.
+struct Pull {
+    key: Vec<u8>,
+    wait: Option<Box<dyn Wait>>,
+    got: usize,
+    damaged: Option<FrameError>,
+}
+
+/// A buffer of some type and what happens to it.
+trait Wait: Send {
+    fn bytes(&mut self) -> &mut [u8];
+    fn done(self: Box<Self>, result: Result<(), PullError>);
+}
+
+struct Filling<B, F> {
+    buffer: B,
+    done: F,
+}
+
+impl<B, F> Wait for Filling<B, F>
+where
+    B: AsMut<[u8]> + Send,
+    F: FnOnce(B, Result<(), PullError>) + Send,
+{
+    fn bytes(&mut self) -> &mut [u8] {
+        self.buffer.as_mut()
+    }
+
+    fn done(self: Box<Self>, result: Result<(), PullError>) {
+        (self.done)(self.buffer, result);
+    }
+}
+
+impl Pull {
+    fn len(&mut self) -> usize {
+        self.wait.as_mut().map_or(0, |wait| wait.bytes().len())
+    }
+
+    /// The next `len` bytes of the buffer, or none if it has not so many left.
+    fn next_bytes(&mut self, len: u64) -> Option<&mut [u8]> {
+        let got = self.got;
+        let left = self.wait.as_mut()?.bytes().get_mut(got..)?;
+        left.get_mut(..usize::try_from(len).ok()?)
+    }
+
+    fn finish(mut self, result: Result<(), PullError>) {
+        if let Some(wait) = self.wait.take() {
+            wait.done(result);
+        }
+    }
+
+    /// After the last part.
+    fn complete(mut self) {
+        let got = self.got;
+        let len = self.len();
+        let damaged = self.damaged.take();
+        self.finish(match damaged {
+            Some(error) => Err(PullError::Damaged(error)),
+            None if got < len => Err(PullError::Short { got, len }),
+            None => Ok(()),
+        });
+    }
+}
+
+impl Drop for Pull {
+    /// Whatever ended the connection while this one was at work.
+    fn drop(&mut self) {
+        if let Some(wait) = self.wait.take() {
+            wait.done(Err(PullError::Lost(Ending::ClosedHere)));
+        }
+    }
+}
+
+/// All connections for blocks that this process has opened.
+pub(crate) struct Links {
+    door: Arc<Door>,
+    runtime: Handle,
+    open: Mutex<HashMap<Holder, mpsc::UnboundedSender<Pull>>>,
+}
+
+impl Links {
+    pub fn new(door: Arc<Door>, runtime: Handle) -> Arc<Links> {
+        Arc::new(Links { door, runtime, open: Mutex::default() })
+    }
+
+    /// Fills `buffer` with the block of this key, which must be as long, and then calls `done`.
+    pub fn pull<B, F>(self: &Arc<Self>, holder: Holder, key: &[u8], buffer: B, done: F)
+    where
+        B: AsMut<[u8]> + Send + 'static,
+        F: FnOnce(B, Result<(), PullError>) + Send + 'static,
+    {
+        if key.len() > LONGEST_KEY {
+            return done(buffer, Err(PullError::KeyTooLong(key.len())));
+        }
+        let wait: Box<dyn Wait> = Box::new(Filling { buffer, done });
+        self.submit(holder, Pull { key: key.to_vec(), wait: Some(wait), got: 0, damaged: None });
+    }
+
+    fn submit(self: &Arc<Self>, holder: Holder, pull: Pull) {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let pull = match open.get(&holder) {
+            None => pull,
+            Some(link) => match link.send(pull) {
+                Ok(()) => return,
+                Err(mpsc::error::SendError(pull)) => pull,
+            },
+        };
+        let (link, wanted) = mpsc::unbounded_channel();
+        // The receiver is just below.
+        let _ = link.send(pull);
+        open.insert(holder, link);
+        self.runtime.spawn(self.clone().run(holder, wanted));
+    }
+
+    /// Closes the connection to a holder that is known to be gone. What was wanted from it fails.
+    pub fn forget(&self, holder: &Holder) {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner).remove(holder);
+    }
+
+    async fn run(self: Arc<Self>, holder: Holder, mut wanted: mpsc::UnboundedReceiver<Pull>) {
+        let result = self.drive(holder, &mut wanted).await;
+        wanted.close();
+        while let Ok(pull) = wanted.try_recv() {
+            match &result {
+                Err(error) => pull.finish(Err(error.clone())),
+                // It came just as nobody seemed to want anything.
+                Ok(()) => self.submit(holder, pull),
+            }
+        }
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        if open.get(&holder).is_some_and(mpsc::UnboundedSender::is_closed) {
+            open.remove(&holder);
+        }
+    }
+
+    /// Gets what is wanted until nothing is for a while.
+    async fn drive(
+        &self,
+        holder: Holder,
+        wanted: &mut mpsc::UnboundedReceiver<Pull>,
+    ) -> Result<(), PullError> {
+        let Holder { address, role, life } = holder;
+        let whom = Wanted { address, role, life: Some(life), purpose: Purpose::Blocks };
+        let met = match self.door.meet(&whom).await {
+            Ok(met) => met,
+            Err(error) => return Err(PullError::Unreachable(error.to_string())),
+        };
+        let Met { mut stream, lost_after, .. } = met;
+        stream.move_here().map_err(|error| PullError::Lost(error.into()))?;
+        let (reader, writer) = tokio::io::split(stream);
+        let link = Link::new(self.door.limits.idle_after);
+        let why = tokio::select! {
+            result = link.ask(FrameWriter::new(writer, lost_after), wanted, lost_after) => match result {
+                Ok(()) => return Ok(()),
+                Err(why) => why,
+            },
+            why = link.take(FrameReader::new(reader, lost_after)) => why,
+        };
+        let error = PullError::Lost(why);
+        let asked = std::mem::take(&mut *link.asked());
+        for pull in asked.into_values() {
+            pull.finish(Err(error.clone()));
+        }
+        Err(error)
+    }
+}
+
+/// One connection for blocks.
+struct Link {
+    asked: Mutex<HashMap<u32, Pull>>,
+    /// Places for blocks that are under way.
+    places: Semaphore,
+    idle_after: Duration,
+}
+
+impl Link {
+    fn new(idle_after: Duration) -> Link {
+        Link { asked: Mutex::default(), places: Semaphore::new(PULLS_IN_FLIGHT), idle_after }
+    }
+
+    fn asked(&self) -> std::sync::MutexGuard<'_, HashMap<u32, Pull>> {
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Asks for what is wanted and says that it is there, until nothing is wanted for a while.
+    async fn ask(
+        &self,
+        mut writer: FrameWriter<WriteHalf<Stream>>,
+        wanted: &mut mpsc::UnboundedReceiver<Pull>,
+        lost_after: Duration,
+    ) -> Result<(), Ending> {
+        let mut number = 0u32;
+        let mut next_beat = Instant::now() + beat(lost_after);
+        let mut last_busy = Instant::now();
+        loop {
+            let now = Instant::now();
+            if number == 0 || self.places.available_permits() < PULLS_IN_FLIGHT {
+                last_busy = now;
+            } else if now - last_busy >= self.idle_after {
+                return Ok(());
+            }
+            if next_beat <= now {
+                next_beat = now + beat(lost_after);
+                writer.beat().await?;
+            }
+            let wait = (next_beat - now).min(self.idle_after.max(SHORTEST_WAIT));
+            let pull = match timeout(wait, self.next(wanted)).await {
+                Err(_) => continue,
+                Ok(None) => return Err(Ending::ClosedHere),
+                Ok(Some(pull)) => pull,
+            };
+            number = number.wrapping_add(1);
+            self.request(&mut writer, number, pull).await?;
+        }
+    }
+
+    /// The next one that is wanted, with a place for it.
+    async fn next(&self, wanted: &mut mpsc::UnboundedReceiver<Pull>) -> Option<Pull> {
+        let place = self.places.acquire().await.ok()?;
+        let pull = wanted.recv().await?;
+        // Given back by `take` when it has come.
+        place.forget();
+        Some(pull)
+    }
+
+    async fn request(
+        &self,
+        writer: &mut FrameWriter<WriteHalf<Stream>>,
+        number: u32,
+        mut pull: Pull,
+    ) -> Result<(), Ending> {
+        let request = Request { number, len: pull.len() as u64, key: std::mem::take(&mut pull.key) };
+        self.asked().insert(number, pull);
+        writer.add(&request.encode())?;
+        writer.send().await
+    }
+
+    /// Takes what comes.
+    async fn take(&self, mut reader: FrameReader<ReadHalf<Stream>>) -> Ending {
+        loop {
+            if let Err(why) = self.take_frame(&mut reader).await {
+                return why;
+            }
+        }
+    }
+
+    async fn take_frame(&self, reader: &mut FrameReader<ReadHalf<Stream>>) -> Result<(), Ending> {
+        let header = reader.header().await?;
+        if header.message_len == 0 && header.payload_len == 0 {
+            return Ok(());
+        }
+        if header.payload_len > PART as u64 {
+            return Err(Ending::Protocol("a part that is too long"));
+        }
+        let message = reader.message(&header, LONGEST_REPLY).await?;
+        let reply = Reply::decode(&message).ok_or(Ending::Protocol("an answer that cannot be read"))?;
+        let pull = self.asked().remove(&reply.number);
+        let mut pull = pull.ok_or(Ending::Protocol("a block that nobody asked for"))?;
+        if reply.kind == Kind::Failed {
+            if header.payload_len != 0 {
+                self.asked().insert(reply.number, pull);
+                return Err(Ending::Protocol("bytes of a block that failed"));
+            }
+            pull.finish(Err(PullError::Refused(shown(&reply.reason))));
+            self.places.add_permits(1);
+            return Ok(());
+        }
+        let filled = match pull.next_bytes(header.payload_len) {
+            None => Err(Ending::Protocol("more bytes than the block has")),
+            Some(bytes) => match reader.fill(bytes).await {
+                Ok(()) => Ok(header.verify(bytes).err()),
+                Err(why) => Err(why),
+            },
+        };
+        match filled {
+            Err(why) => {
+                // Told with all others.
+                self.asked().insert(reply.number, pull);
+                return Err(why);
+            }
+            // The stream is still in step: only this block is lost, once all of it has come.
+            Ok(damaged) => pull.damaged = pull.damaged.or(damaged),
+        }
+        pull.got += usize::try_from(header.payload_len).unwrap_or(usize::MAX);
+        if reply.kind == Kind::Last {
+            pull.complete();
+            self.places.add_permits(1);
+        } else {
+            self.asked().insert(reply.number, pull);
+        }
+        Ok(())
+    }
+}

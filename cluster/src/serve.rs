@@ -1,0 +1,169 @@
+//! Gives blocks to others.
+
+use crate::blocks::{Blocks, Kind, LONGEST_REQUEST, Payload, ReadAt, Reply, Request};
+use crate::framed::{Ending, FrameReader, FrameWriter};
+use crate::handshake::Met;
+use crate::hello::shown;
+use crate::limits::{PART, PULLS_IN_FLIGHT, STORED_AT_ONCE, beat};
+use crate::stream::Stream;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::{ReadHalf, WriteHalf};
+use tokio::sync::{Mutex, Semaphore, mpsc};
+use tokio::task::{JoinSet, spawn_blocking};
+
+/// Gives the blocks of this process to whoever asks.
+pub(crate) struct BlockServer {
+    blocks: Arc<dyn Blocks>,
+    /// Each stored block that is being sent has a buffer.
+    buffers: Arc<Semaphore>,
+}
+
+/// Those who answer share it, and take turns after each part.
+type Writer = Arc<Mutex<FrameWriter<WriteHalf<Stream>>>>;
+
+impl BlockServer {
+    pub fn new(blocks: Arc<dyn Blocks>) -> BlockServer {
+        BlockServer { blocks, buffers: Arc::new(Semaphore::new(STORED_AT_ONCE)) }
+    }
+
+    /// Answers until the connection ends.
+    pub async fn serve(self: Arc<Self>, met: Met) -> Ending {
+        let Met { mut stream, lost_after, .. } = met;
+        if let Err(error) = stream.move_here() {
+            return error.into();
+        }
+        let (reader, writer) = tokio::io::split(stream);
+        let writer: Writer = Arc::new(Mutex::new(FrameWriter::new(writer, lost_after)));
+        let (failed, mut failures) = mpsc::channel(PULLS_IN_FLIGHT);
+        let reader = FrameReader::new(reader, lost_after);
+        tokio::select! {
+            why = self.answer(reader, &writer, failed) => why,
+            why = beats(&writer, lost_after) => why,
+            Some(why) = failures.recv() => why,
+        }
+    }
+
+    async fn answer(
+        self: &Arc<Self>,
+        mut reader: FrameReader<ReadHalf<Stream>>,
+        writer: &Writer,
+        failed: mpsc::Sender<Ending>,
+    ) -> Ending {
+        let under_way = Arc::new(Semaphore::new(PULLS_IN_FLIGHT));
+        // Those who answer end with this.
+        let mut answers = JoinSet::new();
+        loop {
+            let request = match next_request(&mut reader).await {
+                Ok(Some(request)) => request,
+                Ok(None) => continue,
+                Err(why) => return why,
+            };
+            let Ok(place) = under_way.clone().acquire_owned().await else { return Ending::ClosedHere };
+            while answers.try_join_next().is_some() {}
+            let server = self.clone();
+            let writer = writer.clone();
+            let failed = failed.clone();
+            answers.spawn(async move {
+                if let Err(why) = server.give(&writer, request).await {
+                    // One reason is enough, and there is room for all.
+                    let _ = failed.try_send(why);
+                }
+                drop(place);
+            });
+        }
+    }
+
+    async fn give(&self, writer: &Writer, request: Request) -> Result<(), Ending> {
+        let Request { number, len, key } = request;
+        let blocks = self.blocks.clone();
+        let opened = spawn_blocking(move || blocks.open(&key)).await;
+        match opened.unwrap_or_else(|panic| Err(panic.to_string())) {
+            Err(reason) => refuse(writer, number, &reason).await,
+            Ok(payload) if payload.len() != len => {
+                let reason = format!("it has {} bytes, not the {len} that were asked for", payload.len());
+                refuse(writer, number, &reason).await
+            }
+            Ok(Payload::Memory(bytes)) => give_memory(writer, number, (*bytes).as_ref()).await,
+            Ok(Payload::Stored { len, source }) => {
+                let Ok(_buffer) = self.buffers.acquire().await else { return Ok(()) };
+                give_stored(writer, number, len, source).await
+            }
+        }
+    }
+}
+
+/// The next request, or nothing for a heartbeat.
+async fn next_request(reader: &mut FrameReader<ReadHalf<Stream>>) -> Result<Option<Request>, Ending> {
+    let header = reader.header().await?;
+    if header.payload_len != 0 {
+        return Err(Ending::Protocol("a payload in a request"));
+    }
+    if header.message_len == 0 {
+        return Ok(None);
+    }
+    let message = reader.message(&header, LONGEST_REQUEST).await?;
+    Request::decode(&message).map(Some).ok_or(Ending::Protocol("a request that is too short"))
+}
+
+async fn beats(writer: &Writer, lost_after: Duration) -> Ending {
+    loop {
+        tokio::time::sleep(beat(lost_after)).await;
+        if let Err(why) = writer.lock().await.beat().await {
+            return why;
+        }
+    }
+}
+
+async fn give_memory(writer: &Writer, number: u32, bytes: &[u8]) -> Result<(), Ending> {
+    let (parts, last) = bytes.split_at(bytes.len().saturating_sub(1) / PART * PART);
+    for part in parts.chunks(PART) {
+        give_part(writer, number, Kind::Part, part).await?;
+    }
+    give_part(writer, number, Kind::Last, last).await
+}
+
+async fn give_stored(
+    writer: &Writer,
+    number: u32,
+    len: u64,
+    mut source: Box<dyn ReadAt>,
+) -> Result<(), Ending> {
+    let mut buffer = Vec::new();
+    let mut offset = 0;
+    loop {
+        let bytes = usize::try_from(len - offset).map_or(PART, |left| left.min(PART));
+        buffer.resize(bytes, 0);
+        let read = spawn_blocking(move || {
+            let read = source.read_at(offset, &mut buffer);
+            (source, buffer, read)
+        });
+        let read = match read.await {
+            Ok((same, filled, read)) => {
+                source = same;
+                buffer = filled;
+                read.map_err(|error| error.to_string())
+            }
+            Err(panic) => return refuse(writer, number, &panic.to_string()).await,
+        };
+        if let Err(reason) = read {
+            return refuse(writer, number, &reason).await;
+        }
+        offset += bytes as u64;
+        if offset == len {
+            return give_part(writer, number, Kind::Last, &buffer).await;
+        }
+        give_part(writer, number, Kind::Part, &buffer).await?;
+    }
+}
+
+async fn give_part(writer: &Writer, number: u32, kind: Kind, part: &[u8]) -> Result<(), Ending> {
+    writer.lock().await.send_payload(&Reply::of(number, kind).encode(), part).await
+}
+
+async fn refuse(writer: &Writer, number: u32, reason: &str) -> Result<(), Ending> {
+    let reply = Reply { reason: shown(reason), ..Reply::of(number, Kind::Failed) };
+    let mut writer = writer.lock().await;
+    writer.add(&reply.encode())?;
+    writer.send().await
+}

@@ -1,0 +1,115 @@
+//! A connection's bytes, with TLS or without.
+
+use crate::limits::UNAUTHENTICATED_BYTES;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsStream;
+
+/// A TCP connection that can move from one runtime to another, and that gives a stranger only so many bytes.
+pub(crate) struct Socket {
+    /// Always there but while it moves.
+    tcp: Option<TcpStream>,
+    /// Bytes that may still be read; no bound once the peer is known.
+    left: Option<u64>,
+}
+
+impl Socket {
+    pub fn new(tcp: TcpStream) -> Socket {
+        Socket { tcp: Some(tcp), left: Some(UNAUTHENTICATED_BYTES) }
+    }
+
+    fn tcp(&mut self) -> io::Result<Pin<&mut TcpStream>> {
+        self.tcp.as_mut().map(Pin::new).ok_or_else(|| io::ErrorKind::NotConnected.into())
+    }
+
+    fn move_here(&mut self) -> io::Result<()> {
+        self.left = None;
+        if let Some(tcp) = self.tcp.take() {
+            self.tcp = Some(TcpStream::from_std(tcp.into_std()?)?);
+        }
+        Ok(())
+    }
+}
+
+impl AsyncRead for Socket {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context, buf: &mut ReadBuf) -> Poll<io::Result<()>> {
+        if self.left == Some(0) {
+            let message =
+                format!("more than {UNAUTHENTICATED_BYTES} bytes before it is known who sends them");
+            return Poll::Ready(Err(io::Error::other(message)));
+        }
+        let before = buf.filled().len();
+        let polled = self.tcp()?.poll_read(cx, buf);
+        let read = (buf.filled().len() - before) as u64;
+        self.left = self.left.map(|left| left.saturating_sub(read));
+        polled
+    }
+}
+
+impl AsyncWrite for Socket {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.tcp()?.poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context) -> Poll<io::Result<()>> {
+        self.tcp()?.poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context) -> Poll<io::Result<()>> {
+        self.tcp()?.poll_shutdown(cx)
+    }
+}
+
+/// A connection with TLS or without.
+pub(crate) enum Stream {
+    Plain(Socket),
+    Tls(Box<TlsStream<Socket>>),
+}
+
+impl Stream {
+    /// From now on the connection belongs to the runtime that calls this, and its peer is known.
+    pub fn move_here(&mut self) -> io::Result<()> {
+        match self {
+            Stream::Plain(socket) => socket.move_here(),
+            Stream::Tls(stream) => match &mut **stream {
+                TlsStream::Client(stream) => stream.get_mut().0.move_here(),
+                TlsStream::Server(stream) => stream.get_mut().0.move_here(),
+            },
+        }
+    }
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context, buf: &mut ReadBuf) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Stream::Plain(socket) => Pin::new(socket).poll_read(cx, buf),
+            Stream::Tls(stream) => Pin::new(stream).poll_read(cx, buf),
+        }
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Stream::Plain(socket) => Pin::new(socket).poll_write(cx, bytes),
+            Stream::Tls(stream) => Pin::new(stream).poll_write(cx, bytes),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Stream::Plain(socket) => Pin::new(socket).poll_flush(cx),
+            Stream::Tls(stream) => Pin::new(stream).poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Stream::Plain(socket) => Pin::new(socket).poll_shutdown(cx),
+            Stream::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
+        }
+    }
+}

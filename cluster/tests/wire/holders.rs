@@ -1,0 +1,155 @@
+//! Holders of blocks who lie, break off or fall silent.
+
+use crate::support::{Node, Raw, anywhere, head, plain};
+use cluster::frame::{Flags, FrameHeader};
+use cluster::life::Life;
+use cluster::limits::PART;
+use cluster::role::Role;
+use cluster::{Ending, Holder, PullError};
+use std::net::{TcpListener, TcpStream};
+use std::sync::mpsc::{Receiver, channel};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+/// What one holder does with the connections that it gets, one after the other.
+fn holder(does: impl FnMut(Raw<TcpStream>) + Send + 'static) -> (Holder, JoinHandle<()>) {
+    let listener = TcpListener::bind(anywhere()).unwrap();
+    let address = listener.local_addr().unwrap();
+    let life = Life(7);
+    let mut does = does;
+    let thread = std::thread::spawn(move || {
+        let mut raw = Raw::over(listener.accept().unwrap().0);
+        raw.read_frame().expect("a hello");
+        let welcome = r#"{"welcome":{"lost_after_ms":1000,"role":"worker","name":"h","life":"0000000000000007",
+            "release":"0.1.0","operations":"0123","kernels":"faer avx2"}}"#;
+        raw.frame(welcome.as_bytes());
+        does(raw);
+    });
+    (Holder { address, role: Role::Worker, life }, thread)
+}
+
+fn node() -> Node {
+    let mut config = plain(Role::Worker, "n");
+    config.limits.idle_after = Duration::from_secs(3600);
+    Node::new(config)
+}
+
+fn start(node: &Node, holder: Holder, len: usize) -> Receiver<(Vec<u8>, Result<(), PullError>)> {
+    let (tell, told) = channel();
+    node.endpoint.pull(holder, b"key", vec![0; len], move |buffer, result| {
+        tell.send((buffer, result)).unwrap();
+    });
+    told
+}
+
+/// The number of the next request.
+fn request(raw: &mut Raw<TcpStream>) -> [u8; 4] {
+    raw.read_message().expect("a request")[..4].try_into().unwrap()
+}
+
+fn reply(number: [u8; 4], kind: u8) -> Vec<u8> {
+    [&number[..], &[kind]].concat()
+}
+
+#[test]
+fn a_damaged_part_costs_that_block_and_a_short_block_itself() {
+    let (holder, thread) = holder(|mut raw| {
+        let number = request(&mut raw);
+        let mut header = FrameHeader::new(Flags::NONE, 5, b"abc").unwrap();
+        header.payload_checksum ^= 1;
+        raw.bytes(&[&head(&header), &reply(number, 0)[..], b"abc"].concat());
+        raw.frame_with(&reply(number, 1), b"def");
+        let number = request(&mut raw);
+        raw.frame_with(&reply(number, 1), b"abc");
+        let number = request(&mut raw);
+        raw.frame_with(&reply(number, 0), b"");
+        raw.frame_with(&reply(number, 0), b"abc");
+        raw.frame_with(&reply(number, 1), b"xyz");
+        raw.read_frame();
+    });
+    let node = node();
+    let result = start(&node, holder, 6).recv().unwrap().1;
+    assert!(matches!(result, Err(PullError::Damaged(_))), "{result:?}");
+    let result = start(&node, holder, 6).recv().unwrap().1;
+    assert_eq!(result, Err(PullError::Short { got: 3, len: 6 }));
+    // On the same connection: there is no other.
+    assert_eq!(start(&node, holder, 6).recv().unwrap(), (b"abcxyz".to_vec(), Ok(())));
+    drop(node);
+    thread.join().unwrap();
+}
+
+#[test]
+fn what_breaks_the_protocol_ends_the_connection_and_fails_all_that_was_to_come() {
+    let long = PART as u64 + 1;
+    type Lie = fn([u8; 4]) -> Vec<u8>;
+    let lies: [(Lie, u64, &str); 7] = [
+        (|number| reply(number, 1), 5, "more bytes than the block has"),
+        (|number| reply(number, 0), 1 << 63, "a part that is too long"),
+        (|number| reply(number, 0), long, "a part that is too long"),
+        (|_| reply([9; 4], 1), 0, "a block that nobody asked for"),
+        (|number| reply(number, 3), 0, "an answer that cannot be read"),
+        (|number| reply(number, 2), 3, "bytes of a block that failed"),
+        (|number| [reply(number, 2), vec![b'x'; 1025]].concat(), 0, "a message that is too long"),
+    ];
+    for (message, payload_len, why) in lies {
+        let (holder, thread) = holder(move |mut raw| {
+            let number = request(&mut raw);
+            request(&mut raw);
+            let message = message(number);
+            let message_len = message.len() as u32;
+            let header = FrameHeader { flags: Flags::NONE, message_len, payload_len, payload_checksum: 0 };
+            raw.bytes(&[&head(&header)[..], &message, b"12345"].concat());
+            raw.until_closed();
+        });
+        let node = node();
+        let both = [start(&node, holder, 4), start(&node, holder, 4)];
+        for told in both {
+            let (_, result) = told.recv().unwrap();
+            assert_eq!(result, Err(PullError::Lost(Ending::Protocol(why))));
+        }
+        thread.join().unwrap();
+    }
+}
+
+#[test]
+fn a_holder_that_breaks_off_or_falls_silent_fails_what_was_to_come() {
+    for half in [&b""[..], &[0; 3]] {
+        let (holder, thread) = holder(move |mut raw| {
+            let number = request(&mut raw);
+            let header = FrameHeader::new(Flags::NONE, 5, &[0; 10]).unwrap();
+            raw.bytes(&[&head(&header)[..], &reply(number, 1), half].concat());
+        });
+        let result = start(&node(), holder, 10).recv().unwrap().1;
+        assert_eq!(result, Err(PullError::Lost(Ending::Closed)));
+        thread.join().unwrap();
+    }
+    let (holder, thread) = holder(|mut raw| {
+        request(&mut raw);
+        raw.until_closed();
+    });
+    let result = start(&node(), holder, 10).recv().unwrap().1;
+    assert_eq!(result, Err(PullError::Lost(Ending::Silent(Duration::from_secs(1)))));
+    thread.join().unwrap();
+}
+
+#[test]
+fn a_slow_holder_that_beats_is_waited_for_until_it_is_forgotten() {
+    let (tell, waited) = channel();
+    let (holder, thread) = holder(move |mut raw| {
+        request(&mut raw);
+        // The other side beats five times in the silence that is allowed.
+        for _ in 0..10 {
+            assert!(raw.read_frame().expect("a heartbeat").1.is_empty());
+            raw.frame(b"");
+        }
+        tell.send(()).unwrap();
+        raw.until_closed();
+    });
+    let node = node();
+    let told = start(&node, holder, 10);
+    waited.recv().unwrap();
+    assert!(told.try_recv().is_err(), "given up");
+    node.endpoint.forget(&holder);
+    assert_eq!(told.recv().unwrap().1, Err(PullError::Lost(Ending::ClosedHere)));
+    thread.join().unwrap();
+}

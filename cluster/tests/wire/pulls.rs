@@ -1,0 +1,190 @@
+//! Blocks that are pulled from friends.
+
+use crate::support::{Keyring, Node, Raw, anywhere, claim, me, plain};
+use cluster::blocks::{Blocks, Payload, ReadAt};
+use cluster::limits::PART;
+use cluster::role::Role;
+use cluster::{Holder, PullError};
+use std::io;
+use std::sync::Arc;
+use std::sync::mpsc::channel;
+
+/// Blocks that follow from their keys: "m3-1000" is block 3 in memory, with 1000 bytes; "s3-1000" the same, read in
+/// parts; "f…" fails on the way, "p…" panics.
+pub struct Made;
+
+fn byte(block: u64, at: u64) -> u8 {
+    (block.wrapping_mul(31) ^ at ^ (at >> 8) ^ (at >> 16)) as u8
+}
+
+pub fn block(key: &str) -> Vec<u8> {
+    let (number, len) = key[1..].split_once('-').unwrap();
+    let number = number.parse().unwrap();
+    (0..len.parse().unwrap()).map(|at| byte(number, at)).collect()
+}
+
+struct Parts {
+    number: u64,
+    fails_at: u64,
+}
+
+impl ReadAt for Parts {
+    fn read_at(&mut self, offset: u64, bytes: &mut [u8]) -> io::Result<()> {
+        for (at, out) in (offset..).zip(bytes) {
+            if at == self.fails_at {
+                return Err(io::Error::other("the disk is gone"));
+            }
+            *out = byte(self.number, at);
+        }
+        Ok(())
+    }
+}
+
+impl Blocks for Made {
+    fn open(&self, key: &[u8]) -> Result<Payload, String> {
+        let key = std::str::from_utf8(key).map_err(|error| error.to_string())?;
+        let (number, len) = key.get(1..).and_then(|rest| rest.split_once('-')).ok_or("no\nsuch block")?;
+        let number = number.parse().map_err(|_| "no such block")?;
+        let len = len.parse().map_err(|_| "no such block")?;
+        let stored = |fails_at| Ok(Payload::Stored { len, source: Box::new(Parts { number, fails_at }) });
+        match &key[..1] {
+            "m" => Ok(Payload::Memory(Box::new(block(key)))),
+            "s" => stored(u64::MAX),
+            "f" => stored(len / 2),
+            "p" => panic!("no block of this kind"),
+            _ => Err("no such block".into()),
+        }
+    }
+}
+
+pub fn pull(node: &Node, holder: Holder, key: &str, len: usize) -> Result<Vec<u8>, PullError> {
+    let (tell, told) = channel();
+    node.endpoint.pull(holder, key.as_bytes(), vec![0; len], move |buffer, result| {
+        tell.send(result.map(|()| buffer)).unwrap();
+    });
+    told.recv().expect("told once")
+}
+
+fn holding(config: cluster::endpoint::Config) -> (Node, Holder) {
+    let node = Node::with(config, Arc::new(Made));
+    let address = node.endpoint.listen(anywhere()).unwrap();
+    let holder = Holder { address, role: node.config.me.role, life: node.config.me.life };
+    (node, holder)
+}
+
+#[test]
+fn blocks_of_all_lengths_from_memory_and_from_files_come_whole() {
+    let ring = Keyring::new();
+    let (_worker, holder) = holding(ring.config(Role::Worker, "w"));
+    let (_client, at_client) = holding(ring.config(Role::Client, "c"));
+    let node = Node::new(ring.config(Role::Worker, "n"));
+    for len in [0, 1, 7, PART - 1, PART, PART + 1, 2 * PART, 3 * PART + 5] {
+        for kind in ["m", "s"] {
+            let key = format!("{kind}{len}-{len}");
+            for holder in [holder, at_client] {
+                assert!(pull(&node, holder, &key, len) == Ok(block(&key)), "{key}");
+            }
+        }
+    }
+}
+
+#[test]
+fn many_are_under_way_at_once_and_each_gets_its_own() {
+    let ring = Keyring::new();
+    let (_worker, holder) = holding(ring.config(Role::Worker, "w"));
+    let node = Node::new(ring.config(Role::Worker, "n"));
+    let (tell, told) = channel();
+    let keys: Vec<String> = (0..100).map(|n| format!("{}{n}-{}", ["m", "s"][n % 2], n * 10_007)).collect();
+    for key in keys.clone() {
+        let tell = tell.clone();
+        node.endpoint.pull(
+            holder,
+            key.clone().as_bytes(),
+            vec![0; block(&key).len()],
+            move |buffer, result| {
+                tell.send((key, buffer, result)).unwrap();
+            },
+        );
+    }
+    for _ in &keys {
+        let (key, buffer, result) = told.recv().unwrap();
+        assert_eq!(result, Ok(()), "{key}");
+        assert!(buffer == block(&key), "{key}");
+    }
+}
+
+#[test]
+fn one_that_cannot_be_had_leaves_the_others_alone() {
+    let (_worker, holder) = holding(plain(Role::Worker, "w"));
+    let node = Node::new(plain(Role::Worker, "n"));
+    let refused = |key: &str, len| match pull(&node, holder, key, len) {
+        Err(PullError::Refused(reason)) => reason,
+        other => panic!("{key}: {other:?}"),
+    };
+    for n in 0..40 {
+        assert_eq!(refused("?", 10), "no such block");
+        assert_eq!(refused("m", 10), "no such block", "one line");
+        let reason = refused(&format!("m{n}-100"), 101);
+        assert_eq!(reason, "it has 100 bytes, not the 101 that were asked for");
+        assert_eq!(refused(&format!("f{n}-{}", 4 * PART), 4 * PART), "the disk is gone");
+        assert!(refused("p1-1", 1).contains("panic"));
+        let key = format!("s{n}-1000");
+        assert_eq!(pull(&node, holder, &key, 1000), Ok(block(&key)));
+    }
+    let long = "x".repeat(257);
+    assert_eq!(pull(&node, holder, &long, 1), Err(PullError::KeyTooLong(257)));
+}
+
+#[test]
+fn a_holder_that_is_gone_or_another_process_is_told() {
+    let (worker, holder) = holding(plain(Role::Worker, "w"));
+    let node = Node::new(plain(Role::Worker, "n"));
+    let other = Holder { life: cluster::life::Life::random(), ..holder };
+    match pull(&node, other, "m1-1", 1) {
+        Err(PullError::Unreachable(why)) => assert!(why.contains("an earlier process"), "{why}"),
+        other => panic!("{other:?}"),
+    }
+    assert!(pull(&node, holder, "m1-1", 1).is_ok());
+    drop(worker);
+    assert!(pull(&node, holder, "m1-1", 1).is_err());
+    // By then the connection is known to be broken, and a new one is tried.
+    let why = pull(&node, holder, "m1-1", 1);
+    assert!(matches!(why, Err(PullError::Unreachable(_) | PullError::Lost(_))), "{why:?}");
+}
+
+#[test]
+fn a_connection_that_nobody_uses_is_closed_and_opened_again() {
+    let (_worker, holder) = holding(plain(Role::Worker, "w"));
+    let mut config = plain(Role::Worker, "n");
+    config.limits.idle_after = std::time::Duration::ZERO;
+    let node = Node::new(config);
+    for n in 0..50 {
+        let key = format!("m{n}-1000");
+        assert!(pull(&node, holder, &key, 1000) == Ok(block(&key)), "{key}");
+    }
+}
+
+#[test]
+fn requests_that_are_none_end_the_connection_and_nothing_else() {
+    let (_worker, holder) = holding(plain(Role::Worker, "w"));
+    let node = Node::new(plain(Role::Worker, "n"));
+    let request =
+        |number: u32, len: u64, key: &[u8]| [&number.to_le_bytes()[..], &len.to_le_bytes(), key].concat();
+    let long = request(1, 1, &[b'x'; 257]);
+    let long = [&claim(long.len() as u32, 0)[..], &long].concat();
+    let cases =
+        [&claim(5, 0)[..], &claim(0, 1 << 63), &claim(20, 1 << 40), &claim(64 << 20, 0), &long, &[9; 40]];
+    for bytes in cases {
+        let mut raw = Raw::welcomed(holder.address, &me(Role::Worker, "raw"), "blocks");
+        raw.bytes(bytes);
+        raw.bytes(b"short");
+        raw.until_closed();
+        assert!(pull(&node, holder, "m1-1", 1).is_ok());
+    }
+    // One who asks for much and takes nothing has sixteen under way, and then waits.
+    let mut greedy = Raw::welcomed(holder.address, &me(Role::Worker, "raw"), "blocks");
+    for n in 0..100 {
+        greedy.frame(&request(n, 4 * PART as u64, format!("s1-{}", 4 * PART).as_bytes()));
+    }
+    assert!(pull(&node, holder, "m1-1000", 1000).is_ok());
+}
