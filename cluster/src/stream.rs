@@ -113,3 +113,44 @@ impl AsyncWrite for Stream {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+    use tokio::io::AsyncReadExt;
+
+    /// Bytes that can be read of those that come, and the error at the end.
+    async fn read_all(socket: &mut Socket) -> (u64, Option<String>) {
+        let mut bytes = [0; 1000];
+        let mut total = 0;
+        loop {
+            match socket.read(&mut bytes).await {
+                Ok(0) => return (total, None),
+                Ok(read) => total += read as u64,
+                Err(error) => return (total, Some(error.to_string())),
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_stranger_is_read_up_to_a_bound_and_a_friend_to_the_end() {
+        for known in [false, true] {
+            let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+            let tcp = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+            let mut peer = listener.accept().unwrap().0;
+            let writer = std::thread::spawn(move || drop(peer.write_all(&vec![1; 1 << 20])));
+            let mut socket = Socket::new(tcp);
+            if known {
+                socket.move_here().unwrap();
+                assert_eq!(read_all(&mut socket).await, (1 << 20, None));
+            } else {
+                let (read, error) = read_all(&mut socket).await;
+                assert!((UNAUTHENTICATED_BYTES..UNAUTHENTICATED_BYTES + 1000).contains(&read), "{read}");
+                assert!(error.unwrap().contains("before it is known"));
+            }
+            drop(socket);
+            writer.join().unwrap();
+        }
+    }
+}
