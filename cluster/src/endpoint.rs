@@ -69,7 +69,7 @@ pub enum EndpointError {
     },
 }
 
-/// A process in the cluster. Its threads end with it.
+/// A process in the cluster. Its threads end with it, and what was to be told then is not told any more.
 pub struct Endpoint {
     door: Arc<Door>,
     board: Arc<Switchboard>,
@@ -82,7 +82,7 @@ pub struct Endpoint {
 
 impl Endpoint {
     /// Starts the network of a process. `blocks` are those that others may ask for; `on_event` is called on the thread
-    /// of all control connections and must not block.
+    /// of all control connections: it must not block, nor connect or close.
     ///
     /// # Errors
     /// If name, keys and role do not fit each other, or if the system gives no threads.

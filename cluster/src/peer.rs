@@ -63,7 +63,8 @@ impl Connection {
 }
 
 /// A message that was received. Its bytes count as the peer's until it is dropped: with too many of them, nothing more
-/// is read from that peer.
+/// is read from that peer. One that could send nothing for as long as a silence may last takes us for lost, so messages
+/// are to be dealt with, not kept.
 pub struct Message {
     pub(crate) bytes: Vec<u8>,
     pub(crate) _held: OwnedSemaphorePermit,
@@ -77,7 +78,8 @@ impl Deref for Message {
     }
 }
 
-/// What happens on control connections. For each peer one `Connected` comes first and one `Lost` last.
+/// What happens on control connections. For each peer one `Connected` comes first and one `Lost` last, unless the
+/// endpoint is dropped before.
 pub enum Event {
     /// A peer is there.
     Connected(Connection),

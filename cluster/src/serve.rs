@@ -4,7 +4,7 @@ use crate::blocks::{Blocks, Kind, LONGEST_REQUEST, Payload, ReadAt, Reply, Reque
 use crate::framed::{Ending, FrameReader, FrameWriter};
 use crate::handshake::Met;
 use crate::hello::shown;
-use crate::limits::{PART, PULLS_IN_FLIGHT, STORED_AT_ONCE, beat};
+use crate::limits::{PART, PULLS_IN_FLIGHT, STORED_AT_ONCE, STORED_PER_CONNECTION, beat};
 use crate::stream::Stream;
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,6 +22,14 @@ pub(crate) struct BlockServer {
 /// Those who answer share it, and take turns after each part.
 type Writer = Arc<Mutex<FrameWriter<WriteHalf<Stream>>>>;
 
+/// What the answers on one connection share.
+#[derive(Clone)]
+struct Way {
+    writer: Writer,
+    /// Stored blocks that may be sent over it at once.
+    stored: Arc<Semaphore>,
+}
+
 impl BlockServer {
     pub fn new(blocks: Arc<dyn Blocks>) -> BlockServer {
         BlockServer { blocks, buffers: Arc::new(Semaphore::new(STORED_AT_ONCE)) }
@@ -35,10 +43,11 @@ impl BlockServer {
         }
         let (reader, writer) = tokio::io::split(stream);
         let writer: Writer = Arc::new(Mutex::new(FrameWriter::new(writer, lost_after)));
+        let way = Way { writer: writer.clone(), stored: Arc::new(Semaphore::new(STORED_PER_CONNECTION)) };
         let (failed, mut failures) = mpsc::channel(PULLS_IN_FLIGHT);
         let reader = FrameReader::new(reader, lost_after);
         tokio::select! {
-            why = self.answer(reader, &writer, failed) => why,
+            why = self.answer(reader, way, failed) => why,
             why = beats(&writer, lost_after) => why,
             Some(why) = failures.recv() => why,
         }
@@ -47,7 +56,7 @@ impl BlockServer {
     async fn answer(
         self: &Arc<Self>,
         mut reader: FrameReader<ReadHalf<Stream>>,
-        writer: &Writer,
+        way: Way,
         failed: mpsc::Sender<Ending>,
     ) -> Ending {
         let under_way = Arc::new(Semaphore::new(PULLS_IN_FLIGHT));
@@ -62,10 +71,10 @@ impl BlockServer {
             let Ok(place) = under_way.clone().acquire_owned().await else { return Ending::ClosedHere };
             while answers.try_join_next().is_some() {}
             let server = self.clone();
-            let writer = writer.clone();
+            let way = way.clone();
             let failed = failed.clone();
             answers.spawn(async move {
-                if let Err(why) = server.give(&writer, request).await {
+                if let Err(why) = server.give(&way, request).await {
                     // One reason is enough, and there is room for all.
                     let _ = failed.try_send(why);
                 }
@@ -74,7 +83,8 @@ impl BlockServer {
         }
     }
 
-    async fn give(&self, writer: &Writer, request: Request) -> Result<(), Ending> {
+    async fn give(&self, way: &Way, request: Request) -> Result<(), Ending> {
+        let writer = &way.writer;
         let Request { number, len, key } = request;
         let blocks = self.blocks.clone();
         let opened = spawn_blocking(move || blocks.open(&key)).await;
@@ -86,6 +96,8 @@ impl BlockServer {
             }
             Ok(Payload::Memory(bytes)) => give_memory(writer, number, (*bytes).as_ref()).await,
             Ok(Payload::Stored { len, source }) => {
+                // In this order: whoever waits for its own connection keeps nothing from others.
+                let Ok(_turn) = way.stored.acquire().await else { return Ok(()) };
                 let Ok(_buffer) = self.buffers.acquire().await else { return Ok(()) };
                 give_stored(writer, number, len, source).await
             }

@@ -181,10 +181,30 @@ fn requests_that_are_none_end_the_connection_and_nothing_else() {
         raw.until_closed();
         assert!(pull(&node, holder, "m1-1", 1).is_ok());
     }
-    // One who asks for much and takes nothing has sixteen under way, and then waits.
-    let mut greedy = Raw::welcomed(holder.address, &me(Role::Worker, "raw"), "blocks");
-    for n in 0..100 {
-        greedy.frame(&request(n, 4 * PART as u64, format!("s1-{}", 4 * PART).as_bytes()));
+}
+
+#[test]
+fn those_who_ask_for_much_and_take_nothing_keep_it_from_nobody_else() {
+    let mut config = plain(Role::Worker, "w");
+    config.limits.lost_after = std::time::Duration::from_secs(3600);
+    let (_worker, holder) = holding(config);
+    let node = Node::new(plain(Role::Worker, "n"));
+    let len = 64 * PART;
+    let greedy: Vec<_> = (0..3)
+        .map(|_| {
+            let mut raw = Raw::welcomed(holder.address, &me(Role::Worker, "raw"), "blocks");
+            for n in 0..16u32 {
+                let key = format!("s1-{len}");
+                raw.frame(&[&n.to_le_bytes()[..], &(len as u64).to_le_bytes(), key.as_bytes()].concat());
+            }
+            // Something of it has come: it is being sent.
+            raw.read_frame().unwrap();
+            raw
+        })
+        .collect();
+    for kind in ["m", "s"] {
+        let key = format!("{kind}1-{}", 3 * PART);
+        assert!(pull(&node, holder, &key, 3 * PART) == Ok(block(&key)), "{key}");
     }
-    assert!(pull(&node, holder, "m1-1000", 1000).is_ok());
+    drop(greedy);
 }
