@@ -18,7 +18,7 @@ pub const PART: usize = 512 << 10;
 pub const PULLS_IN_FLIGHT: usize = 16;
 /// Blocks that one process reads from files for others at once. Each takes a buffer of [`PART`] bytes.
 pub const STORED_AT_ONCE: usize = 8;
-/// Those of them that go over one connection: one is read while another is sent, and a peer that takes nothing keeps few
+/// Those of them that go over one connection: one is read while another is sent. A peer that takes nothing keeps few
 /// buffers from others.
 pub const STORED_PER_CONNECTION: usize = 2;
 
