@@ -4,7 +4,7 @@ use crate::accept::Entrance;
 use crate::blocks::Blocks;
 use crate::handshake::{ConnectError, Door, Wanted, is_loopback};
 use crate::hello::{Introduction, Purpose, encode, is_name};
-use crate::limits::{LONGEST_NAME, Limits};
+use crate::limits::{LONGEST_NAME, Limits, STORED_AT_ONCE};
 use crate::peer::{Connection, Event};
 use crate::pull::{Holder, Links, PullError};
 use crate::role::Role;
@@ -19,6 +19,8 @@ use tokio::runtime::{Builder, Runtime};
 
 /// Threads that move blocks and meet strangers.
 const BLOCK_THREADS: usize = 2;
+/// Threads that open and read blocks for others, and may wait for a disk: as many as read at once, and as many again.
+const DISK_THREADS: usize = 2 * STORED_AT_ONCE;
 
 /// Who a process is and whom it trusts.
 #[derive(Clone, Debug)]
@@ -203,6 +205,7 @@ impl Drop for Endpoint {
 
 fn runtime(name: &str, threads: usize) -> Result<Runtime, EndpointError> {
     let mut builder = Builder::new_multi_thread();
-    builder.worker_threads(threads).thread_name(name).enable_io().enable_time();
+    builder.worker_threads(threads).thread_name(name).max_blocking_threads(DISK_THREADS);
+    builder.enable_io().enable_time();
     builder.build().map_err(EndpointError::Io)
 }
