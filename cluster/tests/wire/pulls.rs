@@ -166,18 +166,23 @@ fn a_connection_that_nobody_uses_is_closed_and_opened_again() {
 
 #[test]
 fn requests_that_are_none_end_the_connection_and_nothing_else() {
-    let (_worker, holder) = holding(plain(Role::Worker, "w"));
+    let mut config = plain(Role::Worker, "w");
+    // No silence ends a connection here.
+    config.limits.lost_after = std::time::Duration::from_secs(3600);
+    let (_worker, holder) = holding(config);
     let node = Node::new(plain(Role::Worker, "n"));
-    let request =
-        |number: u32, len: u64, key: &[u8]| [&number.to_le_bytes()[..], &len.to_le_bytes(), key].concat();
-    let long = request(1, 1, &[b'x'; 257]);
-    let long = [&claim(long.len() as u32, 0)[..], &long].concat();
-    let cases =
-        [&claim(5, 0)[..], &claim(0, 1 << 63), &claim(20, 1 << 40), &claim(64 << 20, 0), &long, &[9; 40]];
+    let long = [0; 12 + 257];
+    let cases = [
+        [&claim(5, 0)[..], &[0; 5]].concat(),
+        claim(0, 1 << 63).to_vec(),
+        claim(20, 1 << 40).to_vec(),
+        claim(64 << 20, 0).to_vec(),
+        [&claim(long.len() as u32, 0)[..], &long].concat(),
+        vec![9; 40],
+    ];
     for bytes in cases {
         let mut raw = Raw::welcomed(holder.address, &me(Role::Worker, "raw"), "blocks");
-        raw.bytes(bytes);
-        raw.bytes(b"short");
+        raw.bytes(&bytes);
         raw.until_closed();
         assert!(pull(&node, holder, "m1-1", 1).is_ok());
     }
