@@ -80,6 +80,11 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+fn all_threads(options: &SessionBuilder) -> Threads {
+    let of_all = |each: usize| (options.workers * each) as u64;
+    Threads { compute: of_all(options.threads), io: of_all(IO_THREADS) }
+}
+
 impl Session {
     pub fn builder() -> SessionBuilder {
         SessionBuilder::new()
@@ -91,9 +96,8 @@ impl Session {
     }
 
     fn start(options: SessionBuilder) -> Result<Session, Error> {
-        let all_threads = options.workers * (options.threads + IO_THREADS);
         let memory =
-            Budget::new(options.memory, all_threads as u64).map_err(|e| Error::Request(e.to_string()))?;
+            Budget::new(options.memory, all_threads(&options)).map_err(|e| Error::Request(e.to_string()))?;
         let pool = Pool::new(memory.bytes);
         let (tell, hear) = mpsc::channel();
         let SessionBuilder { workers, threads, .. } = options;
@@ -179,10 +183,14 @@ impl Session {
     /// What planning has to know of this session.
     pub(super) fn planner(&self) -> Planner {
         let options = self.options();
-        let of_all = |each: usize| (options.workers * each) as u64;
-        let threads = Threads { compute: of_all(options.threads), io: of_all(IO_THREADS) };
         let Budget { bytes, limit } = self.inner.memory;
-        Planner { threads, memory: bytes, limit, may_spill: options.may_spill(), block: options.block }
+        Planner {
+            threads: all_threads(options),
+            memory: bytes,
+            limit,
+            may_spill: options.may_spill(),
+            block: options.block,
+        }
     }
 
     pub(super) fn inputs(&self, operation: &Operation) -> Result<Inputs, Error> {

@@ -1,6 +1,7 @@
 //! How much memory a worker may use, and what bounds it: the user, SLURM, the cgroup, `ulimit`, or the machine.
 
 use super::limits::room;
+use crate::sched::Threads;
 use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -55,10 +56,10 @@ pub struct Budget {
 }
 
 impl Budget {
-    /// What the user says, but no more than `ulimit` leaves beside so many threads, since the system does not give
+    /// What the user says, but no more than `ulimit` leaves beside these threads, since the system does not give
     /// it. If the user does not say: a share of the least of what SLURM, the cgroup (v1 or v2, with those above it),
     /// `ulimit` and the machine's free memory allow.
-    pub fn new(told: Option<u64>, threads: u64) -> Result<Budget, BudgetError> {
+    pub fn new(told: Option<u64>, threads: Threads) -> Result<Budget, BudgetError> {
         let share = |bytes: u64| (bytes as f64 * SHARE) as u64;
         let ulimit = room(threads).map(|room| Budget { bytes: room.bytes, limit: Limit::Ulimit(room.name) });
         let ulimit = ulimit.map(|budget| Budget { bytes: share(budget.bytes), ..budget });
