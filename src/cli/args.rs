@@ -164,12 +164,19 @@ pub struct Common {
     /// Do not wait until results are on the disk: a power failure soon after the run may take them
     #[arg(long)]
     pub no_sync: bool,
-    /// Write figures about the run to a JSON file
+    /// Write figures about the run to a JSON file; "-" prints them instead of the summary
     #[arg(long)]
     pub report: Option<PathBuf>,
     /// No progress bar and no summary
     #[arg(long)]
     pub quiet: bool,
+}
+
+impl Common {
+    /// The file that the report goes to, unless it is printed.
+    pub fn report_file(&self) -> Option<&PathBuf> {
+        self.report.as_ref().filter(|path| path.as_os_str() != "-")
+    }
 }
 
 #[derive(ValueEnum, Clone, Copy, Debug)]

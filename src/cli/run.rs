@@ -12,7 +12,7 @@ use crate::files::{self, Format, OutDir};
 use crate::session::{self, Error, Operation, Preview, RsvdOptions, Session, Stats, Target, human};
 use std::ffi::OsString;
 use std::fmt::Display;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// Parses, runs, prints one line if something was wrong, and returns the exit code.
@@ -136,7 +136,7 @@ fn targets(session: &Session, work: &Work, operation: &Operation) -> Result<Targ
             targets_in(folder, operation)?
         }
     };
-    let outputs: Vec<PathBuf> = targets.files.iter().chain(&work.common().report).cloned().collect();
+    let outputs: Vec<PathBuf> = targets.files.iter().chain(work.common().report_file()).cloned().collect();
     session.check_outputs(operation, &outputs)?;
     Ok(targets)
 }
@@ -159,7 +159,7 @@ fn run(work: &Work) -> Result<(), Error> {
     let planned = session.plan(&operation, Target::Files(files.clone()))?;
     let preview = planned.preview()?;
     let made = folder.as_ref().map(|(folder, _)| OutDir::create(folder)).transpose()?;
-    if let Some(report) = &common.report {
+    if let Some(report) = common.report_file() {
         files::check_target(report)?;
     }
     let bar = Bar::start(&session, work.name(), common.quiet);
@@ -172,8 +172,10 @@ fn run(work: &Work) -> Result<(), Error> {
         files::make_group(&folder, !common.no_sync)?;
     }
     let report = report(&session, work, &operation, &preview, &stats)?;
-    if let Some(path) = &common.report {
-        write_report(path, &report, !common.no_sync)?;
+    if let Some(path) = common.report_file() {
+        files::write_whole(path, json(&report)?.as_bytes(), !common.no_sync)?;
+    } else if common.report.is_some() {
+        return say(&json(&report)?);
     }
     if common.quiet { Ok(()) } else { say(&summary(&report, inputs.files.len(), &files)) }
 }
@@ -212,9 +214,9 @@ fn report(
     })
 }
 
-fn write_report(path: &Path, report: &Report, sync: bool) -> Result<(), Error> {
+fn json(report: &Report) -> Result<String, Error> {
     let text = serde_json::to_string_pretty(report).map_err(|e| Error::Run(e.to_string()))?;
-    Ok(files::write_whole(path, format!("{text}\n").as_bytes(), sync)?)
+    Ok(format!("{text}\n"))
 }
 
 fn summary(report: &Report, inputs: usize, files: &[PathBuf]) -> String {

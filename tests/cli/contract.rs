@@ -52,6 +52,18 @@ fn a_report_holds_what_the_design_promises() {
     assert_eq!(folder.names(), ["a.npy", "c.npy", "run.json"]);
 }
 
+/// And nothing else, so that a program can read it.
+#[test]
+fn a_report_to_standard_output_is_printed_instead_of_the_summary() {
+    let folder = Folder::new();
+    for options in ["", "--quiet"] {
+        let outcome = folder.ok(&format!("generate normal --shape 9x9 --out a.npy --report - {options}"));
+        let report: Value = serde_json::from_str(&outcome.stdout).expect("JSON alone");
+        assert_eq!((&report["command"], outcome.stderr.as_str()), (&Value::from("generate"), ""));
+        assert_eq!(folder.names(), ["a.npy"]);
+    }
+}
+
 #[test]
 fn every_command_can_report() {
     let folder = Folder::new();
