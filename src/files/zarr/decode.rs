@@ -5,7 +5,7 @@ use super::metadata::Metadata;
 use super::part::Part;
 use super::seen::ChunkFile;
 use super::store::Shards;
-use super::window::{Window, windows};
+use super::window::windows;
 use crate::data::Real;
 use crate::files::{FileError, Moved};
 use serde_json::Value;
@@ -106,16 +106,10 @@ impl Decoder {
         if self.sharded { INDEX_ENTRY * in_all + INDEX_CHECKSUM } else { 0 }
     }
 
-    /// Reads the part of a chunk that a window shows from the chunk's file. Returns the bytes read.
-    pub fn read<T: Real>(
-        &self,
-        chunk: &ChunkFile,
-        window: &Window,
-        part: &mut Part<T>,
-        scratch: &mut [u8],
-    ) -> Moved {
+    /// Reads a part from its chunk's file. Returns the bytes read.
+    pub fn read<T: Real>(&self, chunk: &ChunkFile, part: &mut Part<T>, scratch: &mut [u8]) -> Moved {
         if self.sharded {
-            return self.read_shard(window, part, chunk);
+            return self.read_shard(chunk, part);
         }
         let wrong = |why: &dyn Display| FileError::chunk(&chunk.path, why);
         if chunk.bytes > self.encoded_limit() {
@@ -125,7 +119,7 @@ impl Decoder {
         let encoded = &mut scratch[..chunk.bytes as usize];
         chunk.file.read_exact_at(encoded, 0).map_err(|error| chunk.failed(error))?;
         let decoded = self.decode(encoded).map_err(|e| wrong(&e))?;
-        self.place(decoded, window, part).map_err(|e| wrong(&e))?;
+        self.place(decoded, part).map_err(|e| wrong(&e))?;
         Ok(chunk.bytes)
     }
 
@@ -136,15 +130,16 @@ impl Decoder {
         self.array.codecs().decode(Cow::Borrowed(encoded), &shape, kind, fill, &self.options)
     }
 
-    /// Decodes the chunks in a shard that a window shows, one after the other.
-    fn read_shard<T: Real>(&self, window: &Window, part: &mut Part<T>, chunk: &ChunkFile) -> Moved {
+    /// Decodes the chunks in a shard that belong to a part, one after the other.
+    fn read_shard<T: Real>(&self, chunk: &ChunkFile, part: &mut Part<T>) -> Moved {
         let path = &chunk.path;
+        let window = part.window.clone();
         let coordinates = self.coordinates(window.tile);
         let shard = self
             .array
             .partial_decoder_opt(&coordinates, &self.options)
             .map_err(|e| FileError::chunk(path, e))?;
-        let width = part.width;
+        let Part { stride, dtype, .. } = *part;
         let in_all = (self.about.chunk_bytes() / self.unit_bytes()).max(1);
         let mut bytes = 0;
         for inner in windows(&window.part, self.unit) {
@@ -157,24 +152,24 @@ impl Decoder {
             // The index of its first element counts rows as wide as the window; the block's are wider.
             let row = first.0 + inner.part.rows.start - window.part.rows.start;
             let col = first.1 + inner.part.cols.start - window.part.cols.start;
-            let at = row as usize * width + col as usize;
-            let mut piece = Part { out: &mut part.out[at..], width, dtype: part.dtype };
-            self.place(decoded, &inner, &mut piece).map_err(|e| FileError::chunk(path, e))?;
+            let at = row as usize * stride + col as usize;
+            let mut piece = Part { window: inner, out: &mut part.out[at..], stride, dtype };
+            self.place(decoded, &mut piece).map_err(|e| FileError::chunk(path, e))?;
             bytes += chunk.bytes / in_all;
         }
         Ok(bytes)
     }
 
-    fn place<T: Real>(&self, decoded: ArrayBytes, window: &Window, part: &mut Part<T>) -> Result<(), String> {
+    fn place<T: Real>(&self, decoded: ArrayBytes, part: &mut Part<T>) -> Result<(), String> {
         let bytes = decoded.into_fixed().map_err(|e| e.to_string())?;
         if bytes.len() as u64 != self.unit_bytes() {
             return Err(format!("it decodes to {} bytes, not {}", bytes.len(), self.unit_bytes()));
         }
         let size = self.about.dtype.bytes();
-        for row in 0..window.part.height() {
-            let start = ((window.part.rows.start + row) * self.unit.1 + window.part.cols.start) * size;
-            let line = &bytes[start as usize..(start + window.part.width() * size) as usize];
-            part.put(row, window.part.width(), line);
+        let shown = part.window.part.clone();
+        for row in 0..part.height() {
+            let start = ((shown.rows.start + row) * self.unit.1 + shown.cols.start) * size;
+            part.put(row, &bytes[start as usize..(start + part.width() * size) as usize]);
         }
         Ok(())
     }

@@ -4,7 +4,7 @@ use super::decode::Decoder;
 use super::metadata::{self, Metadata};
 use super::part::Part;
 use super::seen::{ChunkFile, Seen};
-use super::window::{Window, windows};
+use super::window::windows;
 use crate::array::Element;
 use crate::data::{Chunks, ReadBlocks, Real, Region};
 use crate::files::unchanged::Identity;
@@ -67,19 +67,20 @@ impl ReadBlocks for ZarrInput {
     /// Each chunk is opened once.
     fn read_block<T: Real>(&self, region: &Region, out: &mut [T], scratch: &mut [u8]) -> Moved {
         region.check(self.shape(), out.len());
-        let width = region.width() as usize;
+        let stride = region.width() as usize;
         let mut bytes = 0;
         for window in windows(region, self.about.chunk) {
-            let mut part = Part { out: &mut out[window.first..], width, dtype: self.about.dtype };
-            let path = self.decoder.file_of(window.tile);
-            let Some(chunk) = self.seen.open(window.tile, path)? else {
-                part.fill(window.part.height(), window.part.width(), self.decoder.fill());
+            let tile = window.tile;
+            let out = &mut out[window.first..];
+            let mut part = Part { window, out, stride, dtype: self.about.dtype };
+            let Some(chunk) = self.seen.open(tile, self.decoder.file_of(tile))? else {
+                part.fill(self.decoder.fill());
                 continue;
             };
             bytes += if self.about.plain {
-                self.read_plain(&chunk, &window, &mut part, scratch)?
+                self.read_plain(&chunk, &mut part, scratch)?
             } else {
-                self.decoder.read(&chunk, &window, &mut part, scratch)?
+                self.decoder.read(&chunk, &mut part, scratch)?
             };
         }
         Ok(bytes)
@@ -111,13 +112,7 @@ impl ReadBlocks for ZarrInput {
 }
 
 impl ZarrInput {
-    fn read_plain<T: Real>(
-        &self,
-        chunk: &ChunkFile,
-        window: &Window,
-        part: &mut Part<T>,
-        scratch: &mut [u8],
-    ) -> Moved {
+    fn read_plain<T: Real>(&self, chunk: &ChunkFile, part: &mut Part<T>, scratch: &mut [u8]) -> Moved {
         let expected = self.about.chunk_bytes();
         if chunk.bytes != expected {
             return Err(FileError::chunk(
@@ -125,43 +120,38 @@ impl ZarrInput {
                 format!("it has {} bytes, not {expected}", chunk.bytes),
             ));
         }
-        self.read_rows(&chunk.file, window, part, scratch).map_err(|error| chunk.failed(error))
+        self.read_rows(&chunk.file, part, scratch).map_err(|error| chunk.failed(error))
     }
 
-    fn read_rows<T: Real>(
-        &self,
-        file: &File,
-        window: &Window,
-        part: &mut Part<T>,
-        scratch: &mut [u8],
-    ) -> io::Result<u64> {
+    fn read_rows<T: Real>(&self, file: &File, part: &mut Part<T>, scratch: &mut [u8]) -> io::Result<u64> {
         let size = self.about.dtype.bytes();
-        let (stride, segment) = (self.about.chunk.1 * size, window.part.width() * size);
-        let place = |row: u64| (window.part.rows.start + row) * stride + window.part.cols.start * size;
+        let height = part.height();
+        let shown = part.window.part.clone();
+        let (stride, segment) = (self.about.chunk.1 * size, part.width() * size);
+        let place = |row: u64| (shown.rows.start + row) * stride + shown.cols.start * size;
         if part.is_native() {
-            if segment == stride && window.part.width() as usize == part.width {
-                let all = &mut part.out[..(window.part.height() * window.part.width()) as usize];
+            if segment == stride && part.width() as usize == part.stride {
+                let all = &mut part.out[..(height * shown.width()) as usize];
                 file.read_exact_at(T::bytes_mut(all), place(0))?;
-                return Ok(window.part.height() * segment);
+                return Ok(height * segment);
             }
             if segment >= WORTH_A_READ || segment == stride {
-                for row in 0..window.part.height() {
-                    file.read_exact_at(T::bytes_mut(part.row(row, window.part.width())), place(row))?;
+                for row in 0..height {
+                    file.read_exact_at(T::bytes_mut(part.row(row)), place(row))?;
                 }
-                return Ok(window.part.height() * segment);
+                return Ok(height * segment);
             }
         }
         // Short parts of rows, and other types: several rows together, with what lies between.
-        let together =
-            ((scratch.len() as u64).saturating_sub(segment) / stride + 1).min(window.part.height());
+        let together = ((scratch.len() as u64).saturating_sub(segment) / stride + 1).min(height);
         let (mut row, mut total) = (0, 0);
-        while row < window.part.height() {
-            let count = together.min(window.part.height() - row);
+        while row < height {
+            let count = together.min(height - row);
             let bytes = &mut scratch[..((count - 1) * stride + segment) as usize];
             file.read_exact_at(bytes, place(row))?;
             for at in 0..count {
                 let from = (at * stride) as usize;
-                part.put(row + at, window.part.width(), &bytes[from..from + segment as usize]);
+                part.put(row + at, &bytes[from..from + segment as usize]);
             }
             total += bytes.len() as u64;
             row += count;
