@@ -307,15 +307,17 @@ fn child() {
     }
 }
 
-/// A child whose blocks are on the disk of `folder`.
-fn spilling_child(folder: &Path) -> Child {
+/// A child that has put so many blocks on the disk of `folder`, some of which may be gone again.
+fn spilling_child(folder: &Path, blocks: usize) -> Child {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.args(["--exact", "child"]).env(CHILD, folder).stdout(Stdio::null());
     let mut child = command.spawn().unwrap();
-    let spilled =
-        || files_below(folder).into_iter().find(|path| path.extension().is_some_and(|e| e == "block"));
+    let mut seen = std::collections::HashSet::new();
     let deadline = Instant::now() + Duration::from_secs(120);
-    while spilled().is_none() {
+    while seen.len() < blocks {
+        seen.extend(
+            files_below(folder).into_iter().filter(|path| path.extension().is_some_and(|e| e == "block")),
+        );
         assert!(Instant::now() < deadline && child.try_wait().unwrap().is_none(), "the child spills nothing");
         std::thread::sleep(Duration::from_millis(2));
     }
@@ -324,23 +326,22 @@ fn spilling_child(folder: &Path) -> Child {
 
 #[test]
 fn a_run_that_is_told_to_end_leaves_nothing() {
-    for pause in [0, 1, 5, 20, 50] {
+    for blocks in [1, 3, 10, 30, 60] {
         let folder = tempfile::tempdir().unwrap();
-        let mut child = spilling_child(folder.path());
-        std::thread::sleep(Duration::from_millis(pause));
+        let mut child = spilling_child(folder.path(), blocks);
         // SAFETY: a signal to a process that has not been waited for.
         assert_eq!(unsafe { libc::kill(child.id() as i32, libc::SIGTERM) }, 0);
         assert_eq!(child.wait().unwrap().code(), Some(130));
         let names = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().file_name());
         let left: Vec<_> = names.filter(|name| !name.to_string_lossy().ends_with(".npy")).collect();
-        assert!(left.is_empty(), "{left:?} after {pause} ms");
+        assert!(left.is_empty(), "{left:?} after {blocks} blocks");
     }
 }
 
 #[test]
 fn what_a_killed_run_left_goes_with_the_next() {
     let folder = tempfile::tempdir().unwrap();
-    let mut child = spilling_child(folder.path());
+    let mut child = spilling_child(folder.path(), 1);
     child.kill().unwrap();
     child.wait().unwrap();
     let dead = fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().path());

@@ -2,46 +2,73 @@
 
 use super::owners::{send, started, when_it_writes};
 use crate::support::dolmen::{Folder, Outcome};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
 
-const PAUSES: [u64; 8] = [0, 20, 50, 100, 200, 300, 500, 800];
 /// Files of the earlier result, `zarr.json` included, and of the new one.
 const EARLIER: usize = 2 * 2 + 1;
 const NEW: usize = 50 * 50 + 1;
+/// How many of the new ones are there when the signal comes: none, some, all, and all under their name.
+const WRITTEN: [usize; 8] = [0, 1, 30, 300, 1000, 2000, NEW, NEW + 1];
 
-/// A run that replaces an array.
-fn replacing(folder: &Folder, options: &str) -> Child {
+/// A run that replaces an array by one of so many rows and columns.
+fn replacing(folder: &Folder, side: usize, options: &str) -> Child {
     folder.ok("generate normal --shape 100x100 --block 50 --out a.zarr");
-    let words = format!("generate normal --shape 1500x1500 --block 30 --seed 5 --out a.zarr {options}");
+    let words = format!("generate normal --shape {side}x{side} --block 30 --seed 5 --out a.zarr {options}");
     started(&mut folder.command(&words))
+}
+
+/// A run that replaces an array by one so large that it writes for long: it will be told to end.
+fn replacing_for_long(folder: &Folder) -> Child {
+    replacing(folder, 6000, "")
 }
 
 fn files(folder: &Folder) -> usize {
     folder.names().iter().filter(|name| name.starts_with("a.zarr/") && !name.ends_with('/')).count()
 }
 
+/// Files below a folder from which some may vanish meanwhile.
+fn files_below(folder: &Path) -> usize {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().filter_map(Result::ok);
+    let paths = entries.map(|entry| entry.path());
+    paths.map(|path| if path.is_dir() { files_below(&path) } else { 1 }).sum()
+}
+
+/// Files of the new array so far, and one more as soon as it has its name.
+fn written(folder: &Folder) -> usize {
+    if files_below(&folder.path("a.zarr")) > EARLIER {
+        return NEW + 1;
+    }
+    let entries = std::fs::read_dir(folder.path("")).unwrap().filter_map(Result::ok);
+    let partial = entries.filter(|entry| entry.file_name().to_string_lossy().contains(".partial-"));
+    partial.map(|entry| files_below(&entry.path())).sum()
+}
+
 #[test]
 fn either_the_earlier_result_is_there_or_the_new_one() {
-    for pause in PAUSES {
+    for enough in WRITTEN {
         let folder = Folder::new();
-        let child = replacing(&folder, "--no-sync --report r.json");
-        std::thread::sleep(Duration::from_millis(pause));
-        send(&child, libc::SIGTERM);
+        let mut child = replacing(&folder, 1500, "--no-sync --report r.json");
+        while written(&folder) < enough && child.try_wait().unwrap().is_none() {
+            std::thread::yield_now();
+        }
+        if child.try_wait().unwrap().is_none() {
+            send(&child, libc::SIGTERM);
+        }
         let outcome = Outcome::of(child.wait_with_output().unwrap());
         let names = folder.names();
         let replaced = outcome.code == Some(0) || outcome.stderr.contains("already");
-        assert_eq!(files(&folder), if replaced { NEW } else { EARLIER }, "after {pause} ms: {outcome:?}");
+        assert_eq!(files(&folder), if replaced { NEW } else { EARLIER }, "{enough} files: {outcome:?}");
         // Without a code the signal came before the program listened to it.
-        assert!(matches!(outcome.code, None | Some(0 | 130)), "after {pause} ms: {outcome:?}");
-        assert!(!names.iter().any(|name| name.starts_with('.')), "after {pause} ms: {names:?}");
+        assert!(matches!(outcome.code, None | Some(0 | 130)), "{enough} files: {outcome:?}");
+        assert!(!names.iter().any(|name| name.starts_with('.')), "{enough} files: {names:?}");
     }
 }
 
 #[test]
 fn a_run_ends_though_nobody_reads_what_it_says() {
     let folder = Folder::new();
-    let mut child = replacing(&folder, "");
+    let mut child = replacing_for_long(&folder);
     drop(child.stderr.take());
     when_it_writes(&folder, &mut child);
     send(&child, libc::SIGTERM);
@@ -63,7 +90,7 @@ fn whatever_ends_a_run_leaves_nothing_half_written() {
         (libc::SIGXCPU, "SIGXCPU"),
     ] {
         let folder = Folder::new();
-        let mut child = replacing(&folder, "");
+        let mut child = replacing_for_long(&folder);
         when_it_writes(&folder, &mut child);
         send(&child, signal);
         let outcome = Outcome::of(child.wait_with_output().unwrap());
