@@ -66,6 +66,8 @@ libraries:
 test: libraries
 	@mkdir -p $(dir $(TEST_LOG))
 	: >$(TEST_LOG)
+	# What a next build could take up again costs time in the first one, and this is built once.
+	export CARGO_INCREMENTAL=0
 	run() { echo "+ $$*"; "$$@" </dev/null 2>&1 | tee -a $(TEST_LOG); }
 	run $(CARGO) test --workspace --locked --no-fail-fast
 	features=$(FEATURES)

@@ -9,6 +9,7 @@ mod support;
 use ndarray::{Array1, Array2, ArrayView2, Axis};
 use std::io::{BufReader, Read, Write};
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 use support::dolmen::Folder;
 use support::matrix::EPS64;
 use support::npy;
@@ -70,41 +71,76 @@ fn same_bytes(one: &Path, other: &Path) -> bool {
     }
 }
 
-#[test]
-fn singular_values_vectors_and_bits() {
+/// What the data says, for all tests of this process.
+struct Known {
+    /// The path of the images.
+    input: String,
+    images: Array2<f64>,
+    /// Their singular values.
+    sigma: Vec<f64>,
+}
+
+fn known() -> Option<&'static Known> {
+    static KNOWN: OnceLock<Option<Known>> = OnceLock::new();
+    KNOWN.get_or_init(read).as_ref()
+}
+
+fn read() -> Option<Known> {
     let Some(data) = data() else {
         // Past the test harness, which keeps what is printed.
         writeln!(std::io::stderr(), "SKIPPED: the MNIST acceptance test (no data; set DOLMEN_MNIST)")
             .expect("stderr");
-        return;
+        return None;
     };
     let input = data.join("mnist_train_u8.npy").canonicalize().expect("a path");
     let input = input.to_str().expect("UTF-8").to_string();
     assert!(!input.contains(char::is_whitespace), "this test splits its commands at blanks: {input}");
-    let (a, reference) =
-        (images(Path::new(&input)), npy::read(&data.join("mnist_train_sigma.npy")).values.data);
-    for block in [1000, 4096, 60000] {
-        let folder = Folder::new();
-        let run = |out: &str, threads: usize| {
-            folder.ok(&format!("svd {input} --out {out} --block {block} --threads {threads} --quiet"));
-        };
-        run("first", 2);
-        for threads in [1, 4] {
-            run("again", threads);
-            for name in ["u.npy", "s.npy", "vt.npy"] {
-                let [one, other] = ["first", "again"].map(|out| folder.path(out).join(name));
-                assert!(
-                    same_bytes(&one, &other),
-                    "{name}, block {block}: {threads} threads give other bytes than 2"
-                );
-            }
-            std::fs::remove_dir_all(folder.path("again")).expect("removable");
-        }
-        check(&folder.path("first"), &a, &reference, block);
-    }
+    let images = images(Path::new(&input));
+    let sigma = npy::read(&data.join("mnist_train_sigma.npy")).values.data;
+    Some(Known { input, images, sigma })
 }
 
-fn check(out: &Path, a: &Array2<f64>, reference: &[f64], block: usize) {
+// One test for each size of blocks: what one thread computes in one leaves a core to the others.
+
+#[test]
+fn blocks_of_1000_rows() {
+    singular_values_vectors_and_bits(1000);
+}
+
+#[test]
+fn blocks_of_4096_rows() {
+    singular_values_vectors_and_bits(4096);
+}
+
+#[test]
+fn all_rows_in_one_block() {
+    singular_values_vectors_and_bits(60000);
+}
+
+fn singular_values_vectors_and_bits(block: usize) {
+    let Some(known) = known() else { return };
+    let input = &known.input;
+    let folder = Folder::new();
+    let run = |out: &str, threads: usize| {
+        folder.ok(&format!("svd {input} --out {out} --block {block} --threads {threads} --quiet"));
+    };
+    run("first", 2);
+    for threads in [1, 4] {
+        run("again", threads);
+        for name in ["u.npy", "s.npy", "vt.npy"] {
+            let [one, other] = ["first", "again"].map(|out| folder.path(out).join(name));
+            assert!(
+                same_bytes(&one, &other),
+                "{name}, block {block}: {threads} threads give other bytes than 2"
+            );
+        }
+        std::fs::remove_dir_all(folder.path("again")).expect("removable");
+    }
+    check(&folder.path("first"), known, block);
+}
+
+fn check(out: &Path, known: &Known, block: usize) {
+    let reference = &known.sigma;
     let s = Array1::from(npy::read(&out.join("s.npy")).values.data);
     assert_eq!((s.len(), reference.len()), (784, 784));
     for (i, (found, expected)) in s.iter().zip(reference).enumerate() {
@@ -117,6 +153,6 @@ fn check(out: &Path, a: &Array2<f64>, reference: &[f64], block: usize) {
         let off = orthogonality_error(columns);
         assert!(off <= BOUND, "block {block}: {name} is orthonormal to {off:e}, allowed {BOUND:e}");
     }
-    let off = residual(a, &u, &s, &vt);
+    let off = residual(&known.images, &u, &s, &vt);
     assert!(off <= BOUND * reference[0], "block {block}: residual {off:e}");
 }
