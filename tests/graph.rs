@@ -3,6 +3,7 @@
 mod sim;
 
 use dolmen::array::{Array, ArrayError, Axis, BlockGrid, Element, Fill, Law, footprint};
+use dolmen::graph::kinds::{Down, Gemm, Map, Operand, ReadInput, WriteOutput};
 use dolmen::graph::{
     Blocks, Edges, Kind, Lowering, Order, Pattern, Program, ProgramBuilder, Read, Space, Stage, Tall, Work,
 };
@@ -162,18 +163,18 @@ fn shapes_fit() {
             };
             let turn = |(r, c): (u64, u64), yes: bool| if yes { (c, r) } else { (r, c) };
             match &stage.kind {
-                Kind::Map { operands, .. } => {
+                Kind::Map(Map { operands, .. }) => {
                     for operand in operands {
-                        if let dolmen::graph::Operand::Block { read, transposed } = operand {
+                        if let Operand::Block { read, transposed } = operand {
                             assert_eq!(turn(of(*read as usize), *transposed), shape, "{task:?}");
                         }
                     }
                 }
-                Kind::Gemm { ta, tb } => {
+                Kind::Gemm(Gemm { ta, tb }) => {
                     let (left, right) = (turn(of(0), *ta), turn(of(1), *tb));
                     assert_eq!((left.0, right.1, left.1), (shape.0, shape.1, right.0), "{task:?}");
                 }
-                Kind::Write { grid, transposed, .. } => {
+                Kind::Write(WriteOutput { grid, transposed, .. }) => {
                     let c = stage.space.coords(task.index);
                     assert_eq!(turn(of(0), *transposed), grid.shape(c.i, c.j), "{task:?}");
                 }
@@ -230,11 +231,11 @@ fn the_tree_of_a_tall_matrix_with_short_panels() {
         for stage in program.stages() {
             let rows = |index| stage.shape(index).0;
             match (&stage.kind, stage.blocks) {
-                (Kind::LeafR { .. }, _) => {
+                (Kind::LeafR(_), _) => {
                     (0..stage.space.tasks()).for_each(|at| assert_eq!(rows(at), panel.size(at).min(n)));
                 }
                 // What goes down to a level is as long as what came up from it.
-                (Kind::Down { span, .. }, Blocks::Pair { .. }) => {
+                (Kind::Down(Down { span, .. }), Blocks::Pair { .. }) => {
                     let below = |at: u32| {
                         let first = (u64::from(at) * u64::from(*span) * 3).min(panel.len());
                         let last = (u64::from(at + 1) * u64::from(*span) * 3).min(panel.len());
@@ -281,7 +282,23 @@ fn rows_are_pushed_down_to_the_sources() {
     let grid = BlockGrid::whole(1, 5);
     Lowering::new(&mut builder, 4).lower(&late, grid).unwrap();
     let program = builder.finish();
-    assert!(matches!(program.stage(StageId(0)).kind, Kind::Read { row: 4, col: 2, .. }));
+    assert!(matches!(program.stage(StageId(0)).kind, Kind::Read(ReadInput { row: 4, col: 2, .. })));
+}
+
+/// A product is a chain: its row blocks are found by their place, not by the numbers of tasks.
+#[test]
+fn work_on_the_last_short_row_block_of_a_product_is_less() {
+    let mut builder = ProgramBuilder::default();
+    let mut constant =
+        |rows, cols| builder.fill(Fill::Constant(1.0), 0, 0, BlockGrid::new(rows, cols), Element::F64);
+    let (rows, inner, cols) = (Axis::new(10, 4), Axis::new(8, 4), Axis::whole(3));
+    let (a, b, x) = (constant(rows, inner), constant(inner, cols), constant(cols, Axis::whole(1)));
+    let product = builder.gemm(a, b);
+    builder.gram_apply(product, x);
+    let mut program = builder.finish();
+    let of_kind = |stage: &&mut Stage| stage.kind == Kind::GramApply;
+    program.stages_mut().filter(of_kind).for_each(|stage| stage.work.flops = 1.0);
+    assert_eq!(program.flops(), 2.5, "row blocks of 4, 4 and 2");
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use crate::files::Depth;
 use crate::graph::Kind;
+use crate::graph::kinds::Io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
@@ -18,10 +19,10 @@ pub enum WorkClass {
 
 impl WorkClass {
     pub fn of(kind: &Kind) -> WorkClass {
-        match kind {
-            Kind::Read { .. } => WorkClass::Read,
-            Kind::Write { .. } => WorkClass::Write,
-            _ => WorkClass::Compute,
+        match kind.io() {
+            Some(Io::Read) => WorkClass::Read,
+            Some(Io::Write) => WorkClass::Write,
+            None => WorkClass::Compute,
         }
     }
 

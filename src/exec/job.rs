@@ -1,14 +1,12 @@
 //! A task with its blocks at hand.
 
 use super::bind::Bindings;
-use crate::array::{Fill, Law};
-use crate::data::Real;
+use crate::data::Region;
 use crate::failure::Failure;
-use crate::graph::{Blocks, Kind, Pattern, Pick, Program, Stage};
+use crate::graph::{Pattern, Pick, Program, Stage};
 use crate::ids::{BlockId, TaskId};
 use crate::store::{Block, Pool};
-use kernels::random;
-use ndarray::{ArrayView2, ArrayViewMut2};
+use ndarray::ArrayView2;
 use std::sync::Arc;
 
 /// One task at work.
@@ -19,6 +17,8 @@ pub(super) struct Job<'a> {
     /// The blocks that [`Program::inputs`] lists, in its order.
     pub ids: &'a [BlockId],
     pub blocks: &'a [Arc<Block>],
+    /// The block of the step before, to be changed in place.
+    pub taken: Option<Block>,
     pub pool: &'a Pool,
 }
 
@@ -51,25 +51,13 @@ impl<'a> Job<'a> {
         let stage = self.stage();
         Block::new(self.pool, stage.shape(self.task.index), stage.element).map_err(Failure::of_run)
     }
-}
 
-/// Rows and columns of the matrix that this task's block covers.
-pub(super) fn grid_ranges(job: &Job) -> (std::ops::Range<u64>, std::ops::Range<u64>) {
-    let stage = job.stage();
-    let c = stage.space.coords(job.task.index);
-    let grid = match (&stage.kind, stage.blocks) {
-        (Kind::Reduce { grid, .. } | Kind::Write { grid, .. }, _) => *grid,
-        (_, Blocks::Grid(grid)) => grid,
-        _ => unreachable!("{} has no grid", stage.kind.name()),
-    };
-    (grid.rows.range(c.i), grid.cols.range(c.j))
-}
-
-pub(super) fn fill_block<T: Real>(fill: Fill, row: u64, col: u64, mut out: ArrayViewMut2<T>) {
-    match fill {
-        Fill::Constant(value) => out.fill(T::from_f64(value)),
-        Fill::Random { law: Law::Uniform, seed } => random::fill_uniform(seed, row, col, out),
-        Fill::Random { law: Law::Normal, seed } => random::fill_normal(seed, row, col, out),
+    /// The part of the stage's grid that this task goes over.
+    pub fn region(&self) -> Region {
+        let stage = self.stage();
+        let Some(grid) = stage.grid() else { unreachable!("{} has no grid", stage.kind.name()) };
+        let c = stage.space.coords(self.task.index);
+        Region::new(grid.rows.range(c.i), grid.cols.range(c.j))
     }
 }
 

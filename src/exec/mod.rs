@@ -2,11 +2,11 @@
 
 mod bind;
 mod delayed;
-mod elementwise;
+mod execute;
 mod functions;
 mod interpret;
 mod job;
-mod tall;
+mod kinds;
 mod task;
 mod work;
 

@@ -4,9 +4,9 @@
 
 use super::build::{Access, ProgramBuilder};
 use super::fuse::Fusion;
+use super::kinds::{Map, MapOp, Operand};
 use super::pattern::Pick;
-use super::space::{Order, Space};
-use super::stage::{Blocks, Kind, MapOp, Operand, Read};
+use super::stage::Read;
 use crate::array::{
     Array, ArrayError, Axis, Binary, BlockGrid, Element, Fill, InputId, Node, Origin, Reduction, Unary,
 };
@@ -86,19 +86,19 @@ impl ToDo {
 /// An elementwise expression, ready for a stage.
 #[derive(Default)]
 struct Fused {
-    ops: Vec<MapOp>,
-    operands: Vec<Operand>,
+    map: Map,
     reads: Vec<Read>,
 }
 
 impl Fused {
     /// Loads an operand; one that the expression has loaded already is the same.
     fn load(&mut self, operand: Operand) {
-        let at = self.operands.iter().position(|known| *known == operand).unwrap_or_else(|| {
-            self.operands.push(operand);
-            self.operands.len() - 1
+        let operands = &mut self.map.operands;
+        let at = operands.iter().position(|known| *known == operand).unwrap_or_else(|| {
+            operands.push(operand);
+            operands.len() - 1
         });
-        self.ops.push(MapOp::Load(at as u32));
+        self.map.ops.push(MapOp::Load(at as u32));
     }
 
     /// The number of a read; a block that is read already is read once.
@@ -202,9 +202,8 @@ impl<'a> Lowering<'a> {
             }
             Node::Unary(..) | Node::Binary(..) | Node::Convert(_) => {
                 self.check_tasks(&grid, 1)?;
-                let Fused { ops, operands, reads } = self.fused(self.expression(wanted, true)?);
-                let order = pair_order(&reads, &grid);
-                Ok(self.builder.on_grid(Kind::Map { ops, operands }, grid, element, reads, order))
+                let Fused { map, reads } = self.fused(self.expression(wanted, true)?);
+                Ok(self.builder.map(map, reads, grid, element))
             }
             Node::Dot(a, b) => {
                 let factors = self.factors(a, b, &grid)?;
@@ -227,8 +226,7 @@ impl<'a> Lowering<'a> {
             return Ok(*access);
         }
         self.check_tasks(&grid, 1)?;
-        let kind = Kind::Read { input: input.id(), row: *row, col: *col };
-        let access = self.builder.on_grid(kind, grid, element, Vec::new(), Order::Rows);
+        let access = self.builder.read(input.id(), *row, *col, grid, element);
         self.read.insert(known, access);
         Ok(access)
     }
@@ -241,12 +239,8 @@ impl<'a> Lowering<'a> {
         let wanted = self.reduced(a)?;
         let grid = wanted.grid;
         self.check_tasks(&grid, 1)?;
-        let Fused { ops, operands, reads } = self.fused(self.expression(&wanted, false)?);
-        let order = pair_order(&reads, &grid);
-        let space = Space::new(grid.rows.blocks(), grid.cols.blocks(), 1, order);
-        let kind = Kind::Reduce { reduction, grid, ops, operands };
-        let partials = self.builder.push(kind, space, Blocks::Each { rows: 1, cols: 2 }, element, reads);
-        Ok(self.builder.reduce_tree(partials, reduction))
+        let Fused { map, reads } = self.fused(self.expression(&wanted, false)?);
+        Ok(self.builder.reduce(reduction, map, reads, grid, element))
     }
 
     /// `a` in the blocks in which it is reduced.
@@ -277,7 +271,7 @@ impl<'a> Lowering<'a> {
         let mut fused = Fused::default();
         for step in steps {
             match step {
-                Step::Do(op) => fused.ops.push(op),
+                Step::Do(op) => fused.map.ops.push(op),
                 Step::Fill { fill, row, col, flipped } => {
                     fused.load(Operand::Fill { fill, row, col, transposed: flipped });
                 }
@@ -361,10 +355,4 @@ fn is_input(array: &Array) -> Result<bool, LowerError> {
 fn is_empty(array: &Array) -> Result<bool, LowerError> {
     let (rows, cols) = array.shape()?;
     Ok(rows == 0 || cols == 0)
-}
-
-/// Blocks (i,j) and (j,i) are done beside each other where an expression reads both from one source.
-fn pair_order(reads: &[Read], grid: &BlockGrid) -> Order {
-    let both = reads.iter().enumerate().any(|(at, r)| reads[..at].iter().any(|s| s.source == r.source));
-    if both && grid.rows.blocks() == grid.cols.blocks() { Order::Pairs } else { Order::Rows }
 }

@@ -1,8 +1,9 @@
 //! A program: stages, and for every task its inputs, its consumers and its share of the work.
 
+use super::kinds::Share;
 use super::pattern::Pattern;
 use super::space::Space;
-use super::stage::{Kind, Stage};
+use super::stage::Stage;
 use crate::array::footprint;
 use crate::ids::{BlockId, StageId, TaskId, TaskRange};
 use serde::{Deserialize, Serialize};
@@ -180,34 +181,46 @@ impl Program {
     /// The work of a ragged task as a share of a full one's.
     fn share(&self, task: TaskId) -> f64 {
         let stage = self.stage(task.stage);
-        let ratio = |part: u64, whole: u64| if whole == 0 { 1.0 } else { part as f64 / whole as f64 };
-        let area = |(r, c): (u64, u64), (fr, fc): (u64, u64)| ratio(r, fr) * ratio(c, fc);
-        match &stage.kind {
-            Kind::Gemm { ta, .. } => {
-                let first = &stage.reads[0];
-                let mut inner = 1.0;
-                first.pattern.inputs(&stage.space, task.index, &self.stage(first.source).space, |index| {
-                    let (s, f) =
-                        (self.stage(first.source).shape(index), self.stage(first.source).largest_shape());
-                    inner = if *ta { ratio(s.0, f.0) } else { ratio(s.1, f.1) };
-                });
-                area(stage.shape(task.index), stage.largest_shape()) * inner
-            }
-            Kind::Reduce { grid, .. } => {
+        match stage.kind.share() {
+            Share::Whole => 1.0,
+            Share::Grid => {
+                let grid = stage.grid().expect("a grid, of which the work is a share");
                 let c = stage.space.coords(task.index);
-                area(grid.shape(c.i, c.j), grid.block_shape())
+                Portion::of(grid.shape(c.i, c.j), grid.block_shape()).area()
             }
-            Kind::LeafR { panel, .. } | Kind::LeafApply { panel, .. } => {
-                ratio(panel.size(task.index), panel.block())
+            Share::Input => self.portion_of_input(task).area(),
+            Share::Product { ta } => {
+                let made = Portion::of(stage.shape(task.index), stage.largest_shape());
+                let factor = self.portion_of_input(task);
+                made.area() * if ta { factor.rows } else { factor.cols }
             }
-            Kind::GramApply => {
-                let source = self.stage(stage.reads[0].source);
-                area(source.shape(task.index), source.largest_shape())
-            }
-            Kind::Read { .. } | Kind::Fill { .. } | Kind::Map { .. } => {
-                area(stage.shape(task.index), stage.largest_shape())
-            }
-            _ => 1.0,
         }
+    }
+
+    /// The first block that `task` reads.
+    fn portion_of_input(&self, task: TaskId) -> Portion {
+        let mut portion = None;
+        self.operand(task, 0, |block| {
+            let source = self.stage(block.stage);
+            portion = Some(Portion::of(source.shape(block.index), source.largest_shape()));
+        });
+        portion.expect("a task whose work follows from its first input reads one")
+    }
+}
+
+/// A block beside one of full size.
+struct Portion {
+    rows: f64,
+    cols: f64,
+}
+
+impl Portion {
+    fn of(block: (u64, u64), full: (u64, u64)) -> Portion {
+        let ratio = |part: u64, whole: u64| if whole == 0 { 1.0 } else { part as f64 / whole as f64 };
+        Portion { rows: ratio(block.0, full.0), cols: ratio(block.1, full.1) }
+    }
+
+    fn area(&self) -> f64 {
+        self.rows * self.cols
     }
 }

@@ -1,145 +1,11 @@
 //! What a stage is: an operation over a space of tasks, and the blocks it makes.
 
-use super::calls::Calls;
+use super::kinds::{Kind, rows_below};
 use super::pattern::Pattern;
 use super::space::Space;
-use crate::array::{Axis, BlockGrid, Element, Fill, InputId, Reduction};
+use crate::array::{Axis, BlockGrid, Element};
 use crate::ids::StageId;
 use serde::{Deserialize, Serialize};
-use std::sync::Arc;
-
-/// One step of an elementwise expression in postfix order.
-#[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
-pub enum MapOp {
-    Load(u32),
-    Scalar(f64),
-    Add,
-    Sub,
-    Mul,
-    Neg,
-}
-
-/// What `MapOp::Load` loads.
-#[derive(Clone, Copy, PartialEq, Debug, Serialize, Deserialize)]
-pub enum Operand {
-    /// The block of read number `read`, as it is or transposed.
-    Block { read: u32, transposed: bool },
-    /// The same of another element type, converted to that of the stage where it is used.
-    Converted { read: u32, transposed: bool, from: Element },
-    /// Made where it is used; (row, col) is where the matrix begins in its source.
-    Fill { fill: Fill, row: u64, col: u64, transposed: bool },
-}
-
-impl Operand {
-    /// Is it made where it is used, in a room of its own?
-    pub fn is_made(&self) -> bool {
-        !matches!(self, Operand::Block { .. })
-    }
-}
-
-/// A piece of a packed block.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub enum Part {
-    SingularValues,
-    /// k×n, the right singular vectors of the small matrix.
-    RightVectors,
-    /// n×n upper triangle.
-    Triangle,
-}
-
-/// Where the coefficients come from that a Householder Q is applied to.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub enum Seed {
-    /// The left singular vectors of the root's triangle.
-    Svd,
-    /// The signs that make the diagonal of R non-negative.
-    Qr,
-    /// This node's rows of what the level above made; `span` leaves lie below each node here.
-    Above { span: u32 },
-}
-
-/// The operation of a stage. `panel` is the row axis of a tall matrix, `n` its number of columns.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
-pub enum Kind {
-    /// Block of an input; the matrix begins at (row, col) of the source. I/O.
-    Read { input: InputId, row: u64, col: u64 },
-    /// Random or constant block.
-    Fill { fill: Fill, row: u64, col: u64 },
-    /// Elementwise expression.
-    Map { ops: Vec<MapOp>, operands: Vec<Operand> },
-    /// Elementwise expression over blocks of `grid`, reduced to one 1×2 block (sum, or scale and sum of squares).
-    Reduce { reduction: Reduction, grid: BlockGrid, ops: Vec<MapOp>, operands: Vec<Operand> },
-    /// Gathered 1×2 partial results into one.
-    Combine(Reduction),
-    /// A 1×2 partial result into a 1×1 number.
-    Finish(Reduction),
-    /// Gathered blocks of equal shape, added in order.
-    AddUp,
-    /// `C += op(A)·op(B)`, the output taken over from the step before.
-    Gemm { ta: bool, tb: bool },
-    /// `Aᵀ(A·X)` of one row block.
-    GramApply,
-    /// R of one row block.
-    LeafR { panel: Axis, n: u64 },
-    /// R and Q of two triangles below each other; `span` leaves lie below each child. Packed `[R | factor]`.
-    Merge { panel: Axis, n: u64, span: u32 },
-    /// SVD of the root's R, packed `[U r×keep | s | Vᵀ keep×n]`; with `values_only` just `[s]`.
-    RootSvd { panel: Axis, n: u64, span: u32, keep: u64, values_only: bool },
-    /// R with non-negative diagonal and the signs: `[R | signs]`.
-    RootQr { panel: Axis, n: u64, span: u32 },
-    /// Q of a merge times its seed: the seeds of its two children below each other.
-    Down { panel: Axis, n: u64, span: u32, width: u64, seed: Seed },
-    /// Q of a row block times its seed.
-    LeafApply { panel: Axis, n: u64, width: u64, seed: Seed },
-    /// A piece of a packed block as a block of its own.
-    Unpack { part: Part, panel: Axis, n: u64, keep: u64 },
-    /// The second block with its columns, or the rows of a block that is read transposed, negated where the same
-    /// column of the first has a negative entry of largest magnitude.
-    FixSigns { transposed: bool },
-    /// Writes a block to an output, transposed if said so; the matrix begins at (row, col) of the output. I/O.
-    Write { output: u32, grid: BlockGrid, transposed: bool, row: u64, col: u64 },
-    /// Registered functions, wired by hand.
-    Delayed(Arc<Calls>),
-    /// Nothing at all: measures the scheduler.
-    Null,
-}
-
-impl Kind {
-    pub fn name(&self) -> &'static str {
-        match self {
-            Kind::Read { .. } => "read",
-            Kind::Fill { .. } => "fill",
-            Kind::Map { .. } => "map",
-            Kind::Reduce { .. } => "reduce",
-            Kind::Combine(_) => "combine",
-            Kind::Finish(_) => "finish",
-            Kind::AddUp => "add-up",
-            Kind::Gemm { .. } => "gemm",
-            Kind::GramApply => "gram-apply",
-            Kind::LeafR { .. } => "leaf-r",
-            Kind::Merge { .. } => "merge",
-            Kind::RootSvd { .. } => "root-svd",
-            Kind::RootQr { .. } => "root-qr",
-            Kind::Down { .. } => "down",
-            Kind::LeafApply { .. } => "leaf-apply",
-            Kind::Unpack { .. } => "unpack",
-            Kind::FixSigns { .. } => "fix-signs",
-            Kind::Write { .. } => "write",
-            Kind::Delayed(_) => "delayed",
-            Kind::Null => "null",
-        }
-    }
-
-    /// Are its blocks as cheap to read or make again as to write and read back?
-    pub fn is_source(&self) -> bool {
-        matches!(self, Kind::Read { .. } | Kind::Fill { .. })
-    }
-
-    /// Tasks of this kind wait for a device: they hold memory, not a core.
-    pub fn is_io(&self) -> bool {
-        matches!(self, Kind::Read { .. } | Kind::Write { .. })
-    }
-}
 
 /// The shapes of the blocks that a stage makes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -166,17 +32,6 @@ pub enum Blocks {
     },
     /// Tasks that leave no block behind.
     Nothing,
-}
-
-/// Rows of `panel` below node `at` where `span` leaves lie below each node, at most `cap`.
-pub(crate) fn rows_below(panel: Axis, span: u32, at: u32, cap: u64) -> u64 {
-    let leaves = panel.blocks();
-    let first = at.saturating_mul(span).min(leaves);
-    let last = at.saturating_add(1).saturating_mul(span).min(leaves);
-    if first == last {
-        return 0;
-    }
-    (panel.range(last - 1).end - panel.range(first).start).min(cap)
 }
 
 /// One operand: which stage, and which of its blocks.
@@ -223,6 +78,14 @@ impl Stage {
             }
             Blocks::Nothing => (0, 0),
         }
+    }
+
+    /// The grid that the tasks go over, if they go over one: the kind's own, or that of the blocks that they make.
+    pub fn grid(&self) -> Option<BlockGrid> {
+        self.kind.grid().or(match self.blocks {
+            Blocks::Grid(grid) => Some(grid),
+            _ => None,
+        })
     }
 
     /// Do the tasks of this stage leave blocks behind, be they empty?

@@ -3,8 +3,8 @@
 use super::core::Core;
 use super::events::{Action, Event};
 use super::plan::Plan;
-use crate::graph::{Kind, Program};
-use crate::ids::{BlockId, TaskId, TaskList, WorkerId};
+use crate::graph::Program;
+use crate::ids::{BlockId, TaskList, WorkerId};
 use std::sync::Arc;
 
 /// Bytes that blocks take on their way out of memory and back.
@@ -52,18 +52,15 @@ fn perform(program: &Program, action: Action, events: &mut Vec<Event>, swapped: 
         }
         Action::Load { worker, blocks } => {
             for block in blocks.iter() {
-                match source(program, block) {
-                    Some(Kind::Read { .. }) => swapped.read_again += size(&block),
-                    Some(_) => {}
-                    None => swapped.read_back += size(&block),
+                let kind = &program.stage(block.stage).kind;
+                if !kind.is_source() {
+                    swapped.read_back += size(&block);
+                } else if kind.is_io() {
+                    swapped.read_again += size(&block);
                 }
                 events.push(Event::Loaded { worker, block });
             }
         }
         _ => {}
     }
-}
-
-fn source(program: &Program, block: TaskId) -> Option<&Kind> {
-    Some(&program.stage(block.stage).kind).filter(|kind| kind.is_source())
 }

@@ -6,8 +6,8 @@ use super::recipe::{Care, Piece, Recipe, Spread, Ways};
 use crate::array::{BlockSize, Node, Origin};
 use crate::data::Chunks;
 use crate::exec::{self, Bindings};
-use crate::graph::{Kind, Program};
-use crate::ids::StageId;
+use crate::graph::kinds::Io;
+use crate::graph::{Program, Stage};
 use crate::sched::{Plan, PlanError, Swapped, Threads, forecast, plan, plan_spilling};
 use crate::store::{Limit, SpillPlace};
 use std::sync::Arc;
@@ -229,11 +229,11 @@ impl Planner {
 
 /// Bytes that the stages of a program read from inputs and write to outputs.
 pub(super) fn traffic(program: &Program) -> (u64, u64) {
-    let bytes = |wanted: fn(&Kind) -> bool| -> u64 {
-        let stages = program.stage_ids().filter(|id| wanted(&program.stage(*id).kind));
-        stages.map(|id| stage_bytes(program, id)).sum()
+    let bytes = |io: Io| -> u64 {
+        let stages = program.stages().iter().filter(|stage| stage.kind.io() == Some(io));
+        stages.map(moved_bytes).sum()
     };
-    (bytes(|k| matches!(k, Kind::Read { .. })), bytes(|k| matches!(k, Kind::Write { .. })))
+    (bytes(Io::Read), bytes(Io::Write))
 }
 
 /// The chunks of the largest of the inputs that are stored in some.
@@ -254,17 +254,10 @@ fn chunks_of(operation: &Operation, bindings: &Bindings) -> Result<Option<Chunks
     Ok(found.map(|(_, chunks)| chunks))
 }
 
-fn stage_bytes(program: &Program, id: StageId) -> u64 {
-    let stage = program.stage(id);
-    let bytes = |index| match stage.kind {
-        Kind::Write { grid, .. } => {
-            let c = stage.space.coords(index);
-            let (rows, cols) = grid.shape(c.i, c.j);
-            rows * cols * stage.element.bytes()
-        }
-        _ => stage.bytes(index),
-    };
-    (0..stage.space.tasks()).map(bytes).sum()
+/// The bytes of the matrix that a stage goes over.
+fn moved_bytes(stage: &Stage) -> u64 {
+    let elements = stage.grid().map_or(0, |grid| grid.rows.len() * grid.cols.len());
+    elements * stage.element.bytes()
 }
 /// Bytes for a person: `1.5 GiB`.
 pub(crate) fn human(bytes: u64) -> String {

@@ -3,7 +3,7 @@
 use super::error::Error;
 use super::operation::Operation;
 use super::prepare::{Ready, traffic};
-use crate::graph::{Kind, Stage};
+use crate::graph::Stage;
 use crate::sched::Swapped;
 
 /// What an operation would do.
@@ -31,10 +31,8 @@ impl Preview {
     /// What `operation` would do in the way that has been found.
     pub(super) fn of(operation: &Operation, ready: &Ready) -> Result<Preview, Error> {
         let Ready { program, plan, blocks, swapped, .. } = ready;
-        let shape = |s: &Stage| match s.kind {
-            Kind::Write { grid, .. } => grid.block_shape(),
-            _ => s.largest_shape(),
-        };
+        let gone_over = |s: &Stage| s.grid().map_or((0, 0), |grid| grid.block_shape());
+        let shape = |s: &Stage| if s.leaves_blocks() { s.largest_shape() } else { gone_over(s) };
         let stage = |s: &Stage| (s.kind.name(), u64::from(s.space.tasks()), shape(s));
         let (bytes_read, bytes_written) = traffic(program);
         Ok(Preview {

@@ -1,12 +1,12 @@
 //! Graphs wired by hand: registered functions, called by name on values, matrices and earlier results.
 
-use super::build::ProgramBuilder;
-use super::calls::{CallInput, Calls};
-use super::pattern::{Edges, Pattern};
-use super::program::Program;
-use super::space::{Order, Space};
-use super::stage::{Blocks, Kind, Read};
 use crate::array::Element;
+use crate::graph::build::ProgramBuilder;
+use crate::graph::kinds::{CallInput, Calls, Kind, RESULT_HEADER};
+use crate::graph::pattern::{Edges, Pattern};
+use crate::graph::program::Program;
+use crate::graph::space::{Order, Space};
+use crate::graph::stage::{Blocks, Read};
 use crate::ids::GraphId;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -15,8 +15,6 @@ use std::sync::Arc;
 const RESULT_BYTES: u64 = 64 << 10;
 /// The most that can be asked for: sums of some are still numbers.
 const LARGEST_RESULT: u64 = 1 << 40;
-/// A result's length in bytes stands before it.
-pub(crate) const RESULT_HEADER: u64 = size_of::<u64>() as u64;
 
 /// A call in a [`Graph`], to be used as an argument of later calls.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

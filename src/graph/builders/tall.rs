@@ -5,11 +5,14 @@
 //! applying the kept small Q of each merge. At the leaves the factorisation of the block is made
 //! again and applied: backward stable for every matrix, two passes over A, no Q kept.
 
-use super::build::{Access, ProgramBuilder};
-use super::pattern::{Pattern, Pick};
-use super::space::{Order, Space};
-use super::stage::{Blocks, Kind, Part, Read, Seed, rows_below};
 use crate::array::{Axis, BlockGrid, Element};
+use crate::graph::build::{Access, ProgramBuilder};
+use crate::graph::kinds::{
+    Down, Kind, LeafApply, LeafR, Merge, Part, RootQr, RootSvd, Seed, Unpack, rows_below,
+};
+use crate::graph::pattern::{Pattern, Pick};
+use crate::graph::space::{Order, Space};
+use crate::graph::stage::{Blocks, Read};
 use crate::ids::StageId;
 
 /// The length of the packed Q of two triangles with at most n rows, n columns.
@@ -44,8 +47,8 @@ impl Tall {
         assert!(!panel.is_empty() && n > 0, "{} rows, {n} columns", panel.len());
         let element = builder.element(a.stage);
         let leaf = builder.push(
-            Kind::LeafR { panel, n },
-            ProgramBuilder::column_space(panel),
+            Kind::LeafR(LeafR { panel, n }),
+            Space::new(panel.blocks(), 1, 1, Order::Rows),
             Blocks::Trapezoid { panel, span: 1, cap: n, cols: n },
             element,
             vec![a.read(Pick::Row, Pick::Zero)],
@@ -92,7 +95,7 @@ impl Tall {
         let ends = [0, nodes.saturating_sub(2), nodes - 1];
         let factor = ends.into_iter().map(factor).max().unwrap_or(0);
         let stage = builder.push(
-            Kind::Merge { panel, n, span },
+            Kind::Merge(Merge { panel, n, span }),
             Space::new(nodes, 1, 1, Order::Rows),
             Blocks::Each { rows: 1, cols: n * n + factor },
             self.element,
@@ -116,7 +119,7 @@ impl Tall {
         grid: BlockGrid,
     ) -> Access {
         let read = Read { source: root, pattern: Pattern::Block(Pick::Zero, Pick::Zero) };
-        let kind = Kind::Unpack { part, panel: self.panel(), n: self.n(), keep };
+        let kind = Kind::Unpack(Unpack { part, panel: self.panel(), n: self.n(), keep });
         builder.on_grid(kind, grid, self.element, vec![read], Order::Rows)
     }
 
@@ -136,7 +139,8 @@ impl Tall {
     pub fn values(&self, builder: &mut ProgramBuilder, keep: u64) -> Access {
         self.check_tall();
         let (panel, n, span) = (self.panel(), self.n(), self.root_span());
-        let root = self.root(builder, Kind::RootSvd { panel, n, span, keep, values_only: true }, keep);
+        let root =
+            self.root(builder, Kind::RootSvd(RootSvd { panel, n, span, keep, values_only: true }), keep);
         self.unpack(builder, root, Part::SingularValues, 0, BlockGrid::whole(keep, 1))
     }
 
@@ -148,7 +152,7 @@ impl Tall {
         self.check_tall();
         let (panel, n, span) = (self.panel(), self.n(), self.root_span());
         let len = n * keep + keep + keep * n;
-        let kind = Kind::RootSvd { panel, n, span, keep, values_only: false };
+        let kind = Kind::RootSvd(RootSvd { panel, n, span, keep, values_only: false });
         let stage = self.root(builder, kind, len);
         let s = self.unpack(builder, stage, Part::SingularValues, keep, BlockGrid::whole(keep, 1));
         let vt = self.unpack(builder, stage, Part::RightVectors, keep, BlockGrid::whole(keep, n));
@@ -160,7 +164,7 @@ impl Tall {
     pub fn qr(&self, builder: &mut ProgramBuilder) -> (Access, Access) {
         let (panel, n, span) = (self.panel(), self.n(), self.root_span());
         let k = rows_below(panel, span, 0, n);
-        let stage = self.root(builder, Kind::RootQr { panel, n, span }, k * n + k);
+        let stage = self.root(builder, Kind::RootQr(RootQr { panel, n, span }), k * n + k);
         let r = self.unpack(builder, stage, Part::Triangle, 0, BlockGrid::whole(k, n));
         let q = self.apply(builder, Root { stage, seed: Seed::Qr, width: k });
         (q, r)
@@ -176,7 +180,7 @@ impl Tall {
             let nodes = builder.stage(*merge).space;
             let factor = Read { source: *merge, pattern: Pattern::Block(Pick::Row, Pick::Zero) };
             let stage = builder.push(
-                Kind::Down { panel, n, span, width, seed },
+                Kind::Down(Down { panel, n, span, width, seed }),
                 nodes,
                 Blocks::Pair { panel, span, cap: n, cols: width },
                 self.element,
@@ -187,7 +191,7 @@ impl Tall {
         }
         let reads = vec![self.again.read(Pick::Row, Pick::Zero), read];
         let grid = BlockGrid::new(panel, Axis::whole(width));
-        let kind = Kind::LeafApply { panel, n, width, seed };
+        let kind = Kind::LeafApply(LeafApply { panel, n, width, seed });
         builder.on_grid(kind, grid, self.element, reads, Order::Rows)
     }
 }

@@ -1,6 +1,10 @@
 //! The calls of a hand-wired graph, as a stage keeps them.
 
+use super::properties::{Properties, Share};
 use serde::{Deserialize, Serialize};
+
+/// A result's length in bytes stands before it.
+pub(crate) const RESULT_HEADER: u64 = size_of::<u64>() as u64;
 
 /// An argument of a call.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -14,11 +18,11 @@ pub enum CallInput {
 /// The calls of a hand-wired graph in flat arrays. Constants are encoded values.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
 pub struct Calls {
-    pub(super) names: Vec<String>,
-    pub(super) functions: Vec<u32>,
-    pub(super) starts: Vec<u32>,
-    pub(super) inputs: Vec<CallInput>,
-    pub(super) constants: Vec<Vec<u8>>,
+    pub(in crate::graph) names: Vec<String>,
+    pub(in crate::graph) functions: Vec<u32>,
+    pub(in crate::graph) starts: Vec<u32>,
+    pub(in crate::graph) inputs: Vec<CallInput>,
+    pub(in crate::graph) constants: Vec<Vec<u8>>,
 }
 
 impl Calls {
@@ -31,5 +35,15 @@ impl Calls {
 
     pub fn constant(&self, at: u32) -> &[u8] {
         &self.constants[at as usize]
+    }
+}
+
+impl Properties for Calls {
+    fn name(&self) -> &'static str {
+        "delayed"
+    }
+
+    fn share(&self) -> Share {
+        Share::Whole
     }
 }

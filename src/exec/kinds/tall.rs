@@ -1,0 +1,257 @@
+//! The tasks of a TSQR tree: packing and unpacking around the kernels.
+
+use crate::array::Axis;
+use crate::data::Real;
+use crate::exec::execute::{Execute, FullTask, kernel_work};
+use crate::exec::job::{Job, transposed_panel, turn};
+use crate::failure::{Blame, Failure};
+use crate::graph::Work;
+use crate::graph::kinds::{Down, LeafApply, LeafR, Merge, Part, RootQr, RootSvd, Seed, Unpack, rows_below};
+use crate::store::{Block, Buffer};
+use kernels::svd::SvdError;
+use kernels::{Active, svd, tsqr};
+use ndarray::{ArrayView2, ArrayViewMut2};
+
+/// A triangle at the start of a block: R of a leaf, or of a merge, which keeps its factor behind it.
+fn triangle<T: Real>(block: &Block, rows: usize, n: usize) -> ArrayView2<'_, T> {
+    ArrayView2::from_shape((rows, n), &block.slice::<T>()[..rows * n]).expect("R comes first")
+}
+
+fn matrix<T>(rows: usize, cols: usize, room: &mut [T]) -> ArrayViewMut2<'_, T> {
+    ArrayViewMut2::from_shape((rows, cols), room).expect("rows·cols elements")
+}
+
+fn panel<'a, T: Real>(job: &Job<'a>) -> ArrayView2<'a, T> {
+    turn(job.operand(0).view(), transposed_panel(job))
+}
+
+/// Rows of the triangles of the two children of node `at`.
+fn children(panel: Axis, n: u64, span: u32, at: u32) -> (usize, usize) {
+    let below = |child| rows_below(panel, span, child, n) as usize;
+    (below(2 * at), below(2 * at + 1))
+}
+
+impl<T: Real> Execute<T> for LeafR {
+    fn work(&self, _: &FullTask) -> Work {
+        let (b, n) = (self.panel.block() as usize, self.n as usize);
+        kernel_work::<T>(tsqr::leaf_flops(b, n), tsqr::leaf_workspace::<T>(b, n))
+    }
+
+    fn run(&self, job: &mut Job, workspace: &mut Buffer) -> Result<Option<Block>, Failure> {
+        let mut out = job.output()?;
+        let a = panel::<T>(job);
+        let room = workspace.reals_mut(tsqr::leaf_workspace::<T>(a.nrows(), a.ncols()));
+        tsqr::leaf_r::<Active, T>(a, &mut out.view_mut(), room);
+        Ok(Some(out))
+    }
+}
+
+impl<T: Real> Execute<T> for Merge {
+    fn work(&self, _: &FullTask) -> Work {
+        let n = self.n as usize;
+        kernel_work::<T>(tsqr::merge_flops(n, n, n), tsqr::merge_workspace(n, n, n))
+    }
+
+    /// Packs `[R | factor]`; an only child is passed on.
+    fn run(&self, job: &mut Job, workspace: &mut Buffer) -> Result<Option<Block>, Failure> {
+        let mut out = job.output()?;
+        let (r1, r2) = children(self.panel, self.n, self.span, job.task.index);
+        let (blocks, n) = (job.operands(0), self.n as usize);
+        let rows = (r1 + r2).min(n);
+        let (r, factor) = out.slice_mut::<T>().split_at_mut(rows * n);
+        let mut r = matrix(rows, n, r);
+        if r2 == 0 {
+            r.assign(&triangle(blocks[0], r1, n));
+            return Ok(Some(out));
+        }
+        let (top, bottom) = (triangle(blocks[0], r1, n), triangle(blocks[1], r2, n));
+        let factor = &mut factor[..tsqr::factor_len(r1, r2, n)];
+        let room = workspace.reals_mut(tsqr::merge_workspace(r1, r2, n));
+        tsqr::merge::<Active, T>(top, bottom, factor, room);
+        tsqr::factor_r(factor, r1, r2, n, r);
+        Ok(Some(out))
+    }
+}
+
+/// Inputs are finite, so what is not has overflowed on the way.
+fn check_range<T: Real>(r: ArrayView2<T>) -> Result<(), Failure> {
+    if r.iter().all(|x| x.is_finite()) {
+        return Ok(());
+    }
+    let message = "numbers too large for the element type: divide the matrix by a constant".into();
+    Err(Failure { blame: Blame::Overflow, message })
+}
+
+fn no_svd(error: SvdError) -> Failure {
+    match error {
+        SvdError::NoConvergence(_) => Failure::of_run(error),
+        SvdError::Overflow => Failure { blame: Blame::Overflow, message: error.to_string() },
+    }
+}
+
+impl<T: Real> Execute<T> for RootSvd {
+    fn work(&self, _: &FullTask) -> Work {
+        let n = self.n as usize;
+        if self.values_only {
+            kernel_work::<T>(svd::values_flops(n, n), n + svd::values_workspace::<Active, T>(n, n))
+        } else {
+            let elements = 2 * n * n + n + svd::small_workspace::<Active, T>(n, n);
+            kernel_work::<T>(svd::small_flops(n, n), elements)
+        }
+    }
+
+    fn run(&self, job: &mut Job, workspace: &mut Buffer) -> Result<Option<Block>, Failure> {
+        let mut out = job.output()?;
+        let (n, keep) = (self.n as usize, self.keep as usize);
+        let r = triangle::<T>(job.operand(0), n, n);
+        check_range(r)?;
+        if self.values_only {
+            values(r, keep, out.slice_mut(), workspace)?;
+        } else {
+            triplets(r, keep, out.slice_mut(), workspace)?;
+        }
+        Ok(Some(out))
+    }
+}
+
+/// The first `keep` singular values of a square matrix.
+fn values<T: Real>(
+    r: ArrayView2<T>,
+    keep: usize,
+    out: &mut [T],
+    workspace: &mut Buffer,
+) -> Result<(), Failure> {
+    let n = r.nrows();
+    let (s, rest) = workspace.reals_mut(n + svd::values_workspace::<Active, T>(n, n)).split_at_mut(n);
+    svd::values::<Active, T>(r, s, rest).map_err(no_svd)?;
+    out.copy_from_slice(&s[..keep]);
+    Ok(())
+}
+
+/// The first `keep` singular triplets of a square matrix, packed `[U | s | Vᵀ]`.
+fn triplets<T: Real>(
+    r: ArrayView2<T>,
+    keep: usize,
+    out: &mut [T],
+    workspace: &mut Buffer,
+) -> Result<(), Failure> {
+    let n = r.nrows();
+    let room = workspace.reals_mut(2 * n * n + n + svd::small_workspace::<Active, T>(n, n));
+    let (u, rest) = room.split_at_mut(n * n);
+    let (vt, rest) = rest.split_at_mut(n * n);
+    let (s, rest) = rest.split_at_mut(n);
+    svd::small::<Active, T>(r, matrix(n, n, u), s, matrix(n, n, vt), rest).map_err(no_svd)?;
+    let (out_u, rest) = out.split_at_mut(n * keep);
+    let (out_s, out_vt) = rest.split_at_mut(keep);
+    matrix(n, keep, out_u).assign(&matrix(n, n, u).slice(ndarray::s![.., ..keep]));
+    out_s.copy_from_slice(&s[..keep]);
+    out_vt.copy_from_slice(&vt[..keep * n]);
+    Ok(())
+}
+
+impl<T: Real> Execute<T> for RootQr {
+    fn work(&self, _: &FullTask) -> Work {
+        Work::default()
+    }
+
+    fn run(&self, job: &mut Job, _: &mut Buffer) -> Result<Option<Block>, Failure> {
+        let mut out = job.output()?;
+        let (k, n) = (rows_below(self.panel, self.span, 0, self.n) as usize, self.n as usize);
+        let (r, signs) = out.slice_mut::<T>().split_at_mut(k * n);
+        let mut r = matrix(k, n, r);
+        r.assign(&triangle(job.operand(0), k, n));
+        check_range(r.view())?;
+        svd::fix_diagonal(r, signs);
+        Ok(Some(out))
+    }
+}
+
+/// The coefficients with which this node or leaf starts: the root's small factor, or its rows of what
+/// the level above made.
+fn seed_rows<T: Real>(job: &Job, panel: Axis, n: u64, seed: Seed, mut to: ArrayViewMut2<T>) {
+    let (rows, cols) = to.dim();
+    let above = job.operand(1);
+    match seed {
+        Seed::Svd => to.assign(&triangle(above, rows, cols)),
+        Seed::Qr => {
+            let signs = &above.slice::<T>()[cols * n as usize..];
+            to.fill(T::ZERO);
+            to.diag_mut().iter_mut().zip(signs).for_each(|(d, sign)| *d = *sign);
+        }
+        Seed::Above { span } => {
+            let at = job.task.index;
+            let first = if at % 2 == 1 { rows_below(panel, span, at - 1, n) as usize } else { 0 };
+            to.assign(&above.view::<T>().slice(ndarray::s![first..first + rows, ..]));
+        }
+    }
+}
+
+impl<T: Real> Execute<T> for Down {
+    fn work(&self, _: &FullTask) -> Work {
+        let (n, c) = (self.n as usize, self.width as usize);
+        let elements = n * c + tsqr::merge_apply_workspace(n, n, n, c);
+        kernel_work::<T>(tsqr::merge_apply_flops(n, n, n, c), elements)
+    }
+
+    /// Q of a merge times its seed; an only child gets the seed itself.
+    fn run(&self, job: &mut Job, workspace: &mut Buffer) -> Result<Option<Block>, Failure> {
+        let mut out = job.output()?;
+        let (r1, r2) = children(self.panel, self.n, self.span, job.task.index);
+        if r2 == 0 {
+            seed_rows::<T>(job, self.panel, self.n, self.seed, out.view_mut());
+            return Ok(Some(out));
+        }
+        let (n, c) = (self.n as usize, self.width as usize);
+        let k = (r1 + r2).min(n);
+        let kernel = tsqr::merge_apply_workspace(r1, r2, n, c);
+        let (room, rest) = workspace.reals_mut::<T>(k * c + kernel).split_at_mut(k * c);
+        let mut start = matrix(k, c, room);
+        seed_rows(job, self.panel, self.n, self.seed, start.view_mut());
+        let packed = &job.operand(0).slice::<T>()[k * n..];
+        let factor = &packed[..tsqr::factor_len(r1, r2, n)];
+        tsqr::merge_apply::<Active, T>(factor, r1, r2, n, start.view(), out.view_mut(), rest);
+        Ok(Some(out))
+    }
+}
+
+fn workspace_of_apply<T: Real>(b: usize, n: usize, c: usize) -> usize {
+    b.min(n) * c + tsqr::leaf_apply_workspace::<T>(b, n, c)
+}
+
+impl<T: Real> Execute<T> for LeafApply {
+    fn work(&self, _: &FullTask) -> Work {
+        let (b, n, c) = (self.panel.block() as usize, self.n as usize, self.width as usize);
+        kernel_work::<T>(tsqr::leaf_apply_flops(b, n, c), workspace_of_apply::<T>(b, n, c))
+    }
+
+    fn run(&self, job: &mut Job, workspace: &mut Buffer) -> Result<Option<Block>, Failure> {
+        let mut out = job.output()?;
+        let a = panel::<T>(job);
+        let (b, n, c) = (a.nrows(), a.ncols(), self.width as usize);
+        let k = b.min(n);
+        let (room, rest) = workspace.reals_mut::<T>(workspace_of_apply::<T>(b, n, c)).split_at_mut(k * c);
+        let mut start = matrix(k, c, room);
+        seed_rows(job, self.panel, self.n, self.seed, start.view_mut());
+        tsqr::leaf_apply::<Active, T>(a, start.view(), out.view_mut(), rest);
+        Ok(Some(out))
+    }
+}
+
+impl<T: Real> Execute<T> for Unpack {
+    fn work(&self, _: &FullTask) -> Work {
+        Work::default()
+    }
+
+    fn run(&self, job: &mut Job, _: &mut Buffer) -> Result<Option<Block>, Failure> {
+        let mut block = job.output()?;
+        let (n, keep) = (self.n as usize, self.keep as usize);
+        let start = match self.part {
+            Part::SingularValues => n * keep,
+            Part::RightVectors => n * keep + keep,
+            Part::Triangle => 0,
+        };
+        let out = block.slice_mut::<T>();
+        out.copy_from_slice(&job.operand(0).slice::<T>()[start..start + out.len()]);
+        Ok(Some(block))
+    }
+}

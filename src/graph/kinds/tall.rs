@@ -1,0 +1,168 @@
+//! The tasks of a TSQR tree. `panel` is the row axis of a tall matrix, `n` its number of columns.
+
+use super::properties::{Properties, Share};
+use crate::array::Axis;
+use serde::{Deserialize, Serialize};
+
+/// Rows of `panel` below node `at` where `span` leaves lie below each node, at most `cap`.
+pub(crate) fn rows_below(panel: Axis, span: u32, at: u32, cap: u64) -> u64 {
+    let leaves = panel.blocks();
+    let first = at.saturating_mul(span).min(leaves);
+    let last = at.saturating_add(1).saturating_mul(span).min(leaves);
+    if first == last {
+        return 0;
+    }
+    (panel.range(last - 1).end - panel.range(first).start).min(cap)
+}
+
+/// R of one row block.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct LeafR {
+    pub panel: Axis,
+    pub n: u64,
+}
+
+impl Properties for LeafR {
+    fn name(&self) -> &'static str {
+        "leaf-r"
+    }
+
+    fn share(&self) -> Share {
+        Share::Input
+    }
+}
+
+/// R and Q of two triangles below each other; `span` leaves lie below each child. Packed `[R | factor]`.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Merge {
+    pub panel: Axis,
+    pub n: u64,
+    pub span: u32,
+}
+
+impl Properties for Merge {
+    fn name(&self) -> &'static str {
+        "merge"
+    }
+
+    fn share(&self) -> Share {
+        Share::Whole
+    }
+}
+
+/// SVD of the root's R, packed `[U r×keep | s | Vᵀ keep×n]`; with `values_only` just `[s]`.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct RootSvd {
+    pub panel: Axis,
+    pub n: u64,
+    pub span: u32,
+    pub keep: u64,
+    pub values_only: bool,
+}
+
+impl Properties for RootSvd {
+    fn name(&self) -> &'static str {
+        "root-svd"
+    }
+
+    fn share(&self) -> Share {
+        Share::Whole
+    }
+}
+
+/// R with non-negative diagonal and the signs: `[R | signs]`.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct RootQr {
+    pub panel: Axis,
+    pub n: u64,
+    pub span: u32,
+}
+
+impl Properties for RootQr {
+    fn name(&self) -> &'static str {
+        "root-qr"
+    }
+
+    fn share(&self) -> Share {
+        Share::Whole
+    }
+}
+
+/// Where the coefficients come from that a Householder Q is applied to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Seed {
+    /// The left singular vectors of the root's triangle.
+    Svd,
+    /// The signs that make the diagonal of R non-negative.
+    Qr,
+    /// This node's rows of what the level above made; `span` leaves lie below each node here.
+    Above { span: u32 },
+}
+
+/// Q of a merge times its seed: the seeds of its two children below each other.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Down {
+    pub panel: Axis,
+    pub n: u64,
+    pub span: u32,
+    pub width: u64,
+    pub seed: Seed,
+}
+
+impl Properties for Down {
+    fn name(&self) -> &'static str {
+        "down"
+    }
+
+    fn share(&self) -> Share {
+        Share::Whole
+    }
+}
+
+/// Q of a row block times its seed.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct LeafApply {
+    pub panel: Axis,
+    pub n: u64,
+    pub width: u64,
+    pub seed: Seed,
+}
+
+impl Properties for LeafApply {
+    fn name(&self) -> &'static str {
+        "leaf-apply"
+    }
+
+    fn share(&self) -> Share {
+        Share::Input
+    }
+}
+
+/// A piece of a packed block.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Part {
+    SingularValues,
+    /// k×n, the right singular vectors of the small matrix.
+    RightVectors,
+    /// n×n upper triangle.
+    Triangle,
+}
+
+/// A piece of a packed block as a block of its own.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Unpack {
+    pub part: Part,
+    pub panel: Axis,
+    pub n: u64,
+    pub keep: u64,
+}
+
+impl Properties for Unpack {
+    fn name(&self) -> &'static str {
+        "unpack"
+    }
+
+    fn share(&self) -> Share {
+        Share::Whole
+    }
+}
