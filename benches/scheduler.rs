@@ -2,7 +2,7 @@
 //! `cargo bench --bench scheduler [tasks]`
 
 use dolmen::graph::{Program, ProgramBuilder};
-use dolmen::ids::WorkerId;
+use dolmen::ids::{MemoryId, WorkerId};
 use dolmen::sched::{Action, Core, Event, Timing};
 use std::sync::Arc;
 use std::time::Instant;
@@ -17,7 +17,8 @@ struct NullWorkers {
 
 impl NullWorkers {
     fn new(program: Arc<Program>, workers: u32, threads: u32) -> Self {
-        let join = |id| Event::Join { worker: WorkerId(id), threads };
+        let join =
+            |id| Event::Join { worker: WorkerId(id), threads, memory: MemoryId(0), bytes: u64::MAX / 2 };
         let events = (0..workers).map(join).collect();
         NullWorkers { core: Core::new(program, u64::MAX / 2), events, actions: Vec::new(), rounds: 0 }
     }

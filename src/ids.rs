@@ -145,3 +145,7 @@ pub struct GraphId(pub u64);
 /// One submission of one program.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, Debug)]
 pub struct RunId(pub u64);
+
+/// A memory that workers share: that of one process. Its bytes are counted together.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, Debug)]
+pub struct MemoryId(pub u32);

@@ -28,11 +28,6 @@ pub enum ToWorker {
         run: RunId,
         blocks: TaskList,
     },
-    /// Back into memory with them.
-    Load {
-        run: RunId,
-        blocks: TaskList,
-    },
     TakeBack {
         run: RunId,
         tasks: u32,
@@ -56,7 +51,6 @@ pub enum FromWorker {
     Copied { run: RunId, block: BlockId },
     CopyFailed { run: RunId, block: BlockId },
     Spilled { run: RunId, block: BlockId },
-    Loaded { run: RunId, block: BlockId },
     Vanished { run: RunId, block: BlockId },
     MoveFailed { run: RunId, block: BlockId, failure: Failure },
     Failed { run: RunId, task: TaskId, failure: Failure },
@@ -71,7 +65,6 @@ impl FromWorker {
             | FromWorker::Copied { run, .. }
             | FromWorker::CopyFailed { run, .. }
             | FromWorker::Spilled { run, .. }
-            | FromWorker::Loaded { run, .. }
             | FromWorker::Vanished { run, .. }
             | FromWorker::MoveFailed { run, .. }
             | FromWorker::Failed { run, .. } => *run,

@@ -5,8 +5,9 @@
 mod sim;
 
 use dolmen::graph::{Program, ProgramBuilder};
-use dolmen::ids::{StageId, TaskId, WorkerId};
+use dolmen::ids::{MemoryId, StageId, TaskId, WorkerId};
 use dolmen::sched::{Action, Core, Event, Threads, plan, plan_spilling};
+use sim::memory::Given;
 use sim::programs;
 use sim::rng::Rng;
 use sim::world::{Chaos, World};
@@ -65,10 +66,18 @@ fn case(seed: u64) -> Case {
     let least = needs_spilling(&program);
     let most = limit.min(needs.smallest_budget);
     let mut world = World::new(rng.next(), program, limit);
+    let own = rng.chance(50);
     if spills {
         let limit = if rng.chance(50) { least } else { rng.range(least, least.max(most)) };
         let window = rng.range(least, limit);
-        world = world.spilling(limit, window);
+        world = world.spilling(limit, window, least);
+        if own {
+            // Results never leave memory.
+            let keeps = world.program.stages().iter().any(|stage| stage.keep);
+            world = world.memory(Given::Own(if keeps { limit } else { least }));
+        }
+    } else if own {
+        world = world.memory(Given::Own(limit));
     }
     world = world.workers(workers).chaos(chaos);
     world.verbose = env("DOLMEN_SEED").is_some();
@@ -140,7 +149,7 @@ fn one_worker_never_holds_more_than_the_limit() {
         let mut world = World::new(rng.next(), program, limit).workers(1);
         world.drive();
         world.check_results();
-        assert!(world.live_peak <= limit, "seed {seed} {name}: {} of {limit}", world.live_peak);
+        assert!(world.peaks().all(|(peak, bytes)| peak <= bytes), "seed {seed} {name}");
         assert_eq!(world.core.recomputed(), 0);
     }
 }
@@ -154,10 +163,11 @@ fn one_worker_that_spills_never_holds_more_than_the_limit() {
         let least = needs_spilling(&program);
         let limit = rng.range(least, 2 * least);
         let mut world =
-            World::new(rng.next(), program, limit).spilling(limit, rng.range(least, limit)).workers(1);
+            World::new(rng.next(), program, limit).spilling(limit, rng.range(least, limit), least);
+        world = world.memory(Given::Own(limit)).workers(1);
         world.drive();
         world.check_results();
-        assert!(world.live_peak <= limit, "seed {seed} {name}: {} of {limit}", world.live_peak);
+        assert!(world.peaks().all(|(peak, bytes)| peak <= bytes), "seed {seed} {name}");
         assert_eq!(world.core.recomputed(), 0);
         assert!(world.leftovers().is_empty(), "seed {seed} {name}");
         spills += world.spills;
@@ -235,7 +245,7 @@ fn a_task_can_be_explained() {
     assert_eq!(core.explain(task(0)).state, "ready: waits for a worker with room");
     assert_eq!(core.explain(task(2)).missing, [task(1)]);
     let worker = WorkerId(0);
-    core.handle([Event::Join { worker, threads: 1 }], &mut actions);
+    core.handle([Event::Join { worker, threads: 1, memory: MemoryId(0), bytes: 0 }], &mut actions);
     assert_eq!(core.explain(task(0)).state, "at worker 0");
     let first = Action::Assign { worker, tasks: [task(0)].into_iter().collect(), fetch: Vec::new() };
     assert_eq!(actions, [first]);

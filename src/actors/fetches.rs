@@ -47,6 +47,11 @@ impl Fetches {
         tasks
     }
 
+    /// Has this block been asked for?
+    pub fn is_coming(&self, block: BlockId) -> bool {
+        self.coming.contains_key(&block)
+    }
+
     pub fn clear(&mut self) {
         self.missing.clear();
         self.coming.clear();

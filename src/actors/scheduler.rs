@@ -7,7 +7,7 @@ use super::worker::Worker;
 use crate::exec::Bindings;
 use crate::failure::Failure;
 use crate::graph::Program;
-use crate::ids::{RunId, TaskId, WorkerId};
+use crate::ids::{MemoryId, RunId, TaskId, WorkerId};
 use crate::protocol::{FromWorker, ToWorker};
 use crate::sched::{Action, Core, Event, Plan};
 use crate::store::{Pool, SpillFiles};
@@ -26,14 +26,25 @@ struct Member {
     leaving: bool,
 }
 
+/// The memory of this process, which all of its workers share.
+const SHARED: MemoryId = MemoryId(0);
+
 struct Current {
     run: Arc<Run>,
     core: Core,
+    /// Bytes of blocks that it may hold.
+    bytes: u64,
     progress: Arc<Progress>,
     reply: Reply,
     waited: Duration,
     /// Before it.
     stalls: Stalls,
+}
+
+impl Current {
+    fn join(&self, worker: WorkerId, threads: u32) -> Event {
+        Event::Join { worker, threads, memory: SHARED, bytes: self.bytes }
+    }
 }
 
 /// One run at a time; others wait in line.
@@ -82,9 +93,11 @@ impl Scheduler {
         let run = Arc::new(Run { id, program, bindings, workspace: plan.workspace, pool, spill });
         self.activity.begin();
         let stalls = self.activity.stalls();
-        self.current = Some(Current { run, core, progress, reply, waited: submitted.elapsed(), stalls });
-        let join = |(id, member): (&WorkerId, &Member)| Event::Join { worker: *id, threads: member.threads };
+        let bytes = plan.blocks_limit;
+        let current = Current { run, core, bytes, progress, reply, waited: submitted.elapsed(), stalls };
+        let join = |(id, member): (&WorkerId, &Member)| current.join(*id, member.threads);
         let joins: Vec<Event> = self.members.iter().map(join).collect();
+        self.current = Some(current);
         self.feed(joins, ctx);
     }
 
@@ -235,7 +248,8 @@ impl Handler<Joined> for Scheduler {
 
     fn handle(&mut self, Joined { worker, threads, address }: Joined, ctx: &mut Self::Context) {
         self.members.insert(worker, Member { address, threads, leaving: false });
-        self.feed(vec![Event::Join { worker, threads }], ctx);
+        let join = self.current.as_ref().map(|current| current.join(worker, threads));
+        self.feed(join.into_iter().collect(), ctx);
     }
 }
 
@@ -288,7 +302,6 @@ fn letter(run: RunId, action: Action) -> (WorkerId, ToWorker) {
         Action::Free { worker, blocks } => (worker, ToWorker::Free { run, blocks }),
         Action::Drop { worker, blocks } => (worker, ToWorker::Drop { run, blocks }),
         Action::Spill { worker, blocks } => (worker, ToWorker::Spill { run, blocks }),
-        Action::Load { worker, blocks } => (worker, ToWorker::Load { run, blocks }),
         Action::TakeBack { worker, tasks } => (worker, ToWorker::TakeBack { run, tasks }),
         Action::Copy { from, to, block } => (to, ToWorker::Copy { run, from, block }),
         Action::Release { .. } | Action::Completed | Action::Failed(_) => {
@@ -305,7 +318,6 @@ fn event(worker: WorkerId, message: FromWorker) -> Event {
         FromWorker::Copied { block, .. } => Event::Copied { worker, block },
         FromWorker::CopyFailed { block, .. } => Event::CopyFailed { worker, block },
         FromWorker::Spilled { block, .. } => Event::Spilled { worker, block },
-        FromWorker::Loaded { block, .. } => Event::Loaded { worker, block },
         FromWorker::Vanished { block, .. } => Event::Vanished { worker, block },
         FromWorker::MoveFailed { block, failure, .. } => Event::MoveFailed { worker, block, failure },
         FromWorker::Failed { task, failure, .. } => Event::Failed { worker, task, failure },

@@ -11,9 +11,12 @@ use crate::protocol::{FromWorker, ToWorker};
 use crate::sched::Timing;
 use crate::store::Block;
 use actix::{
-    Actor, ActorContext, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message, Recipient, WrapFuture,
+    Actor, ActorContext, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message, Recipient,
+    ResponseFuture, WrapFuture,
 };
+use futures_channel::oneshot;
 use std::collections::HashMap;
+use std::future::ready;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Messages that a worker's mailbox holds. Those in one process are batches, so few; none may be dropped.
@@ -42,6 +45,8 @@ pub struct Worker {
     /// Fetched blocks that the scheduler does not know to be here yet, each with the tasks here that need it.
     /// It learns of them when the first of these is done; those that are given back instead take them along.
     unknown: HashMap<BlockId, usize>,
+    /// Other workers that wait for blocks which are on their way here.
+    awaited: HashMap<BlockId, Vec<oneshot::Sender<Option<Arc<Block>>>>>,
 }
 
 impl Worker {
@@ -66,6 +71,7 @@ impl Worker {
             blocks: HashMap::new(),
             fetches: Fetches::default(),
             unknown: HashMap::new(),
+            awaited: HashMap::new(),
         }
     }
 
@@ -112,9 +118,7 @@ impl Worker {
                 None => returned.push(task),
             }
         }
-        if let Some(executor) = &self.executor {
-            executor.add(items);
-        }
+        self.perform(items);
         if !returned.is_empty() {
             self.give_back(run, returned);
         }
@@ -155,8 +159,12 @@ impl Worker {
         Some(WorkItem { run: run.clone(), task, kind: WorkKind::Task { ids, inputs, taken } })
     }
 
-    /// Asks another worker of this process for a block: it comes as an `Arc`, nothing is copied.
+    /// Asks for a block: an I/O thread reads it back or makes it again, or another worker of this process passes it as
+    /// an `Arc`, so that nothing is copied.
     fn fetch(&mut self, run: &Arc<Run>, block: BlockId, from: WorkerId, ctx: &mut Context<Self>) {
+        if from == self.id {
+            return self.perform([WorkItem { run: run.clone(), task: block, kind: WorkKind::Load }]);
+        }
         let peer = self.peers.lock().unwrap_or_else(PoisonError::into_inner).get(&from).cloned();
         let run = run.clone();
         let answer = async move {
@@ -168,9 +176,19 @@ impl Worker {
         ctx.spawn(answer.into_actor(self).map(move |found, worker, _| worker.fetched(&run, block, found)));
     }
 
+    fn perform(&self, items: impl IntoIterator<Item = WorkItem>) {
+        if let Some(executor) = &self.executor {
+            executor.add(items);
+        }
+    }
+
     fn fetched(&mut self, run: &Arc<Run>, block: BlockId, found: Option<Arc<Block>>) {
         if self.run.as_ref().is_none_or(|current| current.id != run.id) {
             return;
+        }
+        for listener in self.awaited.remove(&block).unwrap_or_default() {
+            // Whoever asked may be gone.
+            let _ = listener.send(found.clone());
         }
         let Some(found) = found else {
             let returned: TaskList = self.fetches.failed(block).into_iter().collect();
@@ -227,6 +245,7 @@ impl Worker {
         self.blocks.clear();
         self.fetches.clear();
         self.unknown.clear();
+        self.awaited.clear();
     }
 
     /// The scheduler learns with a task that its inputs are here.
@@ -251,21 +270,20 @@ impl Worker {
                 written = Some(block);
             }
         }
-        if let (Some(task), Some(executor)) = (written, &self.executor) {
-            executor.add([WorkItem { run, task, kind: WorkKind::Sweep }]);
+        if let Some(task) = written {
+            self.perform([WorkItem { run, task, kind: WorkKind::Sweep }]);
         }
     }
 
-    /// Blocks are to be written or read by the I/O threads.
-    fn swap(&mut self, blocks: &TaskList, mut kind_of: impl FnMut(&mut Self, BlockId) -> Option<WorkKind>) {
+    /// Blocks are to be written by the I/O threads.
+    fn spill(&mut self, blocks: &TaskList) {
         let Some(run) = self.run.clone() else { return };
         let mut items = Vec::new();
         for task in blocks.iter() {
-            items.extend(kind_of(self, task).map(|kind| WorkItem { run: run.clone(), task, kind }));
+            let kind = self.blocks.remove(&task).map(WorkKind::Spill);
+            items.extend(kind.map(|kind| WorkItem { run: run.clone(), task, kind }));
         }
-        if let Some(executor) = &self.executor {
-            executor.add(items);
-        }
+        self.perform(items);
     }
 
     /// Takes what the executor has finished: blocks into the store, one message to the scheduler.
@@ -275,6 +293,7 @@ impl Worker {
         let mut tasks = TaskList::default();
         let mut timings: Vec<Timing> = Vec::new();
         let mut messages = Vec::new();
+        let mut came = Vec::new();
         for done in done.into_iter().filter(|done| done.run == run.id) {
             let (id, block) = (run.id, done.task);
             messages.push(match done.outcome {
@@ -288,12 +307,15 @@ impl Worker {
                     continue;
                 }
                 WorkOutcome::Loaded(loaded) => {
-                    self.blocks.insert(block, Arc::new(loaded));
-                    FromWorker::Loaded { run: id, block }
+                    came.push((block, Some(Arc::new(loaded))));
+                    continue;
                 }
                 WorkOutcome::Swept => continue,
                 WorkOutcome::Spilled => FromWorker::Spilled { run: id, block },
-                WorkOutcome::Vanished => FromWorker::Vanished { run: id, block },
+                WorkOutcome::Vanished => {
+                    came.push((block, None));
+                    FromWorker::Vanished { run: id, block }
+                }
                 WorkOutcome::MoveFailed(failure) => FromWorker::MoveFailed { run: id, block, failure },
                 WorkOutcome::Failed(failure) => FromWorker::Failed { run: id, task: block, failure },
             });
@@ -305,6 +327,8 @@ impl Worker {
         if !messages.is_empty() {
             self.scheduler.do_send(FromWorkers { worker: self.id, messages });
         }
+        // What cannot be had is told before the tasks that are given back for it.
+        came.into_iter().for_each(|(block, found)| self.fetched(&run, block, found));
     }
 }
 
@@ -362,10 +386,19 @@ impl Handler<Knock> for Worker {
 }
 
 impl Handler<Fetch> for Worker {
-    type Result = Option<Arc<Block>>;
+    type Result = ResponseFuture<Option<Arc<Block>>>;
 
+    /// Answers when the block is here, if it is on its way.
     fn handle(&mut self, Fetch(block): Fetch, _: &mut Self::Context) -> Self::Result {
-        self.blocks.get(&block).cloned()
+        if let Some(found) = self.blocks.get(&block) {
+            return Box::pin(ready(Some(found.clone())));
+        }
+        if !self.fetches.is_coming(block) {
+            return Box::pin(ready(None));
+        }
+        let (tell, hear) = oneshot::channel();
+        self.awaited.entry(block).or_default().push(tell);
+        Box::pin(async move { hear.await.ok().flatten() })
     }
 }
 
@@ -392,10 +425,7 @@ impl Handler<ToWorkers> for Worker {
                 ToWorker::Drop { blocks, .. } => blocks.iter().for_each(|block| {
                     self.blocks.remove(&block);
                 }),
-                ToWorker::Spill { blocks, .. } => {
-                    self.swap(&blocks, |worker, block| worker.blocks.remove(&block).map(WorkKind::Spill));
-                }
-                ToWorker::Load { blocks, .. } => self.swap(&blocks, |_, _| Some(WorkKind::Load)),
+                ToWorker::Spill { blocks, .. } => self.spill(&blocks),
                 ToWorker::TakeBack { tasks, .. } => self.take_back(tasks as usize),
                 ToWorker::Copy { from, block, .. } => self.copy(from, block, ctx),
                 ToWorker::Forget { .. } => self.forget(),

@@ -1,7 +1,7 @@
 //! Which task is admitted next: the walk, with one task in hand that did not fit yet.
 
 use super::tasks::Tasks;
-use super::walk::Walk;
+use super::walk::{Ground, Walk};
 use crate::ids::TaskId;
 
 /// Where the walk is.
@@ -18,7 +18,9 @@ pub(super) struct Admission {
 
 impl Admission {
     pub fn next(&mut self, tasks: &Tasks) -> Option<TaskId> {
-        let next = self.held.take().or_else(|| self.walk.next(&tasks.program, tasks));
+        // What is held may have been abandoned meanwhile.
+        let held = self.held.take().filter(|task| tasks.missing(*task));
+        let next = held.or_else(|| self.walk.next(&tasks.program, tasks));
         self.exhausted |= next.is_none();
         next
     }

@@ -1,7 +1,7 @@
 //! What goes into the scheduler core and what comes out.
 
 use crate::failure::Failure;
-use crate::ids::{BlockId, StageId, TaskId, TaskList, WorkerId};
+use crate::ids::{BlockId, MemoryId, StageId, TaskId, TaskList, WorkerId};
 
 /// How long tasks of a stage took.
 #[derive(Clone, Copy, PartialEq, Debug, serde::Serialize, serde::Deserialize)]
@@ -14,9 +14,12 @@ pub struct Timing {
 /// What the core is told.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Event {
+    /// `memory` holds at most `bytes` of blocks. Workers that share it say the same.
     Join {
         worker: WorkerId,
         threads: u32,
+        memory: MemoryId,
+        bytes: u64,
     },
     /// Planned: nothing new goes there, its blocks are handed over, then it is let go.
     Leave {
@@ -53,12 +56,7 @@ pub enum Event {
         worker: WorkerId,
         block: BlockId,
     },
-    /// Read back, or made again from its source.
-    Loaded {
-        worker: WorkerId,
-        block: BlockId,
-    },
-    /// What was written cannot be read back.
+    /// What was written in this worker's place cannot be read back.
     Vanished {
         worker: WorkerId,
         block: BlockId,
@@ -79,7 +77,9 @@ pub enum Event {
 /// What the core wants done.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Action {
-    /// Run these; the inputs that are not at the worker lie where `fetch` says.
+    /// Run these; the inputs that are not at the worker lie where `fetch` says. That may be the worker itself: it reads
+    /// back what was written, or makes it again from its source. At another worker it is in memory, or on its way
+    /// there, or has been written there.
     Assign {
         worker: WorkerId,
         tasks: TaskList,
@@ -97,11 +97,6 @@ pub enum Action {
     },
     /// Write these blocks to disk and take them out of memory; the answer to each is [`Event::Spilled`].
     Spill {
-        worker: WorkerId,
-        blocks: TaskList,
-    },
-    /// Read these blocks back, or make those of sources again.
-    Load {
         worker: WorkerId,
         blocks: TaskList,
     },
@@ -138,7 +133,9 @@ pub enum Whereabouts {
     Memory(WorkerId),
     /// On its way out of this worker's memory.
     Leaving(WorkerId),
-    /// In the place for spilled blocks, or where it came from.
-    Spilled,
+    /// Written where the workers of this memory can read it.
+    Written(MemoryId),
+    /// Where it came from: it can be read or made again.
+    Source,
     Nowhere,
 }

@@ -1,14 +1,15 @@
-//! Which blocks leave memory when it is short: those whose next use is farthest (Belady 1966), which the program tells.
+//! Which blocks leave a memory when it is short: copies first, then those whose next use is farthest (Belady 1966),
+//! which the program tells.
 //!
-//! A block is *pinned* while an admitted task is to read it, and *idle* when it lies in memory and none is. Idle
-//! blocks may be evicted: written to the place for spilled blocks, or just dropped where it can be read or made again
-//! as cheaply. A task is admitted only with room for its output and for those of its inputs that have to come back,
-//! so whatever is admitted can be finished with what is reserved, and when it is, everything else can go: there is
-//! always a next task.
+//! A block is *pinned* while a task that is assigned is to read it, and *idle* where it lies when none is. Idle blocks
+//! may be evicted: a copy of a block that lies elsewhere is dropped; what can be read or made again as cheaply is
+//! dropped too; others are written to the place for spilled blocks. A task is assigned only when its output and its
+//! missing inputs have been reserved where it runs, so whatever is assigned can be finished, and when it is,
+//! everything else can go: there is always a next task.
 
 use crate::graph::Program;
-use crate::ids::{BlockId, TaskId};
-use std::collections::{BTreeSet, HashMap};
+use crate::ids::{BlockId, MemoryId, TaskId, WorkerId};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// Smaller blocks go only when no larger ones are left: a file has a price of its own.
 const SMALL: u64 = 64 << 10;
@@ -16,10 +17,17 @@ const SMALL: u64 = 64 << 10;
 /// How readily a block goes. The last one goes first.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(super) enum Class {
-    /// A result: held to the end.
-    Kept,
     Small,
     Large,
+    /// The block lies elsewhere too.
+    Copy,
+}
+
+impl Class {
+    /// Of the only holder of so many bytes.
+    pub fn of_bytes(bytes: u64) -> Class {
+        if bytes < SMALL { Class::Small } else { Class::Large }
+    }
 }
 
 /// How readily a block goes. Blocks with the greatest rank go first.
@@ -31,131 +39,119 @@ pub(super) struct EvictionRank {
     pub next_use: u32,
 }
 
-/// Which blocks of a run may leave memory, in the order in which they do.
+/// A block that lies idle at a worker.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(super) struct IdleBlock {
+    pub rank: EvictionRank,
+    pub block: BlockId,
+    pub worker: WorkerId,
+}
+
+/// The idle blocks of one memory, in the order in which they go.
 ///
-/// Invariant: the idle bytes are those of the idle blocks, each of which has one rank.
+/// Invariant: the bytes are those of the blocks.
+#[derive(Default)]
+struct Idle {
+    order: BTreeSet<IdleBlock>,
+    bytes: u64,
+}
+
+/// Where a block lies idle.
+struct Place {
+    memory: MemoryId,
+    idle: IdleBlock,
+    bytes: u64,
+}
+
+/// Which blocks of a run may leave the memory where they lie, in the order in which they do.
+#[derive(Default)]
 pub(super) struct Eviction {
-    /// Each task's place in the serial walk.
+    /// Each task's place in the serial walk. Empty in a run whose blocks stay: there just copies go.
     ranks: Vec<u32>,
-    /// Bytes that admitted tasks may hold; the rest of the memory keeps what is used again soonest.
-    window: u64,
-    /// How many admitted tasks are to read a block.
+    /// How many assigned tasks are to read a block. Counted in a run that spills.
     pins: HashMap<BlockId, u32>,
-    idle: BTreeSet<(EvictionRank, BlockId)>,
-    reasons: HashMap<BlockId, EvictionRank>,
-    idle_bytes: u64,
-    /// The inputs of the next task are pinned already, while it waits for room.
-    claimed: bool,
+    idle: BTreeMap<MemoryId, Idle>,
+    places: HashMap<BlockId, Vec<Place>>,
 }
 
 impl Eviction {
-    pub fn new(program: &Program, order: &[TaskId], window: u64) -> Self {
-        let mut ranks = vec![u32::MAX; program.tasks()];
+    pub fn set_order(&mut self, program: &Program, order: &[TaskId]) {
+        self.ranks = vec![u32::MAX; program.tasks()];
         for (rank, task) in order.iter().enumerate() {
-            ranks[program.position(*task)] = rank as u32;
+            self.ranks[program.position(*task)] = rank as u32;
         }
-        Eviction {
-            ranks,
-            window,
-            pins: HashMap::new(),
-            idle: BTreeSet::new(),
-            reasons: HashMap::new(),
-            idle_bytes: 0,
-            claimed: false,
-        }
-    }
-
-    /// Bytes that admitted tasks may hold.
-    pub fn window(&self) -> u64 {
-        self.window
-    }
-
-    pub fn idle_bytes(&self) -> u64 {
-        self.idle_bytes
-    }
-
-    /// Are the inputs of the next task pinned already?
-    pub fn has_claimed(&self) -> bool {
-        self.claimed
-    }
-
-    /// From now on the inputs of the next task are pinned.
-    pub fn claim(&mut self) {
-        self.claimed = true;
-    }
-
-    /// The next task is admitted: what is pinned for it is pinned for an admitted task.
-    pub fn end_claim(&mut self) {
-        self.claimed = false;
     }
 
     /// The place of a task in the serial walk.
     pub fn rank(&self, position: usize) -> u32 {
-        self.ranks[position]
+        self.ranks.get(position).copied().unwrap_or(u32::MAX)
     }
 
-    /// By its size and use.a block of so many bytes goes.
-    pub fn class(bytes: u64, keep: bool) -> Class {
-        match keep {
-            true => Class::Kept,
-            false if bytes < SMALL => Class::Small,
-            false => Class::Large,
-        }
+    /// Bytes that could leave this memory. Blocks that two of its workers hold count twice.
+    pub fn idle_bytes(&self, memory: MemoryId) -> u64 {
+        self.idle.get(&memory).map_or(0, |idle| idle.bytes)
     }
 
-    /// Admitted tasks that are to read `block`.
+    /// Of these, those of one block.
+    pub fn idle_bytes_of(&self, memory: MemoryId, block: BlockId) -> u64 {
+        let places = self.places.get(&block).into_iter().flatten();
+        places.filter(|place| place.memory == memory).map(|place| place.bytes).sum()
+    }
+
+    /// Assigned tasks that are to read `block`.
     pub fn pins(&self, block: BlockId) -> u32 {
         self.pins.get(&block).copied().unwrap_or(0)
     }
 
-    pub fn is_idle(&self, block: BlockId) -> bool {
-        self.reasons.contains_key(&block)
-    }
-
-    /// One admitted reader more.
-    pub fn pin(&mut self, block: BlockId, bytes: u64) {
+    /// One assigned reader more.
+    pub fn pin(&mut self, block: BlockId) {
         *self.pins.entry(block).or_default() += 1;
-        self.no_longer_idle(block, bytes);
     }
 
-    /// One admitted reader less. True if there is none left.
-    pub fn unpin(&mut self, block: BlockId) -> bool {
-        let Some(pins) = self.pins.get_mut(&block) else { return true };
+    /// One assigned reader less.
+    pub fn unpin(&mut self, block: BlockId) {
+        let Some(pins) = self.pins.get_mut(&block) else { return };
         *pins -= 1;
-        if *pins > 0 {
-            return false;
-        }
-        self.pins.remove(&block);
-        true
-    }
-
-    /// No admitted task reads the block: it may go.
-    pub fn settle(&mut self, block: BlockId, reason: EvictionRank, bytes: u64) {
-        if self.reasons.insert(block, reason).is_none() {
-            self.idle.insert((reason, block));
-            self.idle_bytes += bytes;
+        if *pins == 0 {
+            self.pins.remove(&block);
         }
     }
 
-    pub fn no_longer_idle(&mut self, block: BlockId, bytes: u64) {
-        if let Some(reason) = self.reasons.remove(&block) {
-            self.idle.remove(&(reason, block));
-            self.idle_bytes -= bytes;
+    pub fn has_idle(&self, block: BlockId) -> bool {
+        self.places.contains_key(&block)
+    }
+
+    /// The block is idle here, too.
+    pub fn add(&mut self, memory: MemoryId, idle: IdleBlock, bytes: u64) {
+        let of_memory = self.idle.entry(memory).or_default();
+        of_memory.order.insert(idle);
+        of_memory.bytes += bytes;
+        self.places.entry(idle.block).or_default().push(Place { memory, idle, bytes });
+    }
+
+    /// The block is idle nowhere.
+    pub fn remove(&mut self, block: BlockId) {
+        for Place { memory, idle, bytes } in self.places.remove(&block).unwrap_or_default() {
+            let of_memory = self.idle.get_mut(&memory).expect("it was added there");
+            of_memory.order.remove(&idle);
+            of_memory.bytes -= bytes;
         }
     }
 
-    /// The idle block that goes first, if any may.
-    pub fn victim(&self, stays: impl Fn(BlockId) -> bool) -> Option<BlockId> {
-        let goes = self.idle.iter().rev().take_while(|(reason, _)| reason.class > Class::Kept);
-        goes.map(|(_, block)| *block).find(|block| !stays(*block))
+    /// The block that leaves a memory first, if any may.
+    pub fn victim(&self, memory: MemoryId, stays: impl Fn(BlockId) -> bool) -> Option<IdleBlock> {
+        self.idle.get(&memory)?.order.iter().rev().find(|idle| !stays(idle.block)).copied()
     }
 
-    /// Forgets who reads what: for a walk that begins anew.
-    pub fn forget_readers(&mut self) {
+    /// Where a block lies idle.
+    pub fn idle_at(&self, block: BlockId) -> impl Iterator<Item = WorkerId> + '_ {
+        self.places.get(&block).into_iter().flatten().map(|place| place.idle.worker)
+    }
+
+    /// Who reads what is counted anew.
+    pub fn clear(&mut self) {
         self.pins.clear();
         self.idle.clear();
-        self.reasons.clear();
-        self.idle_bytes = 0;
-        self.claimed = false;
+        self.places.clear();
     }
 }

@@ -3,7 +3,7 @@
 use super::estimates::Estimates;
 use super::lane::Lane;
 use super::ready::{Heap, Urgent};
-use crate::ids::WorkerId;
+use crate::ids::{MemoryId, WorkerId};
 use std::collections::{BTreeSet, HashSet};
 
 /// Work is handed out so far ahead: enough to hide a round trip, little enough to be wrong about.
@@ -31,6 +31,8 @@ pub(super) struct Load {
 /// What one worker has to do, and whether it stays.
 pub(super) struct WorkerQueue {
     pub threads: u32,
+    /// Where its blocks lie.
+    pub memory: MemoryId,
     pub draining: bool,
     /// A request to give tasks back is under way.
     pub asked_back: bool,
@@ -47,9 +49,10 @@ pub(super) struct WorkerQueue {
 }
 
 impl WorkerQueue {
-    fn new(threads: u32) -> Self {
+    fn new(threads: u32, memory: MemoryId) -> Self {
         WorkerQueue {
             threads: threads.clamp(1, MOST_THREADS),
+            memory,
             draining: false,
             asked_back: false,
             rest: 0,
@@ -117,7 +120,7 @@ pub(super) struct Fleet {
 }
 
 impl Fleet {
-    pub fn join(&mut self, id: WorkerId, threads: u32) -> bool {
+    pub fn join(&mut self, id: WorkerId, threads: u32, memory: MemoryId) -> bool {
         let at = id.0 as usize;
         if at >= MOST_NAMES {
             return false;
@@ -128,7 +131,7 @@ impl Fleet {
         if self.workers[at].is_some() || self.gone.contains(&id) {
             return false;
         }
-        self.workers[at] = Some(WorkerQueue::new(threads));
+        self.workers[at] = Some(WorkerQueue::new(threads, memory));
         self.enlist(id);
         true
     }
@@ -162,6 +165,11 @@ impl Fleet {
         self.workers[id.0 as usize].take()
     }
 
+    /// Where its blocks lie, if it is there.
+    pub fn memory(&self, id: WorkerId) -> Option<MemoryId> {
+        Some(self.get(id)?.memory)
+    }
+
     /// Is it there, and does it stay?
     pub fn stays(&self, id: WorkerId) -> bool {
         self.get(id).is_some_and(|worker| !worker.draining)
@@ -184,11 +192,6 @@ impl Fleet {
             .iter()
             .enumerate()
             .filter_map(|(at, worker)| Some((WorkerId(at as u32), worker.as_ref()?)))
-    }
-
-    /// Workers that are there and stay.
-    pub fn staying(&self) -> usize {
-        self.by_compute.len()
     }
 
     /// Marks a worker as leaving; returns the tasks that were parked for it.
@@ -304,11 +307,6 @@ impl Fleet {
         let room = |id: &WorkerId| self.get(*id).is_some_and(|worker| worker.has_room(lane, seconds));
         let by_load = if lane == Lane::Io { &self.by_io } else { &self.by_compute };
         by_load.iter().map(|(_, id)| *id).take(LOOKED_AT).find(room)
-    }
-
-    /// The worker with the least I/O in hand.
-    pub fn least_io(&self) -> Option<WorkerId> {
-        self.by_io.first().map(|(_, id)| *id)
     }
 
     /// The worker with the most compute tasks per thread.

@@ -4,7 +4,7 @@ use super::core::Core;
 use super::events::{Action, Event};
 use super::plan::Plan;
 use crate::graph::Program;
-use crate::ids::{BlockId, TaskList, WorkerId};
+use crate::ids::{BlockId, MemoryId, TaskList, WorkerId};
 use std::sync::Arc;
 
 /// Bytes that blocks take on their way out of memory and back.
@@ -26,7 +26,7 @@ pub fn forecast(program: &Arc<Program>, plan: &Plan) -> Swapped {
     let mut core = Core::planned(program.clone(), plan);
     let worker = WorkerId(0);
     let mut swapped = Swapped::default();
-    let mut events = vec![Event::Join { worker, threads: 1 }];
+    let mut events = vec![Event::Join { worker, threads: 1, memory: MemoryId(0), bytes: plan.blocks_limit }];
     let mut actions = Vec::new();
     while !events.is_empty() {
         core.handle(events.drain(..), &mut actions);
@@ -40,7 +40,16 @@ pub fn forecast(program: &Arc<Program>, plan: &Plan) -> Swapped {
 fn perform(program: &Program, action: Action, events: &mut Vec<Event>, swapped: &mut Swapped) {
     let size = |block: &BlockId| program.stage(block.stage).bytes(block.index);
     match action {
-        Action::Assign { worker, tasks, .. } => {
+        Action::Assign { worker, tasks, fetch } => {
+            // There is nobody else: what is not in memory is read back, or made again.
+            for (block, _) in fetch {
+                let kind = &program.stage(block.stage).kind;
+                if !kind.is_source() {
+                    swapped.read_back += size(&block);
+                } else if kind.is_io() {
+                    swapped.read_again += size(&block);
+                }
+            }
             events.push(Event::Finished { worker, tasks, timings: Vec::new() });
         }
         Action::TakeBack { worker, .. } => {
@@ -49,17 +58,6 @@ fn perform(program: &Program, action: Action, events: &mut Vec<Event>, swapped: 
         Action::Spill { worker, blocks } => {
             swapped.written += blocks.iter().map(|block| size(&block)).sum::<u64>();
             events.extend(blocks.iter().map(|block| Event::Spilled { worker, block }));
-        }
-        Action::Load { worker, blocks } => {
-            for block in blocks.iter() {
-                let kind = &program.stage(block.stage).kind;
-                if !kind.is_source() {
-                    swapped.read_back += size(&block);
-                } else if kind.is_io() {
-                    swapped.read_again += size(&block);
-                }
-                events.push(Event::Loaded { worker, block });
-            }
         }
         _ => {}
     }

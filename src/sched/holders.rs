@@ -17,12 +17,22 @@ pub(super) struct FailedCopy {
     pub times: u32,
 }
 
+/// A copy of a block in a worker's hands, or on its way there.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct HeldCopy {
+    pub worker: WorkerId,
+    /// Tasks assigned to the worker that read it, and a transfer that brings it.
+    pub readers: u32,
+    /// It is there. Until then it is on its way, and a task that is given back takes it along.
+    pub known: bool,
+}
+
 /// Further holders of blocks, and copies under way. Both are few: a block has an entry only while it has more than one
-/// holder or leaves with one.
+/// holder, is on its way to one, or leaves with one.
 #[derive(Default)]
 pub(super) struct Holders {
     /// A block that was lost while a copy was in use has holders here before it is made again.
-    further: HashMap<BlockId, Vec<WorkerId>>,
+    further: HashMap<BlockId, Vec<HeldCopy>>,
     /// Copies under way from leaving workers.
     copies: HashMap<BlockId, Transfer>,
     /// How many of these each worker gives.
@@ -32,73 +42,124 @@ pub(super) struct Holders {
 }
 
 impl Holders {
+    /// `worker` is going to read the block, which is on its way there unless it is known to be there.
+    pub fn expect(&mut self, block: BlockId, worker: WorkerId) {
+        let further = self.further.entry(block).or_default();
+        match further.iter_mut().find(|copy| copy.worker == worker) {
+            Some(copy) => copy.readers += 1,
+            None => further.push(HeldCopy { worker, readers: 1, known: false }),
+        }
+    }
+
+    /// One reader less. A copy that nobody has used goes with its last reader: true if it did.
+    pub fn unexpect(&mut self, block: BlockId, worker: WorkerId) -> bool {
+        let Some(copy) = self.copy_mut(block, worker) else { return false };
+        copy.readers = copy.readers.saturating_sub(1);
+        let goes = copy.readers == 0 && !copy.known;
+        goes && self.remove(block, worker)
+    }
+
+    /// One reader less, and the copy is there.
+    pub fn used(&mut self, block: BlockId, worker: WorkerId) {
+        if let Some(copy) = self.copy_mut(block, worker) {
+            copy.readers = copy.readers.saturating_sub(1);
+            copy.known = true;
+        }
+    }
+
+    /// `worker` has a copy.
     pub fn add(&mut self, block: BlockId, worker: WorkerId) {
         let further = self.further.entry(block).or_default();
-        if !further.contains(&worker) {
-            further.push(worker);
+        match further.iter_mut().find(|copy| copy.worker == worker) {
+            Some(copy) => copy.known = true,
+            None => further.push(HeldCopy { worker, readers: 0, known: true }),
         }
     }
 
-    /// `worker` is not a further holder any more.
-    pub fn remove(&mut self, block: BlockId, worker: WorkerId) {
-        if self.further.is_empty() {
-            return;
-        }
-        let Some(further) = self.further.get_mut(&block) else { return };
-        further.retain(|other| *other != worker);
+    fn copy_mut(&mut self, block: BlockId, worker: WorkerId) -> Option<&mut HeldCopy> {
+        self.further.get_mut(&block)?.iter_mut().find(|copy| copy.worker == worker)
+    }
+
+    /// `worker` is not a further holder any more. True if it was.
+    pub fn remove(&mut self, block: BlockId, worker: WorkerId) -> bool {
+        let Some(further) = self.further.get_mut(&block) else { return false };
+        let before = further.len();
+        further.retain(|copy| copy.worker != worker);
+        let removed = further.len() < before;
         if further.is_empty() {
             self.further.remove(&block);
         }
+        removed
     }
 
-    /// One of the further holders, which is none any more.
-    pub fn take_one(&mut self, block: BlockId) -> Option<WorkerId> {
-        let further = self.further.get_mut(&block)?;
-        let one = further.pop();
-        if further.is_empty() {
-            self.further.remove(&block);
-        }
-        one
-    }
-
-    /// All of the further holders, which are none any more.
-    pub fn take_all(&mut self, block: BlockId) -> Vec<WorkerId> {
+    /// All copies of a block, which are none any more.
+    pub fn take_all(&mut self, block: BlockId) -> Vec<HeldCopy> {
         self.further.remove(&block).unwrap_or_default()
     }
 
-    pub fn has(&self, block: BlockId, worker: WorkerId) -> bool {
-        self.further.get(&block).is_some_and(|further| further.contains(&worker))
+    /// All copies of a block, those on their way too.
+    pub fn of(&self, block: BlockId) -> &[HeldCopy] {
+        if self.further.is_empty() {
+            return &[];
+        }
+        self.further.get(&block).map_or(&[], Vec::as_slice)
     }
 
-    /// The first further holder for which `wanted` holds.
+    /// Is a copy known to be at `worker`?
+    pub fn has(&self, block: BlockId, worker: WorkerId) -> bool {
+        self.of(block).iter().any(|copy| copy.worker == worker && copy.known)
+    }
+
+    /// Is a copy at `worker` or on its way there?
+    pub fn expects(&self, block: BlockId, worker: WorkerId) -> bool {
+        self.of(block).iter().any(|copy| copy.worker == worker)
+    }
+
+    /// The first known holder for which `wanted` holds.
     pub fn find(&self, block: BlockId, wanted: impl Fn(WorkerId) -> bool) -> Option<WorkerId> {
-        self.further.get(&block)?.iter().copied().find(|worker| wanted(*worker))
+        self.of(block).iter().filter(|copy| copy.known).map(|copy| copy.worker).find(|worker| wanted(*worker))
+    }
+
+    /// Who reads what is counted anew.
+    pub fn forget_readers(&mut self) {
+        self.further.values_mut().flatten().for_each(|copy| copy.readers = 0);
+    }
+
+    /// Copies that are on their way for nobody are none.
+    pub fn forget_unread(&mut self) {
+        self.further.retain(|_, further| {
+            further.retain(|copy| copy.known || copy.readers > 0);
+            !further.is_empty()
+        });
     }
 
     pub fn begin_copy(&mut self, block: BlockId, transfer: Transfer) {
-        self.end_copy(block);
         self.copies.insert(block, transfer);
         *self.giving.entry(transfer.from).or_default() += 1;
     }
 
-    pub fn end_copy(&mut self, block: BlockId) {
-        if self.copies.is_empty() {
-            return;
-        }
-        let Some(transfer) = self.copies.remove(&block) else { return };
+    /// The copy under way, which is none any more.
+    pub fn end_copy(&mut self, block: BlockId) -> Option<Transfer> {
+        let transfer = self.copies.remove(&block)?;
         let giving = self.giving.get_mut(&transfer.from).expect("who gives a block is counted");
         *giving -= 1;
         if *giving == 0 {
             self.giving.remove(&transfer.from);
         }
+        Some(transfer)
     }
 
-    /// `worker` has got the block, asked or not.
-    pub fn copy_arrived(&mut self, block: BlockId, worker: WorkerId) {
-        if self.copies.get(&block).is_some_and(|transfer| transfer.to == worker) {
-            self.end_copy(block);
-        }
+    /// The same if `from` gives it.
+    pub fn end_copy_from(&mut self, block: BlockId, from: WorkerId) -> Option<Transfer> {
+        self.copies.get(&block).filter(|transfer| transfer.from == from)?;
+        self.end_copy(block)
+    }
+
+    /// `worker` has got the block, asked or not. True if the copy was under way there.
+    pub fn copy_arrived(&mut self, block: BlockId, worker: WorkerId) -> bool {
         self.failures.remove(&block);
+        let is_asked = self.copies.get(&block).is_some_and(|transfer| transfer.to == worker);
+        is_asked && self.end_copy(block).is_some()
     }
 
     /// The copy to `worker` has come to nothing. None if no copy was under way there.
@@ -133,19 +194,26 @@ impl Holders {
         self.giving.get(&worker).copied().unwrap_or(0)
     }
 
-    /// What is known of the copies of a worker is no longer true.
-    pub fn forget_worker(&mut self, worker: WorkerId) {
+    /// What is known of the copies of a worker is no longer true. Returns the blocks of which it had one.
+    pub fn forget_worker(&mut self, worker: WorkerId) -> Vec<BlockId> {
+        let has_one = |copies: &Vec<HeldCopy>| copies.iter().any(|copy| copy.worker == worker);
+        let mut had: Vec<BlockId> =
+            self.further.iter().filter(|(_, copies)| has_one(copies)).map(|(block, _)| *block).collect();
+        had.sort_unstable();
         self.further.retain(|_, further| {
-            further.retain(|other| *other != worker);
+            further.retain(|copy| copy.worker != worker);
             !further.is_empty()
         });
         let concerned = |transfer: &Transfer| transfer.from == worker || transfer.to == worker;
         let ended: Vec<BlockId> =
             self.copies.iter().filter(|(_, transfer)| concerned(transfer)).map(|(block, _)| *block).collect();
-        ended.into_iter().for_each(|block| self.end_copy(block));
+        for block in ended {
+            self.end_copy(block);
+        }
+        had
     }
 
-    pub fn further(&self) -> impl Iterator<Item = (BlockId, &[WorkerId])> {
+    pub fn further(&self) -> impl Iterator<Item = (BlockId, &[HeldCopy])> {
         self.further.iter().map(|(block, further)| (*block, further.as_slice()))
     }
 

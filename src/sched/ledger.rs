@@ -1,4 +1,4 @@
-//! The bytes of blocks that a run may hold, and those it has promised.
+//! The bytes that one memory may hold, and those it has promised.
 
 /// What is reserved under a limit. Bytes are reserved before they exist and released when they are gone.
 ///
@@ -33,19 +33,12 @@ impl Ledger {
 
     /// Do so many more fit now?
     pub fn fits(&self, bytes: u64) -> bool {
-        self.reserved + bytes <= self.limit
+        self.reserved.saturating_add(bytes) <= self.limit
     }
 
     /// Do so many more fit when everything has left that is on its way out?
     pub fn will_fit(&self, bytes: u64) -> bool {
-        self.staying() + bytes <= self.limit
-    }
-
-    /// Reserves them if they fit.
-    pub fn try_reserve(&mut self, bytes: u64) -> bool {
-        let fits = self.fits(bytes);
-        self.reserved += if fits { bytes } else { 0 };
-        fits
+        self.staying().saturating_add(bytes) <= self.limit
     }
 
     pub fn reserve(&mut self, bytes: u64) {
@@ -66,9 +59,9 @@ impl Ledger {
         self.reserved -= bytes;
     }
 
-    /// After a loss: what the table of tasks says.
-    pub fn recount(&mut self, reserved: u64, leaving: u64) {
-        self.reserved = reserved;
-        self.leaving = leaving;
+    /// For a new count.
+    pub fn clear(&mut self) {
+        self.reserved = 0;
+        self.leaving = 0;
     }
 }

@@ -4,14 +4,16 @@
 //! - `tasks`, `table`, `counts`: what has become of each task, and how many are where
 //! - `walk`, `admission`: the order in which tasks are admitted
 //! - `ready`, `lane`, `estimates`, `fleet`: which task is next, and what each worker has to do
-//! - `ledger`: bytes under the limit
+//! - `ahead`: how far a run goes ahead of the walk
+//! - `memories`, `ledger`: bytes that are reserved in each memory
 //! - `holders`: copies of blocks
-//! - `eviction`, `transit`: which blocks leave memory; blocks on their way out and back
+//! - `eviction`, `transit`: which blocks leave memory; blocks on their way out, and where they have been written
 //! - `sacrifice`: what is given up after a loss
 //! - `outbox`: what is said to each worker
 //! - `plan`, `forecast`: before a run, how much memory it needs and what it will move
 
 mod admission;
+mod ahead;
 mod core;
 mod counts;
 mod estimates;
@@ -22,6 +24,7 @@ mod forecast;
 mod holders;
 mod lane;
 mod ledger;
+mod memories;
 mod outbox;
 mod plan;
 mod ready;
@@ -34,4 +37,4 @@ mod walk;
 pub use core::Core;
 pub use events::{Action, Event, Explain, Timing, Whereabouts};
 pub use forecast::{Swapped, forecast};
-pub use plan::{Plan, PlanError, Threads, Workspace, plan, plan_spilling, serial_order};
+pub use plan::{Plan, PlanError, SpillPlan, Threads, Workspace, plan, plan_spilling, serial_order};

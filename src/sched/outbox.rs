@@ -2,6 +2,7 @@
 
 use super::events::Action;
 use super::fleet::Fleet;
+use super::holders::Transfer;
 use crate::ids::{BlockId, TaskId, TaskList, WorkerId};
 use std::collections::BTreeMap;
 
@@ -13,7 +14,8 @@ struct Outbox {
     free: TaskList,
     drop: TaskList,
     spill: TaskList,
-    load: TaskList,
+    /// Blocks to be taken over from leaving workers.
+    copy: Vec<(BlockId, WorkerId)>,
 }
 
 /// For all workers.
@@ -28,12 +30,7 @@ impl Outboxes {
     }
 
     /// `fetch` says where the inputs lie that are not at the worker.
-    pub fn assign(
-        &mut self,
-        worker: WorkerId,
-        task: TaskId,
-        fetch: impl Iterator<Item = (BlockId, WorkerId)>,
-    ) {
+    pub fn assign(&mut self, worker: WorkerId, task: TaskId, fetch: Vec<(BlockId, WorkerId)>) {
         let outbox = self.to(worker);
         outbox.assign.push(task);
         outbox.fetch.extend(fetch);
@@ -51,11 +48,12 @@ impl Outboxes {
         self.to(worker).spill.push(block);
     }
 
-    pub fn load(&mut self, worker: WorkerId, block: BlockId) {
-        self.to(worker).load.push(block);
+    /// `to` is to take a block over.
+    pub fn copy(&mut self, transfer: Transfer, block: BlockId) {
+        self.to(transfer.to).copy.push((block, transfer.from));
     }
 
-    /// All of it as actions. Frees come before assignments; what is for workers that have gone is left out.
+    /// All of it as actions. Frees come before copies and assignments; what is for workers that have gone is left out.
     pub fn flush(&mut self, fleet: &Fleet, out: &mut Vec<Action>) {
         for (worker, outbox) in std::mem::take(&mut self.of) {
             if fleet.get(worker).is_some() {
@@ -76,9 +74,8 @@ impl Outbox {
         if !self.spill.is_empty() {
             out.push(Action::Spill { worker, blocks: self.spill });
         }
-        if !self.load.is_empty() {
-            out.push(Action::Load { worker, blocks: self.load });
-        }
+        let copies = self.copy.drain(..);
+        out.extend(copies.map(|(block, from)| Action::Copy { from, to: worker, block }));
         if !self.assign.is_empty() {
             self.fetch.sort_unstable();
             self.fetch.dedup();

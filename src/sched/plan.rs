@@ -55,8 +55,17 @@ pub struct Plan {
     pub threads: Threads,
     /// The smallest budget with which the program can run on these threads.
     pub smallest_budget: u64,
-    /// For a run that spills: bytes of blocks that admitted tasks may hold.
-    pub spill: Option<u64>,
+    /// For a run that spills.
+    pub spill: Option<SpillPlan>,
+}
+
+/// What a run that spills may hold, and must be able to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct SpillPlan {
+    /// Bytes of blocks that admitted tasks may hold.
+    pub window: u64,
+    /// Bytes of blocks that the memory of one worker has to hold.
+    pub least: u64,
 }
 
 impl Plan {
@@ -120,7 +129,8 @@ pub fn plan_spilling(
     }
     let blocks_limit = budget - beside;
     let ahead = (threads.compute + COMING) * largest_task(program);
-    let spill = Some(least.saturating_add(ahead).min(blocks_limit));
+    let window = least.saturating_add(ahead).min(blocks_limit);
+    let spill = Some(SpillPlan { window, least });
     Ok(Plan { blocks_limit, workspace, threads, smallest_budget, spill })
 }
 

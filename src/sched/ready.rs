@@ -109,6 +109,11 @@ impl ReadyTasks {
         self.compute.extend(parked);
     }
 
+    /// Takes a compute task in again that could not be placed.
+    pub fn put_back(&mut self, urgent: Urgent) {
+        self.compute.push(urgent);
+    }
+
     /// The most urgent task that is ready still. Entries that are not go.
     pub fn first(&mut self, tasks: &Tasks, lane: Lane) -> Option<Urgent> {
         let heap = self.heap_mut(lane);

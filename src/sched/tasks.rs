@@ -39,10 +39,6 @@ impl Tasks {
         self.program.size(block)
     }
 
-    pub fn size_of_all(&self, blocks: &[BlockId]) -> u64 {
-        blocks.iter().map(|block| self.size(*block)).sum()
-    }
-
     /// The worker in whose memory a block lies. There may be others.
     pub fn location(&self, block: BlockId) -> Option<WorkerId> {
         match self.state(block) {
@@ -51,9 +47,14 @@ impl Tasks {
         }
     }
 
-    /// Is the task done, and its block there if it leaves one?
+    /// Is the task done, and its block somewhere if it leaves one: in memory, or out of it?
     pub fn is_there(&self, block: BlockId) -> bool {
-        matches!(self.state(block), TaskState::Done(_))
+        matches!(self.state(block), TaskState::Done(_) | TaskState::Spilled)
+    }
+
+    /// Can the block be read or made again wherever that is wanted?
+    pub fn is_source(&self, block: BlockId) -> bool {
+        self.program.stage(block.stage).kind.is_source()
     }
 
     /// The inputs of `task` that take memory.

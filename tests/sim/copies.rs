@@ -1,15 +1,69 @@
 //! Blocks that go from one simulated worker to another, or do not arrive.
 
 use super::worker::{Held, Queued};
-use super::world::{COPY_ATTEMPTS, Chaos, World};
+use super::world::{COPY_ATTEMPTS, Chaos, Item, World};
 use dolmen::ids::{BlockId, TaskId, WorkerId};
 use dolmen::sched::Event;
 
+/// What comes of asking a worker for a block.
+enum Given {
+    Value(u64),
+    Nothing,
+    /// It is on its way there.
+    Later,
+}
+
 impl World {
+    /// A buffer is taken for a block that is to come, when there is room. What a worker of the same memory holds is
+    /// shared and needs none.
+    pub(super) fn begin_fetch(&mut self, to: WorkerId, from: WorkerId, block: BlockId) {
+        let Some(memory) = self.memory_of(to) else { return };
+        // Who has gone gives nothing.
+        let needs_buffer = from == to || self.memory_of(from).is_some_and(|other| other != memory);
+        if needs_buffer && !self.has_room(to, self.program.size(block)) {
+            let delay = self.delay(self.latency) + 1;
+            return self.at(self.now + delay, Item::BeginFetch { to, from, block });
+        }
+        let Some(coming) = self.workers.get_mut(&to).and_then(|worker| worker.fetching.get_mut(&block))
+        else {
+            return;
+        };
+        coming.buffer = needs_buffer;
+        let delay = self.delay(if from == to { self.duration } else { self.latency });
+        self.at(self.now + delay, Item::Fetched { to, from, block });
+    }
+
+    /// What `from` can give, from its memory or from what has been written there.
+    fn give(&mut self, to: WorkerId, from: WorkerId, block: BlockId) -> Given {
+        let Some(giver) = self.workers.get(&from) else { return Given::Nothing };
+        if from != to {
+            if let Some(held) = giver.store.get(&block) {
+                return Given::Value(held.value);
+            }
+            if giver.fetching.contains_key(&block) {
+                return Given::Later;
+            }
+            if !self.memories[&giver.memory].place.contains_key(&block) {
+                return Given::Nothing;
+            }
+        }
+        self.read_back(from, block).map_or(Given::Nothing, Given::Value)
+    }
+
     pub(super) fn fetched(&mut self, to: WorkerId, from: WorkerId, block: BlockId) {
-        let value = self.workers.get(&from).and_then(|worker| Some(worker.store.get(&block)?.value));
+        if !self.workers.contains_key(&to) {
+            return;
+        }
+        let value = match self.give(to, from, block) {
+            Given::Value(value) => Some(value),
+            Given::Nothing => None,
+            Given::Later => {
+                let delay = self.delay(self.latency) + 1;
+                return self.at(self.now + delay, Item::Fetched { to, from, block });
+            }
+        };
         let Some(worker) = self.workers.get_mut(&to) else { return };
-        let copy = worker.fetching.remove(&block).unwrap_or(false);
+        let copy = worker.fetching.remove(&block).is_some_and(|coming| coming.copy);
         let fails = copy && self.copy_fails(block);
         let Some(worker) = self.workers.get_mut(&to) else { return };
         let Some(value) = value.filter(|_| !fails) else {

@@ -3,7 +3,7 @@
 use super::rng::Rng;
 use dolmen::failure::{Blame, Failure};
 use dolmen::graph::Program;
-use dolmen::ids::{StageId, TaskId, TaskList, TaskRange, WorkerId};
+use dolmen::ids::{MemoryId, StageId, TaskId, TaskList, TaskRange, WorkerId};
 use dolmen::sched::{Event, Timing};
 
 /// Nobody has this name.
@@ -28,8 +28,8 @@ fn made_up(rng: &mut Rng, program: &Program) -> Event {
     let real = program.at_position(rng.below(program.tasks() as u64) as usize);
     let (worker, task) = if rng.chance(50) { (STRANGER, real) } else { (FIRST, missing) };
     let failure = Failure { blame: Blame::Run, message: "made up".into() };
-    match rng.below(12) {
-        0 => Event::Join { worker: STRANGER, threads: u32::MAX },
+    match rng.below(11) {
+        0 => Event::Join { worker: STRANGER, threads: u32::MAX, memory: MemoryId(0), bytes: u64::MAX },
         1 => Event::Leave { worker: STRANGER },
         2 => Event::Finished { worker: FIRST, tasks: TaskList::default(), timings: timings(rng, program) },
         3 => Event::Finished { worker: STRANGER, tasks: list(real, 1), timings: timings(rng, program) },
@@ -38,8 +38,7 @@ fn made_up(rng: &mut Rng, program: &Program) -> Event {
         6 => Event::Copied { worker, block: task },
         7 => Event::CopyFailed { worker, block: task },
         8 => Event::Spilled { worker, block: task },
-        9 => Event::Loaded { worker, block: task },
-        10 => Event::Vanished { worker, block: task },
+        9 => Event::Vanished { worker, block: task },
         _ if rng.chance(50) => Event::Failed { worker, task, failure },
         _ => Event::MoveFailed { worker, block: task, failure },
     }

@@ -2,7 +2,9 @@
 #![allow(dead_code)]
 
 mod copies;
+mod excuse;
 mod made_up;
+pub mod memory;
 pub mod programs;
 pub mod rng;
 mod spilling;

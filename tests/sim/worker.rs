@@ -1,7 +1,7 @@
 //! A simulated worker: holds values instead of blocks, and keeps a real worker's side of the protocol.
 
 use dolmen::graph::Program;
-use dolmen::ids::{BlockId, TaskId, TaskList, WorkerId};
+use dolmen::ids::{BlockId, MemoryId, TaskId, TaskList, WorkerId};
 use std::collections::{BTreeMap, BTreeSet};
 
 pub struct Held {
@@ -30,16 +30,28 @@ impl Queued {
     }
 }
 
+/// A block on its way to a worker.
+#[derive(Default)]
+pub struct Coming {
+    /// Asked for by a copy.
+    pub copy: bool,
+    /// It has a buffer of its own in the worker's memory.
+    pub buffer: bool,
+    /// Nobody waits for it any more.
+    pub stale: bool,
+}
+
 pub struct SimWorker {
     pub threads: usize,
+    pub memory: MemoryId,
     pub store: BTreeMap<BlockId, Held>,
     pub queue: Vec<Queued>,
     pub running: BTreeMap<TaskId, u64>,
-    /// Blocks on their way, true if asked for by a copy.
-    pub fetching: BTreeMap<BlockId, bool>,
+    pub fetching: BTreeMap<BlockId, Coming>,
     pub report: TaskList,
     pub seconds: Vec<(TaskId, f64)>,
     pub report_due: bool,
+    pub turn_due: bool,
     pub ran: usize,
 }
 
@@ -52,9 +64,10 @@ pub struct Turn {
 }
 
 impl SimWorker {
-    pub fn new(threads: usize) -> Self {
+    pub fn new(threads: usize, memory: MemoryId) -> Self {
         SimWorker {
             threads,
+            memory,
             store: BTreeMap::new(),
             queue: Vec::new(),
             running: BTreeMap::new(),
@@ -62,6 +75,7 @@ impl SimWorker {
             report: TaskList::default(),
             seconds: Vec::new(),
             report_due: false,
+            turn_due: false,
             ran: 0,
         }
     }
@@ -99,7 +113,7 @@ impl SimWorker {
                 match from {
                     _ if self.fetching.contains_key(block) => {}
                     Some(from) => {
-                        self.fetching.insert(*block, false);
+                        self.fetching.insert(*block, Coming::default());
                         turn.fetch.push((*block, *from));
                     }
                     None => turn.give_back.push(queued.task),
@@ -108,6 +122,11 @@ impl SimWorker {
         }
         turn.give_back.dedup();
         turn
+    }
+
+    /// Is a block on its way that this task waits for?
+    pub fn waits(&self, queued: &Queued) -> bool {
+        queued.inputs.iter().any(|input| self.fetching.contains_key(&input.block))
     }
 
     /// Takes a task off the queue.

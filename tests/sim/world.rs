@@ -1,11 +1,12 @@
 //! The world: a queue of things that will happen, virtual time that jumps from one to the next.
 
 use super::made_up;
+use super::memory::{Given, SimMemory};
 use super::rng::{Rng, mix};
-use super::worker::{Held, Input, Queued, SimWorker};
+use super::worker::{Coming, Held, Input, Queued, SimWorker};
 use dolmen::graph::Program;
-use dolmen::ids::{BlockId, TaskId, TaskList, WorkerId};
-use dolmen::sched::{Action, Core, Event, Timing, Whereabouts};
+use dolmen::ids::{BlockId, MemoryId, TaskId, TaskList, WorkerId};
+use dolmen::sched::{Action, Core, Event, Timing};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap};
 use std::sync::Arc;
@@ -19,10 +20,20 @@ pub(super) enum Item {
     ToWorker(WorkerId, Action),
     ToCore(Vec<Event>),
     Handle,
-    Fetched { to: WorkerId, from: WorkerId, block: BlockId },
+    BeginFetch {
+        to: WorkerId,
+        from: WorkerId,
+        block: BlockId,
+    },
+    Fetched {
+        to: WorkerId,
+        from: WorkerId,
+        block: BlockId,
+    },
     Done(WorkerId, TaskId),
     Written(WorkerId, BlockId),
-    ReadBack(WorkerId, BlockId),
+    /// The worker looks again whether there is room.
+    Turn(WorkerId),
     Report(WorkerId),
     Accident,
     Heal,
@@ -49,13 +60,13 @@ pub struct World {
     pub crashes: u32,
     /// How many tasks the crashes so far may cause to be done again.
     pub excuse: u64,
-    /// Blocks that have been spilled.
-    pub place: BTreeMap<BlockId, u64>,
+    pub memories: BTreeMap<MemoryId, SimMemory>,
+    pub(super) given: Given,
+    /// Who works where, as the core has been told.
+    pub(super) members: BTreeMap<MemoryId, BTreeSet<WorkerId>>,
     /// Blocks that are being written, by worker.
     pub(super) writing: BTreeMap<(WorkerId, BlockId), u64>,
     pub spills: u64,
-    pub live: u64,
-    pub live_peak: u64,
     pub actions: u64,
     pub record: Option<Vec<String>>,
     pub verbose: bool,
@@ -76,7 +87,7 @@ pub struct World {
     late_copies: BTreeSet<(WorkerId, BlockId)>,
     inbox: Vec<Event>,
     handle_due: bool,
-    latency: u64,
+    pub(super) latency: u64,
     pub(super) duration: u64,
     batching: u64,
     duplicates: bool,
@@ -100,11 +111,11 @@ impl World {
             failed: None,
             crashes: 0,
             excuse: 0,
-            place: BTreeMap::new(),
+            memories: BTreeMap::new(),
+            given: Given::Shared(limit),
+            members: BTreeMap::new(),
             writing: BTreeMap::new(),
             spills: 0,
-            live: 0,
-            live_peak: 0,
             actions: 0,
             record: None,
             verbose: false,
@@ -128,9 +139,16 @@ impl World {
         }
     }
 
-    /// Lets blocks be spilled.
-    pub fn spilling(mut self, limit: u64, window: u64) -> Self {
-        self.core = Core::new(self.program.clone(), limit).spilling(window);
+    /// Lets blocks be spilled. `least` is what the memory of one worker must hold.
+    pub fn spilling(mut self, limit: u64, window: u64, least: u64) -> Self {
+        self.core = Core::new(self.program.clone(), limit).spilling(window, least);
+        self.given = Given::Shared(limit);
+        self
+    }
+
+    /// How workers are given memory. They all share that of the run unless it is said.
+    pub fn memory(mut self, given: Given) -> Self {
+        self.given = given;
         self
     }
 
@@ -141,9 +159,9 @@ impl World {
     }
 
     pub fn workers(mut self, count: u32) -> Self {
-        for _ in 0..count {
+        for number in 0..count {
             let threads = self.rng.range(1, 4) as u32;
-            self.join(threads);
+            self.join_with(threads, number == 0);
         }
         self
     }
@@ -173,11 +191,18 @@ impl World {
     }
 
     pub fn join(&mut self, threads: u32) -> WorkerId {
-        let id = WorkerId(self.next_worker);
+        self.join_with(threads, true)
+    }
+
+    /// With `large` the run fits the memory of the worker.
+    fn join_with(&mut self, threads: u32, large: bool) -> WorkerId {
+        let worker = WorkerId(self.next_worker);
         self.next_worker += 1;
-        self.workers.insert(id, SimWorker::new(threads as usize));
-        self.send_core(id, vec![Event::Join { worker: id, threads }]);
-        id
+        let memory = self.give_memory(worker, large);
+        self.workers.insert(worker, SimWorker::new(threads as usize, memory));
+        let bytes = self.memories[&memory].bytes;
+        self.send_core(worker, vec![Event::Join { worker, threads, memory, bytes }]);
+        worker
     }
 
     pub fn leave(&mut self, id: WorkerId) {
@@ -235,7 +260,8 @@ impl World {
             Item::Fetched { to, from, block } => self.fetched(to, from, block),
             Item::Done(worker, task) => self.task_done(worker, task),
             Item::Written(worker, block) => self.written(worker, block),
-            Item::ReadBack(worker, block) => self.read_back(worker, block),
+            Item::Turn(worker) => self.turn(worker),
+            Item::BeginFetch { to, from, block } => self.begin_fetch(to, from, block),
             Item::Report(worker) => self.report(worker),
             Item::Accident => self.accident(),
             Item::Heal => self.heal(),
@@ -245,7 +271,7 @@ impl World {
 
     /// Until the run is over.
     pub fn drive(&mut self) {
-        for _ in 0..20_000_000_u64 {
+        for _ in 0..2_000_000_u64 {
             if self.completed || self.failed.is_some() {
                 return;
             }
@@ -302,6 +328,7 @@ impl World {
         if self.verbose {
             println!("             core hears {batch:?}");
         }
+        batch.iter().for_each(|event| self.note(event));
         if let Some(rng) = &mut self.made_up {
             batch = made_up::among(rng, &self.program, batch);
         }
@@ -316,52 +343,19 @@ impl World {
         }
     }
 
-    /// What a loss may cause to be done again: the blocks there, and back from them to blocks that remain.
-    fn excuse_for(&mut self, event: &Event) {
-        let mut open: Vec<TaskId> = match event {
-            Event::Lost { worker } => {
-                let gone = |block: &TaskId| match self.core.whereabouts(*block) {
-                    Whereabouts::Memory(at) | Whereabouts::Leaving(at) => at == *worker,
-                    Whereabouts::Spilled | Whereabouts::Nowhere => false,
-                };
-                (0..self.program.tasks()).map(|at| self.program.at_position(at)).filter(gone).collect()
-            }
-            Event::Vanished { block, .. } => vec![*block],
-            // Only the last of several attempts gives the block up.
-            Event::CopyFailed { block, .. } if self.failed_copies[block] >= COPY_ATTEMPTS => vec![*block],
-            _ => return,
-        };
-        let mut seen: BTreeSet<TaskId> = open.iter().copied().collect();
-        let mut inputs = Vec::new();
-        while let Some(task) = open.pop() {
-            self.program.inputs(task, &mut inputs);
-            for input in inputs.drain(..) {
-                let there = match (self.core.whereabouts(input), event) {
-                    (Whereabouts::Nowhere, _) => false,
-                    (Whereabouts::Memory(at) | Whereabouts::Leaving(at), Event::Lost { worker }) => {
-                        at != *worker
-                    }
-                    _ => true,
-                };
-                if !there && seen.insert(input) {
-                    open.push(input);
-                }
-            }
-        }
-        self.excuse += seen.len() as u64;
-    }
-
     fn perform(&mut self, action: Action) {
         self.actions += 1;
         if let Some(record) = &mut self.record {
             record.push(format!("{} {action:?}", self.now));
+        }
+        if let Action::Release { worker } = action {
+            self.strike_off(worker);
         }
         match action {
             Action::Assign { worker, .. }
             | Action::Free { worker, .. }
             | Action::Drop { worker, .. }
             | Action::Spill { worker, .. }
-            | Action::Load { worker, .. }
             | Action::TakeBack { worker, .. }
             | Action::Release { worker }
             | Action::Copy { to: worker, .. } => self.send_worker(worker, action),
@@ -379,9 +373,12 @@ impl World {
             }
             Action::Free { blocks, .. } => {
                 for block in blocks.iter() {
-                    self.place.remove(&block);
-                    if worker.store.remove(&block).is_some() {
-                        self.live = self.live.saturating_sub(self.program.releases(block));
+                    if let Some(memory) = self.memories.get_mut(&worker.memory) {
+                        memory.place.remove(&block);
+                    }
+                    worker.store.remove(&block);
+                    if let Some(coming) = worker.fetching.get_mut(&block) {
+                        coming.stale = true;
                     }
                 }
                 self.turn(id);
@@ -392,6 +389,7 @@ impl World {
                     .queue
                     .iter()
                     .rev()
+                    .filter(|queued| !worker.waits(queued))
                     .map(|queued| queued.task)
                     .filter(|task| !is_io(*task))
                     .take(tasks as usize)
@@ -402,12 +400,14 @@ impl World {
                 if let Some(held) = worker.store.get_mut(&block) {
                     held.known = true;
                     self.say(id, Event::Copied { worker: id, block });
-                } else if worker.fetching.insert(block, true).is_none() {
-                    let delay = self.delay(self.latency);
-                    self.at(self.now + delay, Item::Fetched { to: id, from, block });
+                } else if let Some(coming) = worker.fetching.get_mut(&block) {
+                    coming.copy = true;
+                } else {
+                    worker.fetching.insert(block, Coming { copy: true, ..Coming::default() });
+                    self.begin_fetch(id, from, block);
                 }
             }
-            Action::Drop { .. } | Action::Spill { .. } | Action::Load { .. } => self.move_blocks(id, action),
+            Action::Drop { .. } | Action::Spill { .. } => self.move_blocks(id, action),
             Action::Release { .. } => {
                 assert!(worker.queue.is_empty() && worker.running.is_empty(), "{id:?} is let go with work");
                 self.workers.remove(&id);
@@ -419,18 +419,29 @@ impl World {
     /// The worker looks at its queue.
     pub(super) fn turn(&mut self, id: WorkerId) {
         let Some(worker) = self.workers.get_mut(&id) else { return };
+        worker.turn_due = false;
         let turn = worker.turn(&self.program);
-        for (block, from) in turn.fetch {
-            let delay = self.delay(self.latency);
-            self.at(self.now + delay, Item::Fetched { to: id, from, block });
-        }
+        turn.fetch.into_iter().for_each(|(block, from)| self.begin_fetch(id, from, block));
         turn.start.into_iter().for_each(|task| self.start(id, task));
         if !turn.give_back.is_empty() {
             self.give_back(id, &turn.give_back);
         }
     }
 
+    /// There was no room: the worker looks again later.
+    fn look_again(&mut self, id: WorkerId) {
+        let Some(worker) = self.workers.get_mut(&id) else { return };
+        if !worker.turn_due {
+            worker.turn_due = true;
+            let delay = self.delay(self.latency) + 1;
+            self.at(self.now + delay, Item::Turn(id));
+        }
+    }
+
     fn start(&mut self, id: WorkerId, task: TaskId) {
+        if !self.has_room(id, self.bytes_to_start(id, task)) {
+            return self.look_again(id);
+        }
         let Some(worker) = self.workers.get_mut(&id) else { return };
         let queued = worker.take(task).expect("only queued tasks start");
         let mut value = begin(task);
@@ -443,8 +454,6 @@ impl World {
             }
         }
         worker.running.insert(task, value);
-        self.live += self.program.reserves(task);
-        self.live_peak = self.live_peak.max(self.live);
         let delay = self.delay(self.duration);
         self.at(self.now + delay, Item::Done(id, task));
         if let Some(worker) = self.workers.get_mut(&id) {
@@ -504,7 +513,7 @@ impl World {
         let kind = self.rng.below(10);
         if ids.is_empty() || kind < 3 {
             let threads = self.rng.range(1, 4) as u32;
-            self.join(threads);
+            self.join_with(threads, false);
             return;
         }
         let id = *self.rng.pick(&ids);
@@ -553,8 +562,10 @@ impl World {
         }
         left.retain(|held| !self.late_copies.contains(held));
         // Who has crashed removes nothing: that goes with the run.
-        let files = self.place.keys().filter(|_| self.crashes == 0);
-        left.extend(files.map(|block| (WorkerId(u32::MAX), *block)));
+        let is_there = |memory: &MemoryId| self.workers.values().any(|worker| worker.memory == *memory);
+        for (_, memory) in self.memories.iter().filter(|(id, _)| self.crashes == 0 && is_there(id)) {
+            left.extend(memory.place.keys().map(|block| (WorkerId(u32::MAX), *block)));
+        }
         left
     }
 }

@@ -1,6 +1,7 @@
 //! What always holds of a core, numbered; checked after every step in tests.
 
-use super::{Core, Spilling};
+use super::Core;
+use super::counting::ReservedBytes;
 use crate::ids::{TaskId, WorkerId};
 use crate::sched::lane::Lane;
 use crate::sched::table::{NOWHERE, TaskState};
@@ -13,33 +14,73 @@ impl Core {
     /// - I1: the number of unfinished, admitted and assigned tasks is what the table says.
     /// - I2: a waiting task counts exactly its inputs that are not there; a ready one has all.
     /// - I3: a block counts exactly its consumers that are not finished; it is released when there are none.
-    /// - I4: reserved bytes are those of blocks that exist or are admitted; those that leave are those being written.
-    /// - I5: they do not exceed the limit.
+    /// - I4: what is reserved in a memory is what lies there or is on its way there, the outputs of tasks assigned
+    ///   there and what is being written; how far the run is ahead is what the table says.
+    /// - I5: no memory holds more than its limit, and no run goes further ahead than its own, but in one that spills by
+    ///   the only task that is admitted.
     /// - I6: tasks are assigned to workers that are there, and a worker's load is the number of its tasks.
     /// - I7: blocks lie at workers that are there; a stage that leaves none has its tasks done nowhere.
-    /// - I8: while workers are there and the run is not over, something is under way.
+    /// - I8: while a worker stays whose memory the run fits, and the run is not over, something is under way.
     /// - I9: what is not finished is a result, a sink, or has a consumer that is not finished.
-    /// - I10: further holders of a block are there, each once, and are not the holder in the table.
-    /// - I11: a copy is under way between two workers that are there, of a block that lies at the first.
+    /// - I10: further holders of a block are there, each once, and are not the holder in the table. One that is not
+    ///   known to have its copy has a reader.
+    /// - I11: a copy is under way between two workers that are there, of a block that lies at the first, or that the
+    ///   first can read.
     /// - I12: no input of what is not finished has been released.
-    /// - I13: a block is pinned by just the admitted tasks that read it (and by the next one, if that has claimed it).
-    /// - I14: idle are just the blocks in memory that are not pinned.
-    /// - I15: what leaves is out of memory for all; what an admitted task waits for is there, comes, or is being made.
+    /// - I13: a block is pinned by just the assigned tasks that read it, in a run that spills.
+    /// - I14: idle are just the blocks that may leave where they lie.
+    /// - I15: what leaves is out of memory for all; what is out of memory can be read or made again.
+    /// - I16: what an assigned task reads is at its worker, or expected there, unless it was lost.
     pub fn check_invariants(&self) {
         if self.is_over() {
             return;
         }
         self.check_counts();
         (0..self.tasks.table.len()).for_each(|at| self.check_task(at));
-        let reserved = self.ledger.reserved();
-        assert_eq!(reserved, self.reserved_by_table(), "I4");
-        assert_eq!(self.ledger.leaving(), self.leaving_bytes(), "I4");
-        assert!(reserved <= self.ledger.limit(), "I5: {reserved} of {}", self.ledger.limit());
+        self.check_memories();
         self.check_loads();
         self.check_copies();
         self.check_spills();
-        let is_busy = self.counts.assigned() > 0 || self.holders.is_copying() || self.is_moving();
-        assert!(self.fleet.staying() == 0 || is_busy, "I8: nothing is under way");
+        (0..self.tasks.table.len()).for_each(|at| self.check_promises(at));
+        let is_busy = self.counts.assigned() > 0 || self.holders.is_copying() || self.transit.is_moving();
+        assert!(!self.has_large_memory() || is_busy, "I8: nothing is under way");
+    }
+
+    /// I4 and I5.
+    fn check_memories(&self) {
+        let by_table = self.reserved_by_table();
+        for (memory, ledger) in self.memories.ledgers() {
+            let counted = ReservedBytes { all: ledger.reserved(), leaving: ledger.leaving() };
+            assert_eq!(counted, by_table.get(&memory).copied().unwrap_or_default(), "I4: {memory:?}");
+            assert!(ledger.reserved() <= ledger.limit(), "I5: {counted:?} of {}", ledger.limit());
+        }
+        let mut bytes = 0;
+        let mut results = 0;
+        for at in 0..self.tasks.table.len() {
+            let task = self.tasks.program.at_position(at);
+            let size = self.tasks.size(task);
+            if self.tasks.table.state(at).is_pending() {
+                bytes += self.admitted_output(task);
+            } else if self.tasks.is_there(task) && !self.ahead.spills() {
+                bytes += size;
+            } else if self.tasks.is_there(task) && self.tasks.program.keeps(task) {
+                results += size;
+            } else if self.tasks.is_there(task) && self.ahead.readers(task) > 0 {
+                bytes += size;
+            }
+        }
+        assert_eq!((self.ahead.bytes(), self.ahead.results()), (bytes, results), "I4");
+        assert!(self.ahead.spills() || bytes <= self.ahead.limit(), "I5: {bytes} of {}", self.ahead.limit());
+    }
+
+    /// I16.
+    fn check_promises(&self, at: usize) {
+        let TaskState::Assigned(worker) = self.tasks.table.state(at) else { return };
+        for input in self.tasks.blocks_read(self.tasks.program.at_position(at)) {
+            let is_promised =
+                self.tasks.location(input) == Some(worker) || self.holders.expects(input, worker);
+            assert!(is_promised || !self.tasks.is_there(input), "I16: {input:?} for {worker:?}");
+        }
     }
 
     /// I1.
@@ -91,18 +132,23 @@ impl Core {
 
     /// I10 and I11.
     fn check_copies(&self) {
-        for (block, others) in self.holders.further() {
-            let distinct: HashSet<_> = others.iter().collect();
-            assert!(distinct.len() == others.len() && !others.is_empty(), "I10: {block:?} at {others:?}");
-            assert!(
-                others.iter().all(|worker| self.fleet.get(*worker).is_some()),
-                "I10: {block:?} at {others:?}"
-            );
+        for (block, copies) in self.holders.further() {
+            let distinct: HashSet<_> = copies.iter().map(|copy| copy.worker).collect();
+            assert!(distinct.len() == copies.len() && !copies.is_empty(), "I10: {block:?} at {copies:?}");
             let state = self.tasks.state(block);
-            assert!(others.iter().all(|worker| state != TaskState::Done(*worker)), "I10: {block:?} twice");
+            for copy in copies {
+                assert!(self.fleet.get(copy.worker).is_some(), "I10: {block:?} at {copies:?}");
+                assert!(state != TaskState::Done(copy.worker), "I10: {block:?} twice");
+                assert!(copy.known || copy.readers > 0, "I10: {block:?} comes for nobody");
+            }
         }
         for (block, transfer) in self.holders.copies() {
-            assert_eq!(self.tasks.state(block), TaskState::Done(transfer.from), "I11: {block:?}");
+            let lies_there = match self.tasks.state(block) {
+                TaskState::Done(worker) => worker == transfer.from,
+                _ => false,
+            };
+            let lies_there = lies_there || self.transit.file(block) == self.fleet.memory(transfer.from);
+            assert!(lies_there, "I11: {block:?} from {:?}", transfer.from);
             assert!(self.fleet.get(transfer.to).is_some(), "I11: {block:?} to {:?}", transfer.to);
         }
         for (id, _) in self.fleet.iter() {
@@ -113,42 +159,36 @@ impl Core {
 
     /// I13, I14 and I15.
     fn check_spills(&self) {
-        let Some(spilling) = &self.spilling else { return };
-        let Spilling { eviction, transit } = &**spilling;
         let mut pins: HashMap<TaskId, u32> = HashMap::new();
-        let next = self.admission.held().filter(|_| eviction.has_claimed());
-        let positions = (0..self.tasks.table.len()).filter(|at| self.tasks.table.state(*at).is_pending());
-        for task in positions.map(|at| self.tasks.program.at_position(at)).chain(next) {
-            for input in self.tasks.blocks_read(task) {
+        let is_assigned = |at: &usize| matches!(self.tasks.table.state(*at), TaskState::Assigned(_));
+        for at in (0..self.tasks.table.len()).filter(|_| self.ahead.spills()).filter(is_assigned) {
+            for input in self.tasks.blocks_read(self.tasks.program.at_position(at)) {
                 *pins.entry(input).or_default() += 1;
-                let is_out = self.tasks.state(input) == TaskState::Spilled && !transit.is_coming(input);
-                // An assigned one whose input fell back to disk with a lost worker comes back by itself.
-                let waits = matches!(self.tasks.state(task), TaskState::Waiting | TaskState::Ready);
-                assert!(!is_out || !waits, "I15: {task:?} waits for {input:?}");
             }
         }
-        let mut idle_bytes = 0;
         for at in 0..self.tasks.table.len() {
             let block = self.tasks.program.at_position(at);
             let state = self.tasks.table.state(at);
-            let pinned = pins.get(&block).copied().unwrap_or(0);
-            assert_eq!(eviction.pins(block), pinned, "I13: {block:?}");
-            let may_go = self.tasks.location(block).is_some() && pinned == 0;
-            assert_eq!(eviction.is_idle(block), may_go, "I14: {block:?} {state:?}");
-            idle_bytes += if may_go { self.tasks.size(block) } else { 0 };
-            let leaves = transit.leaves_from(block).is_some();
-            let is_out = matches!(state, TaskState::Spilled | TaskState::Released);
-            assert!(!leaves || is_out, "I15: {block:?} {state:?}");
+            assert_eq!(self.eviction.pins(block), pins.get(&block).copied().unwrap_or(0), "I13: {block:?}");
+            let holder = self.tasks.location(block);
+            let home = holder.and_then(|holder| self.fleet.memory(holder));
+            let mut idle: Vec<WorkerId> = holder.into_iter().filter(|_| self.may_leave(block)).collect();
+            let far = self.holders.of(block).iter().filter(|copy| self.may_drop(block, copy, home));
+            idle.extend(far.map(|copy| copy.worker));
+            idle.sort_unstable();
+            let mut counted: Vec<WorkerId> = self.eviction.idle_at(block).collect();
+            counted.sort_unstable();
+            assert_eq!(counted, idle, "I14: {block:?} {state:?}");
+            let leaves = self.transit.leaves_from(block).is_some();
+            assert!(!leaves || !matches!(state, TaskState::Done(_)), "I15: {block:?} {state:?}");
+            let can_return = leaves || self.transit.file(block).is_some() || self.tasks.is_source(block);
+            assert!(state != TaskState::Spilled || can_return, "I15: {block:?} {state:?}");
         }
-        assert_eq!(eviction.idle_bytes(), idle_bytes, "I14");
     }
 
-    /// Blocks that `worker` writes or reads back.
+    /// Blocks that `worker` writes.
     fn moving_at(&self, worker: WorkerId) -> u32 {
-        let Some(spilling) = &self.spilling else { return 0 };
-        let coming = spilling.transit.coming().filter(|(_, at)| *at == Some(worker)).count();
-        let leaving = spilling.transit.leaving().filter(|(_, at)| *at == worker).count();
-        (coming + leaving) as u32
+        self.transit.leaving().filter(|(_, at)| *at == worker).count() as u32
     }
 
     /// I6.

@@ -1,7 +1,8 @@
 //! Workers come and go as planned: idle ones take work off busy ones, leaving ones hand their blocks over.
 
 use super::Core;
-use crate::ids::{BlockId, WorkerId};
+use super::room::Fit;
+use crate::ids::{BlockId, MemoryId, WorkerId};
 use crate::sched::events::Action;
 use crate::sched::fleet::WorkerQueue;
 use crate::sched::holders::Transfer;
@@ -15,9 +16,15 @@ const ASKED: usize = 8;
 const COPY_ATTEMPTS: u32 = 3;
 
 impl Core {
-    pub(super) fn join(&mut self, worker: WorkerId, threads: u32) {
-        if self.fleet.join(worker, threads) {
-            self.bring_waiting();
+    pub(super) fn join(&mut self, worker: WorkerId, threads: u32, memory: MemoryId, bytes: u64) {
+        let was_one = self.memories.is_one();
+        if !self.fleet.join(worker, threads, memory) {
+            return;
+        }
+        self.memories.join(memory, worker, bytes);
+        if was_one && !self.memories.is_one() {
+            // Copies have begun to take memory.
+            self.count_anew();
         }
     }
 
@@ -63,7 +70,9 @@ impl Core {
             if best == busy || !self.fleet.has_room(best, Lane::Compute, seconds) {
                 return self.fleet.park(busy, urgent, seconds);
             }
-            self.assign(best, urgent.task);
+            if !self.try_assign(best, urgent.task) {
+                return self.fleet.park(busy, urgent, seconds);
+            }
         }
     }
 
@@ -96,69 +105,134 @@ impl Core {
         for from in leaving {
             let mut is_needed = false;
             for block in self.blocks_at(from) {
-                is_needed |= !self.move_away(block, from, &takers, out);
+                is_needed |= !self.move_away(block, from, &takers);
             }
             if !is_needed {
-                self.fleet.remove(from);
-                self.holders.forget_worker(from);
-                out.push(Action::Release { worker: from });
+                self.let_go(from, out);
                 let_go = true;
             }
         }
         let_go
     }
 
-    /// O(tasks).
+    fn let_go(&mut self, worker: WorkerId, out: &mut Vec<Action>) {
+        let Some(memory) = self.fleet.memory(worker) else { return };
+        let had = self.holders.forget_worker(worker);
+        had.into_iter().for_each(|block| {
+            self.has_gone(block, worker);
+            self.settle(block);
+        });
+        self.fleet.remove(worker);
+        if self.memories.leave(memory, worker) {
+            self.transit.forget_files(memory);
+        }
+        out.push(Action::Release { worker });
+    }
+
+    /// The blocks that are there for all, and those that only the workers of its memory can read if it is the last of
+    /// them that stays. O(tasks).
     fn blocks_at(&self, worker: WorkerId) -> Vec<BlockId> {
-        let table = &self.tasks.table;
-        let there = (0..table.len()).filter(|at| table.state(*at) == TaskState::Done(worker));
-        there.map(|at| self.tasks.program.at_position(at)).collect()
+        let Some(memory) = self.fleet.memory(worker) else { return Vec::new() };
+        let is_last = !self.memories.workers(memory).any(|other| self.fleet.stays(other));
+        let is_there = |at: &usize| match self.tasks.table.state(*at) {
+            TaskState::Done(holder) => holder == worker,
+            TaskState::Spilled => {
+                let block = self.tasks.program.at_position(*at);
+                let is_leaving = self.transit.leaves_from(block).is_some();
+                is_last && !is_leaving && self.transit.file(block) == Some(memory)
+            }
+            _ => false,
+        };
+        let positions = (0..self.tasks.table.len()).filter(is_there);
+        positions.map(|at| self.tasks.program.at_position(at)).collect()
     }
 
     /// True if `block` no longer needs the worker `from`; else a copy is under way, if anybody can take it.
-    fn move_away(
-        &mut self,
-        block: BlockId,
-        from: WorkerId,
-        takers: &[WorkerId],
-        out: &mut Vec<Action>,
-    ) -> bool {
+    fn move_away(&mut self, block: BlockId, from: WorkerId, takers: &[WorkerId]) -> bool {
+        let is_out = self.tasks.state(block) == TaskState::Spilled;
         if let Some(other) = self.holders.find(block, |other| self.fleet.stays(other)) {
             self.tasks.set(block, TaskState::Done(other));
             self.holders.remove(block, other);
-            // Until it is let go it has the block, and wants to be told when that is not needed.
-            self.holders.add(block, from);
+            if !is_out {
+                // Until it is let go it has the block, and wants to be told when that is not needed.
+                self.holders.add(block, from);
+            }
+            self.settle(block);
             return true;
         }
-        if takers.is_empty() {
+        if self.is_being_taken_over(block) {
             return false;
         }
-        let turn = block.index as usize + self.holders.failures(block) as usize;
-        let to = takers[turn % takers.len()];
-        self.holders.begin_copy(block, Transfer { from, to });
-        out.push(Action::Copy { from, to, block });
+        let Some(to) = self.taker(block, from, takers) else { return false };
+        self.expect_at(block, to);
+        let transfer = Transfer { from, to };
+        self.holders.begin_copy(block, transfer);
+        self.settle(block);
+        self.outboxes.copy(transfer, block);
         false
     }
 
+    /// Does the next step of a chain go on in this block, or in a copy of it, at this moment? It is gone with that.
+    fn is_being_taken_over(&self, block: BlockId) -> bool {
+        let is_partial = self.tasks.program.stage(block.stage).space.is_partial(block.index);
+        let next = BlockId::new(block.stage, block.index + 1);
+        is_partial && matches!(self.tasks.state(next), TaskState::Assigned(_))
+    }
+
+    /// Who takes a block in: a worker with the same memory, or one whose memory has room for it.
+    fn taker(&mut self, block: BlockId, from: WorkerId, takers: &[WorkerId]) -> Option<WorkerId> {
+        let first = block.index as usize + self.holders.failures(block) as usize;
+        let in_turn = (0..takers.len()).map(|at| takers[(first + at) % takers.len()]);
+        let home = self.fleet.memory(from);
+        if let Some(near) = in_turn.clone().find(|taker| self.fleet.memory(*taker) == home) {
+            return Some(near);
+        }
+        for taker in in_turn.take(ASKED) {
+            match self.make_room(taker, self.tasks.size(block), &[block]) {
+                Fit::Now => return Some(taker),
+                Fit::Soon => return None,
+                Fit::No => {}
+            }
+        }
+        None
+    }
+
     pub(super) fn copied(&mut self, worker: WorkerId, block: BlockId) {
-        self.holders.copy_arrived(block, worker);
+        let is_asked = self.holders.copy_arrived(block, worker);
+        if !is_asked {
+            // Nobody waits for it. Where the block itself is made, that takes its place.
+            let state = self.tasks.state(block);
+            let is_its_own = state == TaskState::Done(worker) || state == TaskState::Assigned(worker);
+            if !is_its_own && !self.holders.expects(block, worker) {
+                self.outboxes.drop(worker, block);
+            }
+            return;
+        }
+        self.holders.used(block, worker);
         match self.tasks.state(block) {
-            TaskState::Done(holder) if holder != worker => self.holders.add(block, worker),
             TaskState::Done(_) => {}
-            TaskState::Spilled => self.drop_copy(worker, block),
+            TaskState::Spilled => self.came_back(block, worker),
             _ => self.used_after_loss(worker, block),
         }
+        self.settle(block);
     }
 
     /// A block could not be fetched off a leaving worker. Another one tries next; what nobody can fetch is lost.
     pub(super) fn copy_failed(&mut self, worker: WorkerId, block: BlockId) {
         let Some(failed) = self.holders.copy_failed(block, worker) else { return };
+        if self.holders.unexpect(block, worker) {
+            self.has_gone(block, worker);
+        }
+        self.settle(block);
         if failed.times < COPY_ATTEMPTS {
             return;
         }
         self.holders.forget_failures(block);
         // It may be there all the same. What was written of it stays: the block may fall back to that.
         self.outboxes.drop(failed.from, block);
+        if self.tasks.state(block) == TaskState::Spilled {
+            self.transit.remove_file(block);
+        }
         self.make_again(|_, other, _| other == block);
     }
 }

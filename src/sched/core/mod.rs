@@ -1,20 +1,24 @@
 //! The scheduler core: events in, actions out. One struct, no I/O, no clock: replayable.
 //!
-//! A task is *admitted* in the order of the walk while its reservation fits the limit, *ready* when its inputs are
-//! there, *assigned* to the worker that would finish it first, *done* when that worker says so. Its block is
-//! *released* when the last consumer is done.
+//! A task is *admitted* in the order of the walk while the run does not go too far ahead, *ready* when its inputs
+//! exist, *assigned* to the worker that would finish it first and has room for it, *done* when that worker says so. Its
+//! block is *released* when the last consumer is done.
 //!
 //! This file is the way of a task from admission to release. The files below it are what else can happen:
-//! `placement` (which worker), `leaving` (workers that come and go as planned), `recovery` (those that are lost),
-//! `spilling` (blocks out of memory and back), `invariants` (what always holds).
+//! `placement` (which worker), `room` (what is reserved in its memory), `spilling` (blocks out of memory and back),
+//! `leaving` (workers that come and go as planned), `recovery` (those that are lost), `counting` (all counts anew),
+//! `invariants` (what always holds).
 
+mod counting;
 mod invariants;
 mod leaving;
 mod placement;
 mod recovery;
+mod room;
 mod spilling;
 
 use super::admission::Admission;
+use super::ahead::Ahead;
 use super::counts::Counts;
 use super::estimates::Estimates;
 use super::events::{Action, Event, Explain};
@@ -22,9 +26,9 @@ use super::eviction::Eviction;
 use super::fleet::Fleet;
 use super::holders::Holders;
 use super::lane::Lane;
-use super::ledger::Ledger;
+use super::memories::Memories;
 use super::outbox::Outboxes;
-use super::plan::{Plan, serial_order};
+use super::plan::{Plan, SpillPlan, serial_order};
 use super::ready::ReadyTasks;
 use super::sacrifice::Sacrifice;
 use super::table::{NOWHERE, TaskState};
@@ -33,17 +37,12 @@ use super::transit::Transit;
 use crate::failure::{Blame, Failure};
 use crate::graph::Program;
 use crate::ids::{BlockId, TaskId, WorkerId};
+use std::collections::HashSet;
 use std::sync::Arc;
 
 /// Admitted and unfinished tasks per thread, and at least; their queues are the scheduler's only other memory.
 const ADMITTED_PER_THREAD: usize = 64;
 const ADMITTED_AT_LEAST: usize = 8192;
-
-/// How blocks leave memory and come back.
-struct Spilling {
-    eviction: Eviction,
-    transit: Transit,
-}
 
 /// The scheduler of one program. Each part keeps its own state; the core is where they meet.
 pub struct Core {
@@ -53,10 +52,17 @@ pub struct Core {
     ready: ReadyTasks,
     estimates: Estimates,
     fleet: Fleet,
-    ledger: Ledger,
+    /// How far admission may go.
+    ahead: Ahead,
+    /// What is reserved where.
+    memories: Memories,
+    /// The run goes on as long as one memory holds so many bytes.
+    least_memory: u64,
     holders: Holders,
-    /// In a run that may spill.
-    spilling: Option<Box<Spilling>>,
+    eviction: Eviction,
+    transit: Transit,
+    /// Assigned steps of chains that do not go on in the block of the step before.
+    apart: HashSet<TaskId>,
     sacrifice: Sacrifice,
     outboxes: Outboxes,
     over: bool,
@@ -75,9 +81,13 @@ impl Core {
             ready: ReadyTasks::new(&program, &estimates),
             estimates,
             fleet: Fleet::default(),
-            ledger: Ledger::new(limit),
+            ahead: Ahead::new(limit),
+            memories: Memories::default(),
+            least_memory: limit,
             holders: Holders::default(),
-            spilling: None,
+            eviction: Eviction::default(),
+            transit: Transit::default(),
+            apart: HashSet::new(),
             sacrifice: Sacrifice::default(),
             outboxes: Outboxes::default(),
             over: false,
@@ -87,12 +97,16 @@ impl Core {
         }
     }
 
-    /// Lets blocks leave memory. Admitted tasks hold at most `window` bytes. What is beyond keeps the blocks that are
-    /// used again soonest. O(tasks), and four bytes more for each task.
-    pub fn spilling(mut self, window: u64) -> Self {
+    /// Lets blocks leave memory, but for results. Admitted tasks hold at most `window` bytes. What is beyond keeps the
+    /// blocks that are used again soonest. One memory has to hold `least` bytes, or the limit of the run if it keeps
+    /// results. O(tasks), and four bytes more for each task.
+    pub fn spilling(mut self, window: u64, least: u64) -> Self {
         let program = &self.tasks.program;
-        let eviction = Eviction::new(program, &serial_order(program), window);
-        self.spilling = Some(Box::new(Spilling { eviction, transit: Transit::default() }));
+        self.eviction.set_order(program, &serial_order(program));
+        self.ahead.spilling(window);
+        if !program.stages().iter().any(|stage| stage.keep) {
+            self.least_memory = least;
+        }
         self
     }
 
@@ -101,7 +115,7 @@ impl Core {
     pub fn planned(program: Arc<Program>, plan: &Plan) -> Self {
         let core = Core::new(program, plan.blocks_limit);
         match plan.spill {
-            Some(window) => core.spilling(window),
+            Some(SpillPlan { window, least }) => core.spilling(window, least),
             None => core,
         }
     }
@@ -121,11 +135,13 @@ impl Core {
             self.make_again(|_, _, _| false);
         }
         loop {
-            self.dispatch(out);
+            self.dispatch();
             // Frees go out before copies are asked for: a copy must not be undone by an older free.
             self.outboxes.flush(&self.fleet, out);
+            let let_go = self.balance(out);
+            self.outboxes.flush(&self.fleet, out);
             // With a worker copies to it end, and what these held up can go on.
-            if !self.balance(out) {
+            if !let_go && !self.unstick(out) {
                 break;
             }
         }
@@ -193,7 +209,6 @@ impl Core {
             Event::Copied { worker, block }
             | Event::CopyFailed { worker, block }
             | Event::Spilled { worker, block }
-            | Event::Loaded { worker, block }
             | Event::Vanished { worker, block }
             | Event::MoveFailed { worker, block, .. } => is_here(worker) && is_block(block),
         }
@@ -201,7 +216,7 @@ impl Core {
 
     fn take(&mut self, event: Event, out: &mut Vec<Action>) {
         match event {
-            Event::Join { worker, threads } => self.join(worker, threads),
+            Event::Join { worker, threads, memory, bytes } => self.join(worker, threads, memory, bytes),
             Event::Leave { worker } => self.drain(worker, out),
             Event::Lost { worker } => self.lose(worker),
             Event::Finished { worker, tasks, timings } => {
@@ -212,7 +227,6 @@ impl Core {
             Event::Copied { worker, block } => self.copied(worker, block),
             Event::CopyFailed { worker, block } => self.copy_failed(worker, block),
             Event::Spilled { worker, block } => self.spilled(worker, block),
-            Event::Loaded { worker, block } => self.loaded(worker, block),
             Event::Vanished { worker, block } => self.vanished(worker, block),
             Event::MoveFailed { worker, block, failure } => {
                 if self.is_moving_at(worker, block) {
@@ -256,20 +270,35 @@ impl Core {
         self.fleet.charge(worker, self.tasks.lane(task), -1, -self.estimates.of(task));
         self.fleet.rested(worker);
         self.counts.finish();
-        if self.tasks.leaves_blocks(task) {
-            self.tasks.table.set(at, TaskState::Done(worker));
-            // It may have had a copy from before a loss.
-            self.holders.remove(task, worker);
-        } else {
-            self.tasks.table.set(at, TaskState::Done(NOWHERE));
-        }
+        self.has_read(task);
+        self.make_block(worker, task);
         let remaining = self.announce(task);
         self.tasks.table.set_count(at, remaining);
         if remaining == 0 {
             self.release(task);
+        } else {
+            self.settle(task);
         }
         self.consume(worker, task);
-        self.settle_after(task);
+    }
+
+    /// The output of a task becomes a block, if the task leaves one.
+    fn make_block(&mut self, worker: WorkerId, task: TaskId) {
+        let admitted = self.admitted_output(task);
+        self.release_output(worker, task);
+        if self.tasks.leaves_blocks(task) {
+            // It may have had a copy from before a loss.
+            let memory = self.fleet.memory(worker);
+            let is_reserved = memory.is_some_and(|memory| self.is_in(task, memory));
+            self.holders.remove(task, worker);
+            self.tasks.set(task, TaskState::Done(worker));
+            if let Some(memory) = memory.filter(|_| !is_reserved) {
+                self.reserve_at(memory, self.tasks.size(task));
+            }
+        } else {
+            self.tasks.set(task, TaskState::Done(NOWHERE));
+        }
+        self.ahead.made(task, admitted, self.tasks.size(task), self.tasks.program.keeps(task));
     }
 
     /// Tells the consumers of a block that it is there; returns how many of them are still to come.
@@ -288,23 +317,26 @@ impl Core {
         remaining
     }
 
-    /// One consumer less for each input of a finished task.
+    /// One consumer less for each input of a finished task. Those that had to come to `worker` are there now.
     fn consume(&mut self, worker: WorkerId, task: TaskId) {
         let mut inputs = std::mem::take(&mut self.inputs);
         self.tasks.program.inputs(task, &mut inputs);
         for &input in &inputs {
+            self.holders.used(input, worker);
             let at = self.tasks.program.position(input);
             match self.tasks.table.state(at) {
-                TaskState::Done(holder) if holder == worker || holder == NOWHERE => {}
-                TaskState::Done(_) => self.holders.add(input, worker),
-                TaskState::Spilled => self.drop_copy(worker, input),
+                TaskState::Done(_) => {}
+                TaskState::Spilled => self.came_back(input, worker),
                 _ => {
                     self.used_after_loss(worker, input);
+                    self.settle(input);
                     continue;
                 }
             }
             if self.tasks.table.take(at) == 0 {
                 self.release(input);
+            } else {
+                self.settle(input);
             }
         }
         self.inputs = inputs;
@@ -313,39 +345,43 @@ impl Core {
     /// The last consumer is done: the block goes, unless it is a result.
     fn release(&mut self, block: BlockId) {
         if self.tasks.program.keeps(block) {
-            return;
+            return self.settle(block);
         }
-        self.discard(block);
-        let holder = match self.tasks.state(block) {
-            TaskState::Done(holder) => holder,
-            TaskState::Spilled => return self.tasks.set(block, TaskState::Released),
-            _ => unreachable!("only blocks that exist are released"),
-        };
+        let holder = self.tasks.location(block);
         self.tasks.set(block, TaskState::Released);
-        self.ledger.release(self.tasks.program.releases(block));
-        if holder == NOWHERE {
+        self.ahead.released(self.tasks.program.releases(block));
+        if !self.tasks.leaves_blocks(block) {
             return;
         }
         self.holders.end_copy(block);
         self.holders.forget_failures(block);
+        self.eviction.remove(block);
+        if let Some(holder) = holder.filter(|_| !self.ahead.spills() && self.holders.of(block).is_empty()) {
+            self.outboxes.free(holder, block);
+            return self.has_gone(block, holder);
+        }
+        let copies = self.holders.take_all(block).into_iter().map(|copy| copy.worker);
+        let told: Vec<WorkerId> = holder.into_iter().chain(copies).collect();
         // Of a step that went on at its holder nothing may be left, or a copy that came while it went on.
-        self.outboxes.free(holder, block);
-        self.free_further(block);
+        told.iter().for_each(|worker| self.outboxes.free(*worker, block));
+        self.remove_file(block, &told);
+        self.vacate(block, told.into_iter());
     }
 
     /// The further holders of a block forget it.
     fn free_further(&mut self, block: BlockId) {
-        for worker in self.holders.take_all(block) {
-            self.outboxes.free(worker, block);
+        for copy in self.holders.take_all(block) {
+            self.outboxes.free(copy.worker, block);
+            self.has_gone(block, copy.worker);
         }
+        self.settle(block);
     }
 
     /// Hands out what can be handed out, and admits what fits.
-    fn dispatch(&mut self, out: &mut Vec<Action>) {
+    fn dispatch(&mut self) {
         loop {
             self.admit();
-            let handed = self.place_all(Lane::Io) + self.place_all(Lane::Compute);
-            if handed == 0 && !self.unstick(out) {
+            if self.place_all(Lane::Io) + self.place_all(Lane::Compute) == 0 {
                 break;
             }
         }
@@ -357,14 +393,31 @@ impl Core {
         let most = ADMITTED_AT_LEAST.max(ADMITTED_PER_THREAD * self.fleet.threads());
         while self.counts.admitted() < most {
             let Some(task) = self.admission.next(&self.tasks) else { return };
-            if !self.reserve(task) {
+            if !self.may_enter(task) {
                 return self.admission.hold(task);
             }
             self.enter(task);
         }
     }
 
+    /// Does the run with `task` go no further ahead than it may?
+    fn may_enter(&self, task: TaskId) -> bool {
+        let mut bytes = self.tasks.program.reserves(task);
+        if self.ahead.spills() {
+            let inputs = self.tasks.blocks_read(task);
+            let unread = inputs.iter().filter(|input| self.ahead.readers(**input) == 0);
+            bytes += unread.map(|input| self.window_bytes(*input)).sum::<u64>();
+        }
+        self.ahead.has_room(bytes, self.counts.admitted() == 0)
+    }
+
     fn enter(&mut self, task: TaskId) {
+        self.ahead.add_output(self.tasks.program.reserves(task));
+        if self.ahead.spills() {
+            for block in self.tasks.blocks_read(task) {
+                self.ahead.add_reader(block, self.window_bytes(block));
+            }
+        }
         let Core { tasks, counts, ready, inputs, .. } = self;
         counts.admit();
         tasks.program.inputs(task, inputs);

@@ -1,10 +1,11 @@
 //! Which worker gets a ready task: the one where it would finish first.
 
 use super::Core;
-use crate::ids::{TaskId, TaskList, WorkerId};
+use super::room::Fit;
+use crate::ids::{BlockId, TaskId, TaskList, WorkerId};
 use crate::sched::lane::Lane;
 use crate::sched::ready::Urgent;
-use crate::sched::table::{NOWHERE, TaskState};
+use crate::sched::table::TaskState;
 
 /// First guess of a link between two workers.
 const LINK_BYTES_PER_SECOND: f64 = 1e9;
@@ -32,38 +33,83 @@ impl Core {
         for worker in self.fleet.take_freed() {
             while let Some(urgent) = self.fleet.unpark(worker, &self.estimates) {
                 handed += 1;
-                if self.tasks.state(urgent.task) == TaskState::Ready {
-                    self.assign(worker, urgent.task);
+                let is_ready = self.tasks.state(urgent.task) == TaskState::Ready;
+                if is_ready && !self.try_assign(worker, urgent.task) {
+                    self.ready.put_back(urgent);
+                    break;
                 }
             }
         }
         handed
     }
 
-    /// Places ready tasks, the most urgent first, until no worker has room.
+    /// Places ready tasks, the most urgent first, until no worker has room. Nothing overtakes a task for which there is
+    /// none.
     fn place_queued(&mut self, lane: Lane) -> usize {
         let mut handed = 0;
         while let Some(urgent) = self.ready.first(&self.tasks, lane) {
             let Some(spare) = self.fleet.least_loaded(lane, self.estimates.of(urgent.task)) else { break };
-            self.ready.pop(lane);
-            self.place(urgent, lane, spare);
+            if !self.place(urgent, lane, spare) {
+                break;
+            }
             handed += 1;
         }
         handed
     }
 
     /// Assigns a task to the worker that finishes it first. If that one is busy a compute task waits for it; an I/O
-    /// task goes to `spare`, which has room.
-    fn place(&mut self, urgent: Urgent, lane: Lane, spare: WorkerId) {
-        let seconds = self.estimates.of(urgent.task);
-        let best = self.choose(urgent.task, spare);
-        if self.fleet.has_room(best, lane, seconds) {
-            self.assign(best, urgent.task);
-        } else if lane == Lane::Io {
-            self.assign(spare, urgent.task);
-        } else {
+    /// task goes to `spare`, which is not. If its memory has no room the next best gets the task. True if the task has
+    /// left the queue.
+    fn place(&mut self, urgent: Urgent, lane: Lane, spare: WorkerId) -> bool {
+        let task = urgent.task;
+        let seconds = self.estimates.of(task);
+        let best = self.choose(task, spare);
+        if lane == Lane::Compute && !self.fleet.has_room(best, lane, seconds) {
+            self.ready.pop(lane);
             self.fleet.park(best, urgent, seconds);
+            return true;
         }
+        let first = if self.fleet.has_room(best, lane, seconds) { best } else { spare };
+        let mut fit = self.fit(first, task);
+        let mut worker = first;
+        if fit == Fit::No {
+            for other in self.others(task, first, spare) {
+                fit = if self.fleet.has_room(other, lane, seconds) { self.fit(other, task) } else { Fit::No };
+                worker = other;
+                if fit != Fit::No {
+                    break;
+                }
+            }
+        }
+        if fit == Fit::Now {
+            self.ready.pop(lane);
+            self.assign(worker, task);
+        }
+        fit == Fit::Now
+    }
+
+    /// Who may get `task` if `first` has no room, the best first. All of them if no task
+    /// is assigned: then one has room.
+    fn others(&mut self, task: TaskId, first: WorkerId, spare: WorkerId) -> Vec<WorkerId> {
+        let held = self.inputs_held(task);
+        let mut others: Vec<WorkerId> = match self.counts.assigned() {
+            0 => self.fleet.iter().map(|(id, _)| id).collect(),
+            _ => held.iter().map(|held| held.holder).chain([spare]).collect(),
+        };
+        others.sort_unstable();
+        others.dedup();
+        others.retain(|other| *other != first && self.fleet.stays(*other));
+        others.sort_by(|a, b| self.finish_at(*a, &held).total_cmp(&self.finish_at(*b, &held)));
+        others
+    }
+
+    /// Assigns `task` if there is room for it.
+    pub(super) fn try_assign(&mut self, worker: WorkerId, task: TaskId) -> bool {
+        let fits = self.fit(worker, task) == Fit::Now;
+        if fits {
+            self.assign(worker, task);
+        }
+        fits
     }
 
     /// The worker where the task would finish first: among the holders of its inputs and `spare`,
@@ -109,19 +155,40 @@ impl Core {
         queue.queue() + missing as f64 / LINK_BYTES_PER_SECOND
     }
 
-    pub(super) fn assign(&mut self, worker: WorkerId, task: TaskId) {
-        let Core { tasks, counts, fleet, holders, outboxes, estimates, inputs, .. } = self;
-        fleet.charge(worker, tasks.lane(task), 1, estimates.of(task));
-        counts.assign();
-        tasks.set(task, TaskState::Assigned(worker));
-        tasks.program.inputs(task, inputs);
-        let elsewhere = inputs.iter().filter_map(|input| match tasks.state(*input) {
-            TaskState::Done(NOWHERE) => None,
-            TaskState::Done(holder) if holder == worker || holders.has(*input, worker) => None,
-            TaskState::Done(holder) => Some((*input, holder)),
-            _ => None,
-        });
-        outboxes.assign(worker, task, elsewhere);
+    /// There is room for it.
+    fn assign(&mut self, worker: WorkerId, task: TaskId) {
+        self.fleet.charge(worker, self.tasks.lane(task), 1, self.estimates.of(task));
+        self.counts.assign();
+        self.reserve_output(worker, task);
+        self.tasks.set(task, TaskState::Assigned(worker));
+        self.settle(task);
+        let mut inputs = std::mem::take(&mut self.inputs);
+        self.tasks.program.inputs(task, &mut inputs);
+        let mut fetch = Vec::new();
+        inputs.retain(|input| self.tasks.leaves_blocks(*input));
+        for &input in &inputs {
+            fetch.extend(self.promise(worker, input));
+            if self.ahead.spills() {
+                self.eviction.pin(input);
+            }
+            self.settle(input);
+        }
+        self.inputs = inputs;
+        self.outboxes.assign(worker, task, fetch);
+    }
+
+    /// `worker` is going to read `input`. Says where it gets the block if that is not there.
+    fn promise(&mut self, worker: WorkerId, input: BlockId) -> Option<(BlockId, WorkerId)> {
+        if self.tasks.location(input) == Some(worker) {
+            return None;
+        }
+        if self.holders.has(input, worker) {
+            self.holders.expect(input, worker);
+            return None;
+        }
+        let source = self.source_for(input, worker)?;
+        self.expect_at(input, worker);
+        Some((input, source))
     }
 
     /// These were assigned to `worker` and have not been begun.
@@ -137,14 +204,30 @@ impl Core {
     }
 
     fn take_one_back(&mut self, worker: WorkerId, task: TaskId) {
-        let Core { tasks, counts, fleet, ready, admission, estimates, inputs, .. } = self;
-        fleet.charge(worker, tasks.lane(task), -1, -estimates.of(task));
-        counts.take_back();
-        tasks.program.inputs(task, inputs);
-        // The walk passes over what is admitted: to come to the inputs it has to begin anew.
-        if !inputs.iter().all(|input| tasks.is_there(*input)) {
-            admission.make_stale();
+        self.fleet.charge(worker, self.tasks.lane(task), -1, -self.estimates.of(task));
+        self.counts.take_back();
+        self.release_output(worker, task);
+        let mut inputs = std::mem::take(&mut self.inputs);
+        self.tasks.program.inputs(task, &mut inputs);
+        for &input in &inputs {
+            if !self.tasks.leaves_blocks(input) {
+                continue;
+            }
+            if self.ahead.spills() {
+                self.eviction.unpin(input);
+            }
+            // What was fetched for it alone the worker drops with it.
+            if self.holders.unexpect(input, worker) {
+                self.has_gone(input, worker);
+            }
+            self.settle(input);
         }
-        ready.push(tasks, task);
+        // The walk passes over what is admitted: to come to the inputs it has to begin anew.
+        if !inputs.iter().all(|input| self.tasks.is_there(*input)) {
+            self.admission.make_stale();
+        }
+        self.inputs = inputs;
+        self.ready.push(&mut self.tasks, task);
+        self.settle(task);
     }
 }

@@ -6,7 +6,7 @@
 
 use super::Core;
 use crate::failure::{Blame, Failure};
-use crate::ids::{BlockId, TaskId, WorkerId};
+use crate::ids::{BlockId, MemoryId, TaskId, WorkerId};
 use crate::sched::events::Action;
 use crate::sched::lane::Lane;
 use crate::sched::sacrifice::Given;
@@ -14,17 +14,22 @@ use crate::sched::table::{NOWHERE, TaskState};
 
 impl Core {
     pub(super) fn lose(&mut self, worker: WorkerId) {
-        if self.fleet.remove(worker).is_none() {
-            return;
-        }
+        let Some(gone) = self.fleet.remove(worker) else { return };
         self.holders.forget_worker(worker);
-        let transit = self.spilling.as_mut().map(|spilling| &mut spilling.transit);
-        let half_written = transit.map(|transit| transit.forget_worker(worker)).unwrap_or_default();
+        let mut unreadable = self.transit.forget_worker(worker);
+        if self.memories.leave(gone.memory, worker) {
+            let files = self.transit.forget_files(gone.memory);
+            // One that is being written elsewhere will be there.
+            let is_leaving = |block: &BlockId| self.transit.leaves_from(*block).is_some();
+            unreadable.extend(files.into_iter().filter(|block| !is_leaving(block)));
+        }
         let was_there = |state: TaskState| match state {
             TaskState::Assigned(at) | TaskState::Done(at) => at == worker,
             _ => false,
         };
-        self.make_again(|_, block, state| was_there(state) || half_written.contains(&block));
+        self.make_again(|_, block, state| {
+            was_there(state) || (state == TaskState::Spilled && unreadable.contains(&block))
+        });
     }
 
     /// Forgets what is admitted and not handed out, and makes again what is `lost`. The walk begins anew.
@@ -62,15 +67,18 @@ impl Core {
         self.clear_queues();
         idle.into_iter().for_each(|task| self.abandon(task));
         self.revive_lineage(gone);
-        self.settle_all();
-        self.ledger.recount(self.reserved_by_table(), self.leaving_bytes());
+        self.count_anew();
     }
 
     /// Another worker holds the block too, or it has been written: it lies there from now on.
     fn falls_back(&mut self, block: BlockId) -> bool {
-        let other = self.holders.take_one(block).map(TaskState::Done);
-        let is_written = self.spilling.as_ref().is_some_and(|spilling| spilling.transit.is_written(block));
-        let Some(state) = other.or(is_written.then_some(TaskState::Spilled)) else { return false };
+        let other = self.holders.find(block, |_| true);
+        let is_written = self.transit.file(block).is_some();
+        let state = other.map(TaskState::Done).or(is_written.then_some(TaskState::Spilled));
+        let Some(state) = state else { return false };
+        if let Some(other) = other {
+            self.holders.remove(block, other);
+        }
         self.holders.end_copy(block);
         self.tasks.set(block, state);
         true
@@ -146,46 +154,23 @@ impl Core {
     /// The copy counts when the block is made again, or goes if nobody wants it.
     pub(super) fn used_after_loss(&mut self, worker: WorkerId, block: BlockId) {
         if self.tasks.is_needed(block) {
-            return self.holders.add(block, worker);
+            return;
         }
         self.outboxes.free(worker, block);
+        if self.holders.remove(block, worker) {
+            self.has_gone(block, worker);
+        }
         self.abandon(block);
     }
 
-    /// Reserved bytes from the table: blocks that exist, and those that admitted tasks will make.
-    pub(super) fn reserved_by_table(&self) -> u64 {
-        let mut sum = 0;
-        for at in 0..self.tasks.table.len() {
-            let state = self.tasks.table.state(at);
-            if matches!(state, TaskState::Done(_)) || state.is_pending() {
-                let task = self.tasks.program.at_position(at);
-                let counted = state.is_pending() && self.goes_on_with_a_counted_block(task);
-                sum += if counted { 0 } else { self.tasks.size(task) };
-            }
-        }
-        sum + self.moving_bytes()
-    }
-
-    /// Takes over a block that is counted already, unless that was lost meanwhile.
-    fn goes_on_with_a_counted_block(&self, task: TaskId) -> bool {
-        if !self.tasks.program.takes_over(task) {
-            return false;
-        }
-        let previous = TaskId::new(task.stage, task.index - 1);
-        self.tasks.is_there(previous)
-            || self.tasks.state(previous).is_pending()
-            || self.spilling.as_ref().is_some_and(|spilling| spilling.transit.is_coming(previous))
-    }
-
-    /// Nothing runs, nothing can be admitted, and the run is not over: after a loss, blocks made out of
+    /// Nothing runs, nothing can be placed, and the run is not over: after a loss, blocks made out of
     /// order may fill the memory. They are dropped (the walk makes them again in order): first those
     /// that are on the way to a result, then results too. True if that changed something; if it did
     /// not, the run cannot go on.
     pub(super) fn unstick(&mut self, out: &mut Vec<Action>) -> bool {
-        let is_stuck = self.counts.assigned() == 0 && self.admission.held().is_some();
-        let waits = self.holders.is_copying() || self.is_moving() || self.fleet.staying() == 0;
-        let can_go_on = !self.ready.is_empty(Lane::Compute) || !self.ready.is_empty(Lane::Io);
-        if !is_stuck || waits || can_go_on {
+        let is_stuck = self.counts.assigned() == 0 && (self.admission.held().is_some() || self.has_ready());
+        let waits = self.holders.is_copying() || self.transit.is_moving() || !self.has_large_memory();
+        if !is_stuck || waits {
             return false;
         }
         let Some(given) = self.sacrifice.next() else {
@@ -196,6 +181,19 @@ impl Core {
         };
         self.give_up(given);
         true
+    }
+
+    /// Does a task wait for a worker?
+    fn has_ready(&mut self) -> bool {
+        self.ready.first(&self.tasks, Lane::Compute).is_some()
+            || self.ready.first(&self.tasks, Lane::Io).is_some()
+    }
+
+    /// Does a worker stay whose memory the run fits? If not, it waits for one.
+    pub(super) fn has_large_memory(&self) -> bool {
+        let stays = |memory: MemoryId| self.memories.workers(memory).any(|worker| self.fleet.stays(worker));
+        let mut large = self.memories.ledgers().filter(|(_, ledger)| ledger.limit() >= self.least_memory);
+        large.any(|(memory, _)| stays(memory))
     }
 
     fn give_up(&mut self, given: Given) {

@@ -1,0 +1,129 @@
+//! How far a run goes ahead of the walk: the bytes of what has been admitted.
+
+use crate::ids::BlockId;
+use std::collections::HashMap;
+
+/// What admitted tasks read, in a run that spills.
+struct Window {
+    /// Bytes that admitted tasks may hold.
+    limit: u64,
+    /// How many admitted tasks are to read a block.
+    readers: HashMap<BlockId, u32>,
+}
+
+/// Bytes of blocks that a run holds or has admitted, wherever they are.
+///
+/// In a run whose blocks stay these are all blocks that exist and the outputs of admitted tasks. In a run that spills
+/// they are the outputs of admitted tasks and those existing blocks that admitted tasks are to read: all others can
+/// leave memory, but for results.
+pub(super) struct Ahead {
+    limit: u64,
+    bytes: u64,
+    /// Bytes of results, in a run that spills: they never leave memory.
+    results: u64,
+    window: Option<Window>,
+}
+
+impl Ahead {
+    /// At most `limit` bytes.
+    pub fn new(limit: u64) -> Self {
+        Ahead { limit, bytes: 0, results: 0, window: None }
+    }
+
+    /// What no admitted task reads may leave memory. Admitted tasks hold at most `window` bytes.
+    pub fn spilling(&mut self, window: u64) {
+        self.window = Some(Window { limit: window, readers: HashMap::new() });
+    }
+
+    pub fn limit(&self) -> u64 {
+        self.limit
+    }
+
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    pub fn results(&self) -> u64 {
+        self.results
+    }
+
+    pub fn spills(&self) -> bool {
+        self.window.is_some()
+    }
+
+    /// May a task be admitted that adds so many bytes? When nothing is admitted, one may in a run that spills.
+    pub fn has_room(&self, bytes: u64, nothing_admitted: bool) -> bool {
+        let fits = self.bytes.saturating_add(self.results).saturating_add(bytes) <= self.limit;
+        match &self.window {
+            None => fits,
+            Some(window) => nothing_admitted || (fits && self.bytes.saturating_add(bytes) <= window.limit),
+        }
+    }
+
+    /// Admitted tasks that are to read `block`.
+    pub fn readers(&self, block: BlockId) -> u32 {
+        self.window.as_ref().and_then(|window| window.readers.get(&block)).copied().unwrap_or(0)
+    }
+
+    /// The output of an admitted task.
+    pub fn add_output(&mut self, bytes: u64) {
+        self.bytes += bytes;
+    }
+
+    /// One admitted reader more of a block that takes so many bytes, if it exists.
+    pub fn add_reader(&mut self, block: BlockId, bytes: u64) {
+        let Some(window) = &mut self.window else { return };
+        let readers = window.readers.entry(block).or_default();
+        *readers += 1;
+        self.bytes += if *readers == 1 { bytes } else { 0 };
+    }
+
+    /// One admitted reader less of a block that takes so many bytes, if it exists.
+    pub fn take_reader(&mut self, block: BlockId, bytes: u64) {
+        let Some(window) = &mut self.window else { return };
+        let Some(readers) = window.readers.get_mut(&block) else { return };
+        *readers -= 1;
+        if *readers == 0 {
+            window.readers.remove(&block);
+            self.bytes -= bytes;
+        }
+    }
+
+    /// The block of a task exists, for which `reserved` bytes were added.
+    pub fn made(&mut self, block: BlockId, reserved: u64, bytes: u64, is_result: bool) {
+        if self.window.is_none() {
+            return;
+        }
+        self.bytes -= reserved;
+        if is_result {
+            self.results += bytes;
+        } else if self.readers(block) > 0 {
+            self.bytes += bytes;
+        }
+    }
+
+    /// A block that exists, in a new count.
+    pub fn add_block(&mut self, bytes: u64, is_result: bool) {
+        if self.window.is_none() {
+            self.bytes += bytes;
+        } else if is_result {
+            self.results += bytes;
+        }
+    }
+
+    /// A block is gone for good that was counted with so many bytes.
+    pub fn released(&mut self, bytes: u64) {
+        if self.window.is_none() {
+            self.bytes -= bytes;
+        }
+    }
+
+    /// For a new count.
+    pub fn clear(&mut self) {
+        self.bytes = 0;
+        self.results = 0;
+        if let Some(window) = &mut self.window {
+            window.readers.clear();
+        }
+    }
+}

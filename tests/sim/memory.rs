@@ -1,0 +1,109 @@
+//! What simulated workers really hold, counted apart from the core. Nothing is allocated that does not fit.
+
+use super::world::{Chaos, World};
+use dolmen::ids::{BlockId, MemoryId, WorkerId};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// How the workers of a world are given memory.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Given {
+    /// All share so many bytes.
+    Shared(u64),
+    /// Each has its own: at least so many bytes, but for some that have less.
+    Own(u64),
+}
+
+/// The memory of one process, and the place where its workers write blocks.
+#[derive(Default)]
+pub struct SimMemory {
+    pub bytes: u64,
+    pub place: BTreeMap<BlockId, u64>,
+    pub peak: u64,
+}
+
+impl World {
+    /// The memory of a worker that joins. With `large` the run fits it.
+    pub(super) fn give_memory(&mut self, worker: WorkerId, large: bool) -> MemoryId {
+        let (id, bytes) = match self.given {
+            Given::Shared(bytes) => (MemoryId(0), bytes),
+            Given::Own(least) if large || self.rng.chance(75) => {
+                (MemoryId(worker.0), least.saturating_add(self.rng.range(0, least / 2)))
+            }
+            Given::Own(least) => (MemoryId(worker.0), self.rng.range(0, least)),
+        };
+        self.memories.entry(id).or_default().bytes = bytes;
+        id
+    }
+
+    pub(super) fn memory_of(&self, worker: WorkerId) -> Option<MemoryId> {
+        Some(self.workers.get(&worker)?.memory)
+    }
+
+    /// Bytes that the workers of a memory hold: blocks, outputs that are being made, buffers of what comes, and what is
+    /// being written.
+    fn held(&self, memory: MemoryId) -> u64 {
+        let size = |block: &BlockId| self.program.size(*block);
+        let mut blocks: BTreeSet<BlockId> = BTreeSet::new();
+        let mut bytes = 0;
+        for (id, worker) in self.workers.iter().filter(|(_, worker)| worker.memory == memory) {
+            blocks.extend(worker.store.keys());
+            bytes += worker.running.keys().map(size).sum::<u64>();
+            let buffers = worker.fetching.iter().filter(|(_, coming)| coming.buffer);
+            bytes += buffers.map(|(block, _)| size(block)).sum::<u64>();
+            let written = self.writing.keys().filter(|(at, _)| at == id);
+            bytes += written.map(|(_, block)| size(block)).sum::<u64>();
+        }
+        bytes + blocks.iter().map(size).sum::<u64>()
+    }
+
+    /// What a worker holds, for a message.
+    fn inventory(&self, id: WorkerId) -> String {
+        let worker = &self.workers[&id];
+        let keys: Vec<_> = worker.store.keys().collect();
+        let running: Vec<_> = worker.running.keys().collect();
+        let coming: Vec<_> = worker.fetching.keys().collect();
+        let written: Vec<_> = self.writing.keys().filter(|(at, _)| *at == id).collect();
+        format!("holds {keys:?}, makes {running:?}, fetches {coming:?}, writes {written:?}")
+    }
+
+    /// Is there room for so many bytes more? Only what nobody wants any more, or what another worker of the same memory
+    /// has not yet heard of, may hold one up.
+    pub(super) fn has_room(&mut self, worker: WorkerId, bytes: u64) -> bool {
+        let Some(memory) = self.memory_of(worker) else { return false };
+        let held = self.held(memory) + bytes;
+        let limit = self.memories[&memory].bytes;
+        if held <= limit {
+            let peak = &mut self.memories.get_mut(&memory).expect("it is there").peak;
+            *peak = held.max(*peak);
+            return true;
+        }
+        let is_stale = self.workers.values().filter(|worker| worker.memory == memory);
+        let is_stale = is_stale.flat_map(|worker| worker.fetching.values()).any(|coming| coming.stale);
+        let is_excused = is_stale || self.chaos == Chaos::Crashes || matches!(self.given, Given::Shared(_));
+        assert!(
+            is_excused,
+            "{worker:?} has no room for {bytes} bytes: {held} of {limit}: {}",
+            self.inventory(worker)
+        );
+        false
+    }
+
+    /// The most that any memory has held, and how much that one may.
+    pub fn peaks(&self) -> impl Iterator<Item = (u64, u64)> + '_ {
+        self.memories.values().map(|memory| (memory.peak, memory.bytes))
+    }
+
+    /// Bytes that a task takes when it starts: none if it goes on in a block that nobody shares.
+    pub(super) fn bytes_to_start(&self, worker: WorkerId, task: BlockId) -> u64 {
+        let size = self.program.size(task);
+        if !self.program.takes_over(task) {
+            return size;
+        }
+        let previous = BlockId::new(task.stage, task.index - 1);
+        let memory = self.memory_of(worker);
+        let shares = |(id, other): (&WorkerId, &super::worker::SimWorker)| {
+            *id != worker && Some(other.memory) == memory && other.store.contains_key(&previous)
+        };
+        if self.workers.iter().any(shares) { size } else { 0 }
+    }
+}
