@@ -15,7 +15,7 @@ use actix::{
     ResponseFuture, WrapFuture,
 };
 use futures_channel::oneshot;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::future::ready;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -45,6 +45,8 @@ pub struct Worker {
     /// Fetched blocks that the scheduler does not know to be here yet, each with the tasks here that need it.
     /// It learns of them when the first of these is done; those that are given back instead take them along.
     unknown: HashMap<BlockId, usize>,
+    /// Blocks on their way off leaving workers. One that is freed meanwhile is not kept.
+    copying: HashSet<BlockId>,
     /// Other workers that wait for blocks which are on their way here.
     awaited: HashMap<BlockId, Vec<oneshot::Sender<Option<Arc<Block>>>>>,
 }
@@ -71,6 +73,7 @@ impl Worker {
             blocks: HashMap::new(),
             fetches: Fetches::default(),
             unknown: HashMap::new(),
+            copying: HashSet::new(),
             awaited: HashMap::new(),
         }
     }
@@ -221,13 +224,15 @@ impl Worker {
 
     fn copy(&mut self, from: WorkerId, block: BlockId, ctx: &mut Context<Self>) {
         let Some(run) = self.run.clone() else { return };
+        self.copying.insert(block);
         let peer = self.peers.lock().unwrap_or_else(PoisonError::into_inner).get(&from).cloned();
         let answer = async move { peer?.send(Fetch(block)).await.ok().flatten() };
         ctx.spawn(answer.into_actor(self).map(move |found, worker, _| {
             if worker.run.as_ref().is_none_or(|current| current.id != run.id) {
                 return;
             }
-            let Some(found) = found else {
+            let is_wanted = worker.copying.remove(&block);
+            let Some(found) = found.filter(|_| is_wanted) else {
                 return worker.tell(FromWorker::CopyFailed { run: run.id, block });
             };
             worker.blocks.insert(block, found);
@@ -245,6 +250,7 @@ impl Worker {
         self.blocks.clear();
         self.fetches.clear();
         self.unknown.clear();
+        self.copying.clear();
         self.awaited.clear();
     }
 
@@ -266,6 +272,7 @@ impl Worker {
         let mut written = None;
         for block in blocks.iter() {
             self.blocks.remove(&block);
+            self.copying.remove(&block);
             if run.spill.as_ref().is_some_and(|files| files.release(block)) {
                 written = Some(block);
             }

@@ -204,7 +204,8 @@ impl Holders {
             further.retain(|copy| copy.worker != worker);
             !further.is_empty()
         });
-        let concerned = |transfer: &Transfer| transfer.from == worker || transfer.to == worker;
+        // What it was to give is answered by whoever was to get it.
+        let concerned = |transfer: &Transfer| transfer.to == worker;
         let ended: Vec<BlockId> =
             self.copies.iter().filter(|(_, transfer)| concerned(transfer)).map(|(block, _)| *block).collect();
         for block in ended {

@@ -63,8 +63,10 @@ impl World {
             }
         };
         let Some(worker) = self.workers.get_mut(&to) else { return };
-        let copy = worker.fetching.remove(&block).is_some_and(|coming| coming.copy);
-        let fails = copy && self.copy_fails(block);
+        let coming = worker.fetching.remove(&block).unwrap_or_default();
+        let copy = coming.copy;
+        // Freed while it was on its way: it comes to nothing.
+        let fails = copy && (coming.stale || self.copy_fails(block));
         let Some(worker) = self.workers.get_mut(&to) else { return };
         let Some(value) = value.filter(|_| !fails) else {
             if copy {

@@ -9,10 +9,14 @@ impl World {
     /// Keeps count of who works where.
     pub(super) fn note(&mut self, event: &Event) {
         match event {
-            Event::Join { worker, memory, .. } => {
+            // A loss may overtake the join, which then counts no more.
+            Event::Join { worker, memory, .. } if !self.lost.contains(worker) => {
                 self.members.entry(*memory).or_default().insert(*worker);
             }
-            Event::Lost { worker } => self.strike_off(*worker),
+            Event::Lost { worker } => {
+                self.lost.insert(*worker);
+                self.strike_off(*worker);
+            }
             _ => {}
         }
     }

@@ -64,6 +64,8 @@ pub struct World {
     pub(super) given: Given,
     /// Who works where, as the core has been told.
     pub(super) members: BTreeMap<MemoryId, BTreeSet<WorkerId>>,
+    /// Who is lost, as the core has been told.
+    pub(super) lost: BTreeSet<WorkerId>,
     /// Blocks that are being written, by worker.
     pub(super) writing: BTreeMap<(WorkerId, BlockId), u64>,
     pub spills: u64,
@@ -114,6 +116,7 @@ impl World {
             memories: BTreeMap::new(),
             given: Given::Shared(limit),
             members: BTreeMap::new(),
+            lost: BTreeSet::new(),
             writing: BTreeMap::new(),
             spills: 0,
             actions: 0,

@@ -33,7 +33,12 @@ impl Core {
     fn count_readers(&mut self) {
         self.holders.forget_readers();
         let transfers: Vec<_> = self.holders.copies().collect();
-        transfers.into_iter().for_each(|(block, transfer)| self.holders.expect(block, transfer.to));
+        for (block, transfer) in transfers {
+            // It may have become the holder meanwhile.
+            if self.tasks.location(block) != Some(transfer.to) {
+                self.holders.expect(block, transfer.to);
+            }
+        }
         for at in 0..self.tasks.table.len() {
             let state = self.tasks.table.state(at);
             if !state.is_pending() {

@@ -24,8 +24,8 @@ impl Core {
     /// - I9: what is not finished is a result, a sink, or has a consumer that is not finished.
     /// - I10: further holders of a block are there, each once, and are not the holder in the table. One that is not
     ///   known to have its copy has a reader.
-    /// - I11: a copy is under way between two workers that are there, of a block that lies at the first, or that the
-    ///   first can read.
+    /// - I11: a copy is under way to a worker that is there, from one where the block lies, or that the
+    ///   first can read, unless that one was lost.
     /// - I12: no input of what is not finished has been released.
     /// - I13: a block is pinned by just the assigned tasks that read it, in a run that spills.
     /// - I14: idle are just the blocks that may leave where they lie.
@@ -147,7 +147,9 @@ impl Core {
                 TaskState::Done(worker) => worker == transfer.from,
                 _ => false,
             };
-            let lies_there = lies_there || self.transit.file(block) == self.fleet.memory(transfer.from);
+            let is_lost = self.fleet.get(transfer.from).is_none();
+            let can_read = self.transit.file(block) == self.fleet.memory(transfer.from);
+            let lies_there = lies_there || can_read || is_lost;
             assert!(lies_there, "I11: {block:?} from {:?}", transfer.from);
             assert!(self.fleet.get(transfer.to).is_some(), "I11: {block:?} to {:?}", transfer.to);
         }

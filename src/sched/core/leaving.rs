@@ -160,7 +160,7 @@ impl Core {
             self.settle(block);
             return true;
         }
-        if self.is_being_taken_over(block) {
+        if self.holders.is_copied(block) || self.is_being_taken_over(block) {
             return false;
         }
         let Some(to) = self.taker(block, from, takers) else { return false };
@@ -224,7 +224,12 @@ impl Core {
             self.has_gone(block, worker);
         }
         self.settle(block);
-        if failed.times < COPY_ATTEMPTS {
+        let is_given = match self.tasks.state(block) {
+            TaskState::Done(holder) => holder == failed.from,
+            TaskState::Spilled => self.transit.file(block) == self.fleet.memory(failed.from),
+            _ => false,
+        };
+        if !is_given || failed.times < COPY_ATTEMPTS {
             return;
         }
         self.holders.forget_failures(block);

@@ -79,7 +79,6 @@ impl Core {
         if let Some(other) = other {
             self.holders.remove(block, other);
         }
-        self.holders.end_copy(block);
         self.tasks.set(block, state);
         true
     }
