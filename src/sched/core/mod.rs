@@ -284,21 +284,28 @@ impl Core {
 
     /// The output of a task becomes a block, if the task leaves one.
     fn make_block(&mut self, worker: WorkerId, task: TaskId) {
-        let admitted = self.admitted_output(task);
-        self.release_output(worker, task);
+        let bytes = self.tasks.size(task);
+        if self.ahead.spills() {
+            let admitted = self.admitted_output(task);
+            self.ahead.made(task, admitted, bytes, self.tasks.program.keeps(task));
+        }
+        let reserved = self.take_output(task, bytes);
+        let memory = self.fleet.memory(worker);
+        let mut wanted = 0;
         if self.tasks.leaves_blocks(task) {
-            // It may have had a copy from before a loss.
-            let memory = self.fleet.memory(worker);
-            let is_reserved = memory.is_some_and(|memory| self.is_in(task, memory));
+            // It may have had a copy from before a loss, which is reserved already.
+            let has_copies = !self.holders.of(task).is_empty();
+            let is_reserved = has_copies && memory.is_some_and(|memory| self.is_in(task, memory));
             self.holders.remove(task, worker);
             self.tasks.set(task, TaskState::Done(worker));
-            if let Some(memory) = memory.filter(|_| !is_reserved) {
-                self.reserve_at(memory, self.tasks.size(task));
-            }
+            wanted = if is_reserved { 0 } else { bytes };
         } else {
             self.tasks.set(task, TaskState::Done(NOWHERE));
         }
-        self.ahead.made(task, admitted, self.tasks.size(task), self.tasks.program.keeps(task));
+        if let Some(memory) = memory.filter(|_| wanted != reserved) {
+            self.reserve_at(memory, wanted);
+            self.release_at(memory, reserved);
+        }
     }
 
     /// Tells the consumers of a block that it is there; returns how many of them are still to come.

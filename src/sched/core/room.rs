@@ -77,24 +77,31 @@ impl Core {
 
     /// Reserves room for the output of `task` at `worker`.
     pub(super) fn reserve_output(&mut self, worker: WorkerId, task: TaskId) {
-        let in_place = self.goes_on_in_place(worker, task);
-        if in_place {
-            self.apart.remove(&task);
-        } else if self.tasks.program.takes_over(task) {
-            self.apart.insert(task);
+        let mut in_place = false;
+        if self.tasks.program.takes_over(task) {
+            in_place = self.goes_on_in_place(worker, task);
+            match in_place {
+                true => self.apart.remove(&task),
+                false => self.apart.insert(task),
+            };
         }
         if !in_place && let Some(memory) = self.fleet.memory(worker) {
             self.reserve_at(memory, self.tasks.size(task));
         }
     }
 
-    /// The output of `task`, assigned to `worker`, is not wanted there or has become a block.
+    /// The output of `task`, assigned to `worker`, is not wanted there.
     pub(super) fn release_output(&mut self, worker: WorkerId, task: TaskId) {
-        let bytes = self.reserved_output(task);
-        self.apart.remove(&task);
+        let bytes = self.take_output(task, self.tasks.size(task));
         if let Some(memory) = self.fleet.memory(worker) {
             self.release_at(memory, bytes);
         }
+    }
+
+    /// Bytes that were reserved for the output of an assigned task, which takes so many.
+    pub(super) fn take_output(&mut self, task: TaskId, bytes: u64) -> u64 {
+        let in_place = self.tasks.program.takes_over(task) && !self.apart.remove(&task);
+        if in_place { 0 } else { bytes }
     }
 
     /// Bytes that are reserved for the output of an assigned task.
