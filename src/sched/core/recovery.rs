@@ -168,8 +168,11 @@ impl Core {
     /// not, the run cannot go on.
     pub(super) fn unstick(&mut self, out: &mut Vec<Action>) -> bool {
         let is_stuck = self.counts.assigned() == 0 && (self.admission.held().is_some() || self.has_ready());
+        if !is_stuck {
+            return false;
+        }
         let waits = self.holders.is_copying() || self.transit.is_moving() || !self.has_large_memory();
-        if !is_stuck || waits {
+        if waits {
             return false;
         }
         let Some(given) = self.sacrifice.next() else {
