@@ -191,6 +191,20 @@ fn made_up_events_change_nothing() {
     }
 }
 
+/// Seeds that went wrong once, beyond those that always run.
+#[test]
+fn seeds_that_went_wrong_end_well() {
+    // Two workers of one memory waited for the same block from each other.
+    let waited_in_a_circle = 94514;
+    // A copy off a worker that was lost took memory that nobody had reserved.
+    let copy_of_a_lost_worker = 72966;
+    // A copy that was freed on its way was kept.
+    let freed_on_its_way = 70314;
+    for seed in [waited_in_a_circle, copy_of_a_lost_worker, freed_on_its_way] {
+        run(seed, &mut Tally::default());
+    }
+}
+
 #[test]
 fn the_same_seed_says_the_same() {
     // In the last ones several blocks wait for a worker to bring them back.

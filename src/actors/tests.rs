@@ -6,10 +6,10 @@ use super::scheduler::{Joined, Leave, Scheduler, Submit};
 use super::work_item::{WorkItem, WorkKind, WorkOutcome};
 use super::worker::{Peers, Worker};
 use super::{Activity, FromWorkers, Lost, WorkerThreads};
-use crate::array::Element;
+use crate::array::{BlockGrid, Element, Fill};
 use crate::exec::Bindings;
 use crate::graph::{Program, ProgramBuilder};
-use crate::ids::{BlockId, RunId, StageId, WorkerId};
+use crate::ids::{BlockId, RunId, StageId, TaskList, WorkerId};
 use crate::protocol::{FromWorker, ToWorker};
 use crate::sched::{Core, Plan, Threads, plan};
 use crate::store::{Block, Encoding, Pool, SpillFiles, SpillPlace};
@@ -61,6 +61,7 @@ fn activity() -> Arc<Activity> {
 
 /// A worker by itself with so many I/O threads.
 fn worker(
+    name: u32,
     io: usize,
     scheduler: Recipient<FromWorkers>,
     peers: &Peers,
@@ -68,7 +69,7 @@ fn worker(
 ) -> Addr<Worker> {
     let threads = WorkerThreads { compute: 1, io };
     let lost = Deaf.start().recipient();
-    Worker::new(WorkerId(0), threads, scheduler, lost, peers.clone(), activity.clone()).start()
+    Worker::new(WorkerId(name), threads, scheduler, lost, peers.clone(), activity.clone()).start()
 }
 
 fn empty_tasks(count: u32) -> Arc<Program> {
@@ -100,7 +101,7 @@ fn the_actor_thread_removes_no_file_and_an_io_thread_does() {
     assert!(bytes > 0);
     System::new().block_on(async {
         // No I/O thread: what is removed all the same is removed by the actor.
-        let worker = worker(0, Deaf.start().recipient(), &Peers::default(), &activity());
+        let worker = worker(0, 0, Deaf.start().recipient(), &Peers::default(), &activity());
         let messages = vec![ToWorker::Free { run: run.id, blocks: [BLOCK].into_iter().collect() }];
         worker.send(ToWorkers { run: run.clone(), messages }).await.expect("an answer");
         assert_eq!(place.in_use(), bytes);
@@ -117,12 +118,48 @@ fn a_copy_that_fails_is_told() {
     let (listener, first_word) = futures_channel::oneshot::channel();
     System::new().block_on(async {
         let ear = FirstWord(Some(listener)).start().recipient();
-        let worker = worker(1, ear, &Peers::default(), &activity());
+        let worker = worker(0, 1, ear, &Peers::default(), &activity());
         let gone = WorkerId(1);
         let messages = vec![ToWorker::Copy { run: run.id, from: gone, block: BLOCK }];
         worker.send(ToWorkers { run: run.clone(), messages }).await.expect("an answer");
         let failed = FromWorker::CopyFailed { run: run.id, block: BLOCK };
         assert_eq!(first_word.await, Ok(failed));
+    });
+}
+
+/// A run with one block of ones, which is made where it is asked for.
+fn ones() -> Arc<Run> {
+    let mut builder = ProgramBuilder::default();
+    builder.fill(Fill::Constant(1.0), 0, 0, BlockGrid::whole(10, 10), Element::F64);
+    let (program, pool) = (Arc::new(builder.finish()), Pool::new(MEMORY));
+    let workspace = plan_of(&program).workspace;
+    Arc::new(Run { id: RunId(1), program, bindings: Arc::default(), workspace, pool, spill: None })
+}
+
+/// What the second of two workers says when it is told `then` right after it was told to copy a block off the first.
+async fn copied_and(then: ToWorker) -> FromWorker {
+    let (run, peers) = (ones(), Peers::default());
+    let (listener, made) = futures_channel::oneshot::channel();
+    let holder = worker(0, 1, FirstWord(Some(listener)).start().recipient(), &peers, &activity());
+    let tasks = [BLOCK].into_iter().collect();
+    let messages = vec![ToWorker::Assign { run: run.id, tasks, fetch: Vec::new() }];
+    holder.send(ToWorkers { run: run.clone(), messages }).await.expect("an answer");
+    assert!(matches!(made.await, Ok(FromWorker::Finished { .. })));
+    let (listener, first_word) = futures_channel::oneshot::channel();
+    let taker = worker(1, 1, FirstWord(Some(listener)).start().recipient(), &peers, &activity());
+    let messages = vec![ToWorker::Copy { run: run.id, from: WorkerId(0), block: BLOCK }, then];
+    taker.send(ToWorkers { run, messages }).await.expect("an answer");
+    first_word.await.expect("a word")
+}
+
+#[test]
+fn a_copy_is_told_and_one_that_is_freed_on_its_way_comes_to_nothing() {
+    System::new().block_on(async {
+        let run = RunId(1);
+        let nothing = ToWorker::Free { run, blocks: TaskList::default() };
+        assert_eq!(copied_and(nothing).await, FromWorker::Copied { run, block: BLOCK });
+        let it = ToWorker::Free { run, blocks: [BLOCK].into_iter().collect() };
+        assert_eq!(copied_and(it).await, FromWorker::CopyFailed { run, block: BLOCK });
     });
 }
 

@@ -99,6 +99,12 @@ impl BlockGrid {
         (self.rows.size(i), self.cols.size(j))
     }
 
+    /// Are all blocks of one shape?
+    pub fn is_even(&self) -> bool {
+        let is_even = |axis: Axis| axis.blocks() == 0 || axis.size(axis.blocks() - 1) == axis.block();
+        is_even(self.rows) && is_even(self.cols)
+    }
+
     /// The shape of the largest block.
     pub fn block_shape(&self) -> (u64, u64) {
         (self.rows.block(), self.cols.block())
@@ -119,6 +125,17 @@ mod tests {
     fn a_block_longer_than_the_axis_is_the_axis() {
         assert_eq!(Axis::new(3, 100).block(), 3);
         assert_eq!(Axis::new(0, 100).blocks(), 0);
+    }
+
+    #[test]
+    fn a_grid_is_even_if_all_blocks_have_one_shape() {
+        for (rows, cols, block) in [(6, 4, 2), (6, 5, 2), (5, 4, 2), (3, 3, 9), (1, 1, 1)] {
+            let grid = BlockGrid::new(Axis::new(rows, block), Axis::new(cols, block));
+            let columns = || 0..grid.cols.blocks();
+            let shapes = (0..grid.rows.blocks()).flat_map(|i| columns().map(move |j| grid.shape(i, j)));
+            let is_even = shapes.into_iter().all(|shape| shape == grid.block_shape());
+            assert_eq!(grid.is_even(), is_even, "{rows}x{cols} in blocks of {block}");
+        }
     }
 
     #[test]

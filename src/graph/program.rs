@@ -16,6 +16,8 @@ pub struct Program {
     users: Vec<Vec<(StageId, u32)>>,
     /// Position of each stage's first task in the numbering of all tasks.
     starts: Vec<usize>,
+    /// Pool bytes of each stage's blocks, where all take as many. A scheduler asks often.
+    sizes: Vec<Option<u64>>,
 }
 
 /// Does one of the reads before `number` of task `index` read `block` already?
@@ -40,7 +42,8 @@ impl Program {
             }
             starts.push(starts[at] + stage.space.tasks() as usize);
         }
-        Program { stages, users, starts }
+        let sizes = stages.iter().map(|stage| stage.even_bytes().map(footprint)).collect();
+        Program { stages, users, starts, sizes }
     }
 
     pub fn stages(&self) -> &[Stage] {
@@ -155,7 +158,7 @@ impl Program {
 
     /// Pool bytes of a block.
     pub fn size(&self, block: BlockId) -> u64 {
-        footprint(self.stage(block.stage).bytes(block.index))
+        self.sizes[block.stage.at()].unwrap_or_else(|| footprint(self.stage(block.stage).bytes(block.index)))
     }
 
     /// Pool bytes that must be free before `task` may start: none where a block is taken over.

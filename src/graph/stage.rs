@@ -67,9 +67,11 @@ pub struct Stage {
 impl Stage {
     /// Shape of the block that task `index` makes (for a step of a chain: of the block in the making).
     pub fn shape(&self, index: u32) -> (u64, u64) {
-        let c = self.space.coords(index);
         match self.blocks {
-            Blocks::Grid(grid) => grid.shape(c.i, c.j),
+            Blocks::Grid(grid) => {
+                let place = self.space.coords(index);
+                grid.shape(place.i, place.j)
+            }
             Blocks::Each { rows, cols } => (rows, cols),
             Blocks::Trapezoid { panel, span, cap, cols } => (rows_below(panel, span, index, cap), cols),
             Blocks::Pair { panel, span, cap, cols } => {
@@ -108,6 +110,16 @@ impl Stage {
     pub fn largest_bytes(&self) -> u64 {
         let (rows, cols) = self.largest_shape();
         rows * cols * self.element.bytes()
+    }
+
+    /// Bytes of each block, if all have as many.
+    pub fn even_bytes(&self) -> Option<u64> {
+        let is_even = match self.blocks {
+            Blocks::Grid(grid) => grid.is_even(),
+            Blocks::Each { .. } | Blocks::Nothing => true,
+            Blocks::Trapezoid { .. } | Blocks::Pair { .. } => false,
+        };
+        is_even.then(|| self.largest_bytes())
     }
 
     pub fn bytes(&self, index: u32) -> u64 {

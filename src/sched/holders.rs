@@ -25,6 +25,9 @@ pub(super) struct HeldCopy {
     pub readers: u32,
     /// It is there. Until then it is on its way, and a task that is given back takes it along.
     pub known: bool,
+    /// It comes from outside of the worker's memory, so that others there can wait for it. Those who wait cannot be
+    /// waited for: nobody waits in a circle.
+    pub from_outside: bool,
 }
 
 /// Further holders of blocks, and copies under way. Both are few: a block has an entry only while it has more than one
@@ -42,12 +45,19 @@ pub(super) struct Holders {
 }
 
 impl Holders {
-    /// `worker` is going to read the block, which is on its way there unless it is known to be there.
-    pub fn expect(&mut self, block: BlockId, worker: WorkerId) {
+    /// The block is on its way to `worker`, for one reader. For one more if it was already.
+    pub fn expect(&mut self, block: BlockId, worker: WorkerId, from_outside: bool) {
         let further = self.further.entry(block).or_default();
         match further.iter_mut().find(|copy| copy.worker == worker) {
             Some(copy) => copy.readers += 1,
-            None => further.push(HeldCopy { worker, readers: 1, known: false }),
+            None => further.push(HeldCopy { worker, readers: 1, known: false, from_outside }),
+        }
+    }
+
+    /// One reader more of a copy, if `worker` has one or is to get one.
+    pub fn add_reader(&mut self, block: BlockId, worker: WorkerId) {
+        if let Some(copy) = self.copy_mut(block, worker) {
+            copy.readers += 1;
         }
     }
 
@@ -72,7 +82,7 @@ impl Holders {
         let further = self.further.entry(block).or_default();
         match further.iter_mut().find(|copy| copy.worker == worker) {
             Some(copy) => copy.known = true,
-            None => further.push(HeldCopy { worker, readers: 0, known: true }),
+            None => further.push(HeldCopy { worker, readers: 0, known: true, from_outside: false }),
         }
     }
 

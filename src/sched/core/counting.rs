@@ -20,6 +20,8 @@ impl Core {
         self.eviction.clear();
         self.ahead.clear();
         self.memories.clear();
+        let Core { apart, tasks, .. } = self;
+        apart.retain(|task| matches!(tasks.state(*task), TaskState::Assigned(_)));
         self.count_readers();
         self.count_blocks();
         for (memory, bytes) in self.reserved_by_table() {
@@ -33,12 +35,7 @@ impl Core {
     fn count_readers(&mut self) {
         self.holders.forget_readers();
         let transfers: Vec<_> = self.holders.copies().collect();
-        for (block, transfer) in transfers {
-            // It may have become the holder meanwhile.
-            if self.tasks.location(block) != Some(transfer.to) {
-                self.holders.expect(block, transfer.to);
-            }
-        }
+        transfers.into_iter().for_each(|(block, transfer)| self.holders.add_reader(block, transfer.to));
         for at in 0..self.tasks.table.len() {
             let state = self.tasks.table.state(at);
             if !state.is_pending() {
@@ -58,9 +55,7 @@ impl Core {
         if self.ahead.spills() {
             self.eviction.pin(block);
         }
-        if self.holders.expects(block, worker) {
-            self.holders.expect(block, worker);
-        }
+        self.holders.add_reader(block, worker);
     }
 
     fn count_blocks(&mut self) {

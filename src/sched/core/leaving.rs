@@ -1,7 +1,6 @@
 //! Workers come and go as planned: idle ones take work off busy ones, leaving ones hand their blocks over.
 
 use super::Core;
-use super::room::Fit;
 use crate::ids::{BlockId, MemoryId, WorkerId};
 use crate::sched::events::Action;
 use crate::sched::fleet::WorkerQueue;
@@ -164,7 +163,7 @@ impl Core {
             return false;
         }
         let Some(to) = self.taker(block, from, takers) else { return false };
-        self.expect_at(block, to);
+        self.expect_at(block, to, from);
         let transfer = Transfer { from, to };
         self.holders.begin_copy(block, transfer);
         self.settle(block);
@@ -187,14 +186,8 @@ impl Core {
         if let Some(near) = in_turn.clone().find(|taker| self.fleet.memory(*taker) == home) {
             return Some(near);
         }
-        for taker in in_turn.take(ASKED) {
-            match self.make_room(taker, self.tasks.size(block), &[block]) {
-                Fit::Now => return Some(taker),
-                Fit::Soon => return None,
-                Fit::No => {}
-            }
-        }
-        None
+        let bytes = self.tasks.size(block);
+        self.first_fit(in_turn.take(ASKED), |core, taker| core.make_room(taker, bytes, &[block]))
     }
 
     pub(super) fn copied(&mut self, worker: WorkerId, block: BlockId) {

@@ -289,7 +289,7 @@ impl Core {
             let admitted = self.admitted_output(task);
             self.ahead.made(task, admitted, bytes, self.tasks.program.keeps(task));
         }
-        let reserved = self.take_output(task, bytes);
+        let reserved = self.take_output(task);
         let memory = self.fleet.memory(worker);
         let mut wanted = 0;
         if self.tasks.leaves_blocks(task) {
@@ -400,31 +400,27 @@ impl Core {
         let most = ADMITTED_AT_LEAST.max(ADMITTED_PER_THREAD * self.fleet.threads());
         while self.counts.admitted() < most {
             let Some(task) = self.admission.next(&self.tasks) else { return };
-            if !self.may_enter(task) {
+            let output = self.tasks.program.reserves(task);
+            let reads = if self.ahead.spills() { self.tasks.blocks_read(task) } else { Vec::new() };
+            if !self.may_enter(output, &reads) {
                 return self.admission.hold(task);
+            }
+            self.ahead.add_output(output);
+            for block in reads {
+                self.ahead.add_reader(block, self.window_bytes(block));
             }
             self.enter(task);
         }
     }
 
-    /// Does the run with `task` go no further ahead than it may?
-    fn may_enter(&self, task: TaskId) -> bool {
-        let mut bytes = self.tasks.program.reserves(task);
-        if self.ahead.spills() {
-            let inputs = self.tasks.blocks_read(task);
-            let unread = inputs.iter().filter(|input| self.ahead.readers(**input) == 0);
-            bytes += unread.map(|input| self.window_bytes(*input)).sum::<u64>();
-        }
+    /// Does the run go no further ahead than it may with a task that makes so many bytes and reads these blocks?
+    fn may_enter(&self, output: u64, reads: &[BlockId]) -> bool {
+        let unread = reads.iter().filter(|block| self.ahead.readers(**block) == 0);
+        let bytes = output + unread.map(|block| self.window_bytes(*block)).sum::<u64>();
         self.ahead.has_room(bytes, self.counts.admitted() == 0)
     }
 
     fn enter(&mut self, task: TaskId) {
-        self.ahead.add_output(self.tasks.program.reserves(task));
-        if self.ahead.spills() {
-            for block in self.tasks.blocks_read(task) {
-                self.ahead.add_reader(block, self.window_bytes(block));
-            }
-        }
         let Core { tasks, counts, ready, inputs, .. } = self;
         counts.admit();
         tasks.program.inputs(task, inputs);

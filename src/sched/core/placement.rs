@@ -70,27 +70,42 @@ impl Core {
             return true;
         }
         let first = if self.fleet.has_room(best, lane, seconds) { best } else { spare };
-        let mut fit = self.fit(first, task);
-        let mut worker = first;
-        if fit == Fit::No {
-            for other in self.others(task, first, spare) {
-                fit = if self.fleet.has_room(other, lane, seconds) { self.fit(other, task) } else { Fit::No };
-                worker = other;
-                if fit != Fit::No {
-                    break;
-                }
-            }
-        }
-        if fit == Fit::Now {
-            self.ready.pop(lane);
-            self.assign(worker, task);
-        }
-        fit == Fit::Now
+        let Some(worker) = self.with_room(task, lane, first, spare) else { return false };
+        self.ready.pop(lane);
+        self.assign(worker, task);
+        true
     }
 
-    /// Who may get `task` if `first` has no room, the best first. All of them if no task
-    /// is assigned: then one has room.
-    fn others(&mut self, task: TaskId, first: WorkerId, spare: WorkerId) -> Vec<WorkerId> {
+    /// Whose memory has room for `task`: `first`, or the next best.
+    fn with_room(&mut self, task: TaskId, lane: Lane, first: WorkerId, spare: WorkerId) -> Option<WorkerId> {
+        match self.fit(first, task) {
+            Fit::Now => Some(first),
+            Fit::Soon => None,
+            Fit::No => {
+                let others = self.others(task, lane, first, spare);
+                self.first_fit(others.into_iter(), |core, other| core.fit(other, task))
+            }
+        }
+    }
+
+    /// The first worker that fits. None also if one will soon: that is worth waiting for.
+    pub(super) fn first_fit(
+        &mut self,
+        mut workers: impl Iterator<Item = WorkerId>,
+        mut fit: impl FnMut(&mut Core, WorkerId) -> Fit,
+    ) -> Option<WorkerId> {
+        workers
+            .find_map(|worker| match fit(self, worker) {
+                Fit::Now => Some(Some(worker)),
+                Fit::Soon => Some(None),
+                Fit::No => None,
+            })
+            .flatten()
+    }
+
+    /// Who may get `task` if `first` has no room, the best first. All of them if no task is assigned: then one has
+    /// room.
+    fn others(&mut self, task: TaskId, lane: Lane, first: WorkerId, spare: WorkerId) -> Vec<WorkerId> {
         let held = self.inputs_held(task);
         let mut others: Vec<WorkerId> = match self.counts.assigned() {
             0 => self.fleet.iter().map(|(id, _)| id).collect(),
@@ -98,7 +113,8 @@ impl Core {
         };
         others.sort_unstable();
         others.dedup();
-        others.retain(|other| *other != first && self.fleet.stays(*other));
+        let seconds = self.estimates.of(task);
+        others.retain(|other| *other != first && self.fleet.has_room(*other, lane, seconds));
         others.sort_by(|a, b| self.finish_at(*a, &held).total_cmp(&self.finish_at(*b, &held)));
         others
     }
@@ -183,11 +199,11 @@ impl Core {
             return None;
         }
         if self.holders.has(input, worker) {
-            self.holders.expect(input, worker);
+            self.holders.add_reader(input, worker);
             return None;
         }
         let source = self.source_for(input, worker)?;
-        self.expect_at(input, worker);
+        self.expect_at(input, worker, source);
         Some((input, source))
     }
 

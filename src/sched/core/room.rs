@@ -54,13 +54,14 @@ impl Core {
         memories.into_iter().for_each(|memory| self.release_at(memory, self.tasks.size(block)));
     }
 
-    /// `worker` is going to hold the block, from now on or when it has arrived.
-    pub(super) fn expect_at(&mut self, block: BlockId, worker: WorkerId) {
+    /// `worker` is going to get the block from `source`, which may be itself.
+    pub(super) fn expect_at(&mut self, block: BlockId, worker: WorkerId, source: WorkerId) {
         let Some(memory) = self.fleet.memory(worker) else { return };
         if !self.is_in(block, memory) {
             self.reserve_at(memory, self.tasks.size(block));
         }
-        self.holders.expect(block, worker);
+        let from_outside = source == worker || self.fleet.memory(source) != Some(memory);
+        self.holders.expect(block, worker, from_outside);
     }
 
     /// Does `task` at `worker` go on in the block of the step before? Not if another worker may hold that very block.
@@ -77,31 +78,32 @@ impl Core {
 
     /// Reserves room for the output of `task` at `worker`.
     pub(super) fn reserve_output(&mut self, worker: WorkerId, task: TaskId) {
-        let mut in_place = false;
         if self.tasks.program.takes_over(task) {
-            in_place = self.goes_on_in_place(worker, task);
-            match in_place {
-                true => self.apart.remove(&task),
-                false => self.apart.insert(task),
-            };
+            if self.goes_on_in_place(worker, task) {
+                return;
+            }
+            self.apart.insert(task);
         }
-        if !in_place && let Some(memory) = self.fleet.memory(worker) {
+        if let Some(memory) = self.fleet.memory(worker) {
             self.reserve_at(memory, self.tasks.size(task));
         }
     }
 
     /// The output of `task`, assigned to `worker`, is not wanted there.
     pub(super) fn release_output(&mut self, worker: WorkerId, task: TaskId) {
-        let bytes = self.take_output(task, self.tasks.size(task));
+        let bytes = self.take_output(task);
         if let Some(memory) = self.fleet.memory(worker) {
             self.release_at(memory, bytes);
         }
     }
 
-    /// Bytes that were reserved for the output of an assigned task, which takes so many.
-    pub(super) fn take_output(&mut self, task: TaskId, bytes: u64) -> u64 {
-        let in_place = self.tasks.program.takes_over(task) && !self.apart.remove(&task);
-        if in_place { 0 } else { bytes }
+    /// Bytes that were reserved for the output of a task that is assigned no more.
+    pub(super) fn take_output(&mut self, task: TaskId) -> u64 {
+        let bytes = self.reserved_output(task);
+        if !self.apart.is_empty() {
+            self.apart.remove(&task);
+        }
+        bytes
     }
 
     /// Bytes that are reserved for the output of an assigned task.

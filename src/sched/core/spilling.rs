@@ -31,7 +31,8 @@ impl Core {
         let home = self.fleet.memory(worker)?;
         let shares = |other: &WorkerId| *other != worker && self.fleet.memory(*other) == Some(home);
         let holder = self.tasks.location(block);
-        let nearby = self.holders.of(block).iter().map(|copy| copy.worker).find(shares);
+        let mut comes_first = self.holders.of(block).iter().filter(|copy| copy.known || copy.from_outside);
+        let nearby = comes_first.find(|copy| shares(&copy.worker)).map(|copy| copy.worker);
         let near_or_far = holder.filter(shares).or(nearby).or(holder);
         near_or_far.or_else(|| match self.transit.file(block) {
             Some(memory) if memory != home => self.memories.workers(memory).next(),
