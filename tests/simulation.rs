@@ -146,10 +146,11 @@ fn one_worker_never_holds_more_than_the_limit() {
         let (name, program) = programs::random(&mut rng, 24);
         let budget = plan(&program, ONE, u64::MAX / 4).unwrap().smallest_budget;
         let limit = plan(&program, ONE, budget).unwrap().blocks_limit;
-        let mut world = World::new(rng.next(), program, limit).workers(1);
+        let mut world = World::new(rng.next(), program, limit).memory(Given::Exactly(limit)).workers(1);
+        println!("seed {seed} {name}");
+        // The world ends if something finds no room.
         world.drive();
         world.check_results();
-        assert!(world.peaks().all(|(peak, bytes)| peak <= bytes), "seed {seed} {name}");
         assert_eq!(world.core.recomputed(), 0);
     }
 }
@@ -164,10 +165,10 @@ fn one_worker_that_spills_never_holds_more_than_the_limit() {
         let limit = rng.range(least, 2 * least);
         let mut world =
             World::new(rng.next(), program, limit).spilling(limit, rng.range(least, limit), least);
-        world = world.memory(Given::Own(limit)).workers(1);
+        world = world.memory(Given::Exactly(limit)).workers(1);
+        println!("seed {seed} {name}");
         world.drive();
         world.check_results();
-        assert!(world.peaks().all(|(peak, bytes)| peak <= bytes), "seed {seed} {name}");
         assert_eq!(world.core.recomputed(), 0);
         assert!(world.leftovers().is_empty(), "seed {seed} {name}");
         spills += world.spills;
@@ -200,7 +201,9 @@ fn seeds_that_went_wrong_end_well() {
     let copy_of_a_lost_worker = 72966;
     // A copy that was freed on its way was kept.
     let freed_on_its_way = 70314;
-    for seed in [waited_in_a_circle, copy_of_a_lost_worker, freed_on_its_way] {
+    // A step of a chain was made again although the next one was not wanted any more.
+    let step_without_successor = 113233;
+    for seed in [step_without_successor, waited_in_a_circle, copy_of_a_lost_worker, freed_on_its_way] {
         run(seed, &mut Tally::default());
     }
 }

@@ -34,6 +34,11 @@ impl Tasks {
         self.program.stage(task.stage).leaves_blocks()
     }
 
+    /// Is `input` the block of the step before `task`, with which that goes on?
+    pub fn takes_over_block(&self, task: TaskId, input: BlockId) -> bool {
+        input.stage == task.stage && input.index + 1 == task.index && self.program.takes_over(task)
+    }
+
     /// Bytes that a block takes in memory.
     pub fn size(&self, block: BlockId) -> u64 {
         self.program.size(block)

@@ -1,6 +1,6 @@
 //! What simulated workers really hold, counted apart from the core. Nothing is allocated that does not fit.
 
-use super::world::{Chaos, World};
+use super::world::World;
 use dolmen::ids::{BlockId, MemoryId, WorkerId};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,6 +11,8 @@ pub enum Given {
     Shared(u64),
     /// Each has its own: at least so many bytes, but for some that have less.
     Own(u64),
+    /// Each has its own of just so many bytes.
+    Exactly(u64),
 }
 
 /// The memory of one process, and the place where its workers write blocks.
@@ -18,7 +20,6 @@ pub enum Given {
 pub struct SimMemory {
     pub bytes: u64,
     pub place: BTreeMap<BlockId, u64>,
-    pub peak: u64,
 }
 
 impl World {
@@ -26,6 +27,7 @@ impl World {
     pub(super) fn give_memory(&mut self, worker: WorkerId, large: bool) -> MemoryId {
         let (id, bytes) = match self.given {
             Given::Shared(bytes) => (MemoryId(0), bytes),
+            Given::Exactly(bytes) => (MemoryId(worker.0), bytes),
             Given::Own(least) if large || self.rng.chance(75) => {
                 (MemoryId(worker.0), least.saturating_add(self.rng.range(0, least / 2)))
             }
@@ -73,24 +75,17 @@ impl World {
         let held = self.held(memory) + bytes;
         let limit = self.memories[&memory].bytes;
         if held <= limit {
-            let peak = &mut self.memories.get_mut(&memory).expect("it is there").peak;
-            *peak = held.max(*peak);
             return true;
         }
-        let is_stale = self.workers.values().filter(|worker| worker.memory == memory);
-        let is_stale = is_stale.flat_map(|worker| worker.fetching.values()).any(|coming| coming.stale);
-        let is_excused = is_stale || self.chaos == Chaos::Crashes || matches!(self.given, Given::Shared(_));
+        let neighbours = self.workers.values().filter(|worker| worker.memory == memory);
+        let is_stale = neighbours.flat_map(|worker| worker.fetching.values()).any(|coming| coming.stale);
+        let is_excused = is_stale || self.crashes > 0 || matches!(self.given, Given::Shared(_));
         assert!(
             is_excused,
             "{worker:?} has no room for {bytes} bytes: {held} of {limit}: {}",
             self.inventory(worker)
         );
         false
-    }
-
-    /// The most that any memory has held, and how much that one may.
-    pub fn peaks(&self) -> impl Iterator<Item = (u64, u64)> + '_ {
-        self.memories.values().map(|memory| (memory.peak, memory.bytes))
     }
 
     /// Bytes that a task takes when it starts: none if it goes on in a block that nobody shares.

@@ -44,6 +44,14 @@ use std::sync::Arc;
 const ADMITTED_PER_THREAD: usize = 64;
 const ADMITTED_AT_LEAST: usize = 8192;
 
+/// Who has the bytes of a block that is released.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Successor {
+    /// The next step of its chain, which counts for them from now on.
+    GoesOn,
+    None,
+}
+
 /// The scheduler of one program. Each part keeps its own state; the core is where they meet.
 pub struct Core {
     tasks: Tasks,
@@ -275,7 +283,7 @@ impl Core {
         let remaining = self.announce(task);
         self.tasks.table.set_count(at, remaining);
         if remaining == 0 {
-            self.release(task);
+            self.release(task, Successor::None);
         } else {
             self.settle(task);
         }
@@ -341,7 +349,8 @@ impl Core {
                 }
             }
             if self.tasks.table.take(at) == 0 {
-                self.release(input);
+                let goes_on = self.tasks.takes_over_block(task, input);
+                self.release(input, if goes_on { Successor::GoesOn } else { Successor::None });
             } else {
                 self.settle(input);
             }
@@ -350,13 +359,15 @@ impl Core {
     }
 
     /// The last consumer is done: the block goes, unless it is a result.
-    fn release(&mut self, block: BlockId) {
+    fn release(&mut self, block: BlockId, successor: Successor) {
         if self.tasks.program.keeps(block) {
             return self.settle(block);
         }
         let holder = self.tasks.location(block);
         self.tasks.set(block, TaskState::Released);
-        self.ahead.released(self.tasks.program.releases(block));
+        if successor == Successor::None {
+            self.ahead.released(self.tasks.size(block));
+        }
         if !self.tasks.leaves_blocks(block) {
             return;
         }

@@ -4,7 +4,7 @@
 //! starts again at the results. Asking `inputs` backwards from the blocks that are gone and still
 //! needed to blocks that exist tells what has to be done again.
 
-use super::Core;
+use super::{Core, Successor};
 use crate::failure::{Blame, Failure};
 use crate::ids::{BlockId, MemoryId, TaskId, WorkerId};
 use crate::sched::events::Action;
@@ -140,7 +140,7 @@ impl Core {
                 let at = self.tasks.program.position(input);
                 match self.tasks.table.state(at) {
                     TaskState::Done(_) | TaskState::Spilled if self.tasks.table.take(at) == 0 => {
-                        self.release(input);
+                        self.release(input, Successor::None);
                     }
                     TaskState::Idle => open.push(input),
                     _ => {}
