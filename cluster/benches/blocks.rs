@@ -2,16 +2,12 @@
 //!
 //! `cargo bench -p cluster --bench blocks`. Sender and receiver share the machine in both.
 
+#[path = "../tests/support/mod.rs"]
+mod support;
+
 use cluster::Holder;
-use cluster::authority::Authority;
-use cluster::blocks::{Blocks, NoBlocks, Payload};
-use cluster::endpoint::{Config, Endpoint};
-use cluster::hello::Introduction;
-use cluster::keys::Keys;
-use cluster::life::Life;
-use cluster::limits::Limits;
+use cluster::blocks::{Blocks, Payload};
 use cluster::role::Role;
-use cluster::tls::Trust;
 use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
@@ -23,6 +19,7 @@ use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::mpsc::channel;
 use std::time::Instant;
+use support::{Keyring, Node, anywhere};
 
 /// A block of 1024×1024 doubles, as often as makes a gigabyte.
 const BLOCK: usize = 8 << 20;
@@ -51,24 +48,8 @@ impl Blocks for InMemory {
     }
 }
 
-fn introduction(name: &str) -> Introduction {
-    Introduction {
-        role: Role::Worker,
-        name: name.into(),
-        life: Life::random(),
-        release: "0".into(),
-        operations: "0".into(),
-        kernels: "0".into(),
-    }
-}
-
-fn endpoint(me: Introduction, keys: Keys, blocks: Arc<dyn Blocks>) -> Endpoint {
-    let config = Config { me, trust: Trust::Keys(keys), mixed_machines: false, limits: Limits::default() };
-    Endpoint::start(config, blocks, |_| {}).expect("an endpoint")
-}
-
 /// Seconds to pull all blocks into warm buffers.
-fn pull(node: &Endpoint, holder: Holder, buffers: &mut Vec<Vec<u8>>) -> f64 {
+fn pull(node: &Node, holder: Holder, buffers: &mut Vec<Vec<u8>>) -> f64 {
     let (tell, told) = channel();
     let start = Instant::now();
     let mut under_way = 0;
@@ -79,7 +60,7 @@ fn pull(node: &Endpoint, holder: Holder, buffers: &mut Vec<Vec<u8>>) -> f64 {
         }
         let tell = tell.clone();
         let buffer = buffers.pop().expect("a buffer");
-        node.pull(holder, &[number as u8], buffer, move |buffer, result| {
+        node.endpoint.pull(holder, &[number as u8], buffer, move |buffer, result| {
             result.expect("a block");
             let _ = tell.send(buffer);
         });
@@ -144,20 +125,16 @@ fn copy(stream: &mut StreamOwned<ClientConnection, TcpStream>, buffers: &mut [Ve
 }
 
 fn main() {
-    let authority = Authority::new().expect("an authority");
-    let own = authority.issue(Role::Worker, Authority::usual_validity()).expect("a key");
-    let keys = || Keys::from_pem(Role::Worker, &authority.certificate(), &own).expect("keys");
+    let ring = Keyring::new();
     let block = |seed: usize| Arc::new((0..BLOCK).map(|at| (at * 31 + seed) as u8).collect::<Vec<u8>>());
     let blocks: Vec<_> = (0..BLOCKS).map(block).collect();
     let mut buffers = vec![vec![1u8; BLOCK]; AHEAD];
 
-    let me = introduction("holder");
-    let life = me.life;
-    let server = endpoint(me, keys(), Arc::new(InMemory(blocks.clone())));
-    let address = server.listen(([127, 0, 0, 1], 0).into()).expect("a port");
-    let holder = Holder { address, role: Role::Worker, life };
-    let node = endpoint(introduction("receiver"), keys(), Arc::new(NoBlocks));
-    let mut stream = plain(&authority.certificate(), &own, blocks);
+    let worker = Node::with(ring.config(Role::Worker, "holder"), Arc::new(InMemory(blocks.clone())));
+    let address = worker.endpoint.listen(anywhere()).expect("a port");
+    let holder = Holder { address, role: Role::Worker, life: worker.config.me.life };
+    let node = Node::new(ring.config(Role::Worker, "receiver"));
+    let mut stream = plain(&ring.0.certificate(), &ring.issued(Role::Worker), blocks);
 
     // Once for the handshakes and the pages.
     pull(&node, holder, &mut buffers);

@@ -120,7 +120,7 @@ impl Entrance {
         self.places
             .clone()
             .try_acquire_owned()
-            .map_err(|_| format!("{most} connections are open here already"))
+            .map_err(|_| format!("{most} connections are open here already: stop some processes first"))
     }
 
     fn refused(&self, address: SocketAddr, reason: &str) {

@@ -5,6 +5,7 @@
 //! number and one byte, the [`Kind`], with bytes of the block as payload. Parts of several blocks may alternate, those
 //! of one are in order. An empty frame is a heartbeat.
 
+use crate::hello::shown;
 use crate::limits::{LONGEST_KEY, LONGEST_REASON};
 use std::io;
 
@@ -90,14 +91,14 @@ impl Request {
 }
 
 /// What a frame of an answer is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     /// More follows.
-    Part = 0,
+    Part,
     /// The block's last bytes.
-    Last = 1,
-    /// There will be no (more) bytes; the rest of the message says why.
-    Failed = 2,
+    Last,
+    /// There will be no (more) bytes, for this reason.
+    Failed(String),
 }
 
 /// The message of a frame of an answer.
@@ -105,56 +106,95 @@ pub(crate) enum Kind {
 pub(crate) struct Reply {
     pub number: u32,
     pub kind: Kind,
-    pub reason: String,
 }
 
 impl Reply {
-    pub fn of(number: u32, kind: Kind) -> Reply {
-        Reply { number, kind, reason: String::new() }
-    }
-
     pub fn encode(&self) -> Vec<u8> {
-        [&self.number.to_le_bytes()[..], &[self.kind as u8], self.reason.as_bytes()].concat()
+        let (kind, reason) = match &self.kind {
+            Kind::Part => (0, ""),
+            Kind::Last => (1, ""),
+            Kind::Failed(reason) => (2, reason.as_str()),
+        };
+        [&self.number.to_le_bytes()[..], &[kind], reason.as_bytes()].concat()
     }
 
-    /// None if the message is no reply.
+    /// None if the message is no reply. A reason is made fit to be [shown].
     pub fn decode(message: &[u8]) -> Option<Reply> {
         let (number, rest) = message.split_first_chunk::<NUMBER>()?;
-        let (kind, reason) = rest.split_first()?;
-        let kind = match kind {
-            0 => Kind::Part,
-            1 => Kind::Last,
-            2 => Kind::Failed,
+        let kind = match rest {
+            [0] => Kind::Part,
+            [1] => Kind::Last,
+            [2, reason @ ..] => Kind::Failed(shown(&String::from_utf8_lossy(reason))),
             _ => return None,
         };
-        let reason = String::from_utf8_lossy(reason).into_owned();
-        Some(Reply { number: u32::from_le_bytes(*number), kind, reason })
+        Some(Reply { number: u32::from_le_bytes(*number), kind })
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::{Random, for_seeds};
 
     #[test]
     fn requests_and_replies_are_read_as_written_and_their_bytes_never_change() {
         let request = Request { number: 7, len: 258, key: b"key".to_vec() };
         assert_eq!(request.encode(), b"\x07\0\0\0\x02\x01\0\0\0\0\0\0key");
         assert_eq!(Request::decode(&request.encode()), Some(request));
-        for kind in [Kind::Part, Kind::Last, Kind::Failed] {
-            let reply = Reply { reason: "why".into(), ..Reply::of(9, kind) };
-            assert_eq!(reply.encode(), [&[9, 0, 0, 0, kind as u8], &b"why"[..]].concat());
-            assert_eq!(Reply::decode(&reply.encode()), Some(reply));
+        for (kind, bytes) in [
+            (Kind::Part, &b"\x09\0\0\0\0"[..]),
+            (Kind::Last, b"\x09\0\0\0\x01"),
+            (Kind::Failed("why".into()), b"\x09\0\0\0\x02why"),
+        ] {
+            let reply = Reply { number: 9, kind };
+            assert_eq!(reply.encode(), bytes);
+            assert_eq!(Reply::decode(bytes), Some(reply));
         }
     }
 
     #[test]
-    fn what_is_too_short_or_unknown_is_neither() {
+    fn what_is_too_short_too_long_or_unknown_is_neither() {
         for len in 0..12 {
             assert_eq!(Request::decode(&vec![1; len]), None, "{len}");
         }
-        for message in [&[][..], &[0; 4], &[0, 0, 0, 0, 3]] {
+        for message in [&[][..], &[0; 4], &[0, 0, 0, 0, 3], &[0, 0, 0, 0, 1, b'x']] {
             assert_eq!(Reply::decode(message), None, "{message:?}");
         }
+    }
+
+    /// A message of at most `most` bytes: noise, or text of some sort behind a head that is often right.
+    fn any_message(random: &mut Random, most: u32) -> Vec<u8> {
+        let mut message: Vec<u8> =
+            (0..random.below(u64::from(most) + 1)).map(|_| random.next() as u8).collect();
+        if random.below(2) == 0
+            && let Some(kind) = message.get_mut(NUMBER)
+        {
+            *kind = random.below(4) as u8;
+        }
+        if random.below(2) == 0 {
+            message.iter_mut().skip(NUMBER + 1).for_each(|byte| *byte &= 0x7F);
+        }
+        message
+    }
+
+    #[test]
+    fn any_bytes_are_read_in_bounded_memory_and_back_the_same_or_refused() {
+        for_seeds(5000, |random| {
+            let message = any_message(random, LONGEST_REQUEST);
+            match Request::decode(&message) {
+                None => assert!(message.len() < NUMBER + LENGTH),
+                Some(request) => {
+                    assert!(request.key.capacity() <= LONGEST_KEY, "{}", request.key.capacity());
+                    assert_eq!(request.encode(), message);
+                }
+            }
+            let message = any_message(random, LONGEST_REPLY);
+            let Some(reply) = Reply::decode(&message) else { return };
+            if let Kind::Failed(reason) = &reply.kind {
+                assert!(reason.len() <= LONGEST_REASON && reason.capacity() <= 2 * LONGEST_REASON);
+                assert!(!reason.chars().any(char::is_control), "{reason:?}");
+            }
+            assert_eq!(Reply::decode(&reply.encode()), Some(reply), "what was shown is shown the same");
+        });
     }
 }

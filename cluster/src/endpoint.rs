@@ -53,7 +53,7 @@ pub enum EndpointError {
     #[error("{0}")]
     Introduction(String),
     /// Keys that cannot be used.
-    #[error("the keys cannot be used: {0}")]
+    #[error("the keys cannot be used ({0}): make new ones with dolmen keygen")]
     Keys(rustls::Error),
     /// Plain text would leave this machine.
     #[error("{0} is not on this machine: without TLS only loopback is allowed, make keys with dolmen keygen")]
@@ -62,7 +62,9 @@ pub enum EndpointError {
     #[error("cannot start the network: {0}")]
     Io(io::Error),
     /// An address that cannot be listened on.
-    #[error("cannot listen on {address}: {error}")]
+    #[error(
+        "cannot listen on {address}: {error}; choose another address of this machine, or port 0 for any free port"
+    )]
     Listen {
         /// Where.
         address: SocketAddr,

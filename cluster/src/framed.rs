@@ -15,6 +15,9 @@ const FIRST_STEP: usize = 64 << 10;
 /// What is written under one timeout.
 const WRITE_STEP: usize = 64 << 10;
 
+const COMPRESSED: &str =
+    "a compressed payload, which this release cannot read: run the same release on both ends";
+
 /// Why a connection ended.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Ending {
@@ -83,8 +86,10 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
         let mut have = 0;
         loop {
             have += self.some(&mut bytes[have..]).await?;
-            if let Some(header) = FrameHeader::try_read(&bytes[..have])? {
-                return Ok(header);
+            match FrameHeader::try_read(&bytes[..have])? {
+                Some(header) if header.flags != Flags::NONE => return Err(Ending::Protocol(COMPRESSED)),
+                Some(header) => return Ok(header),
+                None => {}
             }
         }
     }
@@ -151,12 +156,7 @@ impl<W: AsyncWrite + Unpin> FrameWriter<W> {
 
     /// Sends what was added.
     pub async fn send(&mut self) -> Result<(), Ending> {
-        let buffer = std::mem::take(&mut self.buffer);
-        self.write(&buffer).await?;
-        if buffer.capacity() <= FIRST_STEP {
-            self.buffer = buffer;
-            self.buffer.clear();
-        }
+        self.write_added().await?;
         self.flush().await
     }
 
@@ -164,8 +164,7 @@ impl<W: AsyncWrite + Unpin> FrameWriter<W> {
     pub async fn send_payload(&mut self, message: &[u8], payload: &[u8]) -> Result<(), Ending> {
         let header = FrameHeader::new(Flags::NONE, message.len(), payload)?;
         self.add_headed(&header, message);
-        let buffer = std::mem::take(&mut self.buffer);
-        self.write(&buffer).await?;
+        self.write_added().await?;
         self.write(payload).await?;
         self.flush().await
     }
@@ -180,6 +179,16 @@ impl<W: AsyncWrite + Unpin> FrameWriter<W> {
     pub async fn shutdown(&mut self) -> Result<(), Ending> {
         let stalled = Ending::Stalled(self.patience);
         Ok(timeout(self.patience, self.inner.shutdown()).await.map_err(|_| stalled)??)
+    }
+
+    async fn write_added(&mut self) -> Result<(), Ending> {
+        let mut buffer = std::mem::take(&mut self.buffer);
+        self.write(&buffer).await?;
+        if buffer.capacity() <= FIRST_STEP {
+            buffer.clear();
+            self.buffer = buffer;
+        }
+        Ok(())
     }
 
     async fn write(&mut self, mut bytes: &[u8]) -> Result<(), Ending> {
@@ -197,5 +206,71 @@ impl<W: AsyncWrite + Unpin> FrameWriter<W> {
     async fn flush(&mut self) -> Result<(), Ending> {
         let flushed = timeout(self.patience, self.inner.flush()).await;
         Ok(flushed.map_err(|_| Ending::Stalled(self.patience))??)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{Random, for_seeds};
+    use tokio::runtime::Builder;
+
+    const NO_HURRY: Duration = Duration::from_secs(3600);
+
+    fn now<T>(future: impl Future<Output = T>) -> T {
+        Builder::new_current_thread().enable_time().build().unwrap().block_on(future)
+    }
+
+    fn head(header: &FrameHeader) -> [u8; HEADER] {
+        let mut bytes = [0; HEADER];
+        header.write_to(&mut bytes);
+        bytes
+    }
+
+    #[test]
+    fn a_payload_that_is_compressed_is_refused() {
+        for flags in [Flags::ZSTD, Flags::SHUFFLED, Flags::ZSTD.with(Flags::SHUFFLED)] {
+            let bytes = head(&FrameHeader::new(flags, 5, b"abc").unwrap());
+            let read = now(FrameReader::new(&bytes[..], NO_HURRY).header());
+            assert_eq!(read, Err(Ending::Protocol(COMPRESSED)), "{flags:?}");
+        }
+    }
+
+    /// A header that claims anything, with fewer or more bytes behind it, and now and then a bit that is wrong.
+    fn any_stream(random: &mut Random) -> Vec<u8> {
+        let message_len = random.between(1.0, 2e5) as u32;
+        let payload_len = random.next() >> random.below(64).max(1);
+        let header =
+            FrameHeader { flags: Flags::NONE, message_len, payload_len, payload_checksum: random.next() };
+        let mut bytes = head(&header).to_vec();
+        if random.below(4) == 0 {
+            bytes[random.below(HEADER as u64) as usize] ^= 1 << random.below(8);
+        }
+        bytes.resize(random.between(1.0, 2e5) as usize, 7);
+        bytes
+    }
+
+    /// What one costs that never comes is counted in `tests/memory.rs`.
+    #[test]
+    fn any_bytes_are_a_message_of_bounded_length_or_an_ending() {
+        for_seeds(300, |random| {
+            let bytes = any_stream(random);
+            let most = random.between(1.0, 2e5) as u32;
+            let came = bytes.len().saturating_sub(HEADER);
+            let mut reader = FrameReader::new(&bytes[..], NO_HURRY);
+            let read = now(async {
+                let header = reader.header().await?;
+                let message = reader.message(&header, most).await?;
+                Ok::<_, Ending>((header, message))
+            });
+            match read {
+                Ok((header, message)) => {
+                    assert_eq!(message.len(), header.message_len as usize);
+                    assert!(message.len() <= came.min(most as usize));
+                }
+                Err(Ending::Closed | Ending::Protocol(_) | Ending::Frame(_)) => {}
+                Err(other) => panic!("{other}"),
+            }
+        });
     }
 }

@@ -24,7 +24,7 @@ pub enum ConnectError {
     #[error("{0} is not on this machine: without TLS only loopback is allowed, make keys with dolmen keygen")]
     PlainOffLoopback(SocketAddr),
     /// Nobody is there.
-    #[error("cannot connect to {address}: {error}")]
+    #[error("cannot connect to {address}: {error}; is its process running, and the address right?")]
     Unreachable {
         /// Where.
         address: SocketAddr,
@@ -114,7 +114,11 @@ impl Door {
             Some(tls) => {
                 let stream = tls.acceptor.accept(Socket::new(tcp)).await.map_err(told)?;
                 let certificate = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
-                proven = Some(certificate.and_then(role_in).ok_or("its certificate says no role")?);
+                proven = Some(
+                    certificate
+                        .and_then(role_in)
+                        .ok_or("its certificate says no role: make keys with dolmen keygen")?,
+                );
                 Stream::Tls(Box::new(TlsStream::Server(stream)))
             }
         };

@@ -111,8 +111,7 @@ impl Introduction {
     /// The reason for which it may not, in one line.
     pub(crate) fn admit(&self, hello: &Hello, proven: Option<Role>, mixed: bool) -> Result<(), String> {
         let from = &hello.from;
-        if proven.is_some_and(|proven| proven != from.role) {
-            let proven = proven.map_or("", Role::name);
+        if let Some(proven) = proven.filter(|proven| *proven != from.role) {
             return Err(format!("it calls itself a {} with the key of a {proven}", from.role));
         }
         if !may_connect(from.role, self.role, hello.purpose) {
@@ -155,7 +154,7 @@ fn may_connect(from: Role, to: Role, purpose: Purpose) -> bool {
 }
 
 /// Whether this can be the name of a process.
-pub fn is_name(name: &str) -> bool {
+pub(crate) fn is_name(name: &str) -> bool {
     let good = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
     (1..=LONGEST_NAME).contains(&name.len()) && name.bytes().all(good)
 }

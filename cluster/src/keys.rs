@@ -8,12 +8,13 @@
 //! All have mode 0600. A process needs `authority.pem` and the file of its own role, and no other.
 
 use crate::authority::Authority;
+use crate::private_file::{FileError, write_new};
 use crate::role::Role;
 use rustls::pki_types::pem::{Error as PemError, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use std::fs::{self, DirBuilder, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::fs::{self, DirBuilder};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 const AUTHORITY: &str = "authority.pem";
@@ -31,7 +32,9 @@ pub enum KeyError {
     #[error("{0} can be read by others: chmod 600 {0}")]
     NotPrivate(PathBuf),
     /// A file that holds something else.
-    #[error("{path} holds no usable key or certificate: {reason}")]
+    #[error(
+        "{path} holds no usable key or certificate ({reason}): copy it once more, or make keys with dolmen keygen"
+    )]
     Malformed {
         /// The file.
         path: PathBuf,
@@ -39,24 +42,11 @@ pub enum KeyError {
         reason: String,
     },
     /// The file system's own words.
-    #[error("cannot {doing} {path}: {error}")]
-    Io {
-        /// "read" or "write".
-        doing: &'static str,
-        /// The file or folder.
-        path: PathBuf,
-        /// Why not.
-        error: io::Error,
-    },
+    #[error(transparent)]
+    Io(#[from] FileError),
     /// No key could be generated.
     #[error("cannot make keys: {0}")]
     Generate(rcgen::Error),
-}
-
-impl KeyError {
-    fn io(doing: &'static str, path: &Path, error: io::Error) -> KeyError {
-        KeyError::Io { doing, path: path.to_path_buf(), error }
-    }
 }
 
 /// The files that [`generate`] makes.
@@ -75,9 +65,6 @@ fn file_of(folder: &Path, role: Role) -> PathBuf {
 /// # Errors
 /// [`KeyError::Exists`] if one of the files is there already, and what the file system says.
 pub fn generate(folder: &Path) -> Result<(), KeyError> {
-    if let Some(path) = files(folder).into_iter().find(|path| path.symlink_metadata().is_ok()) {
-        return Err(KeyError::Exists(path));
-    }
     let authority = Authority::new().map_err(KeyError::Generate)?;
     let mut contents = vec![(folder.join(AUTHORITY), authority.certificate())];
     for role in Role::ALL {
@@ -85,32 +72,20 @@ pub fn generate(folder: &Path) -> Result<(), KeyError> {
         contents.push((file_of(folder, role), pem));
     }
     let make = DirBuilder::new().recursive(true).mode(0o700).create(folder);
-    make.map_err(|error| KeyError::io("make", folder, error))?;
-    for at in 0..contents.len() {
-        let (path, pem) = &contents[at];
-        if let Err(error) = write_private(path, pem) {
+    make.map_err(|error| FileError::new("make", folder, error))?;
+    for (at, (path, pem)) in contents.iter().enumerate() {
+        if let Err(error) = write_new(path, pem.as_bytes()) {
             for (path, _) in &contents[..at] {
                 // What cannot be removed is of no use to anybody without the rest.
                 let _ = fs::remove_file(path);
             }
-            return Err(error);
+            return Err(match error.kind() {
+                io::ErrorKind::AlreadyExists => KeyError::Exists(path.clone()),
+                _ => FileError::new("write", path, error).into(),
+            });
         }
     }
     Ok(())
-}
-
-fn write_private(path: &Path, text: &str) -> Result<(), KeyError> {
-    let mut file = match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            return Err(KeyError::Exists(path.to_path_buf()));
-        }
-        Err(error) => return Err(KeyError::io("write", path, error)),
-    };
-    file.write_all(text.as_bytes()).and_then(|()| file.sync_all()).map_err(|error| {
-        let _ = fs::remove_file(path);
-        KeyError::io("write", path, error)
-    })
 }
 
 /// The keys that one process has: its own, and the certificate that it measures others by.
@@ -139,20 +114,14 @@ impl Keys {
     /// # Errors
     /// If a file is missing or malformed, or if others may read the private key.
     pub fn load(folder: &Path, role: Role) -> Result<Keys, KeyError> {
-        let of_authority = folder.join(AUTHORITY);
-        let own = file_of(folder, role);
-        let authority = read(&of_authority)?;
-        let pem = read(&own)?;
-        let mode = own.metadata().map_err(|error| KeyError::io("read", &own, error))?.permissions().mode();
-        if mode & 0o077 != 0 {
-            return Err(KeyError::NotPrivate(own));
+        let path = file_of(folder, role);
+        let authority = read(&folder.join(AUTHORITY))?;
+        let own = read(&path)?;
+        let metadata = path.metadata().map_err(|error| FileError::new("read", &path, error))?;
+        if metadata.permissions().mode() & 0o077 != 0 {
+            return Err(KeyError::NotPrivate(path));
         }
-        Ok(Keys {
-            role,
-            authority: parse(&of_authority, &authority)?,
-            certificate: parse(&own, &pem)?,
-            key: parse(&own, &pem)?,
-        })
+        Keys::parsed(folder, role, &authority, &own)
     }
 
     /// Keys from the PEM that an [`Authority`] gives.
@@ -160,13 +129,16 @@ impl Keys {
     /// # Errors
     /// If one of them is no PEM of a certificate or key.
     pub fn from_pem(role: Role, authority: &str, own: &str) -> Result<Keys, KeyError> {
-        let of_authority = Path::new(AUTHORITY);
-        let path = file_of(Path::new(""), role);
+        Keys::parsed(Path::new(""), role, authority.as_bytes(), own.as_bytes())
+    }
+
+    fn parsed(folder: &Path, role: Role, authority: &[u8], own: &[u8]) -> Result<Keys, KeyError> {
+        let path = file_of(folder, role);
         Ok(Keys {
             role,
-            authority: parse(of_authority, authority.as_bytes())?,
-            certificate: parse(&path, own.as_bytes())?,
-            key: parse(&path, own.as_bytes())?,
+            authority: parse(&folder.join(AUTHORITY), authority)?,
+            certificate: parse(&path, own)?,
+            key: parse(&path, own)?,
         })
     }
 }
@@ -174,7 +146,7 @@ impl Keys {
 fn read(path: &Path) -> Result<Vec<u8>, KeyError> {
     fs::read(path).map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => KeyError::Missing(path.to_path_buf()),
-        _ => KeyError::io("read", path, error),
+        _ => FileError::new("read", path, error).into(),
     })
 }
 
@@ -227,9 +199,12 @@ mod tests {
     #[test]
     fn what_fails_midway_leaves_nothing() {
         let folder = tempfile::tempdir().unwrap();
-        // A link to nowhere is there, though no file is.
-        std::os::unix::fs::symlink("nowhere", folder.path().join("worker.pem")).unwrap();
-        assert!(matches!(generate(folder.path()), Err(KeyError::Exists(_))));
+        // A link to nowhere is there, though no file is. Two files are written before it.
+        let link = folder.path().join("worker.pem");
+        std::os::unix::fs::symlink("nowhere", &link).unwrap();
+        let error = generate(folder.path()).unwrap_err();
+        assert!(matches!(&error, KeyError::Exists(found) if *found == link), "{error}");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
         let file = folder.path().join("file");
         fs::write(&file, "").unwrap();
         let error = generate(&file).unwrap_err();

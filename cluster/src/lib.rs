@@ -29,6 +29,7 @@ pub mod limits;
 mod log_limit;
 pub mod peer;
 pub mod policy;
+mod private_file;
 mod pull;
 mod queue;
 mod random;
@@ -41,6 +42,7 @@ pub mod tls;
 
 pub use framed::Ending;
 pub use handshake::ConnectError;
+pub use private_file::FileError;
 pub use pull::{Holder, PullError};
 pub use queue::SendError;
 

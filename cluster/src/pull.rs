@@ -2,10 +2,10 @@
 //! buffers that the caller has taken, so nobody can make this process allocate.
 
 use crate::blocks::{Kind, LONGEST_REPLY, Reply, Request};
-use crate::frame::FrameError;
+use crate::frame::{FrameError, FrameHeader};
 use crate::framed::{Ending, FrameReader, FrameWriter};
 use crate::handshake::{Door, Met, Wanted};
-use crate::hello::{Purpose, shown};
+use crate::hello::Purpose;
 use crate::life::Life;
 use crate::limits::{LONGEST_KEY, PART, PULLS_IN_FLIGHT, beat};
 use crate::role::Role;
@@ -106,22 +106,45 @@ impl Pull {
         left.get_mut(..usize::try_from(len).ok()?)
     }
 
+    /// Takes the rest of a frame of the answer. Returns how the pull ended, if it has.
+    async fn take(
+        &mut self,
+        reader: &mut FrameReader<ReadHalf<Stream>>,
+        header: &FrameHeader,
+        kind: Kind,
+    ) -> Result<Option<Result<(), PullError>>, Ending> {
+        if let Kind::Failed(reason) = kind {
+            return match header.payload_len {
+                0 => Ok(Some(Err(PullError::Refused(reason)))),
+                _ => Err(Ending::Protocol("bytes of a block that failed")),
+            };
+        }
+        let bytes = self.next_bytes(header.payload_len);
+        let bytes = bytes.ok_or(Ending::Protocol("more bytes than the block has"))?;
+        reader.fill(bytes).await?;
+        let taken = bytes.len();
+        // The stream is still in step: only this block is lost, once all of it has come.
+        let damaged = header.verify(bytes).err();
+        self.damaged = self.damaged.or(damaged);
+        self.got += taken;
+        Ok((kind == Kind::Last).then(|| self.result()))
+    }
+
+    /// After the last part.
+    fn result(&mut self) -> Result<(), PullError> {
+        let got = self.got;
+        let len = self.len();
+        match self.damaged {
+            Some(error) => Err(PullError::Damaged(error)),
+            None if got < len => Err(PullError::Short { got, len }),
+            None => Ok(()),
+        }
+    }
+
     fn finish(mut self, result: Result<(), PullError>) {
         if let Some(wait) = self.wait.take() {
             wait.done(result);
         }
-    }
-
-    /// After the last part.
-    fn complete(mut self) {
-        let got = self.got;
-        let len = self.len();
-        let damaged = self.damaged.take();
-        self.finish(match damaged {
-            Some(error) => Err(PullError::Damaged(error)),
-            None if got < len => Err(PullError::Short { got, len }),
-            None => Ok(()),
-        });
     }
 }
 
@@ -172,6 +195,7 @@ impl Links {
         // The receiver is just below.
         let _ = link.send(pull);
         open.insert(holder, link);
+        drop(open);
         self.runtime.spawn(self.clone().run(holder, wanted));
     }
 
@@ -319,38 +343,14 @@ impl Link {
         let reply = Reply::decode(&message).ok_or(Ending::Protocol("an answer that cannot be read"))?;
         let pull = self.asked().remove(&reply.number);
         let mut pull = pull.ok_or(Ending::Protocol("a block that nobody asked for"))?;
-        if reply.kind == Kind::Failed {
-            if header.payload_len != 0 {
-                self.asked().insert(reply.number, pull);
-                return Err(Ending::Protocol("bytes of a block that failed"));
-            }
-            pull.finish(Err(PullError::Refused(shown(&reply.reason))));
+        let taken = pull.take(reader, &header, reply.kind).await;
+        if let Ok(Some(result)) = taken {
+            pull.finish(result);
             self.places.add_permits(1);
             return Ok(());
         }
-        let filled = match pull.next_bytes(header.payload_len) {
-            None => Err(Ending::Protocol("more bytes than the block has")),
-            Some(bytes) => match reader.fill(bytes).await {
-                Ok(()) => Ok(header.verify(bytes).err()),
-                Err(why) => Err(why),
-            },
-        };
-        match filled {
-            Err(why) => {
-                // Told with all others.
-                self.asked().insert(reply.number, pull);
-                return Err(why);
-            }
-            // The stream is still in step: only this block is lost, once all of it has come.
-            Ok(damaged) => pull.damaged = pull.damaged.or(damaged),
-        }
-        pull.got += usize::try_from(header.payload_len).unwrap_or(usize::MAX);
-        if reply.kind == Kind::Last {
-            pull.complete();
-            self.places.add_permits(1);
-        } else {
-            self.asked().insert(reply.number, pull);
-        }
-        Ok(())
+        // It goes on, or is told with all others that the connection has ended.
+        self.asked().insert(reply.number, pull);
+        taken.map(drop)
     }
 }

@@ -3,10 +3,10 @@
 //! One JSON object: `{"address": "10.0.0.1:7077", "keys": "/home/me/keys", "process": 4711, "host": "n1"}`. `keys` is
 //! `null` for a scheduler without TLS. The file has mode 0600 and appears whole.
 
+use crate::private_file::{FileError, write_new};
 use serde::{Deserialize, Serialize};
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::fs::{self, File};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 /// Longest file that is looked at: a path may have 4096 bytes, and each may take six in JSON.
@@ -50,7 +50,7 @@ pub enum SchedulerFileError {
         host: String,
     },
     /// It holds something else.
-    #[error("{path} is no scheduler file: {reason}")]
+    #[error("{path} is no scheduler file ({reason}): name another file")]
     Malformed {
         /// The file.
         path: PathBuf,
@@ -58,15 +58,8 @@ pub enum SchedulerFileError {
         reason: String,
     },
     /// The file system's own words.
-    #[error("cannot {doing} {path}: {error}")]
-    Io {
-        /// "read" or "write".
-        doing: &'static str,
-        /// The file.
-        path: PathBuf,
-        /// Why not.
-        error: io::Error,
-    },
+    #[error(transparent)]
+    Io(#[from] FileError),
 }
 
 impl SchedulerAddress {
@@ -89,11 +82,11 @@ impl SchedulerAddress {
     }
 
     fn parse(path: &Path) -> Result<SchedulerAddress, SchedulerFileError> {
-        let io = |error| SchedulerFileError::Io { doing: "read", path: path.to_path_buf(), error };
+        let io = |error| FileError::new("read", path, error);
         let malformed = |reason| SchedulerFileError::Malformed { path: path.to_path_buf(), reason };
         let file = File::open(path).map_err(|error| match error.kind() {
             io::ErrorKind::NotFound => SchedulerFileError::Missing(path.to_path_buf()),
-            _ => io(error),
+            _ => io(error).into(),
         })?;
         let mut text = Vec::new();
         file.take(LONGEST + 1).read_to_end(&mut text).map_err(io)?;
@@ -122,8 +115,9 @@ impl SchedulerFile {
     /// If another scheduler that is running wrote it (or may be running, on another machine), or if it is something
     /// else, or what the file system says.
     pub fn write(path: &Path, content: SchedulerAddress) -> Result<SchedulerFile, SchedulerFileError> {
+        let io = |error| FileError::new("write", path, error);
         match SchedulerAddress::parse(path) {
-            Ok(found) if found.has_ended() => {}
+            Ok(found) if found.has_ended() => fs::remove_file(path).map_err(io)?,
             Ok(found) => {
                 let SchedulerAddress { process, host, .. } = found;
                 return Err(SchedulerFileError::InUse { path: path.to_path_buf(), process, host });
@@ -131,15 +125,8 @@ impl SchedulerFile {
             Err(SchedulerFileError::Missing(_)) => {}
             Err(error) => return Err(error),
         }
-        let io = |error| SchedulerFileError::Io { doing: "write", path: path.to_path_buf(), error };
-        let name = path.file_name().ok_or_else(|| io(io::ErrorKind::IsADirectory.into()))?.to_string_lossy();
-        let partial = path.with_file_name(format!(".{name}.{}", std::process::id()));
         let text = serde_json::to_vec(&content).map_err(|error| io(error.into()))?;
-        let written = write_private(&partial, &text).and_then(|()| fs::rename(&partial, path));
-        if let Err(error) = written {
-            let _ = fs::remove_file(&partial);
-            return Err(io(error));
-        }
+        write_new(path, &text).map_err(io)?;
         Ok(SchedulerFile { path: path.to_path_buf(), content })
     }
 }
@@ -152,12 +139,6 @@ impl Drop for SchedulerFile {
             let _ = fs::remove_file(&self.path);
         }
     }
-}
-
-fn write_private(path: &Path, text: &[u8]) -> io::Result<()> {
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
-    file.write_all(text)?;
-    file.sync_all()
 }
 
 fn host() -> String {

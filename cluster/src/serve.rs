@@ -170,11 +170,11 @@ async fn give_stored(
 }
 
 async fn give_part(writer: &Writer, number: u32, kind: Kind, part: &[u8]) -> Result<(), Ending> {
-    writer.lock().await.send_payload(&Reply::of(number, kind).encode(), part).await
+    writer.lock().await.send_payload(&Reply { number, kind }.encode(), part).await
 }
 
 async fn refuse(writer: &Writer, number: u32, reason: &str) -> Result<(), Ending> {
-    let reply = Reply { reason: shown(reason), ..Reply::of(number, Kind::Failed) };
+    let reply = Reply { number, kind: Kind::Failed(shown(reason)) };
     let mut writer = writer.lock().await;
     writer.add(&reply.encode())?;
     writer.send().await

@@ -95,14 +95,18 @@ pub(crate) fn explained(error: &io::Error) -> Option<String> {
                 "the other side's key has expired: make new ones with dolmen keygen".into()
             }
             CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
-                "the other side has the key of another role".into()
+                "the other side has the key of another role: give each process the key of its own".into()
             }
             _ => format!(
                 "the other side's key is not to be trusted ({reason:?}): both need keys of one dolmen keygen"
             ),
         },
-        rustls::Error::NoCertificatesPresented => "it shows no key".into(),
-        rustls::Error::InvalidMessage(_) => "it does not speak TLS".into(),
+        rustls::Error::NoCertificatesPresented => {
+            "it shows no key: both sides need keys of one dolmen keygen".into()
+        }
+        rustls::Error::InvalidMessage(_) => {
+            "it does not speak TLS: is the port right, and do both sides use keys?".into()
+        }
         other => format!("TLS: {other}"),
     })
 }

@@ -15,8 +15,8 @@ use cluster::tls::Trust;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::mpsc::{Receiver, channel};
-use std::sync::{Arc, Mutex, Once};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Condvar, Mutex, Once};
+use std::time::Duration;
 
 /// Nothing in a test takes so long unless it hangs.
 const HANGS: Duration = Duration::from_secs(60);
@@ -51,7 +51,12 @@ impl Keyring {
     }
 
     pub fn keys(&self, role: Role) -> Keys {
-        self.keys_with(role, &self.0.issue(role, Authority::usual_validity()).unwrap())
+        self.keys_with(role, &self.issued(role))
+    }
+
+    /// A new key of this role with its certificate.
+    pub fn issued(&self, role: Role) -> String {
+        self.0.issue(role, Authority::usual_validity()).unwrap()
     }
 
     pub fn keys_with(&self, role: Role, pem: &str) -> Keys {
@@ -221,6 +226,7 @@ pub fn hello(from: &Introduction, purpose: &str) -> String {
 
 /// Lines that were logged by all tests of this program.
 static LINES: Mutex<Vec<String>> = Mutex::new(Vec::new());
+static LOGGED: Condvar = Condvar::new();
 
 struct Recorder;
 
@@ -251,6 +257,7 @@ impl tracing::Subscriber for Recorder {
         let mut line = Line(String::new());
         event.record(&mut line);
         LINES.lock().unwrap().push(line.0);
+        LOGGED.notify_all();
     }
 
     fn enter(&self, _: &tracing::span::Id) {}
@@ -266,15 +273,12 @@ pub fn record_log() {
 /// The one line in the log about this peer; waits for it.
 #[track_caller]
 pub fn logged(peer: SocketAddr) -> String {
-    let start = Instant::now();
-    loop {
-        let lines: Vec<String> = LINES.lock().unwrap().clone();
-        let about: Vec<&String> =
-            lines.iter().filter(|line| line.contains(&format!("refused {peer}: "))).collect();
-        match about[..] {
-            [line] => return line.clone(),
-            [] if start.elapsed() < HANGS => std::thread::yield_now(),
-            _ => panic!("{} lines about {peer}: {about:?}", about.len()),
-        }
+    let is_about = |line: &&String| line.contains(&format!("refused {peer}: "));
+    let none_yet = |lines: &mut Vec<String>| !lines.iter().any(|line| is_about(&line));
+    let lines = LOGGED.wait_timeout_while(LINES.lock().unwrap(), HANGS, none_yet).unwrap().0.clone();
+    let about: Vec<&String> = lines.iter().filter(is_about).collect();
+    match about[..] {
+        [line] => line.clone(),
+        _ => panic!("{} lines about {peer}: {about:?}", about.len()),
     }
 }

@@ -68,6 +68,7 @@ fn a_peer_that_is_silent_is_lost_even_within_a_frame_and_one_that_beats_is_not()
     let mut config = plain(Role::Scheduler, "s");
     config.limits.lost_after = Duration::from_secs(1);
     let (scheduler, address) = Node::listening(config);
+    // Left to itself it would beat every three seconds: the side that listens says when a silence is a loss.
     let worker = Node::new(plain(Role::Worker, "good"));
     let good = worker.endpoint.connect(&address.to_string()).unwrap();
     let good_there = scheduler.connected().peer().id;
@@ -216,21 +217,6 @@ fn messages_that_nobody_drops_stop_their_sender_and_no_other() {
     for _ in taken..sent {
         assert_eq!(scheduler.message().0, loud_id);
     }
-}
-
-#[test]
-fn the_side_that_listens_says_when_a_silence_is_a_loss() {
-    let mut config = plain(Role::Scheduler, "s");
-    config.limits.lost_after = Duration::from_secs(1);
-    let (scheduler, address) = Node::listening(config);
-    // This one would send its heartbeats every three seconds.
-    let worker = Node::new(plain(Role::Worker, "n3"));
-    let to_scheduler = worker.endpoint.connect(&address.to_string()).unwrap();
-    let mut bad = Raw::welcomed(address, &me(Role::Worker, "bad"), "control");
-    bad.until_closed();
-    to_scheduler.send(b"here".to_vec()).unwrap();
-    let events = [scheduler.event(), scheduler.event(), scheduler.event(), scheduler.event()];
-    assert!(matches!(&events[3], Event::Message { .. }), "{}", named(&events[3]));
 }
 
 #[test]

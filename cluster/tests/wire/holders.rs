@@ -82,12 +82,13 @@ fn a_damaged_part_costs_that_block_and_a_short_block_itself() {
 fn what_breaks_the_protocol_ends_the_connection_and_fails_all_that_was_to_come() {
     let long = PART as u64 + 1;
     type Lie = fn([u8; 4]) -> Vec<u8>;
-    let lies: [(Lie, u64, &str); 7] = [
+    let lies: [(Lie, u64, &str); 8] = [
         (|number| reply(number, 1), 5, "more bytes than the block has"),
         (|number| reply(number, 0), 1 << 63, "a part that is too long"),
         (|number| reply(number, 0), long, "a part that is too long"),
         (|_| reply([9; 4], 1), 0, "a block that nobody asked for"),
         (|number| reply(number, 3), 0, "an answer that cannot be read"),
+        (|number| [reply(number, 1), vec![b'x']].concat(), 0, "an answer that cannot be read"),
         (|number| reply(number, 2), 3, "bytes of a block that failed"),
         (|number| [reply(number, 2), vec![b'x'; 1025]].concat(), 0, "a message that is too long"),
     ];
@@ -109,6 +110,19 @@ fn what_breaks_the_protocol_ends_the_connection_and_fails_all_that_was_to_come()
         }
         thread.join().unwrap();
     }
+}
+
+#[test]
+fn a_part_that_is_compressed_is_refused_with_the_reason() {
+    let (holder, thread) = holder(|mut raw| {
+        let number = request(&mut raw);
+        let header = FrameHeader::new(Flags::ZSTD, 5, b"abcd").unwrap();
+        raw.bytes(&[&head(&header), &reply(number, 1)[..], b"abcd"].concat());
+        raw.until_closed();
+    });
+    let why = start(&node(), holder, 4).recv().unwrap().1.unwrap_err().to_string();
+    assert!(why.contains("a compressed payload") && why.contains("the same release on both ends"), "{why}");
+    thread.join().unwrap();
 }
 
 #[test]

@@ -2,7 +2,6 @@
 
 use crate::support::{Keyring, Node, Raw, hello, logged, me, plain, record_log};
 use cluster::ConnectError;
-use cluster::authority::Authority;
 use cluster::endpoint::{Config, Endpoint, EndpointError};
 use cluster::hello::Introduction;
 use cluster::role::Role;
@@ -40,7 +39,7 @@ impl ServerCertVerifier for Careless {
         _: &CertificateDer,
         _: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        Ok(HandshakeSignatureValid::assertion())
+        unreachable!("TLS 1.3 only")
     }
 
     fn verify_tls13_signature(
@@ -90,10 +89,6 @@ fn careless(address: SocketAddr, shown: Option<(&str, &str)>) -> (TlsRaw, Socket
     (Raw(StreamOwned::new(connection, tcp)), local)
 }
 
-fn issued(ring: &Keyring, role: Role) -> String {
-    ring.0.issue(role, Authority::usual_validity()).unwrap()
-}
-
 fn long_ago() -> std::ops::Range<SystemTime> {
     let day = Duration::from_secs(24 * 60 * 60);
     SystemTime::now() - 20 * day..SystemTime::now() - 10 * day
@@ -121,11 +116,11 @@ fn who_shows_no_key_a_foreign_one_a_stolen_certificate_or_an_expired_one_is_refu
     let line = refusal(&ring, None, &worker);
     assert!(line.contains("it shows no key"), "{line}");
 
-    let foreign = issued(&Keyring::new(), Role::Worker);
+    let foreign = Keyring::new().issued(Role::Worker);
     let line = refusal(&ring, Some((&foreign, &foreign)), &worker);
     assert!(line.contains("not to be trusted (UnknownIssuer)"), "{line}");
 
-    let (own, other) = (issued(&ring, Role::Worker), issued(&ring, Role::Worker));
+    let (own, other) = (ring.issued(Role::Worker), ring.issued(Role::Worker));
     let line = refusal(&ring, Some((&own, &other)), &worker);
     assert!(line.contains("not to be trusted (BadSignature)"), "{line}");
 
@@ -141,13 +136,13 @@ fn who_shows_no_key_a_foreign_one_a_stolen_certificate_or_an_expired_one_is_refu
 #[test]
 fn a_key_is_good_for_its_own_role_only() {
     let ring = Keyring::new();
-    let client = issued(&ring, Role::Client);
+    let client = ring.issued(Role::Client);
     let line = refusal(&ring, Some((&client, &client)), &me(Role::Worker, "n3"));
     assert!(line.contains("it calls itself a worker with the key of a client"), "{line}");
-    let scheduler = issued(&ring, Role::Scheduler);
+    let scheduler = ring.issued(Role::Scheduler);
     let line = refusal(&ring, Some((&scheduler, &scheduler)), &me(Role::Worker, "n3"));
     assert!(line.contains("not to be trusted"), "{line}");
-    let worker = issued(&ring, Role::Worker);
+    let worker = ring.issued(Role::Worker);
     let line = refusal(&ring, Some((&worker, &worker)), &me(Role::Scheduler, "n3"));
     assert!(line.contains("with the key of a worker"), "{line}");
 }
@@ -185,7 +180,7 @@ fn a_worker_whose_key_is_refused_is_told_so() {
     let why = connect(Config { trust: Trust::Keys(expired), ..plain(Role::Worker, "n3") }, address);
     assert!(why.to_string().contains("this key has expired"), "{why}");
     // Believes this authority, shows a key of another.
-    let foreign = ring.keys_with(Role::Worker, &issued(&Keyring::new(), Role::Worker));
+    let foreign = ring.keys_with(Role::Worker, &Keyring::new().issued(Role::Worker));
     let why = connect(Config { trust: Trust::Keys(foreign), ..plain(Role::Worker, "n3") }, address);
     assert!(why.to_string().contains("refuses this key"), "{why}");
 }
