@@ -3,7 +3,7 @@
 use super::lane::Lane;
 use super::table::{NOWHERE, Table, TaskState};
 use super::walk::Ground;
-use crate::graph::Program;
+use crate::graph::{Program, Stage};
 use crate::ids::{BlockId, TaskId, WorkerId};
 use std::sync::Arc;
 
@@ -11,11 +11,15 @@ use std::sync::Arc;
 pub(super) struct Tasks {
     pub program: Arc<Program>,
     pub table: Table,
+    /// Of each stage: asked for every task, more than once.
+    lanes: Vec<Lane>,
 }
 
 impl Tasks {
     pub fn new(program: Arc<Program>) -> Self {
-        Tasks { table: Table::new(program.tasks()), program }
+        let lane = |stage: &Stage| if stage.kind.is_io() { Lane::Io } else { Lane::Compute };
+        let lanes = program.stages().iter().map(lane).collect();
+        Tasks { table: Table::new(program.tasks()), lanes, program }
     }
 
     pub fn state(&self, task: TaskId) -> TaskState {
@@ -27,7 +31,7 @@ impl Tasks {
     }
 
     pub fn lane(&self, task: TaskId) -> Lane {
-        if self.program.stage(task.stage).kind.is_io() { Lane::Io } else { Lane::Compute }
+        self.lanes[task.stage.at()]
     }
 
     pub fn leaves_blocks(&self, task: TaskId) -> bool {

@@ -1,4 +1,4 @@
-//! From a kind of stage to what its tasks cost and do: a module for each family, as in `graph/kinds/`.
+//! From a kind of stage to what its tasks cost and do: a module for each family, named as in `graph/kinds/`.
 
 mod delayed;
 mod elementwise;
@@ -15,7 +15,9 @@ pub(super) use delayed::unpack;
 use super::execute::Execute;
 use crate::data::Real;
 use crate::graph::Kind;
-use crate::graph::kinds::{AddUp, GramApply, Null};
+use null::Null;
+use reduction::AddUp;
+use sketch::GramApply;
 
 /// What executes a kind of stage.
 pub(super) fn as_execute<T: Real>(kind: &Kind) -> &dyn Execute<T> {

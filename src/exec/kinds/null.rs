@@ -5,8 +5,10 @@ use crate::exec::execute::{Execute, FullTask};
 use crate::exec::job::Job;
 use crate::failure::Failure;
 use crate::graph::Work;
-use crate::graph::kinds::Null;
 use crate::store::{Block, Buffer};
+
+/// [`Kind::Null`](crate::graph::Kind::Null), which holds nothing.
+pub(super) struct Null;
 
 impl<T: Real> Execute<T> for Null {
     fn work(&self, _: &FullTask) -> Work {

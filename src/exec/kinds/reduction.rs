@@ -7,7 +7,7 @@ use crate::exec::execute::{Execute, FullTask, kernel_work};
 use crate::exec::job::Job;
 use crate::failure::Failure;
 use crate::graph::Work;
-use crate::graph::kinds::{AddUp, Combine, Finish, Reduce};
+use crate::graph::kinds::{Combine, Finish, Reduce};
 use crate::store::{Block, Buffer};
 use kernels::elementwise::{Op, eval};
 use kernels::reduce::{self, ScaledSquares};
@@ -80,6 +80,9 @@ impl<T: Real> Execute<T> for Finish {
         Ok(Some(out))
     }
 }
+
+/// [`Kind::AddUp`](crate::graph::Kind::AddUp), which holds nothing.
+pub(super) struct AddUp;
 
 impl<T: Real> Execute<T> for AddUp {
     fn work(&self, task: &FullTask) -> Work {

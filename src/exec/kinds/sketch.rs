@@ -5,9 +5,12 @@ use crate::exec::execute::{Execute, FullTask, kernel_work};
 use crate::exec::job::{Job, transposed_panel, turn};
 use crate::failure::Failure;
 use crate::graph::Work;
-use crate::graph::kinds::{FixSigns, GramApply};
+use crate::graph::kinds::FixSigns;
 use crate::store::{Block, Buffer};
 use kernels::{Active, sketch, svd};
+
+/// [`Kind::GramApply`](crate::graph::Kind::GramApply), which holds nothing.
+pub(super) struct GramApply;
 
 impl<T: Real> Execute<T> for GramApply {
     fn work(&self, task: &FullTask) -> Work {

@@ -89,15 +89,19 @@ fn no_svd(error: SvdError) -> Failure {
     }
 }
 
+fn workspace_of_root<T: Real>(n: usize, values_only: bool) -> usize {
+    if values_only {
+        n + svd::values_workspace::<Active, T>(n, n)
+    } else {
+        2 * n * n + n + svd::small_workspace::<Active, T>(n, n)
+    }
+}
+
 impl<T: Real> Execute<T> for RootSvd {
     fn work(&self, _: &FullTask) -> Work {
         let n = self.n as usize;
-        if self.values_only {
-            kernel_work::<T>(svd::values_flops(n, n), n + svd::values_workspace::<Active, T>(n, n))
-        } else {
-            let elements = 2 * n * n + n + svd::small_workspace::<Active, T>(n, n);
-            kernel_work::<T>(svd::small_flops(n, n), elements)
-        }
+        let flops = if self.values_only { svd::values_flops(n, n) } else { svd::small_flops(n, n) };
+        kernel_work::<T>(flops, workspace_of_root::<T>(n, self.values_only))
     }
 
     fn run(&self, job: &mut Job, workspace: &mut Buffer) -> Result<Option<Block>, Failure> {
@@ -105,38 +109,27 @@ impl<T: Real> Execute<T> for RootSvd {
         let (n, keep) = (self.n as usize, self.keep as usize);
         let r = triangle::<T>(job.operand(0), n, n);
         check_range(r)?;
+        let room = workspace.reals_mut(workspace_of_root::<T>(n, self.values_only));
         if self.values_only {
-            values(r, keep, out.slice_mut(), workspace)?;
+            values(r, out.slice_mut(), room)?;
         } else {
-            triplets(r, keep, out.slice_mut(), workspace)?;
+            triplets(r, keep, out.slice_mut(), room)?;
         }
         Ok(Some(out))
     }
 }
 
-/// The first `keep` singular values of a square matrix.
-fn values<T: Real>(
-    r: ArrayView2<T>,
-    keep: usize,
-    out: &mut [T],
-    workspace: &mut Buffer,
-) -> Result<(), Failure> {
-    let n = r.nrows();
-    let (s, rest) = workspace.reals_mut(n + svd::values_workspace::<Active, T>(n, n)).split_at_mut(n);
+/// The first singular values of a square matrix, as many as `out` is long.
+fn values<T: Real>(r: ArrayView2<T>, out: &mut [T], room: &mut [T]) -> Result<(), Failure> {
+    let (s, rest) = room.split_at_mut(r.nrows());
     svd::values::<Active, T>(r, s, rest).map_err(no_svd)?;
-    out.copy_from_slice(&s[..keep]);
+    out.copy_from_slice(&s[..out.len()]);
     Ok(())
 }
 
 /// The first `keep` singular triplets of a square matrix, packed `[U | s | Vᵀ]`.
-fn triplets<T: Real>(
-    r: ArrayView2<T>,
-    keep: usize,
-    out: &mut [T],
-    workspace: &mut Buffer,
-) -> Result<(), Failure> {
+fn triplets<T: Real>(r: ArrayView2<T>, keep: usize, out: &mut [T], room: &mut [T]) -> Result<(), Failure> {
     let n = r.nrows();
-    let room = workspace.reals_mut(2 * n * n + n + svd::small_workspace::<Active, T>(n, n));
     let (u, rest) = room.split_at_mut(n * n);
     let (vt, rest) = rest.split_at_mut(n * n);
     let (s, rest) = rest.split_at_mut(n);

@@ -1,6 +1,5 @@
 //! The calls of a hand-wired graph, as a stage keeps them.
 
-use super::properties::{Properties, Share};
 use serde::{Deserialize, Serialize};
 
 /// A result's length in bytes stands before it.
@@ -35,15 +34,5 @@ impl Calls {
 
     pub fn constant(&self, at: u32) -> &[u8] {
         &self.constants[at as usize]
-    }
-}
-
-impl Properties for Calls {
-    fn name(&self) -> &'static str {
-        "delayed"
-    }
-
-    fn share(&self) -> Share {
-        Share::Whole
     }
 }

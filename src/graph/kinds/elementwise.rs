@@ -1,6 +1,5 @@
 //! Elementwise expressions over blocks.
 
-use super::properties::{Properties, Share};
 use crate::array::{Element, Fill};
 use serde::{Deserialize, Serialize};
 
@@ -44,15 +43,5 @@ impl Map {
     /// The operands that are made where they are used.
     pub fn made(&self) -> usize {
         self.operands.iter().filter(|operand| operand.is_made()).count()
-    }
-}
-
-impl Properties for Map {
-    fn name(&self) -> &'static str {
-        "map"
-    }
-
-    fn share(&self) -> Share {
-        Share::Grid
     }
 }

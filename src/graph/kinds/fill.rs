@@ -1,6 +1,5 @@
 //! Blocks that are made of nothing.
 
-use super::properties::{Properties, Share};
 use crate::array::Fill;
 use serde::{Deserialize, Serialize};
 
@@ -10,18 +9,4 @@ pub struct FillBlock {
     pub fill: Fill,
     pub row: u64,
     pub col: u64,
-}
-
-impl Properties for FillBlock {
-    fn name(&self) -> &'static str {
-        "fill"
-    }
-
-    fn share(&self) -> Share {
-        Share::Grid
-    }
-
-    fn is_source(&self) -> bool {
-        true
-    }
 }

@@ -1,11 +1,10 @@
-//! All kinds of stages. A family of kinds has a module here with what its stages hold and say of themselves, one in
-//! `builders/` with how they are put into a program, and one in `exec/kinds/` with what their tasks cost and do.
+//! All kinds of stages. A family of kinds has a module here with what its stages hold, one in `builders/` with how they
+//! are put into a program, and one in `exec/kinds/` with what their tasks cost and do.
 
 mod delayed;
 mod elementwise;
 mod fill;
 mod io;
-mod null;
 mod product;
 mod properties;
 mod reduction;
@@ -17,11 +16,10 @@ pub use delayed::{CallInput, Calls};
 pub use elementwise::{Map, MapOp, Operand};
 pub use fill::FillBlock;
 pub use io::{ReadInput, WriteOutput};
-pub use null::Null;
 pub use product::Gemm;
 pub use properties::{Io, Share};
-pub use reduction::{AddUp, Combine, Finish, Reduce};
-pub use sketch::{FixSigns, GramApply};
+pub use reduction::{Combine, Finish, Reduce};
+pub use sketch::FixSigns;
 pub(crate) use tall::rows_below;
 pub use tall::{Down, LeafApply, LeafR, Merge, Part, RootQr, RootSvd, Seed, Unpack};
 
@@ -39,8 +37,10 @@ pub enum Kind {
     Reduce(Reduce),
     Combine(Combine),
     Finish(Finish),
+    /// Gathered blocks of equal shape, added in order.
     AddUp,
     Gemm(Gemm),
+    /// `Aᵀ(A·X)` of one row block.
     GramApply,
     LeafR(LeafR),
     Merge(Merge),
@@ -52,53 +52,56 @@ pub enum Kind {
     FixSigns(FixSigns),
     Write(WriteOutput),
     Delayed(Arc<Calls>),
+    /// Nothing at all: measures the scheduler.
     Null,
 }
 
 impl Kind {
-    fn properties(&self) -> &dyn Properties {
+    fn properties(&self) -> Properties {
         match self {
-            Kind::Read(kind) => kind,
-            Kind::Fill(kind) => kind,
-            Kind::Map(kind) => kind,
-            Kind::Reduce(kind) => kind,
-            Kind::Combine(kind) => kind,
-            Kind::Finish(kind) => kind,
-            Kind::AddUp => &AddUp,
-            Kind::Gemm(kind) => kind,
-            Kind::GramApply => &GramApply,
-            Kind::LeafR(kind) => kind,
-            Kind::Merge(kind) => kind,
-            Kind::RootSvd(kind) => kind,
-            Kind::RootQr(kind) => kind,
-            Kind::Down(kind) => kind,
-            Kind::LeafApply(kind) => kind,
-            Kind::Unpack(kind) => kind,
-            Kind::FixSigns(kind) => kind,
-            Kind::Write(kind) => kind,
-            Kind::Delayed(calls) => calls.as_ref(),
-            Kind::Null => &Null,
+            Kind::Read(_) => Properties::new("read", Share::Grid).with_io(Io::Read).of_source(),
+            Kind::Fill(_) => Properties::new("fill", Share::Grid).of_source(),
+            Kind::Map(_) => Properties::new("map", Share::Grid),
+            Kind::Reduce(reduce) => Properties::new("reduce", Share::Grid).with_grid(reduce.grid),
+            Kind::Combine(_) => Properties::new("combine", Share::Whole),
+            Kind::Finish(_) => Properties::new("finish", Share::Whole),
+            Kind::AddUp => Properties::new("add-up", Share::Whole),
+            Kind::Gemm(gemm) => Properties::new("gemm", Share::Product { ta: gemm.ta }),
+            Kind::GramApply => Properties::new("gram-apply", Share::Input),
+            Kind::LeafR(_) => Properties::new("leaf-r", Share::Input),
+            Kind::Merge(_) => Properties::new("merge", Share::Whole),
+            Kind::RootSvd(_) => Properties::new("root-svd", Share::Whole),
+            Kind::RootQr(_) => Properties::new("root-qr", Share::Whole),
+            Kind::Down(_) => Properties::new("down", Share::Whole),
+            Kind::LeafApply(_) => Properties::new("leaf-apply", Share::Input),
+            Kind::Unpack(_) => Properties::new("unpack", Share::Whole),
+            Kind::FixSigns(_) => Properties::new("fix-signs", Share::Whole),
+            Kind::Write(write) => {
+                Properties::new("write", Share::Grid).with_io(Io::Write).with_grid(write.grid)
+            }
+            Kind::Delayed(_) => Properties::new("delayed", Share::Whole),
+            Kind::Null => Properties::new("null", Share::Whole),
         }
     }
 
     /// A word for reports.
     pub fn name(&self) -> &'static str {
-        self.properties().name()
+        self.properties().name
     }
 
     /// How much work a ragged task is.
     pub fn share(&self) -> Share {
-        self.properties().share()
+        self.properties().share
     }
 
     /// What its tasks move between memory and a device.
     pub fn io(&self) -> Option<Io> {
-        self.properties().io()
+        self.properties().io
     }
 
     /// Are its blocks as cheap to read or make again as to write and read back?
     pub fn is_source(&self) -> bool {
-        self.properties().is_source()
+        self.properties().is_source
     }
 
     /// Tasks of this kind wait for a device: they hold memory, not a core.
@@ -108,6 +111,6 @@ impl Kind {
 
     /// The grid that its tasks go over, if that is not the one of the blocks that they make.
     pub(super) fn grid(&self) -> Option<BlockGrid> {
-        self.properties().grid()
+        self.properties().grid
     }
 }

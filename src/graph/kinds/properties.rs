@@ -24,25 +24,29 @@ pub enum Io {
 }
 
 /// What a program and its scheduler ask of a kind of stage.
-pub(in crate::graph) trait Properties {
-    /// A word for reports.
-    fn name(&self) -> &'static str;
+pub(super) struct Properties {
+    pub name: &'static str,
+    pub share: Share,
+    pub io: Option<Io>,
+    pub is_source: bool,
+    pub grid: Option<BlockGrid>,
+}
 
-    /// How much work a ragged task is.
-    fn share(&self) -> Share;
-
-    /// Tasks that wait for a device hold memory, not a core.
-    fn io(&self) -> Option<Io> {
-        None
+impl Properties {
+    /// What every kind has to say. Most compute, and need what they read.
+    pub fn new(name: &'static str, share: Share) -> Properties {
+        Properties { name, share, io: None, is_source: false, grid: None }
     }
 
-    /// Are its blocks as cheap to read or make again as to write and read back?
-    fn is_source(&self) -> bool {
-        false
+    pub fn with_io(self, io: Io) -> Properties {
+        Properties { io: Some(io), ..self }
     }
 
-    /// The grid that its tasks go over, if that is not the one of the blocks that they make.
-    fn grid(&self) -> Option<BlockGrid> {
-        None
+    pub fn of_source(self) -> Properties {
+        Properties { is_source: true, ..self }
+    }
+
+    pub fn with_grid(self, grid: BlockGrid) -> Properties {
+        Properties { grid: Some(grid), ..self }
     }
 }

@@ -1,6 +1,5 @@
 //! The tasks of a TSQR tree. `panel` is the row axis of a tall matrix, `n` its number of columns.
 
-use super::properties::{Properties, Share};
 use crate::array::Axis;
 use serde::{Deserialize, Serialize};
 
@@ -22,32 +21,12 @@ pub struct LeafR {
     pub n: u64,
 }
 
-impl Properties for LeafR {
-    fn name(&self) -> &'static str {
-        "leaf-r"
-    }
-
-    fn share(&self) -> Share {
-        Share::Input
-    }
-}
-
 /// R and Q of two triangles below each other; `span` leaves lie below each child. Packed `[R | factor]`.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Merge {
     pub panel: Axis,
     pub n: u64,
     pub span: u32,
-}
-
-impl Properties for Merge {
-    fn name(&self) -> &'static str {
-        "merge"
-    }
-
-    fn share(&self) -> Share {
-        Share::Whole
-    }
 }
 
 /// SVD of the root's R, packed `[U r×keep | s | Vᵀ keep×n]`; with `values_only` just `[s]`.
@@ -60,32 +39,12 @@ pub struct RootSvd {
     pub values_only: bool,
 }
 
-impl Properties for RootSvd {
-    fn name(&self) -> &'static str {
-        "root-svd"
-    }
-
-    fn share(&self) -> Share {
-        Share::Whole
-    }
-}
-
 /// R with non-negative diagonal and the signs: `[R | signs]`.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct RootQr {
     pub panel: Axis,
     pub n: u64,
     pub span: u32,
-}
-
-impl Properties for RootQr {
-    fn name(&self) -> &'static str {
-        "root-qr"
-    }
-
-    fn share(&self) -> Share {
-        Share::Whole
-    }
 }
 
 /// Where the coefficients come from that a Householder Q is applied to.
@@ -109,16 +68,6 @@ pub struct Down {
     pub seed: Seed,
 }
 
-impl Properties for Down {
-    fn name(&self) -> &'static str {
-        "down"
-    }
-
-    fn share(&self) -> Share {
-        Share::Whole
-    }
-}
-
 /// Q of a row block times its seed.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct LeafApply {
@@ -126,16 +75,6 @@ pub struct LeafApply {
     pub n: u64,
     pub width: u64,
     pub seed: Seed,
-}
-
-impl Properties for LeafApply {
-    fn name(&self) -> &'static str {
-        "leaf-apply"
-    }
-
-    fn share(&self) -> Share {
-        Share::Input
-    }
 }
 
 /// A piece of a packed block.
@@ -155,14 +94,4 @@ pub struct Unpack {
     pub panel: Axis,
     pub n: u64,
     pub keep: u64,
-}
-
-impl Properties for Unpack {
-    fn name(&self) -> &'static str {
-        "unpack"
-    }
-
-    fn share(&self) -> Share {
-        Share::Whole
-    }
 }

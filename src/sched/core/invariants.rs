@@ -96,7 +96,7 @@ impl Core {
 
     /// I2, I3, I7, I9 and I12 of one task.
     fn check_task(&self, at: usize) {
-        let Tasks { program, table } = &self.tasks;
+        let Tasks { program, table, .. } = &self.tasks;
         let task = program.at_position(at);
         let state = table.state(at);
         let count = table.count(at) as usize;
