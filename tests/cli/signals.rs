@@ -2,6 +2,8 @@
 
 use super::owners::{send, started, when_it_writes};
 use crate::support::dolmen::{Folder, Outcome};
+use std::ffi::c_int;
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
@@ -15,7 +17,34 @@ const WRITTEN: [usize; 8] = [0, 1, 30, 300, 1000, 2000, NEW, NEW + 1];
 fn replacing(folder: &Folder, side: usize, options: &str) -> Child {
     folder.ok("generate normal --shape 100x100 --block 50 --out a.zarr");
     let words = format!("generate normal --shape {side}x{side} --block 30 --seed 5 --out a.zarr {options}");
-    started(&mut folder.command(&words))
+    started(heeding_all(&mut folder.command(&words)))
+}
+
+/// The signals that end a run.
+const ENDING: [(c_int, &str); 10] = [
+    (libc::SIGHUP, "SIGHUP"),
+    (libc::SIGINT, "SIGINT"),
+    (libc::SIGQUIT, "SIGQUIT"),
+    (libc::SIGTERM, "SIGTERM"),
+    (libc::SIGALRM, "SIGALRM"),
+    (libc::SIGVTALRM, "SIGVTALRM"),
+    (libc::SIGPROF, "SIGPROF"),
+    (libc::SIGUSR1, "SIGUSR1"),
+    (libc::SIGUSR2, "SIGUSR2"),
+    (libc::SIGXCPU, "SIGXCPU"),
+];
+
+/// Whoever runs the tests may ignore some signals, as `nohup` does, and children would inherit that.
+fn heeding_all(command: &mut Command) -> &mut Command {
+    let reset = || {
+        for (signal, _) in ENDING {
+            // SAFETY: the default action runs no code of ours.
+            unsafe { libc::signal(signal, libc::SIG_DFL) };
+        }
+        Ok(())
+    };
+    // SAFETY: `signal` may be called between fork and exec.
+    unsafe { command.pre_exec(reset) }
 }
 
 /// A run that replaces an array by one so large that it writes for long: it will be told to end.
@@ -77,18 +106,7 @@ fn a_run_ends_though_nobody_reads_what_it_says() {
 
 #[test]
 fn whatever_ends_a_run_leaves_nothing_half_written() {
-    for (signal, name) in [
-        (libc::SIGHUP, "SIGHUP"),
-        (libc::SIGINT, "SIGINT"),
-        (libc::SIGQUIT, "SIGQUIT"),
-        (libc::SIGTERM, "SIGTERM"),
-        (libc::SIGALRM, "SIGALRM"),
-        (libc::SIGVTALRM, "SIGVTALRM"),
-        (libc::SIGPROF, "SIGPROF"),
-        (libc::SIGUSR1, "SIGUSR1"),
-        (libc::SIGUSR2, "SIGUSR2"),
-        (libc::SIGXCPU, "SIGXCPU"),
-    ] {
+    for (signal, name) in ENDING {
         let folder = Folder::new();
         let mut child = replacing_for_long(&folder);
         when_it_writes(&folder, &mut child);
