@@ -2,7 +2,7 @@
 //!
 //! Whoever wants a block sends a request: a frame whose message is the request's number (4 bytes, little-endian), the
 //! block's length (8 bytes) and its key. The answer is the block in parts: frames whose message is the request's
-//! number and one byte, the [`Kind`], with bytes of the block as payload. Parts of several blocks may alternate, those
+//! number and one byte, its kind, with bytes of the block as payload. Parts of several blocks may alternate, those
 //! of one are in order. An empty frame is a heartbeat.
 
 use crate::hello::shown;

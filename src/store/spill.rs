@@ -52,7 +52,7 @@ struct Account {
     reserved: u64,
 }
 
-/// Where blocks are spilled. Clones share it. Its folder goes with the last of them and of the [`SpillFiles`] in it.
+/// Where blocks are spilled. Clones share it. Its folder goes with the last of them and of the `SpillFiles` in it.
 #[derive(Clone)]
 pub struct SpillPlace {
     shared: Arc<Shared>,
