@@ -5,8 +5,10 @@ mod in_memory;
 mod numbers;
 mod region;
 mod source;
+mod spec;
 
 pub use in_memory::InMemory;
 pub use numbers::{Matrix, Numbers, NumbersMut, Real};
 pub use region::Region;
 pub use source::{Chunks, ReadBlocks, Sink, Source, WriteBlocks};
+pub use spec::{FileSpec, InputFormat, InputSpec, OutputFormat, OutputSpec};

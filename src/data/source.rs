@@ -2,6 +2,7 @@
 
 use super::numbers::{Numbers, NumbersMut, Real};
 use super::region::Region;
+use super::spec::{InputSpec, OutputSpec};
 use crate::array::Element;
 use crate::failure::Failure;
 use std::path::PathBuf;
@@ -34,6 +35,9 @@ pub trait Source: Send + Sync {
 
     /// The files or directories that it is read from.
     fn files(&self) -> Vec<PathBuf>;
+
+    /// What another process opens it by; none if only this one has it.
+    fn spec(&self) -> Option<InputSpec>;
 }
 
 /// A matrix that can be written in parts, in any order, from many threads.
@@ -43,6 +47,17 @@ pub trait Sink: Send + Sync {
 
     /// Writes a row-major block; returns the bytes written to a device.
     fn write(&self, region: &Region, block: Numbers<'_>, scratch: &mut [u8]) -> Result<u64, Failure>;
+
+    /// What another process opens it by, to write parts of it too; none if only this one has it.
+    fn spec(&self) -> Option<OutputSpec> {
+        None
+    }
+
+    /// All that this process wrote to the disk. Others' parts are theirs to bring there: on a network file system
+    /// nobody can do it for them.
+    fn sync(&self) -> Result<(), Failure> {
+        Ok(())
+    }
 }
 
 /// A [`Source`] that is written once for both element types.
@@ -75,6 +90,11 @@ pub trait ReadBlocks: Send + Sync {
     fn paths(&self) -> Vec<PathBuf> {
         Vec::new()
     }
+
+    /// As [`Source::spec`].
+    fn as_spec(&self) -> Option<InputSpec> {
+        None
+    }
 }
 
 impl<S: ReadBlocks> Source for S {
@@ -105,6 +125,10 @@ impl<S: ReadBlocks> Source for S {
     fn files(&self) -> Vec<PathBuf> {
         self.paths()
     }
+
+    fn spec(&self) -> Option<InputSpec> {
+        self.as_spec()
+    }
 }
 
 /// A [`Sink`] that is written once for both element types.
@@ -121,6 +145,12 @@ pub trait WriteBlocks: Send + Sync {
         block: &[T],
         scratch: &mut [u8],
     ) -> Result<u64, Self::Error>;
+
+    /// As [`Sink::spec`].
+    fn as_spec(&self) -> Option<OutputSpec>;
+
+    /// As [`Sink::sync`].
+    fn sync_written(&self) -> Result<(), Self::Error>;
 }
 
 impl<S: WriteBlocks> Sink for S {
@@ -134,5 +164,13 @@ impl<S: WriteBlocks> Sink for S {
             Numbers::F64(block) => self.write_block(region, block, scratch),
         }
         .map_err(Into::into)
+    }
+
+    fn spec(&self) -> Option<OutputSpec> {
+        self.as_spec()
+    }
+
+    fn sync(&self) -> Result<(), Failure> {
+        self.sync_written().map_err(Into::into)
     }
 }

@@ -52,6 +52,10 @@ pub enum FileError {
     Target { path: PathBuf, why: String },
     #[error("cannot write {}: {needed} bytes are needed and {free} are free on the disk: free some, or choose another --out", path.display())]
     NoSpace { path: PathBuf, needed: u64, free: u64 },
+    #[error("there is no {} here: is that folder shared?", path.display())]
+    NotHere { path: PathBuf },
+    #[error("{} is another file here, or has changed: {what}", path.display())]
+    Another { path: PathBuf, what: &'static str },
     #[error("reading {}: {error}", path.display())]
     Read { path: PathBuf, error: io::Error },
     #[error("{}: it changed while it was read: run again when nobody writes to it", path.display())]

@@ -1,7 +1,7 @@
 //! What killed runs left in the folders of results. It goes when the next run comes by.
 
 use super::ending::remove;
-use super::owner::{Abandoned, name_beside, visit_abandoned};
+use super::owner::{Abandoned, is_marked, name_beside, visit_abandoned};
 use std::ffi::OsStr;
 use std::fs;
 use std::io;
@@ -15,6 +15,11 @@ const KEPT: &str = ".kept-";
 /// A new name under which `path` is written: beside it, hidden.
 pub(super) fn partial_name(path: &Path) -> PathBuf {
     name_beside(path, PARTIAL)
+}
+
+/// Could [`partial_name`] have given this name, on whatever machine?
+pub(super) fn is_partial_name(path: &Path) -> bool {
+    path.file_name().is_some_and(|name| name.as_bytes().starts_with(b".") && is_marked(name, PARTIAL))
 }
 
 /// A new name for what was at `path` while the new one takes its place.

@@ -3,6 +3,7 @@
 //!
 //! - `npy/`, `zarr/`, `hdf5/`: a room for each format
 //! - `names.rs`, `pattern.rs`, `unchanged.rs`: which files are meant, and whether they are still what they were
+//! - `open.rs`, `shared.rs`: inputs and outputs from their names, or from what another process says of them
 //! - `disk/`: requests to devices, whatever is in the files
 //! - `partial.rs`, `outputs.rs`, `out_dir.rs`: results that appear under their names only when whole
 //! - `ending.rs`, `owner.rs`, `leftovers.rs`, `temporary.rs`: nothing that stays if they do not
@@ -18,11 +19,13 @@ mod hdf5;
 mod leftovers;
 mod names;
 mod npy;
+mod open;
 mod out_dir;
 mod outputs;
 mod owner;
 mod partial;
 mod pattern;
+mod shared;
 mod targets;
 mod temporary;
 mod unchanged;
@@ -37,6 +40,7 @@ pub use hdf5::DatasetName;
 pub use hdf5::Hdf5Input;
 pub use names::expand;
 pub use npy::{NpyInput, NpyOutput};
+pub use open::{Opened, open_input, open_output, open_paths};
 pub use out_dir::OutDir;
 pub use outputs::Outputs;
 pub use partial::{check_target, write_whole};

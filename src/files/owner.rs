@@ -43,6 +43,18 @@ fn marked<'n>(name: &'n OsStr, label: &str) -> Option<(&'n OsStr, bool)> {
     is_random.then_some((OsStr::from_bytes(before), begun))
 }
 
+/// Does the name end in a label and a mark, of whatever boot?
+pub(super) fn is_marked(name: &OsStr, label: &str) -> bool {
+    let bytes = name.as_bytes();
+    let Some(at) = bytes.windows(label.len()).rposition(|part| part == label.as_bytes()) else {
+        return false;
+    };
+    let mut parts = bytes[at + label.len()..].splitn(2, |byte| *byte == b'-');
+    let (Some(boot), Some(random)) = (parts.next(), parts.next()) else { return false };
+    let is_boot = boot == b"unknown" || boot.len() == BOOT_DIGITS && boot.iter().all(u8::is_ascii_hexdigit);
+    is_boot && random.len() == RANDOM_DIGITS && random.iter().all(u8::is_ascii_hexdigit)
+}
+
 /// A new hidden name beside `path`.
 pub(super) fn name_beside(path: &Path, label: &str) -> PathBuf {
     let mut name = OsString::from(".");

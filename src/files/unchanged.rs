@@ -1,5 +1,6 @@
 //! Files that are read: ordinary ones only, and the same from the first look to the last.
 
+use crate::data::FileSpec;
 use std::fs::{self, File, Metadata};
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::MetadataExt;
@@ -25,6 +26,12 @@ impl Identity {
             seconds: about.mtime(),
             nanoseconds: about.mtime_nsec(),
         }
+    }
+
+    /// As other machines see it that share the file.
+    pub fn spec(&self, path: &Path) -> Option<FileSpec> {
+        let path = std::path::absolute(path).ok()?;
+        Some(FileSpec { path, bytes: self.bytes, seconds: self.seconds, nanoseconds: self.nanoseconds })
     }
 
     /// Of the file that has this name now; none if there is no such file.

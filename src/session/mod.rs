@@ -4,7 +4,6 @@ mod algorithms;
 mod bound;
 mod error;
 mod handle;
-mod inputs;
 mod operation;
 mod options;
 mod planned;

@@ -2,14 +2,15 @@
 
 use super::bound::{Inputs, SessionId};
 use super::error::Error;
-use super::inputs::PlannedFile;
 use super::operation::Operation;
 use super::prepare::{PlanRequest, Ready};
 use super::preview::Preview;
 use super::recipe::Care;
 use super::runtime::Session;
-use crate::data::Sink;
-use crate::files::{FileError, Format};
+use crate::array::Element;
+use crate::data::{Numbers, Region, Sink};
+use crate::failure::Failure;
+use crate::files::{FileError, Format, NpyOutput};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -99,4 +100,20 @@ fn check_number(operation: &Operation, paths: &[PathBuf]) -> Result<(), Error> {
     }
     let (results, all, given) = (names.len(), names.join(", "), paths.len());
     Err(Error::Request(format!("{results} results need a path each ({all}), got {given}")))
+}
+
+/// A file that a plan counts with and nobody has made yet.
+struct PlannedFile(Format);
+
+impl Sink for PlannedFile {
+    fn scratch(&self, rows: u64, cols: u64, element: Element) -> u64 {
+        match self.0 {
+            Format::Npy => NpyOutput::scratch_of(rows, cols, element),
+            Format::Zarr => 0,
+        }
+    }
+
+    fn write(&self, _: &Region, _: Numbers<'_>, _: &mut [u8]) -> Result<u64, Failure> {
+        Err(Failure::of_run("a plan was run before its files were made"))
+    }
 }

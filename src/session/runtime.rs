@@ -3,7 +3,6 @@
 use super::bound::{Inputs, SessionId, bind, inputs_of};
 use super::error::Error;
 use super::handle::Handle;
-use super::inputs::{Opened, open};
 use super::operation::Operation;
 use super::options::SessionBuilder;
 use super::prepare::Planner;
@@ -12,7 +11,7 @@ use crate::actors::{Activity, Joined, Peers, Progress, Scheduler, Worker, Worker
 use crate::array::{Array, BlockSize, Element};
 use crate::data::{self, InMemory, Real, Sink};
 use crate::exec::{Bindings, Functions};
-use crate::files::Depth;
+use crate::files::{Depth, Opened, open_paths};
 use crate::ids::WorkerId;
 use crate::sched::Threads;
 use crate::store::{Budget, Limit, Pool, SpillPlace, default_spill_folder, page_cache_room};
@@ -237,7 +236,8 @@ impl Session {
     /// one tall matrix, in which vectors are rows; alone a vector is a column. Only headers are read here. An input
     /// that has changed since then is an error at the end of a run.
     pub fn from_files(&self, paths: &[PathBuf]) -> Result<Array, Error> {
-        let Opened { source, shape, element } = open(paths, page_cache_room(self.memory()), self.depth())?;
+        let Opened { source, shape, element } =
+            open_paths(paths, page_cache_room(self.memory()), self.depth())?;
         Ok(self.bind(source, shape, element))
     }
 

@@ -7,7 +7,7 @@ use super::choose::choose;
 use super::dtype::dtype;
 use super::name::DatasetName;
 use crate::array::Element;
-use crate::data::{Chunks, ReadBlocks, Real, Region};
+use crate::data::{Chunks, InputFormat, InputSpec, ReadBlocks, Real, Region};
 use crate::files::FileError;
 use crate::files::dtype::DType;
 use crate::files::unchanged::{self, Identity};
@@ -41,6 +41,8 @@ pub struct Hdf5Input {
     file: PathBuf,
     identity: Identity,
     dataset: Dataset,
+    /// The path of the dataset within the file.
+    within: String,
     dtype: DType,
     shape: (u64, u64),
     vector: bool,
@@ -75,6 +77,7 @@ impl Hdf5Input {
             file: name.file.clone(),
             identity,
             dataset,
+            within,
             dtype,
             shape,
             vector,
@@ -143,6 +146,13 @@ impl ReadBlocks for Hdf5Input {
 
     fn paths(&self) -> Vec<PathBuf> {
         vec![self.file.clone()]
+    }
+
+    /// Files behind external links are not in it.
+    fn as_spec(&self) -> Option<InputSpec> {
+        let format = InputFormat::Hdf5 { dataset: self.within.clone() };
+        let files = vec![self.identity.spec(&self.file)?];
+        Some(InputSpec { format, files, shape: self.shape, element: self.element() })
     }
 }
 

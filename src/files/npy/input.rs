@@ -3,7 +3,7 @@
 use super::header::{Header, HeaderError};
 use super::kept::Kept;
 use crate::array::Element;
-use crate::data::{ReadBlocks, Real, Region};
+use crate::data::{InputFormat, InputSpec, ReadBlocks, Real, Region};
 use crate::files::disk::{Depth, Device, Pieces, WORTH_THREADS, exceeds_cache, in_flight};
 use crate::files::dtype::{DType, convert};
 use crate::files::unchanged::{self, Identity};
@@ -119,6 +119,12 @@ impl ReadBlocks for NpyInput {
 
     fn paths(&self) -> Vec<PathBuf> {
         self.parts.iter().map(|part| part.path.clone()).collect()
+    }
+
+    fn as_spec(&self) -> Option<InputSpec> {
+        let files = self.parts.iter().map(|part| part.identity.spec(&part.path)).collect::<Option<_>>()?;
+        let shape = (self.rows, self.cols);
+        Some(InputSpec { format: InputFormat::Npy, files, shape, element: self.element })
     }
 
     /// Has as many requests in flight as its depth allows.

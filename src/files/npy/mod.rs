@@ -8,4 +8,5 @@ mod output;
 #[cfg(test)]
 pub(super) use header::Header;
 pub use input::NpyInput;
+pub(super) use output::NpyBlocks;
 pub use output::NpyOutput;

@@ -1,12 +1,12 @@
 //! Reads a Zarr array by blocks: any rows, any columns, any order, from many threads at once.
 
 use super::decode::Decoder;
-use super::metadata::{self, Metadata};
+use super::metadata::{self, Metadata, NAME};
 use super::part::Part;
 use super::seen::{ChunkFile, Seen};
 use super::window::windows;
 use crate::array::Element;
-use crate::data::{Chunks, ReadBlocks, Real, Region};
+use crate::data::{Chunks, InputFormat, InputSpec, ReadBlocks, Real, Region};
 use crate::files::unchanged::Identity;
 use crate::files::{FileError, Moved};
 use std::fs::File;
@@ -108,6 +108,14 @@ impl ReadBlocks for ZarrInput {
 
     fn paths(&self) -> Vec<PathBuf> {
         vec![self.path.clone()]
+    }
+
+    /// Chunks are not in it: each process looks at those that it reads.
+    fn as_spec(&self) -> Option<InputSpec> {
+        let path = std::path::absolute(&self.path).ok()?;
+        let files = vec![self.identity?.spec(&path.join(NAME))?];
+        let format = InputFormat::Zarr { path };
+        Some(InputSpec { format, files, shape: self.shape(), element: self.element() })
     }
 }
 

@@ -19,4 +19,5 @@ mod window;
 pub use group::make_group;
 pub use input::ZarrInput;
 pub(super) use metadata::is_array;
+pub(super) use output::ZarrChunks;
 pub use output::ZarrOutput;

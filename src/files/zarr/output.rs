@@ -1,16 +1,17 @@
 //! Writes Zarr arrays that appear under their names only when whole.
 
 use super::metadata::{self, NAME};
-use super::partial::PartialDir;
+use super::partial::{PartialDir, sync_below};
 use super::window::{Window, windows};
 use crate::array::Element;
-use crate::data::{Real, Region, WriteBlocks};
-use crate::files::FileError;
+use crate::data::{OutputFormat, OutputSpec, Real, Region, WriteBlocks};
 use crate::files::disk::{Depth, Device, WORTH_DIRECT, allocate, free_space};
 use crate::files::earlier::folder_of;
 use crate::files::outputs::Unfinished;
+use crate::files::shared;
+use crate::files::{FileError, Moved};
 use std::fs::{self, File, OpenOptions};
-use std::io;
+use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -21,6 +22,14 @@ const CHUNKS: &str = "c";
 /// A Zarr array in the making, written by blocks in any order from many threads. Chunks are not compressed.
 pub struct ZarrOutput {
     partial: PartialDir,
+    chunks: ZarrChunks,
+}
+
+/// The chunks of a Zarr array in the making, whoever made it.
+pub(in crate::files) struct ZarrChunks {
+    /// As the user says it.
+    path: PathBuf,
+    temporary: PathBuf,
     shape: (u64, u64),
     vector: bool,
     chunk: (u64, u64),
@@ -48,18 +57,49 @@ impl ZarrOutput {
         if let Some(free) = free_space(folder_of(&partial.temporary)).filter(|free| *free < needed) {
             return Err(FileError::NoSpace { path: path.into(), needed, free });
         }
-        let text = match vector {
-            true => metadata::write(element, &[rows], &[chunk.0]),
-            false => metadata::write(element, &[rows, cols], &[chunk.0, chunk.1]),
-        };
         let failed = |error| FileError::Write { path: path.into(), error };
-        fs::write(partial.temporary.join(NAME), text).map_err(failed)?;
+        let (path, temporary) = (path.into(), partial.temporary.clone());
+        let chunks = ZarrChunks { path, temporary, shape: (rows, cols), vector, chunk, element, depth };
+        fs::write(partial.temporary.join(NAME), chunks.metadata()).map_err(failed)?;
         fs::create_dir(partial.temporary.join(CHUNKS)).map_err(failed)?;
-        Ok(ZarrOutput { partial, shape: (rows, cols), vector, chunk, element, depth })
+        Ok(ZarrOutput { partial, chunks })
     }
 }
 
-impl WriteBlocks for ZarrOutput {
+impl ZarrChunks {
+    /// Opens what another process has made. No folder of an array is made, nor is anything taken away when this is
+    /// dropped.
+    pub fn open(spec: &OutputSpec, chunk: (u64, u64), depth: Arc<Depth>) -> Result<ZarrChunks, FileError> {
+        let (path, temporary) = (spec.path.clone(), spec.partial.clone());
+        let (vector, cols) = (spec.cols.is_none(), spec.cols.unwrap_or(1));
+        let (shape, element) = ((spec.rows, cols), spec.element);
+        let bytes = |(rows, cols): (u64, u64)| rows.checked_mul(cols)?.checked_mul(element.bytes());
+        let is_possible = chunk.0 > 0 && chunk.1 > 0 && bytes(chunk).is_some() && bytes(shape).is_some();
+        if !is_possible {
+            return Err(shared::another(&temporary, "its shape is impossible"));
+        }
+        let chunks = ZarrChunks { path, temporary, shape, vector, chunk, element, depth };
+        let expected = chunks.metadata();
+        let mut found = String::new();
+        let file = shared::open_partial_file(&chunks.temporary, NAME)?;
+        let read = file.take(expected.len() as u64 + 1).read_to_string(&mut found);
+        read.map_err(|error| shared::not_opened(&chunks.temporary, error))?;
+        if found != expected {
+            return Err(shared::another(&chunks.temporary, "its zarr.json differs"));
+        }
+        Ok(chunks)
+    }
+
+    fn metadata(&self) -> String {
+        let ((rows, cols), (height, width)) = (self.shape, self.chunk);
+        match self.vector {
+            true => metadata::write(self.element, &[rows], &[height]),
+            false => metadata::write(self.element, &[rows, cols], &[height, width]),
+        }
+    }
+}
+
+impl WriteBlocks for ZarrChunks {
     type Error = FileError;
 
     fn scratch_len(&self, _: u64, _: u64) -> u64 {
@@ -68,19 +108,55 @@ impl WriteBlocks for ZarrOutput {
 
     /// Whole chunks are written with one request each, which its depth counts where they go past the page cache,
     /// parts of chunks row by row.
-    fn write_block<T: Real>(&self, region: &Region, block: &[T], _: &mut [u8]) -> Result<u64, FileError> {
+    fn write_block<T: Real>(&self, region: &Region, block: &[T], _: &mut [u8]) -> Moved {
         assert_eq!(self.element, T::ELEMENT, "elements are written as what the array holds");
         region.check(self.shape, block.len());
         let width = region.width() as usize;
         for window in windows(region, self.chunk) {
             self.write_chunk(&window, &block[window.first..], width)
-                .map_err(|error| FileError::Write { path: self.partial.path.clone(), error })?;
+                .map_err(|error| FileError::Write { path: self.path.clone(), error })?;
         }
         Ok(size_of_val(block) as u64)
     }
+
+    fn as_spec(&self) -> Option<OutputSpec> {
+        Some(OutputSpec {
+            path: self.path.clone(),
+            partial: std::path::absolute(&self.temporary).ok()?,
+            format: OutputFormat::Zarr { chunk: self.chunk },
+            rows: self.shape.0,
+            cols: (!self.vector).then_some(self.shape.1),
+            element: self.element,
+        })
+    }
+
+    /// All files that are there, whoever wrote them, and the directories that name them.
+    fn sync_written(&self) -> Result<(), FileError> {
+        sync_below(&self.temporary).map_err(|error| FileError::Write { path: self.path.clone(), error })
+    }
 }
 
-impl ZarrOutput {
+impl WriteBlocks for ZarrOutput {
+    type Error = FileError;
+
+    fn scratch_len(&self, rows: u64, cols: u64) -> u64 {
+        self.chunks.scratch_len(rows, cols)
+    }
+
+    fn write_block<T: Real>(&self, region: &Region, block: &[T], scratch: &mut [u8]) -> Moved {
+        self.chunks.write_block(region, block, scratch)
+    }
+
+    fn as_spec(&self) -> Option<OutputSpec> {
+        self.chunks.as_spec()
+    }
+
+    fn sync_written(&self) -> Result<(), FileError> {
+        self.chunks.sync_written()
+    }
+}
+
+impl ZarrChunks {
     fn write_chunk<T: Real>(&self, window: &Window, block: &[T], width: usize) -> io::Result<()> {
         let path = self.file_of(window.tile);
         if !self.vector {
@@ -131,7 +207,7 @@ impl ZarrOutput {
     }
 
     fn file_of(&self, (row, col): (u64, u64)) -> PathBuf {
-        let folder = self.partial.temporary.join(CHUNKS).join(row.to_string());
+        let folder = self.temporary.join(CHUNKS).join(row.to_string());
         if self.vector { folder } else { folder.join(col.to_string()) }
     }
 }
@@ -142,7 +218,7 @@ impl Unfinished for ZarrOutput {
     }
 
     fn sync(&self) -> Result<(), FileError> {
-        self.partial.sync().map_err(|error| FileError::Write { path: self.partial.path.clone(), error })
+        self.sync_written()
     }
 
     fn commit(&self) -> Result<(), FileError> {

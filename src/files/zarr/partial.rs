@@ -51,11 +51,6 @@ impl PartialDir {
         Ok(PartialDir { path, target, temporary, folder, earlier, committed: AtomicBool::new(false) })
     }
 
-    /// All files to the disk, and the directories that name them.
-    pub fn sync(&self) -> io::Result<()> {
-        sync_below(&self.temporary)
-    }
-
     pub fn commit(&self) -> io::Result<()> {
         if let Some(earlier) = self.earlier {
             earlier.give(&self.folder);
@@ -131,7 +126,8 @@ fn check_replaceable(target: &Path, refused: impl Fn(String) -> FileError) -> Re
     }
 }
 
-fn sync_below(folder: &Path) -> io::Result<()> {
+/// All files to the disk, and the directories that name them.
+pub(super) fn sync_below(folder: &Path) -> io::Result<()> {
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
         if entry.file_type()?.is_dir() {
