@@ -20,6 +20,11 @@ pub struct Failure {
 }
 
 impl Failure {
+    /// The request is wrong.
+    pub fn of_request(why: impl ToString) -> Failure {
+        Failure { blame: Blame::Request, message: why.to_string() }
+    }
+
     /// Something broke while it ran.
     pub fn of_run(why: impl ToString) -> Failure {
         Failure { blame: Blame::Run, message: why.to_string() }

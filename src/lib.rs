@@ -14,6 +14,7 @@
 //! - [`protocol`]: messages and their bytes
 //! - [`exec`]: from a task to its kernel
 //! - [`actors`]: scheduler, worker, executor
+//! - [`net`]: scheduler, workers and clients as processes
 //! - [`session`]: what the user holds
 //! - [`cli`]: the command line
 
@@ -26,6 +27,7 @@ pub mod failure;
 pub mod files;
 pub mod graph;
 pub mod ids;
+pub mod net;
 pub mod protocol;
 pub mod sched;
 pub mod session;

@@ -2,7 +2,7 @@
 //! which hold memory but not a core.
 
 use super::activity::{Activity, WorkClass};
-use super::work_item::{Done, Room, WorkItem, WorkKind};
+use super::work_item::{Done, Report, Room, WorkItem, WorkKind};
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -78,9 +78,6 @@ impl Queue {
         items
     }
 }
-
-/// Called with each batch of finished items, on the thread that ran them.
-pub type Report = Arc<dyn Fn(Vec<Done>) + Send + Sync>;
 
 /// How many threads a worker has.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -205,15 +202,20 @@ fn work(queue: &Queue, threads: usize, report: &Report) {
             return;
         }
         let (count, began) = (items.len(), Instant::now());
-        let done: Vec<Done> = items.into_iter().map(|item| perform(queue, item, &mut room)).collect();
+        let mut done: Vec<Done> = Vec::with_capacity(count);
+        for item in items {
+            done.extend(perform(queue, item, &mut room, report));
+        }
         short = began.elapsed().as_secs_f64() < SHORT_SECONDS * count as f64;
-        report(done);
+        if !done.is_empty() {
+            report(done);
+        }
     }
 }
 
-fn perform(queue: &Queue, item: WorkItem, room: &mut Room) -> Done {
+fn perform(queue: &Queue, item: WorkItem, room: &mut Room, report: &Report) -> Option<Done> {
     let class = item.class();
-    let done = item.perform(room);
+    let done = item.perform(room, report);
     queue.activity.finished(class);
     done
 }

@@ -1,7 +1,7 @@
 //! What scheduler and workers of one process say to each other.
 
 use super::run::Run;
-use crate::ids::{BlockId, WorkerId};
+use crate::ids::{BlockId, RunId, WorkerId};
 use crate::protocol::{FromWorker, ToWorker};
 use crate::store::Block;
 use actix::Message;
@@ -10,7 +10,7 @@ use std::sync::Arc;
 /// Messages of the scheduler, in order, with the run that they are about.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub(super) struct ToWorkers {
+pub struct ToWorkers {
     pub run: Arc<Run>,
     pub messages: Vec<ToWorker>,
 }
@@ -36,7 +36,10 @@ pub struct Lost {
     pub why: String,
 }
 
-/// A block, for another worker or for the session.
+/// A block of a run, for another worker or for whoever asked for the run.
 #[derive(Message)]
 #[rtype(result = "Option<Arc<Block>>")]
-pub(super) struct Fetch(pub BlockId);
+pub struct Fetch {
+    pub run: RunId,
+    pub block: BlockId,
+}

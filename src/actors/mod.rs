@@ -2,6 +2,7 @@
 //! thread, so nothing here computes, reads a file or waits.
 
 mod activity;
+mod conduct;
 mod executor;
 mod fetches;
 mod messages;
@@ -14,9 +15,10 @@ mod work_item;
 mod worker;
 
 pub use activity::{Activity, Stalls};
+pub use conduct::{Conduct, Letters};
 pub use executor::WorkerThreads;
-pub use messages::{FromWorkers, Lost};
+pub use messages::{Fetch, FromWorkers, Lost, ToWorkers};
 pub use panics::tell_panics;
-pub use run::{Progress, Run, RunOutcome};
+pub use run::{Network, Progress, Run, RunOutcome};
 pub use scheduler::{Joined, Leave, Scheduler, Submit};
 pub use worker::{Peers, Worker};

@@ -3,7 +3,7 @@
 use super::activity::Stalls;
 use crate::exec::Bindings;
 use crate::graph::Program;
-use crate::ids::{BlockId, RunId};
+use crate::ids::{BlockId, RunId, WorkerId};
 use crate::sched::Workspace;
 use crate::store::{Block, Pool, PoolUse, SpillFiles};
 use std::collections::HashMap;
@@ -22,6 +22,22 @@ pub struct Run {
     pub pool: Pool,
     /// Where its blocks go when memory is short, if they may.
     pub spill: Option<SpillFiles>,
+    /// How blocks of other workers are got, if those are other processes.
+    pub network: Option<Arc<dyn Network>>,
+}
+
+/// Blocks from workers of other processes.
+pub trait Network: Send + Sync {
+    /// Fills `block` with the one of this name at `from`, then calls `done` with it, or with none if it cannot be had.
+    /// Does not wait: `done` comes on a thread of the network.
+    fn pull(
+        &self,
+        run: RunId,
+        id: BlockId,
+        from: WorkerId,
+        block: Block,
+        done: Box<dyn FnOnce(Option<Block>) + Send>,
+    );
 }
 
 /// How far a run is; read by whoever draws a bar.

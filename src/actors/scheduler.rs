@@ -1,6 +1,7 @@
-//! The scheduler actor: decodes messages into events, hands them to the core, performs the actions.
+//! The scheduler actor of one process: its workers share memory, and its caller waits for one run at a time.
 
 use super::activity::{Activity, Stalls};
+use super::conduct::{Conduct, Letters};
 use super::messages::{Fetch, FromWorkers, Lost, Release, ToWorkers};
 use super::run::{Progress, Run, RunOutcome};
 use super::worker::Worker;
@@ -8,8 +9,8 @@ use crate::exec::Bindings;
 use crate::failure::Failure;
 use crate::graph::Program;
 use crate::ids::{MemoryId, RunId, TaskId, WorkerId};
-use crate::protocol::{FromWorker, ToWorker};
-use crate::sched::{Action, Core, Event, Plan};
+use crate::protocol::ToWorker;
+use crate::sched::{Core, Event, Plan};
 use crate::store::{Pool, SpillFiles};
 use actix::{Actor, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message, WrapFuture};
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -31,7 +32,7 @@ const SHARED: MemoryId = MemoryId(0);
 
 struct Current {
     run: Arc<Run>,
-    core: Core,
+    conduct: Conduct,
     /// Bytes of blocks that it may hold.
     bytes: u64,
     progress: Arc<Progress>,
@@ -54,7 +55,6 @@ pub struct Scheduler {
     members: BTreeMap<WorkerId, Member>,
     current: Option<Current>,
     line: VecDeque<Submit>,
-    actions: Vec<Action>,
     /// Why the last worker that was lost is gone.
     lost: String,
 }
@@ -72,7 +72,6 @@ impl Scheduler {
             members: BTreeMap::new(),
             current: None,
             line: VecDeque::new(),
-            actions: Vec::new(),
             lost: "none has joined".into(),
         }
     }
@@ -90,11 +89,13 @@ impl Scheduler {
         }
         progress.set(0, program.tasks());
         let pool = self.pool.begin(plan.bound());
-        let run = Arc::new(Run { id, program, bindings, workspace: plan.workspace, pool, spill });
+        let run =
+            Arc::new(Run { id, program, bindings, workspace: plan.workspace, pool, spill, network: None });
         self.activity.begin();
         let stalls = self.activity.stalls();
         let bytes = plan.blocks_limit;
-        let current = Current { run, core, bytes, progress, reply, waited: submitted.elapsed(), stalls };
+        let conduct = Conduct::new(id, core);
+        let current = Current { run, conduct, bytes, progress, reply, waited: submitted.elapsed(), stalls };
         let join = |(id, member): (&WorkerId, &Member)| current.join(*id, member.threads);
         let joins: Vec<Event> = self.members.iter().map(join).collect();
         self.current = Some(current);
@@ -105,30 +106,19 @@ impl Scheduler {
         Failure::of_run(format!("no worker is left: {}", self.lost))
     }
 
-    /// Events into the core, actions out to the workers.
     fn feed(&mut self, events: Vec<Event>, ctx: &mut Context<Self>) {
         let Some(current) = &mut self.current else { return };
-        let mut actions = std::mem::take(&mut self.actions);
-        current.core.handle(events, &mut actions);
-        let (done, total) = current.core.progress();
+        let letters = current.conduct.feed(events);
+        self.deliver(letters, ctx);
+    }
+
+    /// What the core wants, to the workers.
+    fn deliver(&mut self, Letters { to, released, end }: Letters, ctx: &mut Context<Self>) {
+        let Some(current) = &mut self.current else { return };
+        let (done, total) = current.conduct.progress();
         current.progress.set(done, total);
         let run = current.run.clone();
-        let mut letters: BTreeMap<WorkerId, Vec<ToWorker>> = BTreeMap::new();
-        let mut released = Vec::new();
-        let mut end = None;
-        for action in actions.drain(..) {
-            match action {
-                Action::Completed => end = Some(Ok(())),
-                Action::Failed(failure) => end = Some(Err(failure)),
-                Action::Release { worker } => released.push(worker),
-                action => {
-                    let (worker, message) = letter(run.id, action);
-                    letters.entry(worker).or_default().push(message);
-                }
-            }
-        }
-        self.actions = actions;
-        for (worker, messages) in letters {
+        for (worker, messages) in to {
             self.post(worker, &run, messages);
         }
         released.into_iter().for_each(|worker| self.release(worker));
@@ -158,20 +148,20 @@ impl Scheduler {
     /// Collects the kept blocks from the workers that hold them.
     fn gather(&mut self, ctx: &mut Context<Self>) {
         let Some(current) = &self.current else { return };
-        let program = &current.run.program;
+        let (run, program) = (current.run.id, &current.run.program);
         let mut asked = Vec::new();
         for stage in program.stage_ids().filter(|id| program.stage(*id).keep) {
             for index in 0..program.stage(stage).space.tasks() {
                 let block = TaskId::new(stage, index);
-                let holder = current.core.location(block).and_then(|id| self.members.get(&id));
+                let holder = current.conduct.location(block).and_then(|id| self.members.get(&id));
                 if let Some(member) = holder {
-                    asked.push((block, member.address.send(Fetch(block))));
+                    asked.push((block, member.address.send(Fetch { run, block })));
                 }
             }
         }
         let mut outcome = RunOutcome {
             blocks: HashMap::new(),
-            recomputed: current.core.recomputed(),
+            recomputed: current.conduct.recomputed(),
             memory: self.pool.usage(),
             stalls: self.activity.stalls().since(current.stalls),
             io_in_flight: self.activity.most_in_flight(),
@@ -191,8 +181,8 @@ impl Scheduler {
     }
 
     fn finish(&mut self, result: Result<RunOutcome, Failure>, ctx: &mut Context<Self>) {
-        let Some(Current { run, reply, core, .. }) = self.current.take() else { return };
-        drop(core);
+        let Some(Current { run, reply, conduct, .. }) = self.current.take() else { return };
+        drop(conduct);
         self.activity.end();
         for member in self.members.values() {
             let messages = vec![ToWorker::Forget { run: run.id }];
@@ -287,39 +277,8 @@ impl Handler<FromWorkers> for Scheduler {
     type Result = ();
 
     fn handle(&mut self, FromWorkers { worker, messages }: FromWorkers, ctx: &mut Self::Context) {
-        let Some(current) = self.current.as_ref().map(|c| c.run.id) else { return };
-        // Those about a run that is over say nothing any more.
-        let messages = messages.into_iter().filter(|message| message.run() == current);
-        let events = messages.map(|message| event(worker, message)).collect();
-        self.feed(events, ctx);
-    }
-}
-
-/// The message that an action means, and to whom.
-fn letter(run: RunId, action: Action) -> (WorkerId, ToWorker) {
-    match action {
-        Action::Assign { worker, tasks, fetch } => (worker, ToWorker::Assign { run, tasks, fetch }),
-        Action::Free { worker, blocks } => (worker, ToWorker::Free { run, blocks }),
-        Action::Drop { worker, blocks } => (worker, ToWorker::Drop { run, blocks }),
-        Action::Spill { worker, blocks } => (worker, ToWorker::Spill { run, blocks }),
-        Action::TakeBack { worker, tasks } => (worker, ToWorker::TakeBack { run, tasks }),
-        Action::Copy { from, to, block } => (to, ToWorker::Copy { run, from, block }),
-        Action::Release { .. } | Action::Completed | Action::Failed(_) => {
-            unreachable!("these are not about what a worker holds")
-        }
-    }
-}
-
-/// The event that a message means.
-fn event(worker: WorkerId, message: FromWorker) -> Event {
-    match message {
-        FromWorker::Finished { tasks, timings, .. } => Event::Finished { worker, tasks, timings },
-        FromWorker::Returned { tasks, .. } => Event::Returned { worker, tasks },
-        FromWorker::Copied { block, .. } => Event::Copied { worker, block },
-        FromWorker::CopyFailed { block, .. } => Event::CopyFailed { worker, block },
-        FromWorker::Spilled { block, .. } => Event::Spilled { worker, block },
-        FromWorker::Vanished { block, .. } => Event::Vanished { worker, block },
-        FromWorker::MoveFailed { block, failure, .. } => Event::MoveFailed { worker, block, failure },
-        FromWorker::Failed { task, failure, .. } => Event::Failed { worker, task, failure },
+        let Some(current) = &mut self.current else { return };
+        let letters = current.conduct.hear(worker, messages);
+        self.deliver(letters, ctx);
     }
 }

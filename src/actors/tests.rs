@@ -3,7 +3,7 @@
 use super::messages::{Fetch, ToWorkers};
 use super::run::{Progress, Run};
 use super::scheduler::{Joined, Leave, Scheduler, Submit};
-use super::work_item::{WorkItem, WorkKind, WorkOutcome};
+use super::work_item::{Report, WorkItem, WorkKind, WorkOutcome};
 use super::worker::{Peers, Worker};
 use super::{Activity, FromWorkers, Lost, WorkerThreads};
 use crate::array::{BlockGrid, Element, Fill};
@@ -89,7 +89,15 @@ fn spilled(files: SpillFiles) -> Arc<Run> {
     let mut scratch = pool.take(SpillPlace::scratch_len(800)).expect("room");
     files.write(BLOCK, &block, scratch.bytes_mut()).expect("a file");
     let workspace = plan_of(&program).workspace;
-    Arc::new(Run { id: RunId(1), program, bindings: Arc::default(), workspace, pool, spill: Some(files) })
+    Arc::new(Run {
+        id: RunId(1),
+        program,
+        bindings: Arc::default(),
+        workspace,
+        pool,
+        spill: Some(files),
+        network: None,
+    })
 }
 
 #[test]
@@ -106,8 +114,9 @@ fn the_actor_thread_removes_no_file_and_an_io_thread_does() {
         worker.send(ToWorkers { run: run.clone(), messages }).await.expect("an answer");
         assert_eq!(place.in_use(), bytes);
     });
-    let done = WorkItem { run, task: BLOCK, kind: WorkKind::Sweep }.perform(&mut None);
-    assert!(matches!(done.outcome, WorkOutcome::Swept));
+    let report: Report = Arc::new(|_| {});
+    let done = WorkItem { run, task: BLOCK, kind: WorkKind::Sweep }.perform(&mut None, &report);
+    assert!(matches!(done.unwrap().outcome, WorkOutcome::Swept));
     assert_eq!(place.in_use(), 0);
 }
 
@@ -133,7 +142,15 @@ fn ones() -> Arc<Run> {
     builder.fill(Fill::Constant(1.0), 0, 0, BlockGrid::whole(10, 10), Element::F64);
     let (program, pool) = (Arc::new(builder.finish()), Pool::new(MEMORY));
     let workspace = plan_of(&program).workspace;
-    Arc::new(Run { id: RunId(1), program, bindings: Arc::default(), workspace, pool, spill: None })
+    Arc::new(Run {
+        id: RunId(1),
+        program,
+        bindings: Arc::default(),
+        workspace,
+        pool,
+        spill: None,
+        network: None,
+    })
 }
 
 /// What the second of two workers says when it is told `then` right after it was told to copy a block off the first.
@@ -182,7 +199,7 @@ fn fleet(workers: u32) -> (Addr<Scheduler>, Vec<Addr<Worker>>) {
 }
 
 async fn is_there(worker: &Addr<Worker>) -> bool {
-    worker.send(Fetch(BLOCK)).await.is_ok()
+    worker.send(Fetch { run: RunId(1), block: BLOCK }).await.is_ok()
 }
 
 #[test]

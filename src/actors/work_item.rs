@@ -5,7 +5,7 @@ use super::panics::guard;
 use super::run::Run;
 use crate::exec;
 use crate::failure::Failure;
-use crate::ids::{BlockId, RunId, TaskId};
+use crate::ids::{BlockId, RunId, TaskId, WorkerId};
 use crate::store::{Block, Buffer, SpillFiles};
 use std::sync::Arc;
 use std::time::Instant;
@@ -28,6 +28,14 @@ pub enum WorkKind {
     Spill(Arc<Block>),
     /// Read the block back, or make it again if it is a source's.
     Load,
+    /// Get the block from a worker of another process, for tasks here that wait for it.
+    Receive {
+        from: WorkerId,
+    },
+    /// The same, as a copy that is to stay.
+    Copy {
+        from: WorkerId,
+    },
     /// Remove the files of blocks that nobody wants any more.
     Sweep,
 }
@@ -40,12 +48,19 @@ pub struct Done {
     pub outcome: WorkOutcome,
 }
 
+/// Called with each batch of finished items, on whatever thread.
+pub type Report = Arc<dyn Fn(Vec<Done>) + Send + Sync>;
+
 pub enum WorkOutcome {
     /// A task is done; some leave a block.
     Made(Option<Block>),
     Spilled,
     Swept,
     Loaded(Block),
+    /// Nobody has it any more where it was.
+    Missed,
+    /// What came of a copy.
+    Copied(Option<Block>),
     /// What was written cannot be read back.
     Vanished,
     /// A task could not be done.
@@ -61,6 +76,7 @@ impl WorkItem {
     pub fn class(&self) -> WorkClass {
         match &self.kind {
             WorkKind::Spill(_) | WorkKind::Sweep => WorkClass::Spill,
+            WorkKind::Receive { .. } | WorkKind::Copy { .. } => WorkClass::Load,
             WorkKind::Load if !self.is_source() => WorkClass::Load,
             _ => WorkClass::of(&self.run.program.stage(self.task.stage).kind),
         }
@@ -70,7 +86,46 @@ impl WorkItem {
         self.run.program.stage(self.task.stage).kind.is_source()
     }
 
-    pub fn perform(self, room: &mut Room) -> Done {
+    /// Does it. None if it goes on elsewhere, and is told to `report` when it is done.
+    pub fn perform(self, room: &mut Room, report: &Report) -> Option<Done> {
+        let wait = match self.kind {
+            WorkKind::Receive { from } => Some((from, false)),
+            WorkKind::Copy { from } => Some((from, true)),
+            _ => None,
+        };
+        match wait {
+            Some((from, stays)) => self.receive(from, stays, report),
+            None => Some(self.do_here(room)),
+        }
+    }
+
+    /// Takes room for a block and has the network fill it.
+    fn receive(self, from: WorkerId, stays: bool, report: &Report) -> Option<Done> {
+        let WorkItem { run, task, .. } = self;
+        let (id, began) = (run.id, Instant::now());
+        let stage = run.program.stage(task.stage);
+        let shape = stage.shape(task.index);
+        let taken = Block::new(&run.pool, shape, stage.element).map_err(Failure::of_run);
+        let network = run.network.as_ref().ok_or_else(|| Failure::of_run("there are no other processes"));
+        let done = move |outcome| Done { run: id, task, seconds: began.elapsed().as_secs_f64(), outcome };
+        let (block, network) = match taken.and_then(|block| Ok((block, network?))) {
+            Ok(both) => both,
+            Err(failure) => return Some(done(WorkOutcome::MoveFailed(failure))),
+        };
+        let report = report.clone();
+        let came = move |found: Option<Block>| {
+            let outcome = match (stays, found) {
+                (true, found) => WorkOutcome::Copied(found),
+                (false, Some(block)) => WorkOutcome::Loaded(block),
+                (false, None) => WorkOutcome::Missed,
+            };
+            report(vec![done(outcome)]);
+        };
+        network.pull(id, task, from, block, Box::new(came));
+        None
+    }
+
+    fn do_here(self, room: &mut Room) -> Done {
         let (run, task, began) = (self.run.id, self.task, Instant::now());
         let moves = !matches!(self.kind, WorkKind::Task { .. });
         let outcome = guard(|| self.attempt(room));
@@ -111,7 +166,7 @@ impl WorkItem {
                 spill_files(&run)?.write(task, &block, scratch.bytes_mut()).map_err(Failure::of_run)?;
                 Ok(WorkOutcome::Spilled)
             }
-            WorkKind::Sweep => unreachable!("done above"),
+            WorkKind::Sweep | WorkKind::Receive { .. } | WorkKind::Copy { .. } => unreachable!("done above"),
         }
     }
 }

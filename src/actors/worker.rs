@@ -6,7 +6,7 @@ use super::fetches::Fetches;
 use super::messages::{Fetch, FromWorkers, Lost, Release, ToWorkers};
 use super::run::Run;
 use super::work_item::{Done, WorkItem, WorkKind, WorkOutcome};
-use crate::ids::{BlockId, StageId, TaskId, TaskList, WorkerId};
+use crate::ids::{BlockId, RunId, StageId, TaskId, TaskList, WorkerId};
 use crate::protocol::{FromWorker, ToWorker};
 use crate::sched::Timing;
 use crate::store::Block;
@@ -168,15 +168,27 @@ impl Worker {
         if from == self.id {
             return self.perform([WorkItem { run: run.clone(), task: block, kind: WorkKind::Load }]);
         }
-        let peer = self.peers.lock().unwrap_or_else(PoisonError::into_inner).get(&from).cloned();
+        if run.network.is_some() {
+            return self.perform([WorkItem {
+                run: run.clone(),
+                task: block,
+                kind: WorkKind::Receive { from },
+            }]);
+        }
+        let answer = self.ask(from, run.id, block);
         let run = run.clone();
-        let answer = async move {
-            match peer {
-                Some(peer) => peer.send(Fetch(block)).await.ok().flatten(),
-                None => None,
-            }
-        };
         ctx.spawn(answer.into_actor(self).map(move |found, worker, _| worker.fetched(&run, block, found)));
+    }
+
+    /// Asks another worker of this process.
+    fn ask(
+        &self,
+        from: WorkerId,
+        run: RunId,
+        block: BlockId,
+    ) -> impl Future<Output = Option<Arc<Block>>> + use<> {
+        let peer = self.peers.lock().unwrap_or_else(PoisonError::into_inner).get(&from).cloned();
+        async move { peer?.send(Fetch { run, block }).await.ok().flatten() }
     }
 
     fn perform(&self, items: impl IntoIterator<Item = WorkItem>) {
@@ -225,21 +237,27 @@ impl Worker {
     fn copy(&mut self, from: WorkerId, block: BlockId, ctx: &mut Context<Self>) {
         let Some(run) = self.run.clone() else { return };
         self.copying.insert(block);
-        let peer = self.peers.lock().unwrap_or_else(PoisonError::into_inner).get(&from).cloned();
-        let answer = async move { peer?.send(Fetch(block)).await.ok().flatten() };
+        if run.network.is_some() {
+            return self.perform([WorkItem { run, task: block, kind: WorkKind::Copy { from } }]);
+        }
+        let answer = self.ask(from, run.id, block);
         ctx.spawn(answer.into_actor(self).map(move |found, worker, _| {
-            if worker.run.as_ref().is_none_or(|current| current.id != run.id) {
-                return;
+            if worker.run.as_ref().is_some_and(|current| current.id == run.id) {
+                worker.copied(&run, block, found);
             }
-            let is_wanted = worker.copying.remove(&block);
-            let Some(found) = found.filter(|_| is_wanted) else {
-                return worker.tell(FromWorker::CopyFailed { run: run.id, block });
-            };
-            worker.blocks.insert(block, found);
-            // From now on the scheduler counts on it.
-            worker.unknown.remove(&block);
-            worker.tell(FromWorker::Copied { run: run.id, block });
         }));
+    }
+
+    /// The copy that was asked for is here, or cannot be had.
+    fn copied(&mut self, run: &Run, block: BlockId, found: Option<Arc<Block>>) {
+        let is_wanted = self.copying.remove(&block);
+        let Some(found) = found.filter(|_| is_wanted) else {
+            return self.tell(FromWorker::CopyFailed { run: run.id, block });
+        };
+        self.blocks.insert(block, found);
+        // From now on the scheduler counts on it.
+        self.unknown.remove(&block);
+        self.tell(FromWorker::Copied { run: run.id, block });
     }
 
     fn forget(&mut self) {
@@ -301,6 +319,7 @@ impl Worker {
         let mut timings: Vec<Timing> = Vec::new();
         let mut messages = Vec::new();
         let mut came = Vec::new();
+        let mut copied = Vec::new();
         for done in done.into_iter().filter(|done| done.run == run.id) {
             let (id, block) = (run.id, done.task);
             messages.push(match done.outcome {
@@ -315,6 +334,14 @@ impl Worker {
                 }
                 WorkOutcome::Loaded(loaded) => {
                     came.push((block, Some(Arc::new(loaded))));
+                    continue;
+                }
+                WorkOutcome::Missed => {
+                    came.push((block, None));
+                    continue;
+                }
+                WorkOutcome::Copied(found) => {
+                    copied.push((block, found.map(Arc::new)));
                     continue;
                 }
                 WorkOutcome::Swept => continue,
@@ -336,6 +363,7 @@ impl Worker {
         }
         // What cannot be had is told before the tasks that are given back for it.
         came.into_iter().for_each(|(block, found)| self.fetched(&run, block, found));
+        copied.into_iter().for_each(|(block, found)| self.copied(&run, block, found));
     }
 }
 
@@ -396,7 +424,10 @@ impl Handler<Fetch> for Worker {
     type Result = ResponseFuture<Option<Arc<Block>>>;
 
     /// Answers when the block is here, if it is on its way.
-    fn handle(&mut self, Fetch(block): Fetch, _: &mut Self::Context) -> Self::Result {
+    fn handle(&mut self, Fetch { run, block }: Fetch, _: &mut Self::Context) -> Self::Result {
+        if self.run.as_ref().is_none_or(|current| current.id != run) {
+            return Box::pin(ready(None));
+        }
         if let Some(found) = self.blocks.get(&block) {
             return Box::pin(ready(Some(found.clone())));
         }

@@ -3,9 +3,12 @@
 use super::sizes;
 use crate::array::{BlockSize, Element, Law};
 use crate::files::Format;
+use crate::session::SchedulerAt;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::ffi::OsString;
+use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// Large dense linear algebra in blocks.
 #[derive(Parser, Debug)]
@@ -27,6 +30,90 @@ pub enum Command {
         /// The folder for them; made if it is not there
         folder: PathBuf,
     },
+    /// Run the scheduler of a cluster until dolmen stop
+    Scheduler(SchedulerArgs),
+    /// Run a worker for the scheduler of a cluster
+    Worker(WorkerArgs),
+    /// End a scheduler and all its workers
+    Stop {
+        #[command(flatten)]
+        cluster: ClusterArgs,
+    },
+}
+
+#[derive(Args, Debug)]
+pub struct SchedulerArgs {
+    /// Address and port; port 0 is any free one
+    #[arg(long, default_value = "127.0.0.1:0")]
+    pub listen: SocketAddr,
+    /// The file that says how the scheduler is reached; removed when it ends
+    #[arg(long)]
+    pub scheduler_file: Option<PathBuf>,
+    /// A folder of keys made by dolmen keygen; default: keys of its own, for this machine only
+    #[arg(long)]
+    pub keys: Option<PathBuf>,
+    /// A worker that was silent for so long is lost
+    #[arg(long, default_value = "15s", value_parser = sizes::time)]
+    pub lost_after: Duration,
+}
+
+#[derive(Args, Debug)]
+pub struct WorkerArgs {
+    #[command(flatten)]
+    pub cluster: ClusterArgs,
+    /// What it is called; default: the machine and its process number
+    #[arg(long)]
+    pub name: Option<String>,
+    /// Compute threads; default: the cores of this machine
+    #[arg(long, allow_negative_numbers = true, value_parser = clap::value_parser!(u16).range(1..))]
+    pub threads: Option<u16>,
+    /// Memory for blocks and workspace, with units as for dolmen svd; default: most of what is free and allowed
+    #[arg(long, allow_hyphen_values = true, value_parser = sizes::memory)]
+    pub memory: Option<u64>,
+    /// Where blocks go when memory is short; default: a folder for temporary files that is on a disk
+    #[arg(long)]
+    pub spill_dir: Option<PathBuf>,
+    /// Disk space that they may take; 0 forbids it; default: what is free
+    #[arg(long, allow_hyphen_values = true, value_parser = sizes::space)]
+    pub spill_limit: Option<u64>,
+    /// How long to wait for a scheduler that is not there yet
+    #[arg(long, default_value = "60s", value_parser = sizes::time)]
+    pub wait: Duration,
+}
+
+/// Where the scheduler is.
+#[derive(Args, Debug)]
+#[group(required = true, multiple = true)]
+pub struct ClusterArgs {
+    /// The file that dolmen scheduler wrote
+    #[arg(long, conflicts_with_all = ["scheduler", "keys"])]
+    pub scheduler_file: Option<PathBuf>,
+    /// The scheduler's host and port
+    #[arg(long, requires = "keys")]
+    pub scheduler: Option<String>,
+    /// A folder of keys made by dolmen keygen
+    #[arg(long, requires = "scheduler")]
+    pub keys: Option<PathBuf>,
+}
+
+/// A cluster that does the work, if one does.
+#[derive(Args, Debug)]
+pub struct OnCluster {
+    /// Have the cluster do it whose scheduler wrote this file
+    #[arg(long, conflicts_with_all = ["scheduler", "keys"])]
+    pub scheduler_file: Option<PathBuf>,
+    /// Have the cluster do it whose scheduler is at this host and port
+    #[arg(long, requires = "keys")]
+    pub scheduler: Option<String>,
+    /// A folder of keys made by dolmen keygen
+    #[arg(long, requires = "scheduler")]
+    pub keys: Option<PathBuf>,
+    /// Workers of the cluster to wait for; default: 1
+    #[arg(long, allow_negative_numbers = true, value_parser = clap::value_parser!(u16).range(1..))]
+    pub wait_workers: Option<u16>,
+    /// How long to wait for the scheduler and its workers, like 60s, 5m or 1h; default: 60s
+    #[arg(long, value_parser = sizes::time)]
+    pub wait: Option<Duration>,
 }
 
 #[derive(Subcommand, Debug)]
@@ -145,9 +232,9 @@ pub struct Common {
     /// Rows and columns of a block: 4096, 4096x512 or auto; qr, svd and rsvd use the rows
     #[arg(long, allow_hyphen_values = true, default_value = "auto", value_parser = sizes::block)]
     pub block: BlockSize,
-    /// Workers in this process
-    #[arg(long, allow_negative_numbers = true, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..))]
-    pub workers: u16,
+    /// Workers in this process; default: 1
+    #[arg(long, allow_negative_numbers = true, value_parser = clap::value_parser!(u16).range(1..))]
+    pub workers: Option<u16>,
     /// Compute threads of each worker; default: the cores of this machine
     #[arg(long, allow_negative_numbers = true, value_parser = clap::value_parser!(u16).range(1..))]
     pub threads: Option<u16>,
@@ -170,6 +257,32 @@ pub struct Common {
     /// No progress bar and no summary
     #[arg(long)]
     pub quiet: bool,
+    #[command(flatten)]
+    pub cluster: OnCluster,
+}
+
+impl ClusterArgs {
+    pub fn scheduler(&self) -> SchedulerAt {
+        at(self.scheduler_file.as_ref(), self.scheduler.as_ref(), self.keys.as_ref())
+            .expect("the group of arguments demands one")
+    }
+}
+
+impl OnCluster {
+    /// Where the cluster's scheduler is, if one is to do the work.
+    pub fn scheduler(&self) -> Option<SchedulerAt> {
+        at(self.scheduler_file.as_ref(), self.scheduler.as_ref(), self.keys.as_ref())
+    }
+}
+
+fn at(file: Option<&PathBuf>, address: Option<&String>, keys: Option<&PathBuf>) -> Option<SchedulerAt> {
+    match (file, address, keys) {
+        (Some(file), _, _) => Some(SchedulerAt::File(file.clone())),
+        (None, Some(address), Some(keys)) => {
+            Some(SchedulerAt::Address { address: address.clone(), keys: keys.clone() })
+        }
+        _ => None,
+    }
 }
 
 impl Common {
@@ -289,6 +402,12 @@ mod tests {
             "dolmen rsvd a.npy --rank 20 --oversample 10 --power-iters 2 --seed 0 --out d",
             "dolmen plan rsvd a.npy --rank 20 --out d",
             "dolmen keygen d",
+            "dolmen scheduler --listen 127.0.0.1:0 --scheduler-file f --keys d --lost-after 15s",
+            "dolmen worker --scheduler-file f --threads 2 --memory 4GiB --spill-dir d --name n",
+            "dolmen worker --scheduler n1:7077 --keys d",
+            "dolmen svd a.npy --out d --scheduler-file f --wait-workers 4 --wait 60s",
+            "dolmen qr a.npy --out d --scheduler n1:7077 --keys d",
+            "dolmen stop --scheduler-file f",
         ] {
             assert!(words(line).is_ok(), "{line}: {:?}", words(line).err());
         }
@@ -305,6 +424,12 @@ mod tests {
             "dolmen qr a.npy --out d --threads 0",
             "dolmen qr a.npy --out d --nonsense",
             "dolmen keygen",
+            "dolmen worker",
+            "dolmen worker --scheduler n1:7077",
+            "dolmen worker --scheduler-file f --scheduler n1:7077 --keys d",
+            "dolmen scheduler --listen nowhere",
+            "dolmen scheduler --lost-after soon",
+            "dolmen stop",
         ] {
             let (message, code) = words(line).unwrap_err();
             assert_eq!(code, 2, "{line}");

@@ -1,6 +1,7 @@
 //! The command line: a request in words becomes an operation, its outcome an exit code.
 
 mod args;
+mod cluster;
 mod console;
 mod keygen;
 mod plan;

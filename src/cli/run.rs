@@ -1,6 +1,7 @@
 //! Does what was asked.
 
 use super::args::{Command, Common, OutFolder, Sketch, Work, parse};
+use super::cluster;
 use super::console::{complain, say};
 use super::keygen::keygen;
 use super::plan::described;
@@ -23,6 +24,9 @@ pub fn main(words: impl IntoIterator<Item = OsString>) -> ExitCode {
         Ok(Command::Work(work)) => run(&work),
         Ok(Command::Plan(work)) => plan(&work),
         Ok(Command::Keygen { folder }) => keygen(&folder),
+        Ok(Command::Scheduler(args)) => cluster::scheduler(args),
+        Ok(Command::Worker(args)) => cluster::worker(args),
+        Ok(Command::Stop { cluster }) => cluster::stop(&cluster),
         Err((help, 0)) => say(&help),
         Err((message, _)) => Err(Error::Request(message)),
     };
@@ -36,9 +40,44 @@ pub fn main(words: impl IntoIterator<Item = OsString>) -> ExitCode {
     }
 }
 
+/// What only a run in this process is told: the workers of a cluster have been told when they began.
+fn own_resources(common: &Common) -> [(&'static str, bool); 5] {
+    [
+        ("--workers", common.workers.is_some()),
+        ("--threads", common.threads.is_some()),
+        ("--memory", common.memory.is_some()),
+        ("--spill-dir", common.spill_dir.is_some()),
+        ("--spill-limit", common.spill_limit.is_some()),
+    ]
+}
+
 fn session(common: &Common) -> Result<Session, Error> {
-    let mut builder = Session::builder();
-    builder = builder.workers(usize::from(common.workers)).block(common.block).sync_results(!common.no_sync);
+    let mut builder = Session::builder().block(common.block).sync_results(!common.no_sync);
+    if let Some(scheduler) = common.cluster.scheduler() {
+        if let Some((option, _)) = own_resources(common).into_iter().find(|(_, is_given)| *is_given) {
+            return Err(Error::Request(format!(
+                "{option} is the workers' own: give it to dolmen worker, not to a command that has a cluster work"
+            )));
+        }
+        builder = builder.connect_to(scheduler).while_waiting(|there, wanted| {
+            complain(&format!("waiting for workers: {there} of {wanted} are there"));
+        });
+        if let Some(workers) = common.cluster.wait_workers {
+            builder = builder.wait_workers(usize::from(workers));
+        }
+        if let Some(patience) = common.cluster.wait {
+            builder = builder.patience(patience);
+        }
+        return builder.build();
+    }
+    if common.cluster.wait_workers.is_some() || common.cluster.wait.is_some() {
+        return Err(Error::Request(
+            "--wait-workers and --wait are for a cluster: name it with --scheduler-file".into(),
+        ));
+    }
+    if let Some(workers) = common.workers {
+        builder = builder.workers(usize::from(workers));
+    }
     if let Some(threads) = common.threads {
         builder = builder.threads(usize::from(threads));
     }
@@ -195,7 +234,7 @@ fn report(
         gflops: stats.flops / stats.seconds / 1e9,
         bytes_read: stats.bytes_read,
         bytes_written: stats.bytes_written,
-        bytes_network: 0,
+        bytes_network: stats.bytes_network,
         bytes_spilled: stats.spilled.bytes,
         bytes_spilled_raw: stats.spilled.raw_bytes,
         bytes_unspilled: stats.spilled.read_back_bytes,

@@ -1,6 +1,7 @@
 //! Sizes as people write them: `4GiB`, `200000x100`, `auto`.
 
 use crate::array::BlockSize;
+use std::time::Duration;
 
 /// Bytes: a number, 1e9 too, with an optional unit as SLURM and Kubernetes write it. K, M, G and T, also with `i` or
 /// `iB` behind them, count by 1024; KB, MB, GB and TB by 1000.
@@ -42,6 +43,11 @@ fn factor(unit: &str) -> Result<f64, String> {
 /// Bytes as for [`memory`], or 0 for none.
 pub fn space(text: &str) -> Result<u64, String> {
     if text.trim() == "0" { Ok(0) } else { memory(text) }
+}
+
+/// A time like `15s`, `5m` or `1h`.
+pub fn time(text: &str) -> Result<Duration, String> {
+    humantime::parse_duration(text.trim()).map_err(|_| "write a time like 15s, 5m or 1h".into())
 }
 
 fn length(text: &str) -> Result<u64, String> {

@@ -3,6 +3,7 @@
 mod bind;
 mod delayed;
 mod execute;
+mod fingerprint;
 mod functions;
 mod interpret;
 mod job;
@@ -12,6 +13,7 @@ mod work;
 
 pub use bind::{Bindings, Traffic};
 pub use delayed::{Argument, value};
+pub use fingerprint::{kernel_fingerprint, operations};
 pub use functions::{Callable, Functions};
 pub use interpret::interpret;
 pub use task::run;

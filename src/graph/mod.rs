@@ -15,6 +15,6 @@ pub use builders::{Delayed, Graph, GraphError, Tall};
 pub use kinds::Kind;
 pub use lower::{LowerError, Lowering};
 pub use pattern::{Edges, Pattern, Pick};
-pub use program::Program;
+pub use program::{Program, ProgramError};
 pub use space::{Coords, Order, Space};
 pub use stage::{Blocks, Read, Stage, Work};

@@ -29,7 +29,32 @@ fn reads_before(reader: &Stage, number: u32, index: u32, source: &Space, block: 
     found
 }
 
+/// Why stages are no program.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("this is no program: stage {stage} {why}")]
+pub struct ProgramError {
+    pub stage: usize,
+    pub why: &'static str,
+}
+
 impl Program {
+    /// The program of stages that come from elsewhere.
+    ///
+    /// # Errors
+    /// If a stage reads one that is not before it.
+    pub fn try_new(stages: Vec<Stage>) -> Result<Program, ProgramError> {
+        for (at, stage) in stages.iter().enumerate() {
+            for read in &stage.reads {
+                let itself = matches!(read.pattern, Pattern::Previous | Pattern::Edges(_));
+                let is_before = read.source.at() < at;
+                if !(is_before || itself && read.source.at() == at) {
+                    return Err(ProgramError { stage: at, why: "reads one that is not before it" });
+                }
+            }
+        }
+        Ok(Program::new(stages))
+    }
+
     pub fn new(stages: Vec<Stage>) -> Self {
         let mut users = vec![Vec::new(); stages.len()];
         let mut starts = vec![0];

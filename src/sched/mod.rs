@@ -10,7 +10,7 @@
 //! - `eviction`, `transit`: which blocks leave memory; blocks on their way out, and where they have been written
 //! - `sacrifice`: what is given up after a loss
 //! - `outbox`: what is said to each worker
-//! - `plan`, `forecast`: before a run, how much memory it needs and what it will move
+//! - `plan`, `fleet_plan`, `forecast`: before a run, how much memory it needs and what it will move
 
 mod admission;
 mod ahead;
@@ -20,6 +20,7 @@ mod estimates;
 mod events;
 mod eviction;
 mod fleet;
+mod fleet_plan;
 mod forecast;
 mod holders;
 mod lane;
@@ -36,5 +37,8 @@ mod walk;
 
 pub use core::Core;
 pub use events::{Action, Event, Explain, Timing, Whereabouts};
+pub use fleet_plan::{FleetPlan, Seat, plan_fleet};
 pub use forecast::{Swapped, forecast};
-pub use plan::{Plan, PlanError, SpillPlan, Threads, Workspace, plan, plan_spilling, serial_order};
+pub use plan::{
+    Plan, PlanError, SpillPlan, Threads, Workspace, plan, plan_spilling, serial_order, workspace,
+};

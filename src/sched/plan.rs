@@ -15,19 +15,20 @@ use super::walk::{Ground, Walk};
 use crate::array::footprint;
 use crate::graph::{Program, Stage};
 use crate::ids::{TaskId, WorkerId};
+use serde::{Deserialize, Serialize};
 
 /// Tasks per thread whose blocks may be held beyond what the serial walk needs.
 const RUN_AHEAD: u64 = 1;
 
 /// In a run that spills: tasks beside those that compute whose inputs may be on their way. More would take memory from
 /// blocks that are used again.
-const COMING: u64 = 2;
+pub(super) const COMING: u64 = 2;
 
 /// Beyond so many tasks the serial walk is not worth its time where all blocks fit easily.
 const LONG_WALK: usize = 1 << 20;
 
 /// The threads of all workers together.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Threads {
     pub compute: u64,
     pub io: u64,
@@ -40,10 +41,18 @@ impl Threads {
 }
 
 /// Bytes that each thread holds beside blocks.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct Workspace {
     pub compute: u64,
     pub io: u64,
+}
+
+impl Workspace {
+    /// Bytes that these threads hold together.
+    pub fn of(self, threads: Threads) -> u64 {
+        let compute = threads.compute.saturating_mul(self.compute);
+        compute.saturating_add(threads.io.saturating_mul(self.io))
+    }
 }
 
 /// What a run will hold in memory at most.
@@ -71,7 +80,7 @@ pub struct SpillPlan {
 impl Plan {
     /// Bytes that the run holds at most, blocks and workspaces.
     pub fn bound(&self) -> u64 {
-        self.blocks_limit + workspaces(self.threads, self.workspace)
+        self.blocks_limit + self.workspace.of(self.threads)
     }
 }
 
@@ -82,11 +91,8 @@ pub struct PlanError {
     pub budget: u64,
 }
 
-fn workspaces(threads: Threads, each: Workspace) -> u64 {
-    threads.compute.saturating_mul(each.compute).saturating_add(threads.io.saturating_mul(each.io))
-}
-
-fn workspace(program: &Program) -> Workspace {
+/// Bytes that any task of a program may need beside blocks.
+pub fn workspace(program: &Program) -> Workspace {
     let largest = |io: bool| {
         let stages = program.stages().iter().filter(|stage| stage.kind.is_io() == io);
         stages.map(|stage| footprint(stage.work.workspace)).max().unwrap_or(0)
@@ -99,7 +105,7 @@ fn workspace(program: &Program) -> Workspace {
 /// O(stages) where all blocks together fit easily, O(tasks) else.
 pub fn plan(program: &Program, threads: Threads, budget: u64) -> Result<Plan, PlanError> {
     let workspace = workspace(program);
-    let beside = workspaces(threads, workspace);
+    let beside = workspace.of(threads);
     let everything = largest_total(program);
     let walk_pays = everything > 0 && (program.tasks() <= LONG_WALK || everything > budget / 2);
     let serial = if walk_pays { needs(program).serial } else { everything };
@@ -119,9 +125,8 @@ pub fn plan_spilling(
     budget: u64,
     scratch: u64,
 ) -> Result<Plan, PlanError> {
-    let of_program = workspace(program);
-    let workspace = Workspace { io: of_program.io.max(footprint(scratch)), ..of_program };
-    let beside = workspaces(threads, workspace);
+    let workspace = spilling_workspace(program, scratch);
+    let beside = workspace.of(threads);
     let least = needs(program).spilling;
     let smallest_budget = least.saturating_add(beside);
     if smallest_budget > budget {
@@ -132,6 +137,12 @@ pub fn plan_spilling(
     let window = least.saturating_add(ahead).min(blocks_limit);
     let spill = Some(SpillPlan { window, least });
     Ok(Plan { blocks_limit, workspace, threads, smallest_budget, spill })
+}
+
+/// The same, if I/O threads want `scratch` bytes for blocks that leave memory.
+pub(super) fn spilling_workspace(program: &Program, scratch: u64) -> Workspace {
+    let of_program = workspace(program);
+    Workspace { io: of_program.io.max(footprint(scratch)), ..of_program }
 }
 
 /// An upper bound of the bytes of all blocks together.
@@ -145,7 +156,7 @@ fn largest_total(program: &Program) -> u64 {
 }
 
 /// Bytes that the largest task has in its hands: inputs and output.
-fn largest_task(program: &Program) -> u64 {
+pub(super) fn largest_task(program: &Program) -> u64 {
     let mut inputs = Vec::new();
     let mut of_stage = |id| {
         if program.stage(id).space.tasks() == 0 {
@@ -184,14 +195,14 @@ pub fn serial_order(program: &Program) -> Vec<TaskId> {
 }
 
 /// Bytes of blocks that a run needs at the least.
-struct Needs {
+pub(super) struct Needs {
     /// With all blocks in memory that are still wanted: the most that the serial walk holds at once.
-    serial: u64,
+    pub serial: u64,
     /// With just the results and the blocks of one task.
-    spilling: u64,
+    pub spilling: u64,
 }
 
-fn needs(program: &Program) -> Needs {
+pub(super) fn needs(program: &Program) -> Needs {
     let here = WorkerId(0);
     let mut table = Table::new(program.tasks());
     let mut walk = Walk::default();

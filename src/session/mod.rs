@@ -2,6 +2,7 @@
 
 mod algorithms;
 mod bound;
+mod engine;
 mod error;
 mod handle;
 mod operation;
@@ -16,9 +17,16 @@ mod run;
 mod runtime;
 mod stats;
 mod targets;
+mod there;
 
 pub use crate::actors::{Stalls, tell_panics};
 pub use crate::data::{Matrix, Real};
+/// The processes of a cluster, for whoever starts them.
+pub mod cluster {
+    pub use crate::net::{Client, SchedulerOptions, WorkerOptions, own_name, run_scheduler, run_worker};
+}
+
+pub use crate::net::SchedulerAt;
 pub use crate::store::{Limit, own_process};
 pub use algorithms::{Qr, Rsvd, Svd};
 pub use error::Error;

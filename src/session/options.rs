@@ -1,10 +1,16 @@
 //! What a session is asked for.
 
 use crate::array::BlockSize;
+use crate::net::SchedulerAt;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Hears how many workers are there, and how many are waited for.
+pub(super) type WhileWaiting = Arc<dyn Fn(usize, usize) + Send + Sync>;
 
 /// What a session may use.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct SessionBuilder {
     pub(super) workers: usize,
     pub(super) threads: usize,
@@ -13,6 +19,10 @@ pub struct SessionBuilder {
     pub(super) spill_folder: Option<PathBuf>,
     pub(super) spill_limit: Option<u64>,
     pub(super) sync_results: bool,
+    pub(super) cluster: Option<SchedulerAt>,
+    pub(super) wait_workers: usize,
+    pub(super) patience: Duration,
+    pub(super) while_waiting: WhileWaiting,
 }
 
 impl SessionBuilder {
@@ -26,7 +36,41 @@ impl SessionBuilder {
             spill_folder: None,
             spill_limit: None,
             sync_results: true,
+            cluster: None,
+            wait_workers: 1,
+            patience: Duration::from_secs(60),
+            while_waiting: Arc::new(|_, _| {}),
         }
+    }
+
+    /// Has the workers of a cluster do the work, whose scheduler wrote this file. Workers, threads and memory are then
+    /// theirs.
+    pub fn connect(self, scheduler_file: impl Into<PathBuf>) -> Self {
+        self.connect_to(SchedulerAt::File(scheduler_file.into()))
+    }
+
+    /// The same for a scheduler that is named by its address, or by its file.
+    pub fn connect_to(mut self, scheduler: SchedulerAt) -> Self {
+        self.cluster = Some(scheduler);
+        self
+    }
+
+    /// Waits until so many workers of the cluster are there. Default: 1.
+    pub fn wait_workers(mut self, workers: usize) -> Self {
+        self.wait_workers = workers;
+        self
+    }
+
+    /// How long to wait for the cluster's scheduler and its workers. Default: a minute.
+    pub fn patience(mut self, patience: Duration) -> Self {
+        self.patience = patience;
+        self
+    }
+
+    /// Is told, while the session waits for workers, how many are there and how many are wanted.
+    pub fn while_waiting(mut self, tell: impl Fn(usize, usize) + Send + Sync + 'static) -> Self {
+        self.while_waiting = Arc::new(tell);
+        self
     }
 
     /// May blocks leave memory when it is short?

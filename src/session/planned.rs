@@ -88,7 +88,7 @@ impl Session {
         let file = |format: &Format| Arc::new(PlannedFile(*format)) as Arc<dyn Sink>;
         let bindings = self.bindings(inputs.clone(), formats.iter().map(file).collect());
         let to_files = !formats.is_empty();
-        self.planner().prepare(&PlanRequest { operation, bindings: &bindings, to_files, care })
+        self.planner()?.prepare(&PlanRequest { operation, bindings: &bindings, to_files, care })
     }
 }
 

@@ -8,7 +8,7 @@ use crate::data::Chunks;
 use crate::exec::{self, Bindings};
 use crate::graph::kinds::Io;
 use crate::graph::{Program, Stage};
-use crate::sched::{Plan, PlanError, Swapped, Threads, forecast, plan, plan_spilling};
+use crate::sched::{Plan, PlanError, Seat, Swapped, Threads, forecast, plan, plan_fleet, plan_spilling};
 use crate::store::{Limit, SpillPlace};
 use std::sync::Arc;
 
@@ -61,37 +61,85 @@ impl Ready {
     }
 }
 
+/// Where a run is to be done.
+#[derive(Clone)]
+pub(super) enum Place {
+    /// On these threads, all workers' together, in a memory that they share.
+    Here {
+        threads: Threads,
+        budget: u64,
+        /// May blocks leave memory when it is short?
+        may_spill: bool,
+    },
+    /// By processes with a memory each.
+    Fleet(Vec<Seat>),
+}
+
+impl Place {
+    fn threads(&self) -> Threads {
+        match self {
+            Place::Here { threads, .. } => *threads,
+            Place::Fleet(seats) => Threads {
+                compute: seats.iter().map(|seat| seat.threads.compute).sum(),
+                io: seats.iter().map(|seat| seat.threads.io).sum(),
+            },
+        }
+    }
+
+    /// Bytes of all memories together.
+    fn bytes(&self) -> u64 {
+        match self {
+            Place::Here { budget, .. } => *budget,
+            Place::Fleet(seats) => seats.iter().map(|seat| seat.budget).sum(),
+        }
+    }
+
+    fn may_spill(&self) -> bool {
+        match self {
+            Place::Here { may_spill, .. } => *may_spill,
+            Place::Fleet(seats) => seats.iter().any(|seat| seat.may_spill),
+        }
+    }
+
+    /// A proof that `program` fits, or the bytes that it needs.
+    fn fit(&self, program: &Program, hold: Hold) -> Result<Plan, PlanError> {
+        let largest = program.stages().iter().map(|stage| stage.largest_bytes()).max().unwrap_or(0);
+        let scratch = SpillPlace::scratch_len(largest);
+        match (self, hold) {
+            (Place::Here { threads, budget, .. }, Hold::All) => plan(program, *threads, *budget),
+            (Place::Here { threads, budget, .. }, Hold::Spill) => {
+                plan_spilling(program, *threads, *budget, scratch)
+            }
+            (Place::Fleet(seats), hold) => {
+                if hold == Hold::All {
+                    // Together they would hold it. Each of them is still planned as one that may spill.
+                    plan(program, self.threads(), self.bytes())?;
+                }
+                plan_fleet(program, seats, scratch).map(|fleet| fleet.plan)
+            }
+        }
+    }
+}
+
 /// What a run may use, as far as planning has to know.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub(super) struct Planner {
-    pub threads: Threads,
-    /// Bytes of blocks and workspaces.
+    pub place: Place,
+    /// Bytes of blocks and workspaces that one process may hold.
     pub memory: u64,
     /// What limits them.
     pub limit: Limit,
-    /// May blocks leave memory when it is short?
-    pub may_spill: bool,
     /// As asked for.
     pub block: BlockSize,
 }
 
 impl Planner {
-    fn fit_with(&self, program: &Program, hold: Hold) -> Result<Plan, PlanError> {
-        match hold {
-            Hold::All => plan(program, self.threads, self.memory),
-            Hold::Spill => {
-                let largest = program.stages().iter().map(|stage| stage.largest_bytes()).max().unwrap_or(0);
-                plan_spilling(program, self.threads, self.memory, SpillPlace::scratch_len(largest))
-            }
-        }
-    }
-
     /// A proof that `program` fits, spilling if it must and may.
     pub(super) fn fit(&self, program: &Program) -> Result<Plan, PlanError> {
-        let held = self.fit_with(program, Hold::All);
+        let held = self.place.fit(program, Hold::All);
         match held {
-            Err(error) if self.may_spill => {
-                let spilling = self.fit_with(program, Hold::Spill);
+            Err(error) if self.place.may_spill() => {
+                let spilling = self.place.fit(program, Hold::Spill);
                 spilling.map_err(|other| PlanError { needed: other.needed.min(error.needed), ..error })
             }
             held => held,
@@ -125,7 +173,9 @@ impl Planner {
             }
         }
         let short = found.first().is_none_or(|ready| ready.program.tasks() <= LONGEST_COMPARED);
-        for ways in [Some(first), others.last()].into_iter().flatten().filter(|_| self.may_spill && short) {
+        for ways in
+            [Some(first), others.last()].into_iter().flatten().filter(|_| self.place.may_spill() && short)
+        {
             match self.attempt(request, blocks, *ways, Hold::Spill)? {
                 Ok(ready) => found.push(ready),
                 Err(other) => needed = needed.min(other),
@@ -142,7 +192,7 @@ impl Planner {
         all: &[Ways],
     ) -> Result<Option<Ready>, Error> {
         for ways in all {
-            if request.operation.held_by(*ways)? > self.memory {
+            if request.operation.held_by(*ways)? > self.place.bytes() {
                 continue;
             }
             if let Ok(ready) = self.attempt(request, blocks, *ways, Hold::All)? {
@@ -157,7 +207,7 @@ impl Planner {
         let (read, written) = traffic(&ready.program);
         let Swapped { written: spilled, read_back, read_again } = ready.swapped;
         let moved = (read + written + spilled + read_back + read_again) as f64 / DISK_BYTES_PER_SECOND;
-        let cores = self.threads.compute as f64;
+        let cores = self.place.threads().compute as f64;
         moved.max(ready.program.flops() / (cores * CORE_FLOPS_PER_SECOND))
     }
 
@@ -173,7 +223,7 @@ impl Planner {
         let (mut program, results, spreads) =
             if request.to_files { recipe.written() } else { Recipe::kept(recipe) };
         exec::annotate(&mut program, request.bindings);
-        Ok(match self.fit_with(&program, hold) {
+        Ok(match self.place.fit(&program, hold) {
             Ok(plan) => {
                 let program = Arc::new(program);
                 let swapped = forecast(&program, &plan);
@@ -205,7 +255,7 @@ impl Planner {
             if Recipe::kept(recipe).0.tasks() > LONGEST_SEARCH {
                 break;
             }
-            if fits(last, Hold::All) || self.may_spill && fits(last, Hold::Spill) {
+            if fits(last, Hold::All) || self.place.may_spill() && fits(last, Hold::Spill) {
                 hint = format!(" or {use_it}--block {}", smaller.0);
                 break;
             }
@@ -221,7 +271,7 @@ impl Planner {
             amount(needed),
             blocks.0,
             blocks.1,
-            self.threads.compute,
+            self.place.threads().compute,
             amount(self.memory),
         ))
     }

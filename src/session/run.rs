@@ -1,6 +1,7 @@
 //! Programs through the actors, and what comes of them.
 
 use super::bound::Inputs;
+use super::engine::{Engine, Here};
 use super::error::Error;
 use super::operation::{Named, Operation};
 use super::planned::{Planned, Target};
@@ -27,10 +28,10 @@ use std::sync::Arc;
 use std::time::Instant;
 
 /// What a run has left.
-struct Ran {
+pub(super) struct Ran {
     /// The blocks of the stages that are kept.
-    blocks: HashMap<BlockId, Arc<Block>>,
-    stats: Stats,
+    pub blocks: HashMap<BlockId, Arc<Block>>,
+    pub stats: Stats,
 }
 
 /// What a run of an operation gives, and the care that its spectrum asks for.
@@ -161,7 +162,7 @@ impl Session {
         }
         let mut program = graph.program();
         exec::annotate(&mut program, &bindings);
-        let plan = self.planner().fit(&program).map_err(|e| Error::Request(format!("the graph {e}")))?;
+        let plan = self.planner()?.fit(&program).map_err(|e| Error::Request(format!("the graph {e}")))?;
         let ran = self.execute(&Arc::new(program), bindings, &plan, (0, 0))?;
         let block = ran.blocks.get(&TaskId::new(StageId(0), result.index()));
         let block = block.ok_or_else(|| Error::Run("the result of the graph is missing".into()))?;
@@ -170,12 +171,12 @@ impl Session {
 
     /// Runs a program as it is: for benchmarks of the scheduler.
     pub fn run_program(&self, program: Program) -> Result<Stats, Error> {
-        let plan = self.planner().fit(&program).map_err(|e| Error::Request(format!("the program {e}")))?;
+        let plan = self.planner()?.fit(&program).map_err(|e| Error::Request(format!("the program {e}")))?;
         let bindings = self.bindings(Inputs::new(), Vec::new());
         Ok(self.execute(&Arc::new(program), bindings, &plan, (0, 0))?.stats)
     }
 
-    /// Has the actors run a program, and waits for it. Its figures are also those of the session's last run.
+    /// Has the engine run a program, and waits for it. Its figures are also those of the session's last run.
     fn execute(
         &self,
         program: &Arc<Program>,
@@ -183,10 +184,26 @@ impl Session {
         plan: &Plan,
         blocks: (u64, u64),
     ) -> Result<Ran, Error> {
+        let mut ran = match self.engine() {
+            Engine::Here(here) => self.execute_here(here, program, bindings, plan)?,
+            Engine::Cluster(cluster) => self.execute_there(cluster, program, &bindings)?,
+        };
+        ran.stats.blocks = blocks;
+        *lock(&self.record().last) = ran.stats;
+        Ok(ran)
+    }
+
+    fn execute_here(
+        &self,
+        here: &Here,
+        program: &Arc<Program>,
+        bindings: Bindings,
+        plan: &Plan,
+    ) -> Result<Ran, Error> {
         let began = Instant::now();
         let id = RunId(self.next_run());
         let bindings = Arc::new(bindings);
-        let spill = plan.spill.map(|_| self.spill_place().begin(id));
+        let spill = plan.spill.map(|_| here.spill.begin(id));
         let (reply, answer) = oneshot::channel();
         let submit = Submit {
             id,
@@ -200,7 +217,7 @@ impl Session {
             reply,
         };
         // `do_send`: nothing else fills the scheduler's mailbox so far that it could refuse.
-        self.scheduler().do_send(submit);
+        here.scheduler.do_send(submit);
         let answer = futures_executor::block_on(answer).unwrap_or_else(|_| Err(broken()));
         let spilled = spill.map_or_else(Spilled::default, |files| files.end().into());
         let RunOutcome { blocks: kept, recomputed, memory, stalls, io_in_flight, waited } = answer?;
@@ -215,12 +232,11 @@ impl Session {
             memory_bound: plan.bound(),
             most_buffers: memory.most_buffers,
             recomputed,
-            blocks,
             spilled,
             stalls,
             io_in_flight,
+            ..Stats::default()
         };
-        *lock(&self.record().last) = stats;
         Ok(Ran { blocks: kept, stats })
     }
 }

@@ -1,49 +1,39 @@
-//! A session: actors and threads, and what they may use.
+//! A session: what the user holds of the engine that does the work.
 
 use super::bound::{Inputs, SessionId, bind, inputs_of};
+use super::engine::Engine;
 use super::error::Error;
 use super::handle::Handle;
 use super::operation::Operation;
 use super::options::SessionBuilder;
 use super::prepare::Planner;
 use super::stats::Stats;
-use crate::actors::{Activity, Joined, Peers, Progress, Scheduler, Worker, WorkerThreads};
+use crate::actors::Progress;
 use crate::array::{Array, BlockSize, Element};
 use crate::data::{self, InMemory, Real, Sink};
 use crate::exec::{Bindings, Functions};
 use crate::files::{Depth, Opened, open_paths};
-use crate::ids::WorkerId;
-use crate::sched::Threads;
-use crate::store::{Budget, Limit, Pool, SpillPlace, default_spill_folder, page_cache_room};
-use actix::{Actor, Addr};
+use crate::store::{Budget, Limit, page_cache_room};
 use futures_channel::oneshot;
 use ndarray::Array2;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
-use std::thread::JoinHandle;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// Threads of a worker that wait for files, beside its compute threads.
-/// Two read while two write; how many requests each has in flight is measured.
-const IO_THREADS: usize = 4;
 /// Compute threads of all workers together.
 const MOST_THREADS: usize = 1 << 12;
 
 struct Inner {
     options: SessionBuilder,
-    memory: Budget,
-    scheduler: Addr<Scheduler>,
-    system: actix::System,
-    thread: Mutex<Option<JoinHandle<()>>>,
+    engine: Engine,
     id: SessionId,
     functions: Mutex<Functions>,
     next: AtomicU64,
     depth: Arc<Depth>,
-    spill: SpillPlace,
 }
 
-/// Computes lazy arrays and runs algorithms on the threads of this process. Clones share everything. A program that is
-/// nothing but Dolmen calls [`own_process`](super::own_process) first.
+/// Computes lazy arrays and runs algorithms on the threads of this process or on a cluster. Clones share everything. A
+/// program that is nothing but Dolmen calls [`own_process`](super::own_process) first.
 #[derive(Clone)]
 pub struct Session {
     inner: Arc<Inner>,
@@ -79,11 +69,6 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn all_threads(options: &SessionBuilder) -> Threads {
-    let of_all = |each: usize| (options.workers * each) as u64;
-    Threads { compute: of_all(options.threads), io: of_all(IO_THREADS) }
-}
-
 impl Session {
     pub fn builder() -> SessionBuilder {
         SessionBuilder::new()
@@ -95,64 +80,33 @@ impl Session {
     }
 
     fn start(options: SessionBuilder) -> Result<Session, Error> {
-        let memory =
-            Budget::new(options.memory, all_threads(&options)).map_err(|e| Error::Request(e.to_string()))?;
-        let pool = Pool::new(memory.bytes);
-        let (tell, hear) = mpsc::channel();
-        let SessionBuilder { workers, threads, .. } = options;
         let depth = Arc::new(Depth::default());
-        let activity = Arc::new(Activity::new(depth.clone()));
-        let folder = options.spill_folder.clone().unwrap_or_else(default_spill_folder);
-        let spill = SpillPlace::new(folder, options.spill_limit);
-        if options.spill_folder.is_some() {
-            spill.check().map_err(|e| Error::Request(e.to_string()))?;
-        }
-        let thread = std::thread::Builder::new().name("dolmen-actors".into()).spawn(move || {
-            let system = actix::System::new();
-            let scheduler = system.block_on(async move { start_actors(workers, threads, pool, activity) });
-            if tell.send((scheduler, actix::System::current())).is_ok() {
-                // Runs until the session is dropped; its exit code says nothing.
-                let _ = system.run();
-            }
-        });
-        let broken = |e: &dyn std::fmt::Display| Error::Run(format!("cannot start the actors: {e}"));
-        let thread = thread.map_err(|e| broken(&e))?;
-        let (scheduler, system) = hear.recv().map_err(|e| broken(&e))?;
-        let inner = Inner {
-            options,
-            memory,
-            scheduler,
-            system,
-            thread: Mutex::new(Some(thread)),
-            id: SessionId::new(),
-            functions: Mutex::default(),
-            next: AtomicU64::new(0),
-            depth,
-            spill,
-        };
+        let engine = Engine::start(&options, depth.clone())?;
+        let (functions, next) = (Mutex::default(), AtomicU64::new(0));
+        let inner = Inner { options, engine, id: SessionId::new(), functions, next, depth };
         Ok(Session { inner: Arc::new(inner), record: Arc::default() })
     }
 
     pub fn threads(&self) -> usize {
-        self.inner.options.threads
+        self.inner.engine.threads()
     }
 
     pub fn workers(&self) -> usize {
-        self.inner.options.workers
+        self.inner.engine.workers()
     }
 
     pub fn block(&self) -> BlockSize {
         self.inner.options.block
     }
 
-    /// Bytes that blocks and workspaces may take.
+    /// Bytes that blocks and workspaces may take; in a cluster, those of the worker with most.
     pub fn memory(&self) -> u64 {
-        self.inner.memory.bytes
+        self.inner.engine.memory().bytes
     }
 
     /// What limits them.
     pub fn memory_limit(&self) -> Limit {
-        self.inner.memory.limit
+        self.inner.engine.memory().limit
     }
 
     pub(super) fn options(&self) -> &SessionBuilder {
@@ -167,12 +121,8 @@ impl Session {
         &self.record
     }
 
-    pub(super) fn scheduler(&self) -> &Addr<Scheduler> {
-        &self.inner.scheduler
-    }
-
-    pub(super) fn spill_place(&self) -> &SpillPlace {
-        &self.inner.spill
+    pub(super) fn engine(&self) -> &Engine {
+        &self.inner.engine
     }
 
     pub(super) fn next_run(&self) -> u64 {
@@ -180,16 +130,10 @@ impl Session {
     }
 
     /// What planning has to know of this session.
-    pub(super) fn planner(&self) -> Planner {
-        let options = self.options();
-        let Budget { bytes, limit } = self.inner.memory;
-        Planner {
-            threads: all_threads(options),
-            memory: bytes,
-            limit,
-            may_spill: options.may_spill(),
-            block: options.block,
-        }
+    pub(super) fn planner(&self) -> Result<Planner, Error> {
+        let Budget { bytes, limit } = self.inner.engine.memory();
+        let place = self.inner.engine.place()?;
+        Ok(Planner { place, memory: bytes, limit, block: self.options().block })
     }
 
     pub(super) fn inputs(&self, operation: &Operation) -> Result<Inputs, Error> {
@@ -272,30 +216,5 @@ impl Session {
             let _ = tell.send(work(&session));
         });
         Handle { answer, progress }
-    }
-}
-
-fn start_actors(workers: usize, threads: usize, pool: Pool, activity: Arc<Activity>) -> Addr<Scheduler> {
-    let scheduler = Scheduler::new(pool, activity.clone()).start();
-    let peers = Peers::default();
-    for at in 0..workers {
-        let worker = WorkerId(at as u32);
-        let of_each = WorkerThreads { compute: threads, io: IO_THREADS };
-        let hears = scheduler.clone().recipient();
-        let hears_of_loss = scheduler.clone().recipient();
-        let address =
-            Worker::new(worker, of_each, hears, hears_of_loss, peers.clone(), activity.clone()).start();
-        scheduler.do_send(Joined { worker, threads: threads as u32, address });
-    }
-    scheduler
-}
-
-impl Drop for Inner {
-    fn drop(&mut self) {
-        self.system.stop();
-        if let Some(thread) = lock(&self.thread).take() {
-            // The actors' thread has nothing left to say.
-            let _ = thread.join();
-        }
     }
 }

@@ -21,6 +21,8 @@ pub struct Stats {
     pub stalls: Stalls,
     /// Most requests in flight to files at once.
     pub io_in_flight: u64,
+    /// Of blocks that went from worker to worker, between processes.
+    pub bytes_network: u64,
 }
 
 /// What left memory, and what it took.
@@ -47,12 +49,19 @@ impl Stats {
         self.peak_memory = self.peak_memory.max(first.peak_memory);
         self.memory_bound = self.memory_bound.max(first.memory_bound);
         self.most_buffers = self.most_buffers.max(first.most_buffers);
-        self.spilled.bytes += first.spilled.bytes;
-        self.spilled.raw_bytes += first.spilled.raw_bytes;
-        self.spilled.read_back_bytes += first.spilled.read_back_bytes;
-        self.spilled.peak_bytes = self.spilled.peak_bytes.max(first.spilled.peak_bytes);
+        self.bytes_network += first.bytes_network;
+        self.spilled.add(&first.spilled);
         self.stalls = self.stalls.plus(first.stalls);
         self.io_in_flight = self.io_in_flight.max(first.io_in_flight);
+    }
+}
+
+impl Spilled {
+    pub(super) fn add(&mut self, other: &Spilled) {
+        self.bytes += other.bytes;
+        self.raw_bytes += other.raw_bytes;
+        self.read_back_bytes += other.read_back_bytes;
+        self.peak_bytes = self.peak_bytes.max(other.peak_bytes);
     }
 }
 

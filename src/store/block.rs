@@ -68,6 +68,12 @@ impl Block {
     }
 }
 
+impl AsMut<[u8]> for Block {
+    fn as_mut(&mut self) -> &mut [u8] {
+        self.bytes_mut()
+    }
+}
+
 impl Buffer {
     /// The first `len` elements of a workspace.
     pub fn reals_mut<T: Real>(&mut self, len: usize) -> &mut [T] {

@@ -24,6 +24,7 @@ use super::estimates::Estimates;
 use super::events::{Action, Event, Explain};
 use super::eviction::Eviction;
 use super::fleet::Fleet;
+use super::fleet_plan::FleetPlan;
 use super::holders::Holders;
 use super::lane::Lane;
 use super::memories::Memories;
@@ -126,6 +127,13 @@ impl Core {
             Some(SpillPlan { window, least }) => core.spilling(window, least),
             None => core,
         }
+    }
+
+    /// The same for a run of processes with a memory each.
+    pub fn for_fleet(program: Arc<Program>, fleet: &FleetPlan) -> Self {
+        let mut core = Core::planned(program, &fleet.plan);
+        core.least_memory = fleet.plan.spill.map_or(fleet.plan.blocks_limit, |spill| spill.least);
+        core
     }
 
     /// Takes a batch of events and appends what is to be done. Within the actions for one worker,

@@ -1,10 +1,17 @@
 //! Messages between scheduler and workers, named by direction, and the one place where things
-//! become bytes.
+//! become bytes. What processes say to each other beside that is in `processes`.
+
+mod processes;
 
 use crate::failure::Failure;
 use crate::ids::{BlockId, RunId, TaskId, TaskList, WorkerId};
 use crate::sched::Timing;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+pub use processes::{
+    BlockKey, Depot, Ended, Figures, FleetMember, FromClient, FromWorkerProcess, Job, Means, ToClient,
+    ToWorkerProcess, WorkerFigures,
+};
 
 /// From the scheduler to a worker, about the run it is in. Within one run they arrive in order.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -54,6 +61,21 @@ pub enum FromWorker {
     Vanished { run: RunId, block: BlockId },
     MoveFailed { run: RunId, block: BlockId, failure: Failure },
     Failed { run: RunId, task: TaskId, failure: Failure },
+}
+
+impl ToWorker {
+    /// The workers whose blocks it sends for.
+    pub fn names(&self) -> impl Iterator<Item = WorkerId> + '_ {
+        let fetched = match self {
+            ToWorker::Assign { fetch, .. } => fetch.as_slice(),
+            _ => &[],
+        };
+        let copied = match self {
+            ToWorker::Copy { from, .. } => Some(*from),
+            _ => None,
+        };
+        fetched.iter().map(|(_, from)| *from).chain(copied)
+    }
 }
 
 impl FromWorker {

@@ -1,0 +1,72 @@
+//! Where the scheduler is, and whom to trust there.
+
+use crate::failure::Failure;
+use cluster::ConnectError;
+use cluster::endpoint::Endpoint;
+use cluster::keys::Keys;
+use cluster::peer::Connection;
+use cluster::role::Role;
+use cluster::scheduler_file::{SchedulerAddress, SchedulerFileError};
+use cluster::tls::Trust;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+/// So often it is tried again to find a scheduler that may still be starting.
+const TRY_AGAIN: Duration = Duration::from_millis(200);
+
+/// How a user says where the scheduler is.
+#[derive(Clone, Debug)]
+pub enum SchedulerAt {
+    /// The file that it wrote.
+    File(PathBuf),
+    /// Host and port, and the folder of keys.
+    Address { address: String, keys: PathBuf },
+}
+
+/// Where it is.
+pub struct Found {
+    pub address: String,
+    pub trust: Trust,
+}
+
+impl SchedulerAt {
+    /// Where it is, for a process of `role`. Waits until `deadline` for a scheduler file that is not there yet.
+    pub fn find(&self, role: Role, deadline: Instant) -> Result<Found, Failure> {
+        match self {
+            SchedulerAt::Address { address, keys } => {
+                let keys = Keys::load(keys, role).map_err(Failure::of_request)?;
+                Ok(Found { address: address.clone(), trust: Trust::Keys(keys) })
+            }
+            SchedulerAt::File(path) => loop {
+                match SchedulerAddress::read(path) {
+                    Ok(found) => return found_in(found, role),
+                    Err(SchedulerFileError::Missing(_)) if Instant::now() < deadline => {
+                        std::thread::sleep(TRY_AGAIN);
+                    }
+                    Err(error) => return Err(Failure::of_request(error)),
+                }
+            },
+        }
+    }
+}
+
+fn found_in(found: SchedulerAddress, role: Role) -> Result<Found, Failure> {
+    let trust = match found.keys {
+        Some(folder) => Trust::Keys(Keys::load(&folder, role).map_err(Failure::of_request)?),
+        None => Trust::InsecurePlain,
+    };
+    Ok(Found { address: found.address, trust })
+}
+
+/// Connects to the scheduler. Tries until `deadline` where nobody listens yet.
+pub fn connect(endpoint: &Endpoint, address: &str, deadline: Instant) -> Result<Connection, Failure> {
+    loop {
+        match endpoint.connect(address) {
+            Ok(connection) => return Ok(connection),
+            Err(ConnectError::Unreachable { .. }) if Instant::now() < deadline => {
+                std::thread::sleep(TRY_AGAIN);
+            }
+            Err(error) => return Err(Failure::of_request(error)),
+        }
+    }
+}

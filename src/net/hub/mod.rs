@@ -1,0 +1,242 @@
+//! The scheduler process: workers and clients come and go, runs are done one after the other.
+//!
+//! This file is who says what. `members` are the workers, `run` is the run that is going on.
+
+mod members;
+mod run;
+
+use super::line::Line;
+use crate::ids::WorkerId;
+use crate::protocol::{FleetMember, FromClient, FromWorkerProcess, Job, ToClient, ToWorkerProcess, decode};
+use actix::{Actor, Context, Handler};
+use cluster::peer::{Connection, Event, Message, PeerId};
+use cluster::role::Role;
+use futures_channel::oneshot;
+use members::{Member, Members};
+use run::Current;
+use std::collections::{HashMap, VecDeque};
+use std::time::Instant;
+
+/// A client and what it asked for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Asker {
+    client: PeerId,
+    /// The client's number of the run.
+    number: u64,
+}
+
+/// A run that waits for its turn.
+struct Request {
+    asker: Asker,
+    job: Box<Job>,
+    submitted: Instant,
+}
+
+struct Client {
+    line: Line,
+    watches: bool,
+}
+
+/// The scheduler of a cluster.
+pub struct Hub {
+    /// Workers that have not said yet what they bring along.
+    arriving: HashMap<PeerId, Line>,
+    members: Members,
+    clients: HashMap<PeerId, Client>,
+    waiting: VecDeque<Request>,
+    /// A run whose core is being made.
+    preparing: Option<Asker>,
+    current: Option<Current>,
+    runs: u64,
+    /// Told when a client wants the scheduler to end.
+    stop: Option<oneshot::Sender<()>>,
+}
+
+impl Hub {
+    /// `stop` is told when a client wants the scheduler to end.
+    pub fn new(stop: oneshot::Sender<()>) -> Hub {
+        Hub {
+            arriving: HashMap::new(),
+            members: Members::default(),
+            clients: HashMap::new(),
+            waiting: VecDeque::new(),
+            preparing: None,
+            current: None,
+            runs: 0,
+            stop: Some(stop),
+        }
+    }
+
+    fn connected(&mut self, connection: Connection) {
+        let peer = connection.peer().id;
+        let name = &connection.peer().from.name;
+        match connection.peer().from.role {
+            Role::Worker => drop(self.arriving.insert(peer, Line::new(connection))),
+            Role::Client => {
+                tracing::info!("client {name} is here");
+                self.clients.insert(peer, Client { line: Line::new(connection), watches: false });
+            }
+            // The handshake lets no second scheduler in.
+            Role::Scheduler => connection.close(),
+        }
+    }
+
+    fn heard(&mut self, peer: PeerId, message: &Message, ctx: &mut Context<Self>) {
+        let understood = if self.clients.contains_key(&peer) {
+            decode(message).map(|message| self.heard_client(peer, message, ctx))
+        } else {
+            decode(message).map(|message| self.heard_worker(peer, message, ctx))
+        };
+        if let Err(error) = understood {
+            self.turn_away(peer, &error.to_string());
+        }
+    }
+
+    /// A peer that breaks the protocol: its connection ends, and with that it is lost.
+    fn turn_away(&mut self, peer: PeerId, why: &str) {
+        let of_member = self.members.of_peer(peer).and_then(|worker| self.members.get_mut(worker));
+        let line = match (of_member, self.arriving.get_mut(&peer), self.clients.get_mut(&peer)) {
+            (Some(member), _, _) => &mut member.line,
+            (None, Some(line), _) => line,
+            (None, None, Some(client)) => &mut client.line,
+            (None, None, None) => return,
+        };
+        let about = line.connection().peer();
+        tracing::warn!("{} {} at {} is turned away: {why}", about.from.role, about.from.name, about.address);
+        line.connection().close();
+    }
+
+    fn heard_worker(&mut self, peer: PeerId, message: FromWorkerProcess, ctx: &mut Context<Self>) {
+        let Some(worker) = self.members.of_peer(peer) else {
+            return match message {
+                FromWorkerProcess::Enlist { means, depot } => {
+                    let Some(line) = self.arriving.remove(&peer) else { return };
+                    let worker = self.members.enlist(line, means, depot);
+                    self.tell_fleet();
+                    self.begin_at(worker, ctx);
+                    self.start_next(ctx);
+                }
+                _ => self.turn_away(peer, "its first message is not what it brings along"),
+            };
+        };
+        match message {
+            FromWorkerProcess::Enlist { .. } => self.turn_away(peer, "it enlists a second time"),
+            FromWorkerProcess::Tell { messages } => self.hear(worker, messages, ctx),
+            FromWorkerProcess::CannotBegin { run, failure } => self.cannot_begin(worker, run, failure, ctx),
+            FromWorkerProcess::Concluded { run, figures } => self.concluded(worker, run, figures, ctx),
+            FromWorkerProcess::Drain => self.drain(worker, ctx),
+            FromWorkerProcess::Broken { why } => self.turn_away(peer, &why),
+        }
+    }
+
+    fn heard_client(&mut self, client: PeerId, message: FromClient, ctx: &mut Context<Self>) {
+        match message {
+            FromClient::WatchFleet => {
+                if let Some(known) = self.clients.get_mut(&client) {
+                    known.watches = true;
+                }
+                self.tell_fleet();
+            }
+            FromClient::Submit { number, job } => {
+                let asker = Asker { client, number };
+                self.waiting.push_back(Request { asker, job, submitted: Instant::now() });
+                self.start_next(ctx);
+            }
+            FromClient::Release { number } => self.give_up(|asker| *asker == Asker { client, number }, ctx),
+            FromClient::Stop => {
+                tracing::info!("told to stop");
+                if let Some(stop) = self.stop.take() {
+                    // Nobody waits: it ends already.
+                    let _ = stop.send(());
+                }
+            }
+        }
+    }
+
+    fn lost(&mut self, peer: PeerId, why: &str, ctx: &mut Context<Self>) {
+        self.arriving.remove(&peer);
+        if let Some(client) = self.clients.remove(&peer) {
+            tracing::info!("client {} is gone: {why}", client.line.connection().peer().from.name);
+            return self.give_up(|asker| asker.client == peer, ctx);
+        }
+        let Some(worker) = self.members.of_peer(peer) else { return };
+        if let Some(member) = self.members.remove(worker) {
+            tracing::info!("worker {} is lost: {why}", member.name);
+            self.tell_fleet();
+            self.lose(worker, ctx);
+        }
+    }
+
+    /// Who is there, to all clients that want to know.
+    fn tell_fleet(&mut self) {
+        let member = |member: &Member| FleetMember { name: member.name.clone(), means: member.means };
+        let fleet = ToClient::Fleet { members: self.members.all().map(|(_, at)| member(at)).collect() };
+        self.clients.values_mut().filter(|client| client.watches).for_each(|client| client.line.send(&fleet));
+    }
+
+    fn tell_client(&mut self, client: PeerId, message: &ToClient) {
+        if let Some(known) = self.clients.get_mut(&client) {
+            known.line.send(message);
+        }
+    }
+
+    /// A worker wants to go.
+    fn drain(&mut self, worker: WorkerId, ctx: &mut Context<Self>) {
+        let Some(member) = self.members.get_mut(worker) else { return };
+        tracing::info!("worker {} wants to leave", member.name);
+        member.draining = true;
+        if !self.leave(worker, ctx) {
+            self.let_go(worker);
+        }
+    }
+
+    /// Nothing at this worker is needed any more.
+    fn let_go(&mut self, worker: WorkerId) {
+        if let Some(mut member) = self.members.remove(worker) {
+            tracing::info!("worker {} leaves", member.name);
+            member.line.send(&ToWorkerProcess::Leave);
+            self.tell_fleet();
+        }
+    }
+}
+
+impl Actor for Hub {
+    type Context = Context<Self>;
+}
+
+/// Something happened on a connection.
+#[derive(actix::Message)]
+#[rtype(result = "()")]
+pub struct FromNetwork(pub Event);
+
+impl Handler<FromNetwork> for Hub {
+    type Result = ();
+
+    fn handle(&mut self, FromNetwork(event): FromNetwork, ctx: &mut Self::Context) {
+        match event {
+            Event::Connected(connection) => self.connected(connection),
+            Event::Message { peer, message } => self.heard(peer, &message, ctx),
+            Event::Room { peer } => {
+                let of_member = self.members.of_peer(peer).and_then(|worker| self.members.get_mut(worker));
+                let lines = of_member.map(|member| &mut member.line).into_iter();
+                let lines = lines.chain(self.clients.get_mut(&peer).map(|client| &mut client.line));
+                lines.for_each(Line::go_on);
+            }
+            Event::Lost { peer, why } => self.lost(peer, &why.to_string(), ctx),
+        }
+    }
+}
+
+/// Tells all workers to go. The answer comes when that is in line.
+#[derive(actix::Message)]
+#[rtype(result = "()")]
+pub struct Dismiss;
+
+impl Handler<Dismiss> for Hub {
+    type Result = ();
+
+    fn handle(&mut self, _: Dismiss, _: &mut Self::Context) {
+        let workers: Vec<WorkerId> = self.members.all().map(|(worker, _)| worker).collect();
+        workers.into_iter().for_each(|worker| self.let_go(worker));
+    }
+}

@@ -1,0 +1,99 @@
+//! The scheduler's process.
+
+use super::hub::{Dismiss, FromNetwork, Hub};
+use super::identity::{introduction, own_name};
+use crate::failure::Failure;
+use crate::files::TemporaryFolder;
+use actix::Actor;
+use cluster::blocks::NoBlocks;
+use cluster::endpoint::{Config, Endpoint};
+use cluster::keys::{Keys, generate};
+use cluster::limits::Limits;
+use cluster::role::Role;
+use cluster::scheduler_file::{SchedulerAddress, SchedulerFile};
+use cluster::tls::Trust;
+use futures_channel::oneshot;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The names of folders of keys that go with their scheduler begin so.
+const KEYS: &str = "dolmen-keys";
+
+/// What a scheduler is told.
+#[derive(Clone, Debug)]
+pub struct SchedulerOptions {
+    /// Where it listens; port 0 is any free one.
+    pub listen: SocketAddr,
+    /// Where it writes how it is reached.
+    pub file: Option<PathBuf>,
+    /// The folder of keys. None: it makes its own, which are good on this machine only.
+    pub keys: Option<PathBuf>,
+    /// A worker that was silent for so long is lost.
+    pub lost_after: Duration,
+}
+
+/// A scheduler that listens.
+struct Listening {
+    /// Removed when it ends.
+    _file: Option<SchedulerFile>,
+    _own_keys: Option<TemporaryFolder>,
+}
+
+/// Runs a scheduler until a client stops it. `begun` hears its address and the folder of its keys when it listens.
+///
+/// # Errors
+/// If it cannot listen, or its keys or its file are not to be had.
+pub fn run_scheduler(
+    options: &SchedulerOptions,
+    begun: impl FnOnce(SocketAddr, &Path),
+) -> Result<(), Failure> {
+    let own_keys = match &options.keys {
+        Some(_) => None,
+        None if options.listen.ip().is_loopback() => Some(make_keys()?),
+        None => {
+            return Err(Failure::of_request(format!(
+                "{} is not on this machine only: make keys with dolmen keygen DIR and give --keys DIR",
+                options.listen
+            )));
+        }
+    };
+    let folder = options.keys.as_deref().or(own_keys.as_ref().map(TemporaryFolder::path));
+    let Some(folder) = folder.map(Path::to_path_buf) else { unreachable!("one of both is there") };
+    let folder = std::path::absolute(&folder).map_err(Failure::of_request)?;
+    let trust = Trust::Keys(Keys::load(&folder, Role::Scheduler).map_err(Failure::of_request)?);
+    let limits = Limits { lost_after: options.lost_after, ..Limits::default() };
+    let me = introduction(Role::Scheduler, own_name(0));
+    let config = Config { me, trust, mixed_machines: false, limits };
+    let system = actix::System::new();
+    let (tell_stop, stop) = oneshot::channel();
+    system.block_on(async move {
+        let hub = Hub::new(tell_stop).start();
+        let heard = hub.clone();
+        // The hub takes events as they come; what a peer may send ahead is bounded by its connection.
+        let on_event = move |event| heard.do_send(FromNetwork(event));
+        let endpoint = Endpoint::start(config, Arc::new(NoBlocks), on_event).map_err(Failure::of_request)?;
+        let address = endpoint.listen(options.listen).map_err(Failure::of_request)?;
+        let content = SchedulerAddress::of_this_process(address.to_string(), Some(folder.clone()));
+        let write = |path: &PathBuf| SchedulerFile::write(path, content.clone());
+        let file = options.file.as_ref().map(write).transpose().map_err(Failure::of_request)?;
+        let _listening = Listening { _file: file, _own_keys: own_keys };
+        begun(address, &folder);
+        // Told, or the hub is gone: both are the end.
+        let _ = stop.await;
+        let _ = hub.send(Dismiss).await;
+        endpoint.close();
+        Ok(())
+    })
+}
+
+fn make_keys() -> Result<TemporaryFolder, Failure> {
+    let parent = std::env::temp_dir();
+    let failed = |error: &dyn std::fmt::Display| {
+        Failure::of_run(format!("cannot make keys in {}: {error}", parent.display()))
+    };
+    let folder = TemporaryFolder::create(&parent, KEYS).map_err(|error| failed(&error))?;
+    generate(folder.path()).map_err(|error| failed(&error))?;
+    Ok(folder)
+}

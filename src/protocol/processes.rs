@@ -1,0 +1,178 @@
+//! Messages between processes, named by direction: scheduler, workers, clients.
+
+use super::{FromWorker, ToWorker};
+use crate::array::InputId;
+use crate::data::{InputSpec, OutputSpec};
+use crate::failure::Failure;
+use crate::graph::Stage;
+use crate::ids::{BlockId, RunId, WorkerId};
+use crate::sched::{Threads, Workspace};
+use serde::{Deserialize, Serialize};
+use std::net::SocketAddr;
+
+/// Where others get the blocks of a worker.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Depot {
+    pub address: SocketAddr,
+    /// Of the process that listens there.
+    pub life: u64,
+}
+
+/// What a worker process brings along.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Means {
+    pub threads: Threads,
+    /// Bytes of blocks and workspaces that it may hold.
+    pub budget: u64,
+    /// Has it a place for blocks that memory has no room for?
+    pub may_spill: bool,
+}
+
+/// What is to be computed, as data: a program, and what its inputs and outputs are.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Job {
+    pub stages: Vec<Stage>,
+    pub inputs: Vec<(InputId, InputSpec)>,
+    pub outputs: Vec<OutputSpec>,
+    /// Results count as written only when their data is on the disk.
+    pub sync: bool,
+}
+
+/// From the scheduler to a worker process.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub enum ToWorkerProcess {
+    /// The answer to [`FromWorkerProcess::Enlist`].
+    Enlisted {
+        worker: WorkerId,
+    },
+    /// A run begins. Messages about it follow.
+    Begin {
+        run: RunId,
+        job: Box<Job>,
+        workspace: Workspace,
+    },
+    /// Where the blocks of another worker are. Comes before the first message that names it.
+    Meet {
+        worker: WorkerId,
+        depot: Depot,
+    },
+    Tell {
+        run: RunId,
+        messages: Vec<ToWorker>,
+    },
+    /// All tasks are done. Blocks stay; the answer is [`FromWorkerProcess::Concluded`].
+    Conclude {
+        run: RunId,
+    },
+    /// Go: nothing here is needed any more.
+    Leave,
+}
+
+/// From a worker process to the scheduler.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub enum FromWorkerProcess {
+    /// The first message.
+    Enlist {
+        means: Means,
+        depot: SocketAddr,
+    },
+    Tell {
+        messages: Vec<FromWorker>,
+    },
+    /// Its inputs or outputs are not there.
+    CannotBegin {
+        run: RunId,
+        failure: Failure,
+    },
+    Concluded {
+        run: RunId,
+        figures: Figures,
+    },
+    /// It wants to go, once others have what only it has.
+    Drain,
+    /// It has no threads.
+    Broken {
+        why: String,
+    },
+}
+
+/// What a run took at one worker.
+#[derive(Clone, Copy, PartialEq, Debug, Default, Serialize, Deserialize)]
+pub struct Figures {
+    pub bytes_read: u64,
+    pub bytes_written: u64,
+    /// Of blocks that came from other workers.
+    pub bytes_received: u64,
+    pub peak_memory: u64,
+    pub most_buffers: u64,
+    pub io_in_flight: u64,
+    pub spilled: u64,
+    /// The same before compression.
+    pub spilled_raw: u64,
+    pub read_back: u64,
+    pub peak_spilled: u64,
+    /// Thread-seconds that computing stood still: for reads, loads, spills, writes, and for tasks.
+    pub stalls: [f64; 5],
+}
+
+/// From a client to the scheduler. Numbers are the client's own.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub enum FromClient {
+    /// Tell now, and whenever somebody comes or goes, who is there.
+    WatchFleet,
+    Submit {
+        number: u64,
+        job: Box<Job>,
+    },
+    /// Nothing of this run is wanted any more. If it is still going on it is cancelled.
+    Release {
+        number: u64,
+    },
+    /// End the scheduler and all workers.
+    Stop,
+}
+
+/// A worker and what it has.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct FleetMember {
+    pub name: String,
+    pub means: Means,
+}
+
+/// From the scheduler to a client.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub enum ToClient {
+    Fleet { members: Vec<FleetMember> },
+    Progress { number: u64, done: u64, total: u64 },
+    Ended { number: u64, result: Result<Ended, Failure> },
+}
+
+/// What a run that succeeded leaves.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+pub struct Ended {
+    /// Its number at the scheduler, by which blocks are asked for.
+    pub run: u64,
+    /// Where the blocks of results are.
+    pub kept: Vec<(BlockId, Depot)>,
+    pub recomputed: u64,
+    /// Seconds that it waited for its turn.
+    pub waited: f64,
+    /// Of each worker that was there at the end.
+    pub workers: Vec<WorkerFigures>,
+}
+
+/// What a run took at one worker, and what that was allowed to take.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct WorkerFigures {
+    pub name: String,
+    /// Bytes that it may hold at most in this run.
+    pub bound: u64,
+    pub figures: Figures,
+}
+
+/// The name of a block in a request for it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct BlockKey {
+    pub run: RunId,
+    pub block: BlockId,
+}

@@ -1,0 +1,188 @@
+//! What does a session's work: threads of this process, or a cluster.
+
+use super::error::Error;
+use super::options::{SessionBuilder, WhileWaiting};
+use super::prepare::Place;
+use super::runtime::lock;
+use crate::actors::{Activity, Joined, Peers, Scheduler, Worker, WorkerThreads};
+use crate::files::Depth;
+use crate::ids::WorkerId;
+use crate::net::Client;
+use crate::protocol::FleetMember;
+use crate::sched::{Seat, Threads};
+use crate::store::{Budget, Limit, Pool, SpillPlace, default_spill_folder};
+use actix::{Actor, Addr};
+use std::sync::{Arc, Mutex, mpsc};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+/// Threads of a worker that wait for files, beside its compute threads.
+/// Two read while two write; how many requests each has in flight is measured.
+const IO_THREADS: usize = 4;
+
+/// What does the work.
+pub(super) enum Engine {
+    Here(Here),
+    Cluster(Cluster),
+}
+
+/// Actors and threads of this process. They end when this is dropped.
+pub(super) struct Here {
+    workers: usize,
+    threads: usize,
+    may_spill: bool,
+    memory: Budget,
+    pub scheduler: Addr<Scheduler>,
+    system: actix::System,
+    thread: Mutex<Option<JoinHandle<()>>>,
+    pub spill: SpillPlace,
+}
+
+/// Workers elsewhere.
+pub(super) struct Cluster {
+    pub client: Client,
+    /// Workers that a run waits for, and how long.
+    wait_workers: usize,
+    patience: Duration,
+    while_waiting: WhileWaiting,
+}
+
+impl Engine {
+    /// Starts what `options` ask for. `depth` is how many requests the files of this process get at once.
+    pub fn start(options: &SessionBuilder, depth: Arc<Depth>) -> Result<Engine, Error> {
+        match &options.cluster {
+            None => Here::start(options, depth).map(Engine::Here),
+            Some(scheduler) => {
+                let deadline = Instant::now() + options.patience;
+                let client = Client::connect(scheduler, deadline)?;
+                let SessionBuilder { wait_workers, patience, .. } = *options;
+                let while_waiting = options.while_waiting.clone();
+                let cluster = Cluster { client, wait_workers, patience, while_waiting };
+                cluster.wait(deadline)?;
+                Ok(Engine::Cluster(cluster))
+            }
+        }
+    }
+
+    pub fn workers(&self) -> usize {
+        match self {
+            Engine::Here(here) => here.workers,
+            Engine::Cluster(cluster) => cluster.client.fleet().len(),
+        }
+    }
+
+    /// Compute threads of each worker; of the one with most where they differ.
+    pub fn threads(&self) -> usize {
+        match self {
+            Engine::Here(here) => here.threads,
+            Engine::Cluster(cluster) => {
+                let threads = |member: &FleetMember| member.means.threads.compute as usize;
+                cluster.client.fleet().iter().map(threads).max().unwrap_or(0)
+            }
+        }
+    }
+
+    /// Bytes that a process may hold, and what limits them; of a cluster, the worker with most.
+    pub fn memory(&self) -> Budget {
+        match self {
+            Engine::Here(here) => here.memory,
+            Engine::Cluster(cluster) => {
+                let largest = cluster.client.fleet().iter().map(|member| member.means.budget).max();
+                Budget { bytes: largest.unwrap_or(0), limit: Limit::Worker }
+            }
+        }
+    }
+
+    /// What planning has to know. Waits for the workers of a cluster if they have gone.
+    pub fn place(&self) -> Result<Place, Error> {
+        Ok(match self {
+            Engine::Here(here) => Place::Here {
+                threads: all_threads(here.workers, here.threads),
+                may_spill: here.may_spill,
+                budget: here.memory.bytes,
+            },
+            Engine::Cluster(cluster) => {
+                let fleet = cluster.wait(Instant::now() + cluster.patience)?;
+                Place::Fleet(fleet.iter().map(seat).collect())
+            }
+        })
+    }
+}
+
+fn seat(member: &FleetMember) -> Seat {
+    let means = member.means;
+    Seat { threads: means.threads, budget: means.budget, may_spill: means.may_spill }
+}
+
+impl Cluster {
+    /// Waits until there are as many workers as are wanted, and says how many are whenever that changes.
+    fn wait(&self, deadline: Instant) -> Result<Vec<FleetMember>, Error> {
+        let mut told = None;
+        let say = |there: usize| {
+            if told != Some(there) {
+                told = Some(there);
+                (self.while_waiting)(there, self.wait_workers);
+            }
+        };
+        Ok(self.client.wait_for_workers(self.wait_workers, deadline, say)?)
+    }
+}
+
+fn all_threads(workers: usize, threads: usize) -> Threads {
+    Threads { compute: (workers * threads) as u64, io: (workers * IO_THREADS) as u64 }
+}
+
+impl Here {
+    fn start(options: &SessionBuilder, depth: Arc<Depth>) -> Result<Here, Error> {
+        let SessionBuilder { workers, threads, .. } = *options;
+        let memory = Budget::new(options.memory, all_threads(workers, threads))
+            .map_err(|e| Error::Request(e.to_string()))?;
+        let pool = Pool::new(memory.bytes);
+        let (tell, hear) = mpsc::channel();
+        let activity = Arc::new(Activity::new(depth));
+        let folder = options.spill_folder.clone().unwrap_or_else(default_spill_folder);
+        let spill = SpillPlace::new(folder, options.spill_limit);
+        if options.spill_folder.is_some() {
+            spill.check().map_err(|e| Error::Request(e.to_string()))?;
+        }
+        let thread = std::thread::Builder::new().name("dolmen-actors".into()).spawn(move || {
+            let system = actix::System::new();
+            let scheduler = system.block_on(async move { start_actors(workers, threads, pool, activity) });
+            if tell.send((scheduler, actix::System::current())).is_ok() {
+                // Runs until the session is dropped; its exit code says nothing.
+                let _ = system.run();
+            }
+        });
+        let broken = |e: &dyn std::fmt::Display| Error::Run(format!("cannot start the actors: {e}"));
+        let thread = thread.map_err(|e| broken(&e))?;
+        let (scheduler, system) = hear.recv().map_err(|e| broken(&e))?;
+        let may_spill = options.may_spill();
+        let thread = Mutex::new(Some(thread));
+        Ok(Here { workers, threads, may_spill, memory, scheduler, system, thread, spill })
+    }
+}
+
+fn start_actors(workers: usize, threads: usize, pool: Pool, activity: Arc<Activity>) -> Addr<Scheduler> {
+    let scheduler = Scheduler::new(pool, activity.clone()).start();
+    let peers = Peers::default();
+    for at in 0..workers {
+        let worker = WorkerId(at as u32);
+        let of_each = WorkerThreads { compute: threads, io: IO_THREADS };
+        let hears = scheduler.clone().recipient();
+        let hears_of_loss = scheduler.clone().recipient();
+        let address =
+            Worker::new(worker, of_each, hears, hears_of_loss, peers.clone(), activity.clone()).start();
+        scheduler.do_send(Joined { worker, threads: threads as u32, address });
+    }
+    scheduler
+}
+
+impl Drop for Here {
+    fn drop(&mut self) {
+        self.system.stop();
+        if let Some(thread) = lock(&self.thread).take() {
+            // The actors' thread has nothing left to say.
+            let _ = thread.join();
+        }
+    }
+}

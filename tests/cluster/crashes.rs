@@ -1,0 +1,82 @@
+//! Workers that are killed, stopped, and started while a run goes on.
+
+use crate::processes::{Cluster, ended, send};
+use crate::support::dolmen::Outcome;
+use std::process::{Child, Stdio};
+
+/// Long enough for something to happen in the middle.
+const LONG: &str = "matmul a.npy a.npy --block 64 --report report.json --out";
+
+fn begin(cluster: &Cluster, words: &str) -> Child {
+    let mut command = cluster.command(words);
+    command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("a process")
+}
+
+/// A cluster with an input, and the product in one process beside it.
+fn cluster(workers: usize, scheduler: &str) -> Cluster {
+    let mut cluster = Cluster::with_options(scheduler);
+    (0..workers).for_each(|number| cluster.add(&format!("n{number}"), "--threads 1 --memory 300MiB"));
+    cluster.folder.ok("generate normal --shape 1500x1500 --seed 1 --out a.npy");
+    cluster.folder.ok("matmul a.npy a.npy --block 64 --out here.npy --quiet");
+    cluster
+}
+
+#[track_caller]
+fn same(cluster: &Cluster, child: Child) {
+    let outcome = Outcome::of(child.wait_with_output().expect("a child"));
+    assert_eq!(outcome.code, Some(0), "{outcome:?}\n{}", cluster.log());
+    let files = cluster.folder.contents();
+    assert!(files["here.npy"] == files["there.npy"], "other bits\n{}", cluster.log());
+}
+
+#[test]
+fn a_worker_that_is_killed_is_done_without() {
+    let mut cluster = cluster(3, "");
+    let run = begin(&cluster, &format!("{LONG} there.npy"));
+    cluster.wait_for("begins");
+    cluster.kill("n1");
+    same(&cluster, run);
+    assert!(cluster.log().contains("worker n1 is lost"), "{}", cluster.log());
+}
+
+#[test]
+fn a_worker_that_is_stopped_is_given_up_and_one_that_comes_takes_part() {
+    let mut cluster = cluster(2, "--lost-after 1s");
+    let run = begin(&cluster, &format!("{LONG} there.npy"));
+    cluster.wait_for("begins");
+    send(cluster.worker("n0"), libc::SIGSTOP);
+    cluster.add("late", "--threads 1 --memory 300MiB");
+    cluster.wait_for("worker n0 is lost: silent");
+    same(&cluster, run);
+    send(cluster.worker("n0"), libc::SIGCONT);
+    // It was given up: it cannot go on as if nothing had been.
+    assert_eq!(ended(cluster.worker("n0")), Some(1));
+}
+
+#[test]
+fn a_client_that_is_killed_frees_its_run_and_the_next_one_is_done() {
+    let cluster = cluster(2, "");
+    let mut run = begin(&cluster, &format!("{LONG} killed.npy"));
+    cluster.wait_for("run 0");
+    run.kill().unwrap();
+    ended(&mut run);
+    let next = begin(&cluster, &format!("{LONG} there.npy"));
+    same(&cluster, next);
+}
+
+#[test]
+fn without_its_scheduler_a_worker_and_a_client_end_with_one_line() {
+    let mut cluster = cluster(1, "");
+    let run = begin(&cluster, &format!("{LONG} there.npy"));
+    cluster.wait_for("run 0");
+    cluster.kill_scheduler();
+    let outcome = Outcome::of(run.wait_with_output().unwrap());
+    assert_eq!((outcome.code, outcome.stderr.lines().count()), (Some(1), 1), "{outcome:?}");
+    assert!(outcome.stderr.contains("the scheduler is lost"), "{outcome:?}");
+    assert_eq!(ended(cluster.worker("n0")), Some(1));
+    assert!(
+        !cluster.folder.names().iter().any(|name| name.contains("partial")),
+        "{:?}",
+        cluster.folder.names()
+    );
+}

@@ -1,0 +1,9 @@
+//! Schedulers, workers and clients as real processes on this machine.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod bits;
+mod crashes;
+mod processes;
+mod refused;

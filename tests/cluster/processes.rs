@@ -1,0 +1,142 @@
+//! A cluster in a folder of its own. All that belongs to it ends with it.
+
+use crate::support::dolmen::{Folder, Outcome};
+use std::io::Read;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// Nothing takes so long unless it hangs.
+const HANGS: Duration = Duration::from_secs(120);
+
+pub struct Cluster {
+    pub folder: Folder,
+    scheduler: Child,
+    workers: Vec<(String, Child)>,
+}
+
+/// Starts a process that says what it has to say into a file.
+fn start(folder: &Folder, words: &str, log: &str) -> Child {
+    let log = std::fs::File::create(folder.path(log)).expect("a log");
+    let mut command = folder.command(words);
+    command.stdout(Stdio::null()).stderr(log).spawn().expect("a process")
+}
+
+/// Waits for a process to end.
+#[track_caller]
+pub fn ended(child: &mut Child) -> Option<i32> {
+    let began = Instant::now();
+    loop {
+        if let Some(status) = child.try_wait().expect("a child") {
+            return status.code();
+        }
+        assert!(began.elapsed() < HANGS, "a process does not end");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+pub fn send(child: &Child, signal: i32) {
+    // SAFETY: a signal to a process that has not been waited for.
+    assert_eq!(unsafe { libc::kill(child.id() as i32, signal) }, 0);
+}
+
+impl Cluster {
+    /// A scheduler without workers. `options` are more words for it.
+    pub fn with_options(options: &str) -> Cluster {
+        let folder = Folder::new();
+        let words = format!("scheduler --scheduler-file cluster.json {options}");
+        let scheduler = start(&folder, &words, "scheduler.log");
+        Cluster { folder, scheduler, workers: Vec::new() }
+    }
+
+    /// A cluster of so many workers, each with these options.
+    pub fn new(workers: usize, options: &str) -> Cluster {
+        let mut cluster = Cluster::with_options("");
+        (0..workers).for_each(|number| cluster.add(&format!("n{number}"), options));
+        cluster
+    }
+
+    pub fn add(&mut self, name: &str, options: &str) {
+        let words = format!("worker --scheduler-file cluster.json --name {name} {options}");
+        let child = start(&self.folder, &words, &format!("{name}.log"));
+        self.workers.push((name.into(), child));
+    }
+
+    pub fn worker(&mut self, name: &str) -> &mut Child {
+        let found = self.workers.iter_mut().find(|(known, _)| known == name);
+        &mut found.expect("a worker of this name").1
+    }
+
+    /// Kills it as nothing else would.
+    pub fn kill(&mut self, name: &str) {
+        let child = self.worker(name);
+        child.kill().expect("a child");
+        ended(child);
+    }
+
+    pub fn kill_scheduler(&mut self) {
+        self.scheduler.kill().expect("a child");
+        ended(&mut self.scheduler);
+    }
+
+    /// A command that is refused, exit code 2, with one line that has each of `says` in it.
+    #[track_caller]
+    pub fn refused(&self, words: &str, says: &[&str]) {
+        let outcome = Outcome::of(self.command(words).output().expect("the program starts"));
+        assert_eq!(
+            (outcome.code, outcome.stderr.lines().count()),
+            (Some(2), 1),
+            "dolmen {words}\n{outcome:?}"
+        );
+        for part in says {
+            assert!(outcome.stderr.contains(part), "dolmen {words}: no {part:?} in {}", outcome.stderr);
+        }
+    }
+
+    /// A command that waits for all workers there are.
+    pub fn command(&self, words: &str) -> Command {
+        let workers = self.workers.len();
+        self.folder.command(&format!("{words} --scheduler-file cluster.json --wait-workers {workers}"))
+    }
+
+    #[track_caller]
+    pub fn ok(&self, words: &str) -> Outcome {
+        let outcome = Outcome::of(self.command(words).output().expect("the program starts"));
+        assert_eq!(outcome.code, Some(0), "dolmen {words}\n{}\n{}", outcome.stderr, self.log());
+        outcome
+    }
+
+    /// What the scheduler has said so far.
+    pub fn log(&self) -> String {
+        let mut text = String::new();
+        let file = std::fs::File::open(self.folder.path("scheduler.log"));
+        file.and_then(|mut file| file.read_to_string(&mut text)).expect("a log");
+        text
+    }
+
+    /// Comes back when the scheduler has said this.
+    #[track_caller]
+    pub fn wait_for(&self, line: &str) {
+        let began = Instant::now();
+        while !self.log().contains(line) {
+            assert!(began.elapsed() < HANGS, "the scheduler does not say {line:?}:\n{}", self.log());
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// Ends it in an orderly way; the exit codes of the scheduler and of the workers that are left.
+    #[track_caller]
+    pub fn stop(&mut self) -> (Option<i32>, Vec<Option<i32>>) {
+        self.folder.ok("stop --scheduler-file cluster.json");
+        (ended(&mut self.scheduler), self.workers.iter_mut().map(|(_, child)| ended(child)).collect())
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        for child in self.workers.iter_mut().map(|(_, child)| child).chain([&mut self.scheduler]) {
+            // It may have ended already.
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}

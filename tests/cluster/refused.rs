@@ -1,0 +1,31 @@
+//! What a cluster does not do, and what it says then.
+
+use crate::processes::Cluster;
+use crate::support::dolmen::Folder;
+
+#[test]
+fn what_only_a_run_in_one_process_is_told_is_refused() {
+    let cluster = Cluster::new(1, "--threads 1 --memory 100MiB");
+    for option in ["--workers 2", "--threads 2", "--memory 1G", "--spill-dir .", "--spill-limit 0"] {
+        let words = format!("generate normal --shape 9x9 --out a.npy {option}");
+        cluster.refused(&words, &[option.split(' ').next().unwrap(), "dolmen worker"]);
+    }
+}
+
+#[test]
+fn who_finds_no_scheduler_or_no_worker_is_told_so() {
+    let folder = Folder::new();
+    folder.refused("generate normal --shape 9x9 --out a.npy --scheduler-file none --wait 0s", &["none"]);
+    folder.refused("worker --scheduler-file none --wait 0s", &["none"]);
+    folder.refused("stop --scheduler 127.0.0.1:1 --keys none", &["none", "dolmen keygen"]);
+    folder.refused("generate normal --shape 9x9 --out a.npy --wait 1s", &["--scheduler-file"]);
+    folder.refused("scheduler --listen 0.0.0.0:0", &["dolmen keygen"]);
+}
+
+#[test]
+fn a_run_that_fits_no_worker_is_refused_with_what_would() {
+    let cluster = Cluster::new(2, "--threads 1 --memory 8MiB");
+    cluster.folder.ok("generate normal --shape 1000x1000 --out a.npy");
+    let words = "matmul a.npy a.npy --block 1000 --out b.npy";
+    cluster.refused(words, &["memory", "--block"]);
+}
