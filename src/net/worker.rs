@@ -1,7 +1,7 @@
 //! A worker process: the actor that every worker is, and what it takes to be one elsewhere.
 
 use super::address::{Found, SchedulerAt, connect};
-use super::depot::{BlockDepot, Served};
+use super::depot::BlockDepot;
 use super::identity::introduction;
 use super::line::Line;
 use super::network::Neighbours;
@@ -11,7 +11,9 @@ use crate::exec::Functions;
 use crate::failure::Failure;
 use crate::files::Depth;
 use crate::ids::{RunId, WorkerId};
-use crate::protocol::{Figures, FromWorkerProcess, Job, Means, ToWorker, ToWorkerProcess, decode};
+use crate::protocol::{
+    BlockKey, Figures, FromWorker, FromWorkerProcess, Job, Means, ToWorker, ToWorkerProcess, decode,
+};
 use crate::sched::{Threads, Workspace};
 use crate::store::{Budget, Pool, SpillPlace, default_spill_folder};
 use actix::{Actor, Addr, Context, Handler};
@@ -77,7 +79,7 @@ struct Process {
     options: WorkerOptions,
     line: SharedLine,
     neighbours: Arc<Neighbours>,
-    depot: Arc<BlockDepot>,
+    depot: BlockDepot,
     pool: Pool,
     budget: u64,
     spill: SpillPlace,
@@ -105,12 +107,12 @@ pub fn run_worker(options: WorkerOptions) -> Result<(), Failure> {
     let deadline = Instant::now() + options.patience;
     let Found { address, trust } = options.scheduler.find(Role::Worker, deadline)?;
     let me = introduction(Role::Worker, options.name.clone());
-    let depot = Arc::new(BlockDepot::default());
+    let depot = BlockDepot::default();
     let (tell, events) = mpsc::channel();
     let config = Config { me, trust, mixed_machines: false, limits: Limits::default() };
     // Nobody listens any more when this process ends.
     let on_event = move |event| drop(tell.send(event));
-    let endpoint = Endpoint::start(config, Arc::new(Served(depot.clone())), on_event);
+    let endpoint = Endpoint::start(config, Arc::new(depot.clone()), on_event);
     let endpoint = Arc::new(endpoint.map_err(Failure::of_request)?);
     let connection = connect(&endpoint, &address, deadline)?;
     let mut here = connection.peer().local;
@@ -192,6 +194,7 @@ impl Process {
                     if is_over {
                         self.activity.end();
                         self.run = None;
+                        self.depot.set_run(None);
                     }
                 }
             }
@@ -218,7 +221,11 @@ impl Process {
             let _ = tell.send(worker.start());
         });
         if let Ok(actor) = told.recv() {
-            self.depot.serve(actor.clone());
+            let line = self.line.clone();
+            self.depot.serve(actor.clone(), move |BlockKey { run, block }| {
+                let messages = vec![FromWorker::Vanished { run, block }];
+                lock(&line).send(&FromWorkerProcess::Tell { messages });
+            });
             self.actor = Some(actor);
         }
     }
@@ -231,7 +238,7 @@ impl Process {
                 self.neighbours.take_received();
                 self.activity.begin();
                 self.stalls = self.activity.stalls();
-                self.run = Some(Arc::new(Run {
+                let run = Arc::new(Run {
                     id,
                     program: Arc::new(program),
                     bindings: Arc::new(bindings),
@@ -239,7 +246,9 @@ impl Process {
                     pool: self.pool.begin(self.budget),
                     spill: Some(self.spill.begin(id)),
                     network: Some(Arc::new(self.neighbours.clone())),
-                }));
+                });
+                self.depot.set_run(Some(run.clone()));
+                self.run = Some(run);
             }
         }
     }

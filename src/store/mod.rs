@@ -15,6 +15,7 @@ mod spill_files;
 mod spill_folder;
 mod spill_header;
 mod spill_key;
+mod spill_reader;
 mod spill_sample;
 #[cfg(test)]
 mod testing;
@@ -28,3 +29,4 @@ pub use pool::{Buffer, Pool, PoolError, PoolUse};
 pub use spill::{SpillError, SpillPlace};
 pub use spill_files::{SpillFiles, SpillUse, Stored};
 pub use spill_folder::default_spill_folder;
+pub use spill_reader::SpillReader;

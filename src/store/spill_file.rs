@@ -31,20 +31,24 @@ pub(super) fn file_bytes(stored: usize) -> usize {
 
 /// Parts of a scratch for a block of `raw` bytes.
 #[derive(Clone, Copy)]
-struct Layout {
+pub(super) struct Layout {
     /// One transfer.
-    window: usize,
+    pub window: usize,
     /// One frame, in whole pages.
-    carry: usize,
+    pub carry: usize,
     /// One piece.
-    work: usize,
+    pub work: usize,
 }
 
 impl Layout {
     fn of(raw: usize) -> Layout {
+        Layout::with_window(raw, WINDOW)
+    }
+
+    /// With transfers of at most `window` bytes, whole pages.
+    pub fn with_window(raw: usize, window: usize) -> Layout {
         let work = raw.min(PIECE);
-        let window = WINDOW.min(most_file_bytes(raw));
-        Layout { window, carry: pages(work + FRAME_HEADER), work }
+        Layout { window: window.min(most_file_bytes(raw)), carry: pages(work + FRAME_HEADER), work }
     }
 }
 
@@ -216,34 +220,26 @@ impl SpillFile {
         let layout = scratch.layout;
         let mut hash = Xxh3::new();
         let mut spent = Duration::ZERO;
-        let mut frames =
-            Frames { file: self, layout, at: HEADER, stored, start: layout.carry, end: layout.carry };
+        let mut frames = Frames::new(layout, stored);
         for piece in raw.chunks_mut(PIECE) {
-            let header = frames.next(FRAME_HEADER, scratch.buffer)?;
-            let header = header.try_into().expect("as long as asked for");
-            let len = body_len(header, piece.len(), frames.stored)?;
-            let body = frames.next(len, scratch.buffer)?;
+            let body = frames.next_body(self, piece.len(), scratch.buffer)?;
             let began = Instant::now();
             codec.decode(encoding, size, body, scratch.work, piece)?;
             spent += began.elapsed();
             hash.update(piece);
         }
-        if frames.stored != 0 {
-            return Err(ReadError::Changed);
-        }
-        check_padding(&scratch.buffer[frames.start..frames.end])?;
+        frames.finish(scratch.buffer)?;
         Ok((hash.digest(), spent))
     }
 }
 
-fn check_padding(bytes: &[u8]) -> Result<(), ReadError> {
+pub(super) fn check_padding(bytes: &[u8]) -> Result<(), ReadError> {
     if bytes.iter().all(|byte| *byte == 0) { Ok(()) } else { Err(ReadError::Changed) }
 }
 
 /// Reads ahead by windows and hands out consecutive bytes. The window lies behind the carry in the buffer: what is
 /// left of one window is moved ahead of the next.
-struct Frames<'a> {
-    file: &'a SpillFile,
+pub(super) struct Frames {
     layout: Layout,
     /// Where the next window begins in the file.
     at: usize,
@@ -254,16 +250,47 @@ struct Frames<'a> {
     end: usize,
 }
 
-impl Frames<'_> {
+impl Frames {
+    /// Those behind the header of a file with `stored` bytes behind it.
+    pub fn new(layout: Layout, stored: usize) -> Frames {
+        Frames { layout, at: HEADER, stored, start: layout.carry, end: layout.carry }
+    }
+
+    /// The body of the next frame, which is that of a piece of `piece` bytes. `buffer` holds a window and a frame.
+    pub fn next_body<'b>(
+        &mut self,
+        file: &SpillFile,
+        piece: usize,
+        buffer: &'b mut [u8],
+    ) -> Result<&'b [u8], ReadError> {
+        let header = self.next(file, FRAME_HEADER, buffer)?;
+        let header = header.try_into().expect("as long as asked for");
+        let len = body_len(header, piece, self.stored)?;
+        self.next(file, len, buffer)
+    }
+
+    /// Fails if anything but padding is left.
+    pub fn finish(&self, buffer: &[u8]) -> Result<(), ReadError> {
+        if self.stored != 0 {
+            return Err(ReadError::Changed);
+        }
+        check_padding(&buffer[self.start..self.end])
+    }
+
     /// The next `len` bytes, at most a frame.
-    fn next<'b>(&mut self, len: usize, buffer: &'b mut [u8]) -> Result<&'b [u8], ReadError> {
+    fn next<'b>(
+        &mut self,
+        file: &SpillFile,
+        len: usize,
+        buffer: &'b mut [u8],
+    ) -> Result<&'b [u8], ReadError> {
         let Layout { window, carry, .. } = self.layout;
         self.stored = self.stored.checked_sub(len).ok_or(ReadError::Changed)?;
         if self.end - self.start < len {
             let left = self.end - self.start;
             buffer.copy_within(self.start..self.end, carry - left);
             let missing = pages(self.stored + len - left).min(window);
-            self.file.read(&mut buffer[carry..carry + missing], self.at)?;
+            file.read(&mut buffer[carry..carry + missing], self.at)?;
             self.at += missing;
             (self.start, self.end) = (carry - left, carry + missing);
         }

@@ -7,6 +7,7 @@ use super::spill::{SpillError, SpillPlace, Sweep, locked};
 use super::spill_file::{ReadError, Scratch, SpillFile, Written, file_bytes, most_file_bytes};
 use super::spill_header::{HEADER, SpillHeader};
 use super::spill_key::SpillKey;
+use super::spill_reader::SpillReader;
 use super::spill_sample::sample;
 use crate::ids::{BlockId, RunId};
 use std::cell::RefCell;
@@ -79,7 +80,7 @@ thread_local! {
     static CODEC: RefCell<Option<Codec>> = const { RefCell::new(None) };
 }
 
-fn with_codec<T>(run: impl FnOnce(&mut Codec) -> T) -> Result<T, CodecError> {
+pub(super) fn with_codec<T>(run: impl FnOnce(&mut Codec) -> T) -> Result<T, CodecError> {
     CODEC.with_borrow_mut(|slot| {
         let codec = match slot {
             Some(codec) => codec,
@@ -166,6 +167,22 @@ impl SpillFiles {
                 Err(lost(format!("{}: {why}", path.display())))
             }
         }
+    }
+
+    /// A block from its file, piece by piece, for whoever has no room here for all of it; none if it has no file.
+    ///
+    /// # Errors
+    /// [`SpillError::Lost`] if the file is not there, or not what was written.
+    pub fn reader(&self, block: BlockId) -> Result<Option<SpillReader>, SpillError> {
+        let files = &*self.0;
+        let Some(file) = locked(&files.contents).files.get(&block).copied() else { return Ok(None) };
+        let key = files.key(block);
+        let path = files.place.path(&key.file_name(file.number));
+        let opened = SpillReader::open(&path, key);
+        let reader =
+            opened.map_err(|why| SpillError::Lost { block, why: format!("{}: {why}", path.display()) })?;
+        locked(&files.contents).usage.read += file.bytes;
+        Ok(Some(reader))
     }
 
     /// Nobody wants the block any more. True if it has a file: that goes with the next [`SpillFiles::sweep`], or when

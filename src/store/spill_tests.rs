@@ -414,3 +414,48 @@ fn images_of_digits_shrink_to_a_third() {
         assert!(read(&files, &pool, id(0, 0), &original).unwrap().bytes() == original.bytes());
     }
 }
+
+/// Sizes around those of pieces and pages, in parts of any size.
+#[test]
+fn piece_by_piece_a_block_comes_back_as_it_was() {
+    let (pool, folder) = (pool(), tempdir().unwrap());
+    let mut random = Random(seed());
+    for encoding in ENCODINGS {
+        let files = spill_files(folder.path(), None, encoding);
+        for (number, cols) in [1, 512, 513, 32 << 10, (32 << 10) + 1, 100_003].into_iter().enumerate() {
+            let id = id(7, number as u32);
+            let block = if number % 2 == 0 {
+                integers(&pool, (1, cols))
+            } else {
+                noise(&pool, (1, cols), &mut random)
+            };
+            write(&files, &pool, id, &block).unwrap();
+            let mut reader = files.reader(id).unwrap().expect("a file");
+            assert_eq!(reader.bytes(), block.bytes().len() as u64);
+            let mut found = vec![0; block.bytes().len()];
+            let part = 1 + random.next() as usize % (600 << 10);
+            found.chunks_mut(part).for_each(|part| reader.fill(part).unwrap());
+            assert!(found == block.bytes(), "{encoding:?}, {cols} columns in parts of {part}");
+            assert!(reader.fill(&mut [0]).is_err(), "there is no more");
+        }
+        assert!(files.reader(id(8, 0)).unwrap().is_none());
+    }
+}
+
+#[test]
+fn piece_by_piece_a_file_that_was_changed_is_an_error() {
+    let (pool, folder) = (pool(), tempdir().unwrap());
+    for encoding in ENCODINGS {
+        let files = spill_files(folder.path(), None, encoding);
+        let block = integers(&pool, (100, 1000));
+        write(&files, &pool, id(7, 0), &block).unwrap();
+        let file = fs::OpenOptions::new().read(true).write(true).open(files.path(id(7, 0))).unwrap();
+        let at = HEADER as u64 + 100;
+        let mut byte = [0];
+        file.read_exact_at(&mut byte, at).unwrap();
+        file.write_all_at(&[byte[0] ^ 1], at).unwrap();
+        let mut reader = files.reader(id(7, 0)).unwrap().expect("a file");
+        let mut found = vec![0; block.bytes().len()];
+        assert!(reader.fill(&mut found).is_err(), "{encoding:?}");
+    }
+}
