@@ -1,7 +1,7 @@
 //! A run's core between messages: those of workers become events, its actions become messages to workers.
 
 use crate::failure::Failure;
-use crate::ids::{BlockId, RunId, WorkerId};
+use crate::ids::{RunId, WorkerId};
 use crate::protocol::{FromWorker, ToWorker};
 use crate::sched::{Action, Core, Event};
 use std::collections::BTreeMap;
@@ -55,18 +55,9 @@ impl Conduct {
         self.feed(events)
     }
 
-    /// (tasks done, tasks in all)
-    pub fn progress(&self) -> (usize, usize) {
-        self.core.progress()
-    }
-
-    pub fn recomputed(&self) -> u64 {
-        self.core.recomputed()
-    }
-
-    /// Where a block lies, if it is there.
-    pub fn location(&self, block: BlockId) -> Option<WorkerId> {
-        self.core.location(block)
+    /// To look at, not to tell anything.
+    pub fn core(&self) -> &Core {
+        &self.core
     }
 }
 

@@ -115,7 +115,7 @@ impl Scheduler {
     /// What the core wants, to the workers.
     fn deliver(&mut self, Letters { to, released, end }: Letters, ctx: &mut Context<Self>) {
         let Some(current) = &mut self.current else { return };
-        let (done, total) = current.conduct.progress();
+        let (done, total) = current.conduct.core().progress();
         current.progress.set(done, total);
         let run = current.run.clone();
         for (worker, messages) in to {
@@ -153,7 +153,7 @@ impl Scheduler {
         for stage in program.stage_ids().filter(|id| program.stage(*id).keep) {
             for index in 0..program.stage(stage).space.tasks() {
                 let block = TaskId::new(stage, index);
-                let holder = current.conduct.location(block).and_then(|id| self.members.get(&id));
+                let holder = current.conduct.core().location(block).and_then(|id| self.members.get(&id));
                 if let Some(member) = holder {
                     asked.push((block, member.address.send(Fetch { run, block })));
                 }
@@ -161,7 +161,7 @@ impl Scheduler {
         }
         let mut outcome = RunOutcome {
             blocks: HashMap::new(),
-            recomputed: current.conduct.recomputed(),
+            recomputed: current.conduct.core().recomputed(),
             memory: self.pool.usage(),
             stalls: self.activity.stalls().since(current.stalls),
             io_in_flight: self.activity.most_in_flight(),

@@ -3,6 +3,7 @@
 use super::sizes;
 use crate::array::{BlockSize, Element, Law};
 use crate::files::Format;
+use crate::ids::TaskId;
 use crate::session::SchedulerAt;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::ffi::OsString;
@@ -34,6 +35,22 @@ pub enum Command {
     Scheduler(SchedulerArgs),
     /// Run a worker for the scheduler of a cluster
     Worker(WorkerArgs),
+    /// Show the workers of a cluster, what each holds and does, and the runs
+    Status {
+        #[command(flatten)]
+        cluster: ClusterArgs,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Say why a task of the run that goes on is where it is
+    Explain {
+        /// Stage and number, like s3.17
+        #[arg(value_parser = sizes::task)]
+        task: TaskId,
+        #[command(flatten)]
+        cluster: ClusterArgs,
+    },
     /// End a scheduler and all its workers
     Stop {
         #[command(flatten)]
@@ -408,6 +425,9 @@ mod tests {
             "dolmen svd a.npy --out d --scheduler-file f --wait-workers 4 --wait 60s",
             "dolmen qr a.npy --out d --scheduler n1:7077 --keys d",
             "dolmen stop --scheduler-file f",
+            "dolmen status --scheduler-file f --json",
+            "dolmen explain s3.17 --scheduler-file f",
+            "dolmen explain 3.17 --scheduler-file f",
         ] {
             assert!(words(line).is_ok(), "{line}: {:?}", words(line).err());
         }
@@ -430,6 +450,7 @@ mod tests {
             "dolmen scheduler --listen nowhere",
             "dolmen scheduler --lost-after soon",
             "dolmen stop",
+            "dolmen explain everything --scheduler-file f",
         ] {
             let (message, code) = words(line).unwrap_err();
             assert_eq!(code, 2, "{line}");

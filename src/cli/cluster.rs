@@ -2,8 +2,9 @@
 
 use super::args::{ClusterArgs, SchedulerArgs, WorkerArgs};
 use super::console::{complain, say};
-use crate::session::Error;
-use crate::session::cluster::{self, Client, SchedulerOptions, WorkerOptions, own_name};
+use crate::ids::TaskId;
+use crate::session::cluster::{self, Client, SchedulerOptions, Status, WorkerOptions, own_name};
+use crate::session::{Error, human};
 use std::io::IsTerminal;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -49,6 +50,52 @@ pub fn worker(args: WorkerArgs) -> Result<(), Error> {
         functions: Default::default(),
     };
     Ok(cluster::run_worker(options)?)
+}
+
+pub fn status(args: &ClusterArgs, json: bool) -> Result<(), Error> {
+    let status = Client::connect(&args.scheduler(), Instant::now() + LOOK_FOR)?.status()?;
+    if json {
+        let text = serde_json::to_string_pretty(&status).map_err(|error| Error::Run(error.to_string()))?;
+        return say(&format!("{text}\n"));
+    }
+    say(&described(&status))
+}
+
+/// A line for each worker and each run.
+fn described(status: &Status) -> String {
+    let mut text = String::new();
+    for worker in &status.workers {
+        let leaving = if worker.leaving { ", leaving" } else { "" };
+        text += &format!(
+            "worker {} at {}: {} threads, {} computing, {} reading or writing, queue {:.2} s, holds {} of {}{leaving}\n",
+            worker.name,
+            worker.address,
+            worker.threads,
+            worker.computing,
+            worker.io,
+            worker.queue_seconds,
+            human(worker.held_bytes),
+            human(worker.most_held_bytes.max(worker.memory_bytes)),
+        );
+    }
+    if status.workers.is_empty() {
+        text += "no workers\n";
+    }
+    for run in &status.runs {
+        text += &format!(
+            "run of {}: {}, {} of {} tasks, {} again, {:.1} s\n",
+            run.client, run.state, run.done, run.tasks, run.recomputed, run.seconds
+        );
+    }
+    if status.runs.is_empty() {
+        text += "no runs\n";
+    }
+    text
+}
+
+pub fn explain(task: TaskId, args: &ClusterArgs) -> Result<(), Error> {
+    let lines = Client::connect(&args.scheduler(), Instant::now() + LOOK_FOR)?.explain(task)?;
+    say(&format!("{}\n", lines.join("\n")))
 }
 
 pub fn stop(args: &ClusterArgs) -> Result<(), Error> {

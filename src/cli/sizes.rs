@@ -1,6 +1,7 @@
 //! Sizes as people write them: `4GiB`, `200000x100`, `auto`.
 
 use crate::array::BlockSize;
+use crate::ids::{StageId, TaskId};
 use std::time::Duration;
 
 /// Bytes: a number, 1e9 too, with an optional unit as SLURM and Kubernetes write it. K, M, G and T, also with `i` or
@@ -43,6 +44,14 @@ fn factor(unit: &str) -> Result<f64, String> {
 /// Bytes as for [`memory`], or 0 for none.
 pub fn space(text: &str) -> Result<u64, String> {
     if text.trim() == "0" { Ok(0) } else { memory(text) }
+}
+
+/// A task: `s3.17` or `3.17` is number 17 of stage 3.
+pub fn task(text: &str) -> Result<TaskId, String> {
+    let parts = text.strip_prefix('s').unwrap_or(text).split_once('.');
+    let task =
+        parts.and_then(|(stage, index)| Some(TaskId::new(StageId(stage.parse().ok()?), index.parse().ok()?)));
+    task.ok_or_else(|| "write a stage and a number like s3.17".into())
 }
 
 /// A time like `15s`, `5m` or `1h`.

@@ -5,8 +5,10 @@ use super::identity::{introduction, own_name};
 use super::network::holder;
 use crate::failure::Failure;
 use crate::graph::Program;
-use crate::ids::{BlockId, RunId};
-use crate::protocol::{BlockKey, Depot, Ended, FleetMember, FromClient, Job, ToClient, decode, encode};
+use crate::ids::{BlockId, RunId, TaskId};
+use crate::protocol::{
+    BlockKey, Depot, Ended, FleetMember, FromClient, Job, Status, ToClient, decode, encode,
+};
 use crate::store::{Block, Pool};
 use cluster::blocks::NoBlocks;
 use cluster::endpoint::{Config, Endpoint};
@@ -27,6 +29,8 @@ struct Told {
     fleet: Vec<FleetMember>,
     progress: HashMap<u64, (u64, u64)>,
     ended: HashMap<u64, Result<Ended, Failure>>,
+    status: Option<Status>,
+    explained: Option<Result<Vec<String>, Failure>>,
     /// Why nothing more will be told.
     gone: Option<String>,
 }
@@ -56,6 +60,8 @@ impl Inbox {
                     told.progress.remove(&number);
                     told.ended.insert(number, result);
                 }
+                Ok(ToClient::Status(status)) => told.status = Some(status),
+                Ok(ToClient::Explained(lines)) => told.explained = Some(lines),
                 Err(error) => told.gone = Some(format!("the scheduler says what cannot be read: {error}")),
             },
         }
@@ -225,6 +231,38 @@ impl Client {
             let _ = tell.send((id, fetched));
         });
         Ok(())
+    }
+
+    /// What goes on at the cluster.
+    pub fn status(&self) -> Result<Status, Failure> {
+        self.ask(&FromClient::Status, |told| told.status.take())
+    }
+
+    /// Why a task of the run that goes on is where it is, line by line.
+    ///
+    /// # Errors
+    /// If no run goes on, or if it has no such task.
+    pub fn explain(&self, task: TaskId) -> Result<Vec<String>, Failure> {
+        self.ask(&FromClient::Explain { task }, |told| told.explained.take())?
+    }
+
+    /// Says something and waits for its answer.
+    fn ask<T>(
+        &self,
+        message: &FromClient,
+        mut answer: impl FnMut(&mut Told) -> Option<T>,
+    ) -> Result<T, Failure> {
+        self.say(message)?;
+        let mut told = self.inbox.lock();
+        loop {
+            if let Some(answer) = answer(&mut told) {
+                return Ok(answer);
+            }
+            if let Some(why) = &told.gone {
+                return Err(Failure::of_run(why));
+            }
+            told = self.inbox.wait(told, LOOK);
+        }
     }
 
     /// Ends the scheduler and its workers, and waits until it is gone.

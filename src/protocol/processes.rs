@@ -5,7 +5,7 @@ use crate::array::InputId;
 use crate::data::{InputSpec, OutputSpec};
 use crate::failure::Failure;
 use crate::graph::Stage;
-use crate::ids::{BlockId, RunId, WorkerId};
+use crate::ids::{BlockId, RunId, TaskId, WorkerId};
 use crate::sched::{Threads, Workspace};
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
@@ -128,6 +128,12 @@ pub enum FromClient {
     Release {
         number: u64,
     },
+    /// What goes on? Answered by [`ToClient::Status`].
+    Status,
+    /// Why is this task of the run that goes on where it is? Answered by [`ToClient::Explained`].
+    Explain {
+        task: TaskId,
+    },
     /// End the scheduler and all workers.
     Stop,
 }
@@ -142,9 +148,72 @@ pub struct FleetMember {
 /// From the scheduler to a client.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub enum ToClient {
-    Fleet { members: Vec<FleetMember> },
-    Progress { number: u64, done: u64, total: u64 },
-    Ended { number: u64, result: Result<Ended, Failure> },
+    Fleet {
+        members: Vec<FleetMember>,
+    },
+    Progress {
+        number: u64,
+        done: u64,
+        total: u64,
+    },
+    Ended {
+        number: u64,
+        result: Result<Ended, Failure>,
+    },
+    Status(Status),
+    /// Lines of text, or why there are none.
+    Explained(Result<Vec<String>, Failure>),
+}
+
+/// What goes on at a cluster.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+pub struct Status {
+    pub workers: Vec<WorkerStatus>,
+    /// The one that goes on, then those that wait.
+    pub runs: Vec<RunStatus>,
+}
+
+/// A worker, and what it holds and does.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct WorkerStatus {
+    pub name: String,
+    /// Where others get its blocks.
+    pub address: SocketAddr,
+    pub threads: u64,
+    pub memory_bytes: u64,
+    /// It hands over what it has and goes.
+    pub leaving: bool,
+    /// Tasks in its hands that compute, and tasks that wait for files.
+    pub computing: u32,
+    pub io: u32,
+    /// Until a task that is handed over now would start.
+    pub queue_seconds: f64,
+    /// Bytes of blocks that it holds or is going to, and may hold.
+    pub held_bytes: u64,
+    pub most_held_bytes: u64,
+}
+
+/// A run.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct RunStatus {
+    pub client: String,
+    /// "waits", "is planned", "runs", "concludes" or "hands out results".
+    pub state: String,
+    /// Since it was asked for.
+    pub seconds: f64,
+    pub done: u64,
+    pub tasks: u64,
+    pub recomputed: u64,
+    pub stages: Vec<StageStatus>,
+}
+
+/// A stage of the run that goes on.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct StageStatus {
+    pub name: String,
+    pub tasks: u64,
+    /// Of one task, as measured so far.
+    pub seconds_per_task: f64,
 }
 
 /// What a run that succeeded leaves.

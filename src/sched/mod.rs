@@ -35,7 +35,7 @@ mod tasks;
 mod transit;
 mod walk;
 
-pub use core::Core;
+pub use core::{Core, WorkerView};
 pub use events::{Action, Event, Explain, Timing, Whereabouts};
 pub use fleet_plan::{FleetPlan, Seat, plan_fleet};
 pub use forecast::{Swapped, forecast};

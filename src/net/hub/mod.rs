@@ -1,9 +1,11 @@
 //! The scheduler process: workers and clients come and go, runs are done one after the other.
 //!
-//! This file is who says what. `members` are the workers, `run` is the run that is going on.
+//! This file is who says what. `members` are the workers, `run` is the run that goes on, `status` is what can be
+//! seen of both.
 
 mod members;
 mod run;
+mod status;
 
 use super::line::Line;
 use crate::ids::WorkerId;
@@ -143,6 +145,14 @@ impl Hub {
                 self.start_next(ctx);
             }
             FromClient::Release { number } => self.give_up(|asker| *asker == Asker { client, number }, ctx),
+            FromClient::Status => {
+                let status = ToClient::Status(self.status());
+                self.tell_client(client, &status);
+            }
+            FromClient::Explain { task } => {
+                let explained = ToClient::Explained(self.explained(task));
+                self.tell_client(client, &explained);
+            }
             FromClient::Stop => {
                 tracing::info!("told to stop");
                 if let Some(stop) = self.stop.take() {

@@ -40,7 +40,34 @@ pub struct Current {
     begun: BTreeSet<WorkerId>,
     figures: Vec<WorkerFigures>,
     waited: Duration,
+    began: Instant,
     told_progress: Instant,
+}
+
+impl Current {
+    pub fn asker(&self) -> Asker {
+        self.asker
+    }
+
+    pub fn program(&self) -> &Program {
+        &self.program
+    }
+
+    pub fn core(&self) -> &Core {
+        self.conduct.core()
+    }
+
+    pub fn state(&self) -> &'static str {
+        match self.phase {
+            Phase::Going => "runs",
+            Phase::Concluding(_) => "concludes",
+            Phase::Fetching => "hands out results",
+        }
+    }
+
+    pub fn since_submitted(&self) -> Duration {
+        self.began.elapsed() + self.waited
+    }
 }
 
 /// A program with its plan and its core.
@@ -123,6 +150,7 @@ impl Hub {
             begun: BTreeSet::new(),
             figures: Vec::new(),
             waited: submitted.elapsed(),
+            began: Instant::now(),
             told_progress: Instant::now(),
         });
         let workers: Vec<WorkerId> = self.members.all().map(|(worker, _)| worker).collect();
@@ -173,7 +201,7 @@ impl Hub {
         let (id, asker) = (current.id, current.asker);
         if current.told_progress.elapsed() >= TELL_PROGRESS {
             current.told_progress = Instant::now();
-            let (done, total) = current.conduct.progress();
+            let (done, total) = current.conduct.core().progress();
             let progress =
                 ToClient::Progress { number: asker.number, done: done as u64, total: total as u64 };
             self.tell_client(asker.client, &progress);
@@ -234,7 +262,7 @@ impl Hub {
         let kept = kept(current, |worker| self.members.get(worker).map(Member::depot));
         let ended = Ended {
             run: current.id.0,
-            recomputed: current.conduct.recomputed(),
+            recomputed: current.conduct.core().recomputed(),
             waited: current.waited.as_secs_f64(),
             workers: std::mem::take(&mut current.figures),
             kept,
@@ -307,8 +335,8 @@ impl Hub {
             Phase::Going => {
                 self.feed(vec![Event::Lost { worker }], ctx);
                 if let Some(current) = &self.current {
-                    let (done, total) = current.conduct.progress();
-                    let again = current.conduct.recomputed();
+                    let (done, total) = current.conduct.core().progress();
+                    let again = current.conduct.core().recomputed();
                     tracing::info!("run {}: {done} of {total} tasks are done, {again} again", current.id.0);
                 }
             }
@@ -340,5 +368,5 @@ fn kept(current: &Current, depot: impl Fn(WorkerId) -> Option<Depot>) -> Vec<(Bl
     let stages = program.stage_ids().filter(|id| program.stage(*id).keep);
     let blocks =
         stages.flat_map(|id| (0..program.stage(id).space.tasks()).map(move |at| TaskId::new(id, at)));
-    blocks.filter_map(|block| Some((block, depot(current.conduct.location(block)?)?))).collect()
+    blocks.filter_map(|block| Some((block, depot(current.conduct.core().location(block)?)?))).collect()
 }

@@ -12,6 +12,7 @@
 mod counting;
 mod invariants;
 mod leaving;
+mod looking;
 mod placement;
 mod recovery;
 mod room;
@@ -38,6 +39,7 @@ use super::transit::Transit;
 use crate::failure::{Blame, Failure};
 use crate::graph::Program;
 use crate::ids::{BlockId, TaskId, WorkerId};
+pub use looking::WorkerView;
 use std::collections::HashSet;
 use std::sync::Arc;
 
