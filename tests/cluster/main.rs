@@ -7,3 +7,4 @@ mod bits;
 mod crashes;
 mod processes;
 mod refused;
+mod status;

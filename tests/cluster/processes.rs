@@ -55,6 +55,15 @@ impl Cluster {
         cluster
     }
 
+    #[track_caller]
+    pub fn wait_until_it_listens(&self) {
+        let began = Instant::now();
+        while !self.folder.path("cluster.json").exists() {
+            assert!(began.elapsed() < HANGS, "no scheduler file:\n{}", self.log());
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
     pub fn add(&mut self, name: &str, options: &str) {
         let words = format!("worker --scheduler-file cluster.json --name {name} {options}");
         let child = start(&self.folder, &words, &format!("{name}.log"));
@@ -78,10 +87,10 @@ impl Cluster {
         ended(&mut self.scheduler);
     }
 
-    /// A command that is refused, exit code 2, with one line that has each of `says` in it.
+    /// A command of this cluster that is refused, exit code 2, with one line that has each of `says` in it.
     #[track_caller]
     pub fn refused(&self, words: &str, says: &[&str]) {
-        let outcome = Outcome::of(self.command(words).output().expect("the program starts"));
+        let outcome = self.folder.run(&format!("{words} --scheduler-file cluster.json"));
         assert_eq!(
             (outcome.code, outcome.stderr.lines().count()),
             (Some(2), 1),
