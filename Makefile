@@ -1,5 +1,6 @@
 # make check   format, lints, dependencies, documentation
 # make test    everything that can be tested here; installs what it needs by itself
+# make chaos   300 runs on clusters whose workers are killed, stopped, drained and started; CHAOS=n does n of them
 # make sanitize   tests of the code with `unsafe` in it, under AddressSanitizer
 # make bench   the benchmark harness, beside NumPy and Dask where they can be installed
 # make bench-outofcore   matrices larger than memory, against the disk and beside Dask; 25 GB of disk, OUTOFCORE='--rounds 3'
@@ -7,7 +8,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .ONESHELL:
-.PHONY: check check-deps test sanitize bench bench-outofcore libraries fio peers
+.PHONY: check check-deps test chaos sanitize bench bench-outofcore libraries fio peers
 
 CARGO ?= cargo
 # Tests that a build with other features is worth a second run for: what runs code of kernels/, and what reads its formats.
@@ -97,6 +98,10 @@ test: libraries
 	else
 	    echo "Nothing was skipped."
 	fi
+
+CHAOS ?= 300
+chaos:
+	DOLMEN_RUNS=$(CHAOS) $(CARGO) test --locked --test cluster whatever_happens -- --nocapture </dev/null
 
 # The sanitizer comes with the stable toolchain, and only its flag is called unstable. A target is named so that build scripts
 # and macros are built without it. Documentation tests are left out: they would not be linked with it.

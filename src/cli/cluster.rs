@@ -2,6 +2,7 @@
 
 use super::args::{ClusterArgs, SchedulerArgs, WorkerArgs};
 use super::console::{complain, say};
+use super::signals;
 use crate::ids::TaskId;
 use crate::session::cluster::{self, Client, SchedulerOptions, Status, WorkerOptions, own_name};
 use crate::session::{Error, human};
@@ -49,7 +50,7 @@ pub fn worker(args: WorkerArgs) -> Result<(), Error> {
         patience: args.wait,
         functions: Default::default(),
     };
-    Ok(cluster::run_worker(options)?)
+    Ok(cluster::run_worker(options, |drainer| signals::on_signal_to_leave(move || drainer.drain()))?)
 }
 
 pub fn status(args: &ClusterArgs, json: bool) -> Result<(), Error> {

@@ -36,6 +36,30 @@ pub fn watch() -> Result<(), Error> {
     std::thread::Builder::new().name("dolmen-signals".into()).spawn(wait).map(drop).map_err(failed)
 }
 
+/// What asks a worker to leave: a user, a batch system before it takes the machine away, a shutdown.
+const LEAVING: [c_int; 3] = [SIGINT, SIGTERM, SIGUSR1];
+
+/// The first signal that asks this process to leave calls `leave`. The second ends it at once.
+pub fn on_signal_to_leave(leave: impl Fn() + Send + 'static) {
+    let heeded = LEAVING.into_iter().filter(|signal| is_default(*signal));
+    let signals =
+        Signals::new(heeded).map_err(|error| complain(&format!("cannot watch for signals: {error}")));
+    let Ok(mut signals) = signals else { return };
+    let wait = move || {
+        let mut heard = signals.forever();
+        if heard.next().is_some() {
+            leave();
+        }
+        if let Some(signal) = heard.next() {
+            complain(&format!("ended by {}", signal_name(signal).unwrap_or("a signal")));
+            std::process::exit(CANCELLED);
+        }
+    };
+    if let Err(error) = std::thread::Builder::new().name("dolmen-signals".into()).spawn(wait) {
+        complain(&format!("cannot watch for signals: {error}"));
+    }
+}
+
 /// Does nobody ignore or handle it yet?
 fn is_default(signal: c_int) -> bool {
     // SAFETY: zero is a valid value of this plain struct.

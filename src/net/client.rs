@@ -7,7 +7,7 @@ use crate::failure::Failure;
 use crate::graph::Program;
 use crate::ids::{BlockId, RunId, TaskId};
 use crate::protocol::{
-    BlockKey, Depot, Ended, FleetMember, FromClient, Job, Status, ToClient, decode, encode,
+    BlockKey, Depot, Ended, FleetMember, FromClient, RunSpec, Status, ToClient, decode, encode,
 };
 use crate::store::{Block, Pool};
 use cluster::blocks::NoBlocks;
@@ -154,16 +154,16 @@ impl Client {
         }
     }
 
-    /// Has the cluster do a job, and fetches the blocks that `program`, which is the job's, keeps. `progress` hears the
+    /// Has the cluster do a run, and fetches the blocks that `program`, which is the run's, keeps. `progress` hears the
     /// number of tasks that are done and of all.
     pub fn run(
         &self,
         program: &Program,
-        job: Job,
+        spec: RunSpec,
         progress: impl Fn(u64, u64),
     ) -> Result<RemoteEnd, Failure> {
         let number = self.numbers.fetch_add(1, Ordering::Relaxed);
-        self.say(&FromClient::Submit { number, job: Box::new(job) })?;
+        self.say(&FromClient::Submit { number, spec: Box::new(spec) })?;
         let ended = self.wait_for_end(number, progress)?;
         let blocks = self.fetch_all(program, &ended);
         // If it cannot be told the scheduler is gone, and nothing of the run is left there.

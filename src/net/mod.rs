@@ -23,4 +23,4 @@ pub use address::SchedulerAt;
 pub use client::{Client, RemoteEnd};
 pub use identity::own_name;
 pub use scheduler::{SchedulerOptions, run_scheduler};
-pub use worker::{WorkerOptions, run_worker};
+pub use worker::{Drainer, WorkerOptions, run_worker};

@@ -1,10 +1,10 @@
-//! From a job's names to what they stand for in this process.
+//! From the names of a run to what they stand for in this process.
 
 use crate::exec::{self, Bindings, Functions};
 use crate::failure::Failure;
 use crate::files::{Depth, open_input, open_output};
 use crate::graph::Program;
-use crate::protocol::Job;
+use crate::protocol::RunSpec;
 use crate::sched::{Workspace, workspace};
 use crate::store::page_cache_room;
 use std::sync::Arc;
@@ -15,20 +15,20 @@ use std::sync::Arc;
 /// If an input or output is not here or is another one, or if its tasks would need more workspace here than was
 /// planned.
 pub fn opened(
-    job: Job,
+    spec: RunSpec,
     planned: Workspace,
     budget: u64,
     depth: &Arc<Depth>,
     functions: &Functions,
 ) -> Result<(Program, Bindings), Failure> {
     let mut bindings = Bindings { functions: functions.clone(), ..Bindings::default() };
-    for (id, spec) in &job.inputs {
-        bindings.inputs.insert(*id, open_input(spec, page_cache_room(budget), depth.clone())?);
+    for (id, input) in &spec.inputs {
+        bindings.inputs.insert(*id, open_input(input, page_cache_room(budget), depth.clone())?);
     }
-    for spec in &job.outputs {
-        bindings.outputs.push(open_output(spec, depth.clone())?);
+    for output in &spec.outputs {
+        bindings.outputs.push(open_output(output, depth.clone())?);
     }
-    let mut program = Program::try_new(job.stages).map_err(Failure::of_request)?;
+    let mut program = Program::try_new(spec.stages).map_err(Failure::of_request)?;
     exec::annotate(&mut program, &bindings);
     let needed = workspace(&program);
     if needed.compute > planned.compute || needed.io > planned.io {

@@ -12,7 +12,7 @@ use crate::failure::Failure;
 use crate::files::Depth;
 use crate::ids::{RunId, WorkerId};
 use crate::protocol::{
-    BlockKey, Figures, FromWorker, FromWorkerProcess, Job, Means, ToWorker, ToWorkerProcess, decode,
+    BlockKey, Figures, FromWorker, FromWorkerProcess, Means, RunSpec, ToWorker, ToWorkerProcess, decode,
 };
 use crate::sched::{Threads, Workspace};
 use crate::store::{Budget, Pool, SpillPlace, default_spill_folder};
@@ -46,6 +46,24 @@ pub struct WorkerOptions {
 }
 
 type SharedLine = Arc<Mutex<Line>>;
+
+/// What a worker process waits for.
+enum Happening {
+    Network(Event),
+    /// It is to hand over what only it has, and go.
+    Drain,
+}
+
+/// Tells a worker to hand over what only it has, and to go then.
+#[derive(Clone)]
+pub struct Drainer(mpsc::Sender<Happening>);
+
+impl Drainer {
+    pub fn drain(&self) {
+        // It may have ended already.
+        let _ = self.0.send(Happening::Drain);
+    }
+}
 
 fn lock(line: &SharedLine) -> MutexGuard<'_, Line> {
     line.lock().unwrap_or_else(PoisonError::into_inner)
@@ -87,15 +105,17 @@ struct Process {
     activity: Arc<Activity>,
     actor: Option<Addr<Worker>>,
     run: Option<Arc<Run>>,
+    /// Its results count as written only when their data is on the disk.
+    sync: bool,
     /// Before it.
     stalls: Stalls,
 }
 
-/// Works for a scheduler until that lets it go.
+/// Works for a scheduler until that lets it go. `begun` gets what makes it leave earlier, once it is connected.
 ///
 /// # Errors
 /// If there is no scheduler, if it refuses this worker, or if it is lost.
-pub fn run_worker(options: WorkerOptions) -> Result<(), Failure> {
+pub fn run_worker(options: WorkerOptions, begun: impl FnOnce(Drainer)) -> Result<(), Failure> {
     let threads = Threads { compute: options.threads as u64, io: IO_THREADS as u64 };
     let budget = Budget::new(options.memory, threads).map_err(Failure::of_request)?.bytes;
     let folder = options.spill_folder.clone().unwrap_or_else(default_spill_folder);
@@ -111,7 +131,8 @@ pub fn run_worker(options: WorkerOptions) -> Result<(), Failure> {
     let (tell, events) = mpsc::channel();
     let config = Config { me, trust, mixed_machines: false, limits: Limits::default() };
     // Nobody listens any more when this process ends.
-    let on_event = move |event| drop(tell.send(event));
+    let drainer = Drainer(tell.clone());
+    let on_event = move |event| drop(tell.send(Happening::Network(event)));
     let endpoint = Endpoint::start(config, Arc::new(depot.clone()), on_event);
     let endpoint = Arc::new(endpoint.map_err(Failure::of_request)?);
     let connection = connect(&endpoint, &address, deadline)?;
@@ -135,8 +156,10 @@ pub fn run_worker(options: WorkerOptions) -> Result<(), Failure> {
         depth,
         actor: None,
         run: None,
+        sync: false,
         stalls: Stalls::default(),
     };
+    begun(drainer);
     let system = actix::System::new();
     let arbiter = actix::Arbiter::current();
     let worked = std::thread::Builder::new().name("dolmen-worker".into()).spawn({
@@ -154,8 +177,19 @@ pub fn run_worker(options: WorkerOptions) -> Result<(), Failure> {
 
 impl Process {
     /// Does what the scheduler says until it says go.
-    fn work(mut self, events: &mpsc::Receiver<Event>, arbiter: &actix::ArbiterHandle) -> Result<(), Failure> {
-        for event in events {
+    fn work(
+        mut self,
+        happenings: &mpsc::Receiver<Happening>,
+        arbiter: &actix::ArbiterHandle,
+    ) -> Result<(), Failure> {
+        for happening in happenings {
+            let event = match happening {
+                Happening::Network(event) => event,
+                Happening::Drain => {
+                    self.say(&FromWorkerProcess::Drain);
+                    continue;
+                }
+            };
             match event {
                 Event::Connected(_) => {}
                 Event::Room { .. } => lock(&self.line).go_on(),
@@ -183,7 +217,7 @@ impl Process {
     fn told(&mut self, message: ToWorkerProcess, arbiter: &actix::ArbiterHandle) {
         match message {
             ToWorkerProcess::Enlisted { worker } => self.start_actor(worker, arbiter),
-            ToWorkerProcess::Begin { run, job, workspace } => self.begin(run, *job, workspace),
+            ToWorkerProcess::Begin { run, spec, workspace } => self.begin(run, *spec, workspace),
             ToWorkerProcess::Meet { worker, depot } => self.neighbours.meet(worker, depot),
             ToWorkerProcess::Tell { run, messages } => {
                 let current = self.run.clone().filter(|current| current.id == run);
@@ -200,7 +234,7 @@ impl Process {
             }
             ToWorkerProcess::Conclude { run } => {
                 if let Some(current) = self.run.as_ref().filter(|current| current.id == run) {
-                    let figures = self.figures(current);
+                    let figures = self.written(current).map(|()| self.figures(current));
                     self.say(&FromWorkerProcess::Concluded { run, figures });
                 }
             }
@@ -231,8 +265,9 @@ impl Process {
     }
 
     /// Opens what the run reads and writes.
-    fn begin(&mut self, id: RunId, job: Job, workspace: Workspace) {
-        match opened(job, workspace, self.budget, &self.depth, &self.options.functions) {
+    fn begin(&mut self, id: RunId, spec: RunSpec, workspace: Workspace) {
+        self.sync = spec.sync;
+        match opened(spec, workspace, self.budget, &self.depth, &self.options.functions) {
             Err(failure) => self.say(&FromWorkerProcess::CannotBegin { run: id, failure }),
             Ok((program, bindings)) => {
                 self.neighbours.take_received();
@@ -251,6 +286,12 @@ impl Process {
                 self.run = Some(run);
             }
         }
+    }
+
+    /// What was written here goes to the disk, if the run wants that: nobody else can see to it on a network file
+    /// system.
+    fn written(&self, run: &Run) -> Result<(), Failure> {
+        if self.sync { run.bindings.outputs.iter().try_for_each(|output| output.sync()) } else { Ok(()) }
     }
 
     /// What the run has taken here so far.

@@ -30,7 +30,7 @@ pub struct Means {
 
 /// What is to be computed, as data: a program, and what its inputs and outputs are.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
-pub struct Job {
+pub struct RunSpec {
     pub stages: Vec<Stage>,
     pub inputs: Vec<(InputId, InputSpec)>,
     pub outputs: Vec<OutputSpec>,
@@ -48,7 +48,7 @@ pub enum ToWorkerProcess {
     /// A run begins. Messages about it follow.
     Begin {
         run: RunId,
-        job: Box<Job>,
+        spec: Box<RunSpec>,
         workspace: Workspace,
     },
     /// Where the blocks of another worker are. Comes before the first message that names it.
@@ -86,7 +86,7 @@ pub enum FromWorkerProcess {
     },
     Concluded {
         run: RunId,
-        figures: Figures,
+        figures: Result<Figures, Failure>,
     },
     /// It wants to go, once others have what only it has.
     Drain,
@@ -122,7 +122,7 @@ pub enum FromClient {
     WatchFleet,
     Submit {
         number: u64,
-        job: Box<Job>,
+        spec: Box<RunSpec>,
     },
     /// Nothing of this run is wanted any more. If it is still going on it is cancelled.
     Release {

@@ -23,7 +23,9 @@ pub use crate::actors::{Stalls, tell_panics};
 pub use crate::data::{Matrix, Real};
 /// The processes of a cluster, for whoever starts them.
 pub mod cluster {
-    pub use crate::net::{Client, SchedulerOptions, WorkerOptions, own_name, run_scheduler, run_worker};
+    pub use crate::net::{
+        Client, Drainer, SchedulerOptions, WorkerOptions, own_name, run_scheduler, run_worker,
+    };
     pub use crate::protocol::Status;
 }
 

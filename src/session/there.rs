@@ -8,7 +8,7 @@ use super::stats::{Spilled, Stats};
 use crate::actors::Stalls;
 use crate::exec::Bindings;
 use crate::graph::Program;
-use crate::protocol::{Ended, Figures, Job};
+use crate::protocol::{Ended, Figures, RunSpec};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -21,10 +21,10 @@ impl Session {
         bindings: &Bindings,
     ) -> Result<Ran, Error> {
         let began = Instant::now();
-        let job = job(program, bindings, self.options().sync_results)?;
+        let spec = run_spec(program, bindings, self.options().sync_results)?;
         let progress = self.progress();
         let tell = |done: u64, total: u64| progress.set(done as usize, total as usize);
-        let end = cluster.client.run(program, job, tell)?;
+        let end = cluster.client.run(program, spec, tell)?;
         progress.set(program.tasks(), program.tasks());
         let seconds = began.elapsed().as_secs_f64() - end.ended.waited;
         let stats = Stats { seconds, ..stats(program, &end.ended) };
@@ -33,7 +33,7 @@ impl Session {
 }
 
 /// What is to be done, by names that mean the same everywhere.
-fn job(program: &Program, bindings: &Bindings, sync: bool) -> Result<Job, Error> {
+fn run_spec(program: &Program, bindings: &Bindings, sync: bool) -> Result<RunSpec, Error> {
     let mut inputs = Vec::new();
     for (id, source) in &bindings.inputs {
         let only_here = || {
@@ -49,7 +49,7 @@ fn job(program: &Program, bindings: &Bindings, sync: bool) -> Result<Job, Error>
         let only_here = || Error::Run("an output is only in this process".into());
         outputs.push(sink.spec().ok_or_else(only_here)?);
     }
-    Ok(Job { stages: program.stages().to_vec(), inputs, outputs, sync })
+    Ok(RunSpec { stages: program.stages().to_vec(), inputs, outputs, sync })
 }
 
 /// The figures of all workers together.

@@ -1,6 +1,6 @@
 //! All commands on one, two and four workers: the bytes of one process.
 
-use crate::processes::Cluster;
+use crate::processes::{Cluster, result};
 use crate::support::dolmen::Folder;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -22,12 +22,6 @@ fn inputs(folder: &Folder) {
     folder.ok("generate normal --shape 3000x40 --seed 3 --out t.npy");
 }
 
-/// All files below names that begin so, without that beginning.
-fn left(folder: &Folder, beginning: &str) -> Vec<(String, Vec<u8>)> {
-    let all = folder.contents().into_iter();
-    all.filter_map(|(name, bytes)| Some((name.strip_prefix(beginning)?.to_string(), bytes))).collect()
-}
-
 /// Those that spill in little memory.
 const SPILLING: [&str; 2] =
     ["matmul a.npy a.npy --block 200 --out OUT.npy", "rsvd a.npy --rank 20 --block 200 --out OUT"];
@@ -40,7 +34,7 @@ fn same(cluster: &Cluster, command: &str) {
     let (there, here) = (format!("there{number}"), format!("here{number}"));
     cluster.ok(&command.replace("OUT", &there));
     cluster.folder.ok(&command.replace("OUT", &here));
-    let (there, here) = (left(&cluster.folder, &there), left(&cluster.folder, &here));
+    let (there, here) = (result(&cluster.folder, &there), result(&cluster.folder, &here));
     assert!(!here.is_empty(), "{command}");
     assert!(there == here, "{command}");
 }

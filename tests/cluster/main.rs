@@ -4,6 +4,7 @@
 mod support;
 
 mod bits;
+mod chaos;
 mod crashes;
 mod processes;
 mod refused;

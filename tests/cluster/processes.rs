@@ -1,7 +1,9 @@
 //! A cluster in a folder of its own. All that belongs to it ends with it.
 
 use crate::support::dolmen::{Folder, Outcome};
+use std::collections::BTreeMap;
 use std::io::Read;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -31,6 +33,30 @@ pub fn ended(child: &mut Child) -> Option<i32> {
         }
         assert!(began.elapsed() < HANGS, "a process does not end");
         std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// What a run has left under a name: itself or with an ending, a file or all that is below a folder. Others may be
+/// writing elsewhere in the folder meanwhile.
+pub fn result(folder: &Folder, name: &str) -> BTreeMap<String, Vec<u8>> {
+    let mut found = BTreeMap::new();
+    for (ending, path) in
+        ["", ".npy", ".zarr"].map(|ending| (ending, folder.path(&format!("{name}{ending}"))))
+    {
+        collect(&path, ending, &mut found);
+    }
+    assert!(!found.is_empty(), "no {name}");
+    found
+}
+
+fn collect(path: &Path, name: &str, found: &mut BTreeMap<String, Vec<u8>>) {
+    if path.is_dir() {
+        for entry in std::fs::read_dir(path).expect("a folder") {
+            let entry = entry.expect("an entry");
+            collect(&entry.path(), &format!("{name}/{}", entry.file_name().display()), found);
+        }
+    } else if path.exists() {
+        found.insert(name.into(), std::fs::read(path).expect("a file"));
     }
 }
 

@@ -9,7 +9,9 @@ mod status;
 
 use super::line::Line;
 use crate::ids::WorkerId;
-use crate::protocol::{FleetMember, FromClient, FromWorkerProcess, Job, ToClient, ToWorkerProcess, decode};
+use crate::protocol::{
+    FleetMember, FromClient, FromWorkerProcess, RunSpec, ToClient, ToWorkerProcess, decode,
+};
 use actix::{Actor, Context, Handler};
 use cluster::peer::{Connection, Event, Message, PeerId};
 use cluster::role::Role;
@@ -30,7 +32,7 @@ struct Asker {
 /// A run that waits for its turn.
 struct Request {
     asker: Asker,
-    job: Box<Job>,
+    spec: Box<RunSpec>,
     submitted: Instant,
 }
 
@@ -139,9 +141,9 @@ impl Hub {
                 }
                 self.tell_fleet();
             }
-            FromClient::Submit { number, job } => {
+            FromClient::Submit { number, spec } => {
                 let asker = Asker { client, number };
-                self.waiting.push_back(Request { asker, job, submitted: Instant::now() });
+                self.waiting.push_back(Request { asker, spec, submitted: Instant::now() });
                 self.start_next(ctx);
             }
             FromClient::Release { number } => self.give_up(|asker| *asker == Asker { client, number }, ctx),

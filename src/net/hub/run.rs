@@ -7,7 +7,7 @@ use crate::failure::Failure;
 use crate::graph::Program;
 use crate::ids::{BlockId, MemoryId, RunId, TaskId, WorkerId};
 use crate::protocol::{
-    Depot, Ended, Figures, FromWorker, Job, Means, ToClient, ToWorker, ToWorkerProcess, WorkerFigures,
+    Depot, Ended, Figures, FromWorker, Means, RunSpec, ToClient, ToWorker, ToWorkerProcess, WorkerFigures,
 };
 use crate::sched::{Core, Event, FleetPlan, Seat, plan_fleet};
 use crate::store::SpillPlace;
@@ -31,7 +31,7 @@ enum Phase {
 pub struct Current {
     asker: Asker,
     id: RunId,
-    job: Box<Job>,
+    spec: Box<RunSpec>,
     program: Arc<Program>,
     plan: FleetPlan,
     conduct: Conduct,
@@ -82,8 +82,8 @@ fn seat(means: &Means) -> Seat {
 }
 
 /// Checks the program and proves that it fits. O(tasks).
-fn prepare(job: &Job, seats: &[Seat]) -> Result<Prepared, Failure> {
-    let program = Program::try_new(job.stages.clone()).map_err(Failure::of_request)?;
+fn prepare(spec: &RunSpec, seats: &[Seat]) -> Result<Prepared, Failure> {
+    let program = Program::try_new(spec.stages.clone()).map_err(Failure::of_request)?;
     let program = Arc::new(program);
     let largest = program.stages().iter().map(|stage| stage.largest_bytes()).max().unwrap_or(0);
     let plan = plan_fleet(&program, seats, SpillPlace::scratch_len(largest)).map_err(Failure::of_request)?;
@@ -128,13 +128,13 @@ impl Hub {
         self.preparing = Some(request.asker);
         let hub = ctx.address();
         std::thread::spawn(move || {
-            let prepared = prepare(&request.job, &seats);
+            let prepared = prepare(&request.spec, &seats);
             hub.do_send(Ready { request, prepared });
         });
     }
 
     fn start(&mut self, request: Request, prepared: Prepared, ctx: &mut Context<Self>) {
-        let Request { asker, job, submitted } = request;
+        let Request { asker, spec, submitted } = request;
         let Prepared { program, plan, core } = prepared;
         let id = RunId(self.runs);
         self.runs += 1;
@@ -142,7 +142,7 @@ impl Hub {
         self.current = Some(Current {
             asker,
             id,
-            job,
+            spec,
             program,
             plan,
             conduct: Conduct::new(id, core),
@@ -176,7 +176,7 @@ impl Hub {
             return None;
         }
         let (run, workspace) = (current.id, current.plan.plan.workspace);
-        member.line.send(&ToWorkerProcess::Begin { run, job: current.job.clone(), workspace });
+        member.line.send(&ToWorkerProcess::Begin { run, spec: current.spec.clone(), workspace });
         current.begun.insert(worker);
         let threads = member.means.threads.compute as u32;
         Some(Event::Join { worker, threads, memory: MemoryId(worker.0), bytes })
@@ -238,11 +238,15 @@ impl Hub {
         &mut self,
         worker: WorkerId,
         run: RunId,
-        figures: Figures,
+        figures: Result<Figures, Failure>,
         ctx: &mut Context<Self>,
     ) {
         let Some(current) = self.current.as_mut().filter(|current| current.id == run) else { return };
         let Some(member) = self.members.get(worker) else { return };
+        let figures = match figures {
+            Ok(figures) => figures,
+            Err(failure) => return self.fail_at(worker, failure, ctx),
+        };
         if let Phase::Concluding(missing) = &mut current.phase
             && missing.remove(&worker)
         {
@@ -317,12 +321,17 @@ impl Hub {
         ctx: &mut Context<Self>,
     ) {
         let Some(current) = self.current.as_ref().filter(|current| current.id == run) else { return };
-        let Some(member) = self.members.get(worker) else { return };
         if matches!(current.phase, Phase::Going) {
-            let Failure { blame, message } = failure;
-            let message = format!("worker {}: {message}", member.name);
-            self.fail(Failure { blame, message }, ctx);
+            self.fail_at(worker, failure, ctx);
         }
+    }
+
+    /// The run cannot go on, for a reason that a worker names.
+    fn fail_at(&mut self, worker: WorkerId, failure: Failure, ctx: &mut Context<Self>) {
+        let Some(member) = self.members.get(worker) else { return };
+        let Failure { blame, message } = failure;
+        let message = format!("worker {}: {message}", member.name);
+        self.fail(Failure { blame, message }, ctx);
     }
 
     /// A worker is gone with all that it had.

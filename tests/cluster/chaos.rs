@@ -1,0 +1,182 @@
+//! Runs in which workers are killed, stopped and continued, drained and started, as a seed says. `DOLMEN_SEED=n` does
+//! one again; `DOLMEN_RUNS=n` does more of them.
+
+use crate::processes::{Cluster, ended, result, send};
+use crate::support::dolmen::Outcome;
+use std::process::{Child, Stdio};
+use std::time::Duration;
+
+/// A small generator of numbers (Steele, Lea and Flood 2014: SplitMix64).
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        z ^ (z >> 31)
+    }
+
+    fn below(&mut self, end: u64) -> u64 {
+        self.next() % end
+    }
+}
+
+/// What is run, and the memory of a worker in which it has to spill.
+const COMMANDS: [(&str, &str); 4] = [
+    ("matmul a.npy a.npy --block 100 --out OUT.npy", "8MiB"),
+    ("transpose-add a.npy --block 50 --out OUT.npy", "8MiB"),
+    ("svd t.npy --block 500 --out OUT", "8MiB"),
+    ("rsvd a.npy --rank 10 --block 60 --out OUT", "12MiB"),
+];
+
+fn number(name: &str) -> Option<u64> {
+    std::env::var(name).ok()?.parse().ok()
+}
+
+/// What may happen to a cluster.
+struct Chaos {
+    random: Random,
+    cluster: Cluster,
+    options: String,
+    /// Workers that have not been killed or drained, and those of them that are stopped.
+    there: Vec<String>,
+    stopped: Vec<String>,
+    started: usize,
+}
+
+impl Chaos {
+    fn new(seed: u64) -> (Chaos, &'static str) {
+        let mut random = Random(seed);
+        let (command, tight) = COMMANDS[random.below(COMMANDS.len() as u64) as usize];
+        let memory = if random.below(3) == 0 { tight } else { "200MiB" };
+        let options = format!("--threads 1 --memory {memory} --spill-dir .");
+        let cluster = Cluster::with_options("--lost-after 1s");
+        let (there, stopped) = (Vec::new(), Vec::new());
+        let mut chaos = Chaos { random, cluster, options, there, stopped, started: 0 };
+        let workers = 2 + chaos.random.below(3);
+        (0..workers).for_each(|_| chaos.add());
+        (chaos, command)
+    }
+
+    fn add(&mut self) {
+        let name = format!("n{}", self.started);
+        self.started += 1;
+        self.cluster.add(&name, &self.options);
+        self.there.push(name);
+    }
+
+    /// One of those that are there and not stopped, if one more is.
+    fn one(&mut self) -> Option<String> {
+        let awake: Vec<&String> = self.there.iter().filter(|name| !self.stopped.contains(name)).collect();
+        if awake.len() < 2 {
+            return None;
+        }
+        Some(awake[self.random.below(awake.len() as u64) as usize].clone())
+    }
+
+    fn happen(&mut self) {
+        match self.random.below(5) {
+            0 => {
+                if let Some(name) = self.one() {
+                    self.cluster.kill(&name);
+                    self.there.retain(|other| *other != name);
+                }
+            }
+            1 => {
+                if let Some(name) = self.one() {
+                    send(self.cluster.worker(&name), libc::SIGSTOP);
+                    self.stopped.push(name);
+                }
+            }
+            2 => {
+                if let Some(name) = self.stopped.pop() {
+                    send(self.cluster.worker(&name), libc::SIGCONT);
+                }
+            }
+            3 => {
+                if let Some(name) = self.one() {
+                    send(self.cluster.worker(&name), libc::SIGTERM);
+                    self.there.retain(|other| *other != name);
+                }
+            }
+            _ => {
+                if self.there.len() < 5 {
+                    self.add();
+                }
+            }
+        }
+    }
+
+    /// Something happens now and then until the run is over.
+    fn until_over(&mut self, run: &mut Child) {
+        while run.try_wait().expect("a child").is_none() {
+            std::thread::sleep(Duration::from_millis(self.random.below(400)));
+            self.happen();
+        }
+    }
+
+    /// Nothing of it stays.
+    fn end(mut self) {
+        for name in std::mem::take(&mut self.stopped) {
+            send(self.cluster.worker(&name), libc::SIGCONT);
+        }
+        self.cluster.stop();
+        let names = self.cluster.folder.names();
+        let left = names.iter().filter(|name| name.contains("partial") || name.contains("spill"));
+        // What was killed leaves its folder of spilled blocks to the next worker that starts there.
+        let of_killed = |name: &&String| name.contains("dolmen-spill");
+        let left: Vec<&String> = left.filter(|name| !of_killed(name)).collect();
+        assert!(left.is_empty(), "{left:?}");
+    }
+}
+
+fn survive(seed: u64) {
+    println!("DOLMEN_SEED={seed}");
+    let (mut chaos, command) = Chaos::new(seed);
+    let folder = &chaos.cluster.folder;
+    folder.ok("generate normal --shape 900x900 --seed 1 --out a.npy");
+    folder.ok("generate normal --shape 20000x40 --seed 2 --out t.npy");
+    folder.ok(&format!("{} --quiet", command.replace("OUT", "here")));
+    for round in 0..2 {
+        let there = format!("there{round}");
+        let words = format!(
+            "{} --quiet --report {there}.json --scheduler-file cluster.json",
+            command.replace("OUT", &there)
+        );
+        let mut run = chaos.cluster.folder.command(&words);
+        let mut run = run.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("a process");
+        chaos.until_over(&mut run);
+        let outcome = Outcome::of(run.wait_with_output().expect("a child"));
+        assert_eq!(outcome.code, Some(0), "seed {seed}: {command}: {outcome:?}\n{}", chaos.cluster.log());
+        let (here, there) = (result(&chaos.cluster.folder, "here"), result(&chaos.cluster.folder, &there));
+        assert!(here == there, "seed {seed}: {command}: other bits\n{}", chaos.cluster.log());
+    }
+    chaos.end();
+}
+
+#[test]
+fn whatever_happens_to_workers_every_run_ends_with_the_same_bits() {
+    match number("DOLMEN_SEED") {
+        Some(seed) => survive(seed),
+        None => (0..number("DOLMEN_RUNS").unwrap_or(20)).for_each(survive),
+    }
+}
+
+#[test]
+fn a_worker_that_is_told_to_leave_hands_over_what_it_has() {
+    let mut cluster = Cluster::new(2, "--threads 1 --memory 200MiB");
+    cluster.folder.ok("generate normal --shape 1500x1500 --seed 1 --out a.npy");
+    cluster.folder.ok("matmul a.npy a.npy --block 64 --out here.npy --quiet");
+    let mut run = cluster.command("matmul a.npy a.npy --block 64 --out there.npy --quiet --report r.json");
+    let mut run = run.spawn().expect("a process");
+    cluster.wait_for("begins");
+    send(cluster.worker("n0"), libc::SIGTERM);
+    assert_eq!(ended(cluster.worker("n0")), Some(0), "{}", cluster.log());
+    assert_eq!(run.wait().unwrap().code(), Some(0), "{}", cluster.log());
+    let files = cluster.folder.contents();
+    assert!(files["here.npy"] == files["there.npy"]);
+    let report: serde_json::Value = serde_json::from_slice(&files["r.json"]).unwrap();
+    assert_eq!(report["recomputed_tasks"], 0);
+}
