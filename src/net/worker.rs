@@ -12,9 +12,9 @@ use crate::failure::Failure;
 use crate::files::Depth;
 use crate::ids::{RunId, WorkerId};
 use crate::protocol::{
-    BlockKey, Figures, FromWorker, FromWorkerProcess, Means, RunSpec, ToWorker, ToWorkerProcess, decode,
+    BlockKey, Figures, FromWorker, FromWorkerProcess, RunSpec, ToWorker, ToWorkerProcess, decode,
 };
-use crate::sched::{Threads, Workspace};
+use crate::sched::{Seat, Threads, Workspace};
 use crate::store::{Budget, Pool, SpillPlace, default_spill_folder};
 use actix::{Actor, Addr, Context, Handler};
 use cluster::endpoint::{Config, Endpoint};
@@ -140,7 +140,7 @@ pub fn run_worker(options: WorkerOptions, begun: impl FnOnce(Drainer)) -> Result
     here.set_port(0);
     let here = endpoint.listen(here).map_err(Failure::of_request)?;
     let mut line = Line::new(connection);
-    line.send(&FromWorkerProcess::Enlist { means: Means { threads, budget, may_spill }, depot: here });
+    line.send(&FromWorkerProcess::Enlist { seat: Seat { threads, budget, may_spill }, depot: here });
     let neighbours = Arc::new(Neighbours::default());
     neighbours.speak_through(endpoint);
     let depth = Arc::new(Depth::default());

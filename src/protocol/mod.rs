@@ -9,7 +9,7 @@ use crate::sched::Timing;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 pub use processes::{
-    BlockKey, Depot, Ended, Figures, FleetMember, FromClient, FromWorkerProcess, Means, RunSpec, RunStatus,
+    BlockKey, Depot, Ended, Figures, FleetMember, FromClient, FromWorkerProcess, RunSpec, RunStatus,
     StageStatus, Status, ToClient, ToWorkerProcess, WorkerFigures, WorkerStatus,
 };
 

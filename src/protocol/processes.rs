@@ -6,7 +6,7 @@ use crate::data::{InputSpec, OutputSpec};
 use crate::failure::Failure;
 use crate::graph::Stage;
 use crate::ids::{BlockId, RunId, TaskId, WorkerId};
-use crate::sched::{Threads, Workspace};
+use crate::sched::{Seat, Workspace};
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 
@@ -16,16 +16,6 @@ pub struct Depot {
     pub address: SocketAddr,
     /// Of the process that listens there.
     pub life: u64,
-}
-
-/// What a worker process brings along.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct Means {
-    pub threads: Threads,
-    /// Bytes of blocks and workspaces that it may hold.
-    pub budget: u64,
-    /// Has it a place for blocks that memory has no room for?
-    pub may_spill: bool,
 }
 
 /// What is to be computed, as data: a program, and what its inputs and outputs are.
@@ -73,7 +63,7 @@ pub enum ToWorkerProcess {
 pub enum FromWorkerProcess {
     /// The first message.
     Enlist {
-        means: Means,
+        seat: Seat,
         depot: SocketAddr,
     },
     Tell {
@@ -142,7 +132,7 @@ pub enum FromClient {
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct FleetMember {
     pub name: String,
-    pub means: Means,
+    pub seat: Seat,
 }
 
 /// From the scheduler to a client.

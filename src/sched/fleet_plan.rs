@@ -6,9 +6,10 @@
 
 use super::plan::{COMING, Plan, PlanError, SpillPlan, Threads, largest_task, needs, spilling_workspace};
 use crate::graph::Program;
+use serde::{Deserialize, Serialize};
 
 /// What a process brings along.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Seat {
     pub threads: Threads,
     /// Bytes of blocks and workspaces that it may hold.

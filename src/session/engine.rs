@@ -9,7 +9,7 @@ use crate::files::Depth;
 use crate::ids::WorkerId;
 use crate::net::Client;
 use crate::protocol::FleetMember;
-use crate::sched::{Seat, Threads};
+use crate::sched::Threads;
 use crate::store::{Budget, Limit, Pool, SpillPlace, default_spill_folder};
 use actix::{Actor, Addr};
 use std::sync::{Arc, Mutex, mpsc};
@@ -76,7 +76,7 @@ impl Engine {
         match self {
             Engine::Here(here) => here.threads,
             Engine::Cluster(cluster) => {
-                let threads = |member: &FleetMember| member.means.threads.compute as usize;
+                let threads = |member: &FleetMember| member.seat.threads.compute as usize;
                 cluster.client.fleet().iter().map(threads).max().unwrap_or(0)
             }
         }
@@ -87,7 +87,7 @@ impl Engine {
         match self {
             Engine::Here(here) => here.memory,
             Engine::Cluster(cluster) => {
-                let largest = cluster.client.fleet().iter().map(|member| member.means.budget).max();
+                let largest = cluster.client.fleet().iter().map(|member| member.seat.budget).max();
                 Budget { bytes: largest.unwrap_or(0), limit: Limit::Worker }
             }
         }
@@ -103,15 +103,10 @@ impl Engine {
             },
             Engine::Cluster(cluster) => {
                 let fleet = cluster.wait(Instant::now() + cluster.patience)?;
-                Place::Fleet(fleet.iter().map(seat).collect())
+                Place::Fleet(fleet.iter().map(|member| member.seat).collect())
             }
         })
     }
-}
-
-fn seat(member: &FleetMember) -> Seat {
-    let means = member.means;
-    Seat { threads: means.threads, budget: means.budget, may_spill: means.may_spill }
 }
 
 impl Cluster {

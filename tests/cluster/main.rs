@@ -6,6 +6,7 @@ mod support;
 mod bits;
 mod chaos;
 mod crashes;
+mod hostile;
 mod processes;
 mod refused;
 mod status;

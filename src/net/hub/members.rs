@@ -3,7 +3,8 @@
 use crate::ids::RunId;
 use crate::ids::WorkerId;
 use crate::net::line::Line;
-use crate::protocol::{Depot, Means, ToWorker, ToWorkerProcess};
+use crate::protocol::{Depot, ToWorker, ToWorkerProcess};
+use crate::sched::Seat;
 use cluster::peer::PeerId;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::SocketAddr;
@@ -11,7 +12,7 @@ use std::net::SocketAddr;
 /// A worker process.
 pub struct Member {
     pub name: String,
-    pub means: Means,
+    pub seat: Seat,
     pub line: Line,
     /// It wants to go.
     pub draining: bool,
@@ -26,6 +27,15 @@ impl Member {
     }
 }
 
+/// More threads and bytes than any machine has: nobody brings them along.
+const MOST_THREADS: u64 = 1 << 16;
+const MOST_BYTES: u64 = 1 << 50;
+
+/// Can a process have so much?
+pub fn is_possible(seat: &Seat) -> bool {
+    seat.threads.compute <= MOST_THREADS && seat.threads.io <= MOST_THREADS && seat.budget <= MOST_BYTES
+}
+
 #[derive(Default)]
 pub struct Members {
     by_id: BTreeMap<WorkerId, Member>,
@@ -36,16 +46,16 @@ pub struct Members {
 
 impl Members {
     /// A worker is there, and gets its number.
-    pub fn enlist(&mut self, mut line: Line, means: Means, depot: SocketAddr) -> WorkerId {
+    pub fn enlist(&mut self, mut line: Line, seat: Seat, depot: SocketAddr) -> WorkerId {
         let worker = WorkerId(self.given);
         self.given += 1;
         let about = line.connection().peer();
         let (peer, name, life) = (about.id, about.from.name.clone(), about.from.life.0);
-        let Means { threads, budget, .. } = means;
+        let Seat { threads, budget, .. } = seat;
         tracing::info!("worker {name} joins: {} threads, {budget} bytes, blocks at {depot}", threads.compute);
         line.send(&ToWorkerProcess::Enlisted { worker });
         let depot = Depot { address: depot, life };
-        let member = Member { name, means, line, draining: false, depot, met: HashSet::new() };
+        let member = Member { name, seat, line, draining: false, depot, met: HashSet::new() };
         self.by_id.insert(worker, member);
         self.by_peer.insert(peer, worker);
         worker

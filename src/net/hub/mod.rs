@@ -16,7 +16,7 @@ use actix::{Actor, Context, Handler};
 use cluster::peer::{Connection, Event, Message, PeerId};
 use cluster::role::Role;
 use futures_channel::oneshot;
-use members::{Member, Members};
+use members::{Member, Members, is_possible};
 use run::Current;
 use std::collections::{HashMap, VecDeque};
 use std::time::Instant;
@@ -113,9 +113,12 @@ impl Hub {
     fn heard_worker(&mut self, peer: PeerId, message: FromWorkerProcess, ctx: &mut Context<Self>) {
         let Some(worker) = self.members.of_peer(peer) else {
             return match message {
-                FromWorkerProcess::Enlist { means, depot } => {
+                FromWorkerProcess::Enlist { seat, .. } if !is_possible(&seat) => {
+                    self.turn_away(peer, "no machine has what it says it brings along");
+                }
+                FromWorkerProcess::Enlist { seat, depot } => {
                     let Some(line) = self.arriving.remove(&peer) else { return };
-                    let worker = self.members.enlist(line, means, depot);
+                    let worker = self.members.enlist(line, seat, depot);
                     self.tell_fleet();
                     self.begin_at(worker, ctx);
                     self.start_next(ctx);
@@ -181,7 +184,7 @@ impl Hub {
 
     /// Who is there, to all clients that want to know.
     fn tell_fleet(&mut self) {
-        let member = |member: &Member| FleetMember { name: member.name.clone(), means: member.means };
+        let member = |member: &Member| FleetMember { name: member.name.clone(), seat: member.seat };
         let fleet = ToClient::Fleet { members: self.members.all().map(|(_, at)| member(at)).collect() };
         self.clients.values_mut().filter(|client| client.watches).for_each(|client| client.line.send(&fleet));
     }

@@ -7,7 +7,7 @@ use crate::failure::Failure;
 use crate::graph::Program;
 use crate::ids::{BlockId, MemoryId, RunId, TaskId, WorkerId};
 use crate::protocol::{
-    Depot, Ended, Figures, FromWorker, Means, RunSpec, ToClient, ToWorker, ToWorkerProcess, WorkerFigures,
+    Depot, Ended, Figures, FromWorker, RunSpec, ToClient, ToWorker, ToWorkerProcess, WorkerFigures,
 };
 use crate::sched::{Core, Event, FleetPlan, Seat, plan_fleet};
 use crate::store::SpillPlace;
@@ -77,10 +77,6 @@ struct Prepared {
     core: Core,
 }
 
-fn seat(means: &Means) -> Seat {
-    Seat { threads: means.threads, budget: means.budget, may_spill: means.may_spill }
-}
-
 /// Checks the program and proves that it fits. O(tasks).
 fn prepare(spec: &RunSpec, seats: &[Seat]) -> Result<Prepared, Failure> {
     let program = Program::try_new(spec.stages.clone()).map_err(Failure::of_request)?;
@@ -120,7 +116,7 @@ impl Handler<Ready> for Hub {
 impl Hub {
     /// Has the core of the next run made, if there are workers and no other run goes on.
     pub(super) fn start_next(&mut self, ctx: &mut Context<Self>) {
-        let seats: Vec<Seat> = self.members.all().map(|(_, member)| seat(&member.means)).collect();
+        let seats: Vec<Seat> = self.members.all().map(|(_, member)| member.seat).collect();
         if self.current.is_some() || self.preparing.is_some() || seats.is_empty() {
             return;
         }
@@ -170,7 +166,7 @@ impl Hub {
     fn begin(&mut self, worker: WorkerId) -> Option<Event> {
         let current = self.current.as_mut()?;
         let member = self.members.get_mut(worker).filter(|member| !member.draining)?;
-        let bytes = current.plan.bytes_of(seat(&member.means));
+        let bytes = current.plan.bytes_of(member.seat);
         if bytes == 0 && current.program.stages().iter().any(|stage| stage.leaves_blocks()) {
             tracing::warn!("worker {} has too little memory for run {}", member.name, current.id.0);
             return None;
@@ -178,7 +174,7 @@ impl Hub {
         let (run, workspace) = (current.id, current.plan.plan.workspace);
         member.line.send(&ToWorkerProcess::Begin { run, spec: current.spec.clone(), workspace });
         current.begun.insert(worker);
-        let threads = member.means.threads.compute as u32;
+        let threads = member.seat.threads.compute as u32;
         Some(Event::Join { worker, threads, memory: MemoryId(worker.0), bytes })
     }
 
@@ -250,7 +246,7 @@ impl Hub {
         if let Phase::Concluding(missing) = &mut current.phase
             && missing.remove(&worker)
         {
-            let bound = current.plan.bound_of(seat(&member.means));
+            let bound = current.plan.bound_of(member.seat);
             current.figures.push(WorkerFigures { name: member.name.clone(), bound, figures });
             self.end_if_concluded(ctx);
         }

@@ -39,8 +39,8 @@ impl Hub {
         WorkerStatus {
             name: member.name.clone(),
             address: member.depot().address,
-            threads: member.means.threads.compute,
-            memory_bytes: member.means.budget,
+            threads: member.seat.threads.compute,
+            memory_bytes: member.seat.budget,
             leaving: member.draining,
             computing: view.map_or(0, |view| view.computing),
             io: view.map_or(0, |view| view.io),
