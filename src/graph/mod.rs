@@ -2,6 +2,8 @@
 
 mod build;
 mod builders;
+mod check;
+mod check_kinds;
 mod fuse;
 pub mod kinds;
 mod lower;
@@ -12,9 +14,10 @@ mod stage;
 
 pub use build::{Access, ProgramBuilder};
 pub use builders::{Delayed, Graph, GraphError, Tall};
+pub use check::ProgramError;
 pub use kinds::Kind;
 pub use lower::{LowerError, Lowering};
 pub use pattern::{Edges, Pattern, Pick};
-pub use program::{Program, ProgramError};
+pub use program::Program;
 pub use space::{Coords, Order, Space};
 pub use stage::{Blocks, Read, Stage, Work};

@@ -69,6 +69,14 @@ impl Rows {
         rows
     }
 
+    /// Are there so many rows, each within the targets?
+    fn is_sound(&self, rows: u32) -> bool {
+        self.starts.len() == rows as usize + 1
+            && self.starts.first() == Some(&0)
+            && self.starts.is_sorted()
+            && self.starts.last().copied() == u32::try_from(self.targets.len()).ok()
+    }
+
     fn row(&self, at: u32) -> &[u32] {
         &self.targets[self.starts[at as usize] as usize..self.starts[at as usize + 1] as usize]
     }
@@ -97,6 +105,16 @@ impl Edges {
             }
         }
         Edges { inputs: Rows::new(inputs), distinct: distinct(inputs), consumers: Rows::new(&consumers) }
+    }
+
+    /// Are these the edges of so many tasks, each from an earlier one, and the same in both directions?
+    pub(super) fn is_sound(&self, tasks: u32) -> bool {
+        if !self.inputs.is_sound(tasks) {
+            return false;
+        }
+        let lists: Vec<Vec<u32>> = (0..tasks).map(|task| self.inputs(task).to_vec()).collect();
+        let is_ordered = lists.iter().zip(0..).all(|(list, task)| list.iter().all(|source| *source < task));
+        is_ordered && *self == Edges::new(&lists)
     }
 
     /// The inputs of `task`, each once.

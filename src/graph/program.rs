@@ -6,10 +6,9 @@ use super::space::Space;
 use super::stage::Stage;
 use crate::array::footprint;
 use crate::ids::{BlockId, StageId, TaskId, TaskRange};
-use serde::{Deserialize, Serialize};
 
 /// A list of stages, each reading only earlier ones (or itself, along a chain or hand-wired edges).
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Debug)]
 pub struct Program {
     stages: Vec<Stage>,
     /// For each stage the (reading stage, number of the read).
@@ -29,32 +28,11 @@ fn reads_before(reader: &Stage, number: u32, index: u32, source: &Space, block: 
     found
 }
 
-/// Why stages are no program.
-#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-#[error("this is no program: stage {stage} {why}")]
-pub struct ProgramError {
-    pub stage: usize,
-    pub why: &'static str,
-}
-
 impl Program {
-    /// The program of stages that come from elsewhere.
+    /// A program of stages that were made here. Others are for [`try_new`](Self::try_new).
     ///
-    /// # Errors
+    /// # Panics
     /// If a stage reads one that is not before it.
-    pub fn try_new(stages: Vec<Stage>) -> Result<Program, ProgramError> {
-        for (at, stage) in stages.iter().enumerate() {
-            for read in &stage.reads {
-                let itself = matches!(read.pattern, Pattern::Previous | Pattern::Edges(_));
-                let is_before = read.source.at() < at;
-                if !(is_before || itself && read.source.at() == at) {
-                    return Err(ProgramError { stage: at, why: "reads one that is not before it" });
-                }
-            }
-        }
-        Ok(Program::new(stages))
-    }
-
     pub fn new(stages: Vec<Stage>) -> Self {
         let mut users = vec![Vec::new(); stages.len()];
         let mut starts = vec![0];

@@ -104,13 +104,19 @@ pub enum MessageError {
     Trailing(usize),
 }
 
+/// The most bytes that a value may take once it is decoded. A frame brings 64 MiB, in which a number of eight bytes may
+/// be one; and a string of which so many are promised is asked for at once, so there must be an end to that. Vectors
+/// of other things are let grow by serde as their elements arrive. No message is recursive: none can nest deeply.
+const LARGEST: usize = 8 * (64 << 20);
+
 pub fn encode<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>, MessageError> {
     Ok(bincode::serde::encode_to_vec(value, bincode::config::standard())?)
 }
 
 /// Decodes a value that fills `bytes` exactly.
 pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, MessageError> {
-    let (value, used) = bincode::serde::decode_from_slice(bytes, bincode::config::standard())?;
+    let config = bincode::config::standard().with_limit::<LARGEST>();
+    let (value, used) = bincode::serde::decode_from_slice(bytes, config)?;
     if used < bytes.len() {
         return Err(MessageError::Trailing(bytes.len() - used));
     }
@@ -130,6 +136,16 @@ mod tests {
         let bytes = encode(program.stages()).unwrap();
         assert!(bytes.len() < 300, "{} bytes", bytes.len());
         assert_eq!(decode::<Vec<crate::graph::Stage>>(&bytes).unwrap(), program.stages());
+    }
+
+    #[test]
+    fn promised_lengths_are_not_believed() {
+        for length in [1_u64 << 60, u64::MAX, 1 << 40] {
+            let bytes = encode(&length).unwrap();
+            assert!(decode::<String>(&bytes).is_err());
+            assert!(decode::<Vec<u8>>(&bytes).is_err());
+            assert!(decode::<Vec<crate::graph::Stage>>(&bytes).is_err());
+        }
     }
 
     #[test]
