@@ -6,7 +6,10 @@ mod sim;
 
 use dolmen::graph::{Program, ProgramBuilder};
 use dolmen::ids::{MemoryId, StageId, TaskId, WorkerId};
-use dolmen::sched::{Action, Core, Event, Threads, plan, plan_spilling};
+use dolmen::sched::{
+    Action, ClientSeat, Core, Event, Seat, SpillPlan, Threads, Whose, plan, plan_fleet, plan_spilling,
+};
+use sim::client::some_io_stages;
 use sim::memory::Given;
 use sim::programs;
 use sim::rng::Rng;
@@ -16,6 +19,8 @@ use std::sync::Arc;
 
 const SEEDS: u64 = 20_000;
 const ONE: Threads = Threads { compute: 1, io: 0 };
+const NONE: Threads = Threads { compute: 0, io: 0 };
+const PLENTY: u64 = u64::MAX / 4;
 
 #[derive(Default, Debug)]
 struct Tally {
@@ -63,30 +68,63 @@ fn case(seed: u64) -> Case {
             program.tasks()
         );
     }
-    let least = needs_spilling(&program);
     let most = limit.min(needs.smallest_budget);
-    let mut world = World::new(rng.next(), program, limit);
+    let seed_of_world = rng.next();
     let own = rng.chance(50);
-    if spills {
+    let pinned = if own { pinned(seed, &program) } else { Vec::new() };
+    let spill = spills.then(|| if own { fleet_spilling(&program) } else { process_spilling(&program) });
+    let least_of_client = least_of_client(&program, &pinned);
+    let mut world = World::new(seed_of_world, program, limit);
+    let mut of_client = limit;
+    if let Some(mut spill) = spill {
+        let least = spill.least;
         let limit = if rng.chance(50) { least } else { rng.range(least, least.max(most)) };
-        let window = rng.range(least, limit);
-        world = world.spilling(limit, window, least);
+        spill.window = rng.range(least, limit);
+        spill.window_per_thread *= rng.below(2);
+        world = world.spilling(limit, &spill);
+        of_client = least_of_client;
         if own {
-            // Results never leave memory.
-            let keeps = world.program.stages().iter().any(|stage| stage.keep);
-            world = world.memory(Given::Own(if keeps { limit } else { least }));
+            world = world.memory(Given::Own(least));
         }
     } else if own {
         world = world.memory(Given::Own(limit));
+    }
+    if !pinned.is_empty() {
+        world = world.client(&pinned, of_client);
     }
     world = world.workers(workers).chaos(chaos);
     world.verbose = env("DOLMEN_SEED").is_some();
     Case { world, chaos, tight }
 }
 
-/// The least limit of a run that spills.
-fn needs_spilling(program: &Program) -> u64 {
-    plan_spilling(program, ONE, u64::MAX / 4, 0).unwrap().smallest_budget
+/// What a run of one process that spills needs.
+fn process_spilling(program: &Program) -> SpillPlan {
+    plan_spilling(program, ONE, PLENTY, 0).unwrap().spill.unwrap()
+}
+
+/// What a run of a fleet needs.
+fn fleet_spilling(program: &Program) -> SpillPlan {
+    plan_fleet(program, &[seat(ONE, PLENTY)], None, 0).unwrap().plan.spill.unwrap()
+}
+
+/// Stages whose tasks only the client can do, in some of the runs.
+fn pinned(seed: u64, program: &Program) -> Vec<StageId> {
+    let mut rng = Rng::new(seed ^ 0xc11e_4700);
+    if rng.chance(40) { some_io_stages(&mut rng, program) } else { Vec::new() }
+}
+
+/// Bytes of blocks that the client has to hold for what is pinned, and not one less.
+fn least_of_client(program: &Program, pinned: &[StageId]) -> u64 {
+    let client = |budget| ClientSeat { seat: seat(NONE, budget), pinned };
+    let plan = |budget| plan_fleet(program, &[seat(ONE, PLENTY)], Some(client(budget)), 0);
+    let Err(error) = plan(0) else { return 0 };
+    assert_eq!(error.whose, Whose::Client);
+    assert!(plan(error.needed).is_ok() && plan(error.needed - 1).is_err());
+    error.needed
+}
+
+fn seat(threads: Threads, budget: u64) -> Seat {
+    Seat { threads, budget, may_spill: true }
 }
 
 fn run(seed: u64, tally: &mut Tally) {
@@ -161,10 +199,11 @@ fn one_worker_that_spills_never_holds_more_than_the_limit() {
     for seed in 0..400 {
         let mut rng = Rng::new(seed);
         let (name, program) = programs::random(&mut rng, 24);
-        let least = needs_spilling(&program);
-        let limit = rng.range(least, 2 * least);
-        let mut world =
-            World::new(rng.next(), program, limit).spilling(limit, rng.range(least, limit), least);
+        let spill = process_spilling(&program);
+        let limit = rng.range(spill.least, 2 * spill.least);
+        let seed_of_world = rng.next();
+        let spill = SpillPlan { window: rng.range(spill.least, limit), ..spill };
+        let mut world = World::new(seed_of_world, program, limit).spilling(limit, &spill);
         world = world.memory(Given::Exactly(limit)).workers(1);
         println!("seed {seed} {name}");
         world.drive();

@@ -1,12 +1,17 @@
 //! How far a run goes ahead of the walk: the bytes of what has been admitted.
 
+use super::plan::{Results, SpillPlan};
 use crate::ids::BlockId;
 use std::collections::HashMap;
 
 /// What admitted tasks read, in a run that spills.
 struct Window {
-    /// Bytes that admitted tasks may hold.
+    /// Bytes that admitted tasks may hold: so many, and more for each thread of the fleet.
+    base: u64,
+    per_thread: u64,
+    /// What that makes with the fleet as it is.
     limit: u64,
+    results: Results,
     /// How many admitted tasks are to read a block.
     readers: HashMap<BlockId, u32>,
 }
@@ -15,11 +20,11 @@ struct Window {
 ///
 /// In a run whose blocks stay these are all blocks that exist and the outputs of admitted tasks. In a run that spills
 /// they are the outputs of admitted tasks and those existing blocks that admitted tasks are to read: all others can
-/// leave memory, but for results.
+/// leave memory, but for results that stay.
 pub(super) struct Ahead {
     limit: u64,
     bytes: u64,
-    /// Bytes of results, in a run that spills: they never leave memory.
+    /// Bytes of results that stay in memory, in a run that spills.
     results: u64,
     window: Option<Window>,
 }
@@ -30,9 +35,17 @@ impl Ahead {
         Ahead { limit, bytes: 0, results: 0, window: None }
     }
 
-    /// What no admitted task reads may leave memory. Admitted tasks hold at most `window` bytes.
-    pub fn spilling(&mut self, window: u64) {
-        self.window = Some(Window { limit: window, readers: HashMap::new() });
+    /// What no admitted task reads may leave memory.
+    pub fn spilling(&mut self, plan: &SpillPlan) {
+        let &SpillPlan { window: base, window_per_thread: per_thread, results, .. } = plan;
+        self.window = Some(Window { base, per_thread, limit: base, results, readers: HashMap::new() });
+    }
+
+    /// The fleet has so many threads, and holds so many bytes: what is admitted beyond would leave memory unread.
+    pub fn fit_to(&mut self, threads: u64, bytes: u64) {
+        let Some(window) = &mut self.window else { return };
+        let wide = window.per_thread.saturating_mul(threads).saturating_add(window.base);
+        window.limit = wide.min(bytes);
     }
 
     pub fn limit(&self) -> u64 {
@@ -49,6 +62,11 @@ impl Ahead {
 
     pub fn spills(&self) -> bool {
         self.window.is_some()
+    }
+
+    /// Must results stay in memory?
+    pub fn results_stay(&self) -> bool {
+        self.window.as_ref().is_none_or(|window| window.results == Results::Stay)
     }
 
     /// May a task be admitted that adds so many bytes? When nothing is admitted, one may in a run that spills.
@@ -89,24 +107,24 @@ impl Ahead {
         }
     }
 
-    /// The block of a task exists, for which `reserved` bytes were added.
-    pub fn made(&mut self, block: BlockId, reserved: u64, bytes: u64, is_result: bool) {
+    /// The block of a task exists, for which `reserved` bytes were added. Does it stay in memory whatever comes?
+    pub fn made(&mut self, block: BlockId, reserved: u64, bytes: u64, stays: bool) {
         if self.window.is_none() {
             return;
         }
         self.bytes -= reserved;
-        if is_result {
+        if stays {
             self.results += bytes;
         } else if self.readers(block) > 0 {
             self.bytes += bytes;
         }
     }
 
-    /// A block that exists, in a new count.
-    pub fn add_block(&mut self, bytes: u64, is_result: bool) {
+    /// A block that exists, in a new count. Does it stay in memory whatever comes?
+    pub fn add_block(&mut self, bytes: u64, stays: bool) {
         if self.window.is_none() {
             self.bytes += bytes;
-        } else if is_result {
+        } else if stays {
             self.results += bytes;
         }
     }

@@ -51,7 +51,7 @@ pub(super) struct WorkerQueue {
 impl WorkerQueue {
     fn new(threads: u32, memory: MemoryId) -> Self {
         WorkerQueue {
-            threads: threads.clamp(1, MOST_THREADS),
+            threads: threads.min(MOST_THREADS),
             memory,
             draining: false,
             asked_back: false,
@@ -67,26 +67,35 @@ impl WorkerQueue {
     fn load(&mut self, lane: Lane) -> &mut Load {
         match lane {
             Lane::Compute => &mut self.compute,
-            Lane::Io => &mut self.io,
+            Lane::Io | Lane::Pinned => &mut self.io,
         }
+    }
+
+    /// May tasks be handed to it that others can do too? Not if it leaves, nor if it has no thread that computes.
+    fn takes_any(&self) -> bool {
+        !self.draining && self.threads > 0
     }
 
     /// What workers are compared by: compute tasks per thread, I/O tasks.
     fn rank(&self, lane: Lane) -> u32 {
         match lane {
             Lane::Compute => self.compute.assigned / self.threads,
-            Lane::Io => self.io.assigned,
+            Lane::Io | Lane::Pinned => self.io.assigned,
         }
     }
 
-    /// Seconds until a compute task that is handed over now would start.
+    /// Seconds until a compute task that is handed over now would start. For ever if it is not to be handed over.
     pub fn queue(&self) -> f64 {
+        if !self.takes_any() {
+            return f64::INFINITY;
+        }
         (self.compute.seconds + self.parked_seconds) / f64::from(self.threads)
     }
 
     pub fn has_room(&self, lane: Lane, seconds: f64) -> bool {
         match lane {
-            _ if self.draining => false,
+            Lane::Pinned => !self.draining && self.io.assigned < MOST_IO,
+            _ if !self.takes_any() => false,
             Lane::Io => self.io.assigned < MOST_IO,
             Lane::Compute => {
                 let ahead = AHEAD_SECONDS * f64::from(self.threads);
@@ -105,6 +114,8 @@ impl WorkerQueue {
 #[derive(Default)]
 pub(super) struct Fleet {
     workers: Vec<Option<WorkerQueue>>,
+    /// Who does what is pinned.
+    client: Option<WorkerId>,
     /// Who has gone: a name is not used again, so a join that arrives after the loss changes nothing.
     gone: HashSet<WorkerId>,
     /// (rank, worker) of those that stay, for the least loaded one in O(log workers).
@@ -136,9 +147,31 @@ impl Fleet {
         true
     }
 
+    /// The process that has asked for the run.
+    pub fn set_client(&mut self, id: WorkerId) {
+        self.client = Some(id);
+    }
+
+    pub fn is_client(&self, id: WorkerId) -> bool {
+        self.client == Some(id)
+    }
+
+    /// Does the client stay?
+    pub fn has_client(&self) -> bool {
+        self.client.is_some_and(|client| self.stays(client))
+    }
+
+    /// Does it stay, and has it a thread that computes?
+    pub fn computes(&self, id: WorkerId) -> bool {
+        self.get(id).is_some_and(WorkerQueue::takes_any)
+    }
+
     /// From now on tasks may be handed to it.
     fn enlist(&mut self, id: WorkerId) {
         let Some(worker) = self.workers.get(id.0 as usize).and_then(Option::as_ref) else { return };
+        if !worker.takes_any() {
+            return;
+        }
         self.threads += worker.threads as usize;
         self.idle += usize::from(worker.is_idle());
         self.by_compute.insert((worker.rank(Lane::Compute), id));
@@ -147,6 +180,9 @@ impl Fleet {
 
     fn strike_off(&mut self, id: WorkerId) {
         let Some(worker) = self.workers.get(id.0 as usize).and_then(Option::as_ref) else { return };
+        if !worker.takes_any() {
+            return;
+        }
         self.threads -= worker.threads as usize;
         self.idle -= usize::from(worker.is_idle());
         self.by_compute.remove(&(worker.rank(Lane::Compute), id));
@@ -175,8 +211,16 @@ impl Fleet {
         self.get(id).is_some_and(|worker| !worker.draining)
     }
 
+    /// Can `id` do tasks of this class? What is pinned just the client can; it need not have threads that compute.
+    pub fn may_do(&self, id: WorkerId, lane: Lane) -> bool {
+        match lane {
+            Lane::Pinned => self.client == Some(id),
+            Lane::Compute | Lane::Io => self.get(id).is_some_and(|worker| worker.threads > 0),
+        }
+    }
+
     pub fn has_room(&self, id: WorkerId, lane: Lane, seconds: f64) -> bool {
-        self.get(id).is_some_and(|worker| worker.has_room(lane, seconds))
+        self.may_do(id, lane) && self.get(id).is_some_and(|worker| worker.has_room(lane, seconds))
     }
 
     pub fn get(&self, id: WorkerId) -> Option<&WorkerQueue> {
@@ -291,21 +335,25 @@ impl Fleet {
             worker.freed = true;
             self.freed.push(id);
         }
-        if worker.draining {
+        if !worker.takes_any() {
             return;
         }
         self.idle = self.idle + usize::from(is_idle) - usize::from(was_idle);
         if before != after {
-            let by_load = if lane == Lane::Io { &mut self.by_io } else { &mut self.by_compute };
+            let by_load = if lane == Lane::Compute { &mut self.by_compute } else { &mut self.by_io };
             by_load.remove(&(before, id));
             by_load.insert((after, id));
         }
     }
 
-    /// One of the workers with the least to do, if it has room.
+    /// One of the workers with the least to do, if it has room. What is pinned only the client may do.
     pub fn least_loaded(&self, lane: Lane, seconds: f64) -> Option<WorkerId> {
-        let room = |id: &WorkerId| self.get(*id).is_some_and(|worker| worker.has_room(lane, seconds));
-        let by_load = if lane == Lane::Io { &self.by_io } else { &self.by_compute };
+        let room = |id: &WorkerId| self.has_room(*id, lane, seconds);
+        let by_load = match lane {
+            Lane::Compute => &self.by_compute,
+            Lane::Io => &self.by_io,
+            Lane::Pinned => return self.client.filter(room),
+        };
         by_load.iter().map(|(_, id)| *id).take(LOOKED_AT).find(room)
     }
 

@@ -1,11 +1,16 @@
 //! What a run needs of a fleet: processes with a memory each.
 //!
-//! Every run of a fleet is planned as one that may spill. When nothing is assigned anywhere, all but results may leave
-//! every memory. So the next task of the walk fits the memory of any process that holds `S`: all results and the blocks
-//! of the task. One such process is all that the fleet has to have.
+//! A run whose processes may spill keeps nothing for good in any memory, results neither: when nothing is under way,
+//! everything can leave. So one process that computes must hold the blocks of the largest task, and the client those of
+//! the largest task that only it can do. A run whose blocks stay is planned like that of one process, and each has to
+//! hold all of it.
 
-use super::plan::{COMING, Plan, PlanError, SpillPlan, Threads, largest_task, needs, spilling_workspace};
+use super::plan::{
+    COMING, Plan, PlanError, RUN_AHEAD, Results, SpillPlan, Threads, Whose, Workspace, largest_task,
+    largest_total, needs, spilling_workspace, workspace,
+};
 use crate::graph::Program;
+use crate::ids::{StageId, TaskId};
 use serde::{Deserialize, Serialize};
 
 /// What a process brings along.
@@ -18,11 +23,42 @@ pub struct Seat {
     pub may_spill: bool,
 }
 
+impl Seat {
+    /// Bytes of blocks that it holds beside these workspaces.
+    fn bytes(self, workspace: Workspace) -> u64 {
+        self.budget.saturating_sub(workspace.of(self.threads))
+    }
+
+    /// The budget with which it holds so many bytes of blocks.
+    fn budget_for(self, bytes: u64, workspace: Workspace) -> u64 {
+        bytes.saturating_add(workspace.of(self.threads))
+    }
+
+    /// It holds so many bytes of blocks, or is refused.
+    fn check(self, bytes: u64, workspace: Workspace, whose: Whose) -> Result<(), PlanError> {
+        let needed = self.budget_for(bytes, workspace);
+        if needed > self.budget {
+            return Err(PlanError { needed, budget: self.budget, whose });
+        }
+        Ok(())
+    }
+}
+
+/// The process that has asked for the run. It reads and writes what nobody else can, and computes nothing.
+#[derive(Clone, Copy, Debug)]
+pub struct ClientSeat<'a> {
+    pub seat: Seat,
+    /// Stages of reads and writes that are its own.
+    pub pinned: &'a [StageId],
+}
+
 /// A run of a fleet.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub struct FleetPlan {
     /// Of all processes together: threads, and bytes of blocks.
     pub plan: Plan,
+    /// Stages whose tasks only the client can do.
+    pub pinned: Vec<StageId>,
 }
 
 impl FleetPlan {
@@ -31,42 +67,112 @@ impl FleetPlan {
         seat.budget
     }
 
-    /// Bytes of blocks that the run may hold in this process.
+    /// Bytes of blocks that the run may hold in this process. None at all if the run spills and the process cannot.
     pub fn bytes_of(&self, seat: Seat) -> u64 {
-        seat.budget.saturating_sub(self.plan.workspace.of(seat.threads))
+        if self.plan.spill.is_some() && !seat.may_spill {
+            return 0;
+        }
+        seat.bytes(self.plan.workspace)
     }
 }
 
-/// Proves that `program` can be done by these processes, or refuses. I/O threads want `scratch` bytes for blocks that
-/// leave memory. O(tasks).
+/// Proves that `program` can be done by these processes, and by the client if that has a part in it, or refuses. I/O
+/// threads want `scratch` bytes for blocks that leave memory. O(tasks).
 ///
 /// # Errors
-/// The budget that one of them would have to have. Without a place to spill to, the blocks that a single thread would
-/// hold have to fit the smallest.
-pub fn plan_fleet(program: &Program, fleet: &[Seat], scratch: u64) -> Result<FleetPlan, PlanError> {
+/// The budget that one of them would have to have. If one has no place to spill to, the blocks that a single thread
+/// would hold have to fit each.
+pub fn plan_fleet(
+    program: &Program,
+    workers: &[Seat],
+    client: Option<ClientSeat>,
+    scratch: u64,
+) -> Result<FleetPlan, PlanError> {
+    let pinned = client.map_or(&[][..], |client| client.pinned);
+    let client = client.map(|client| client.seat);
+    let mut all = workers.iter().copied().chain(client);
+    let plan = match all.all(|seat| seat.may_spill) {
+        true => plan_to_spill(program, workers, client, pinned, scratch)?,
+        false => plan_to_hold(program, workers, client)?,
+    };
+    Ok(FleetPlan { plan, pinned: pinned.to_vec() })
+}
+
+fn plan_to_spill(
+    program: &Program,
+    workers: &[Seat],
+    client: Option<Seat>,
+    pinned: &[StageId],
+    scratch: u64,
+) -> Result<Plan, PlanError> {
     let workspace = spilling_workspace(program, scratch);
-    let needs = needs(program);
-    let mut threads = Threads { compute: 0, io: 0 };
-    let mut blocks_limit: u64 = 0;
-    for seat in fleet {
-        threads.compute += seat.threads.compute;
-        threads.io += seat.threads.io;
-        blocks_limit = blocks_limit.saturating_add(seat.budget.saturating_sub(workspace.of(seat.threads)));
+    let least = largest_of(program, program.stage_ids().filter(|id| !pinned.contains(id)));
+    let of_client = largest_of(program, pinned.iter().copied());
+    let smallest_budget = check_one(workers, least, workspace)?;
+    if let Some(client) = client {
+        client.check(of_client, workspace, Whose::Client)?;
     }
-    let all_spill = fleet.iter().all(|seat| seat.may_spill);
-    let least = if all_spill { needs.spilling } else { needs.serial };
-    let needed = |seat: &Seat| least.saturating_add(workspace.of(seat.threads));
-    let by_budget = |seat: &&Seat| seat.budget;
-    // If all may spill one has to be large enough, else each.
-    let asked =
-        if all_spill { fleet.iter().max_by_key(by_budget) } else { fleet.iter().min_by_key(by_budget) };
-    let Some(asked) = asked else { return Err(PlanError { needed: least, budget: 0 }) };
-    let smallest_budget = needed(asked);
-    if smallest_budget > asked.budget {
-        return Err(PlanError { needed: smallest_budget, budget: asked.budget });
+    let blocks = workers.iter().copied().chain(client).map(|seat| seat.bytes(workspace));
+    let blocks_limit = blocks.fold(0, u64::saturating_add);
+    let step = least.max(of_client);
+    let spill = SpillPlan {
+        window: step.saturating_mul(1 + COMING),
+        window_per_thread: step,
+        least,
+        results: Results::MayLeave,
+    };
+    let threads = threads_of(workers, client);
+    Ok(Plan { blocks_limit, workspace, threads, smallest_budget, spill: Some(spill) })
+}
+
+fn plan_to_hold(program: &Program, workers: &[Seat], client: Option<Seat>) -> Result<Plan, PlanError> {
+    let workspace = workspace(program);
+    let serial = needs(program).serial;
+    let smallest_budget = check_one(workers, serial, workspace)?;
+    for worker in workers {
+        worker.check(serial, workspace, Whose::EachWorker)?;
     }
-    let ahead = (threads.compute + COMING).saturating_mul(largest_task(program));
-    let window = least.saturating_add(ahead).min(blocks_limit);
-    let spill = Some(SpillPlan { window, least });
-    Ok(FleetPlan { plan: Plan { blocks_limit, workspace, threads, smallest_budget, spill } })
+    if let Some(client) = client {
+        client.check(serial, workspace, Whose::Client)?;
+    }
+    let smallest = workers.iter().copied().chain(client).map(|seat| seat.bytes(workspace)).min();
+    let threads = threads_of(workers, client);
+    let ahead = (RUN_AHEAD * threads.all()).saturating_mul(largest_task(program));
+    let most = largest_total(program).max(serial).min(smallest.unwrap_or(serial));
+    let blocks_limit = serial.saturating_add(ahead).min(most);
+    Ok(Plan { blocks_limit, workspace, threads, smallest_budget, spill: None })
+}
+
+/// One worker that computes must hold so many bytes of blocks. Returns the budget of the one that comes nearest.
+fn check_one(workers: &[Seat], bytes: u64, workspace: Workspace) -> Result<u64, PlanError> {
+    let computing = workers.iter().filter(|seat| seat.threads.compute > 0);
+    let lacks = |seat: &&Seat| seat.budget_for(bytes, workspace).saturating_sub(seat.budget);
+    let Some(nearest) = computing.min_by_key(lacks) else {
+        return Err(PlanError { needed: bytes, budget: 0, whose: Whose::OneWorker });
+    };
+    nearest.check(bytes, workspace, Whose::OneWorker)?;
+    Ok(nearest.budget_for(bytes, workspace))
+}
+
+fn threads_of(workers: &[Seat], client: Option<Seat>) -> Threads {
+    let all = || workers.iter().copied().chain(client);
+    Threads {
+        compute: all().map(|seat| seat.threads.compute).sum(),
+        io: all().map(|seat| seat.threads.io).sum(),
+    }
+}
+
+/// Bytes that the largest task of these stages has in its hands: inputs and output. O(tasks).
+fn largest_of(program: &Program, stages: impl Iterator<Item = StageId>) -> u64 {
+    let mut inputs = Vec::new();
+    let mut largest = 0;
+    for id in stages {
+        for index in 0..program.stage(id).space.tasks() {
+            let task = TaskId::new(id, index);
+            program.inputs(task, &mut inputs);
+            let read: u64 = inputs.iter().map(|block| program.size(*block)).sum();
+            largest = largest.max(read + program.reserves(task));
+        }
+    }
+    largest
 }

@@ -39,6 +39,11 @@ impl Memories {
         self.of.len() <= 1
     }
 
+    /// Bytes that all of them hold together.
+    pub fn bytes(&self) -> u64 {
+        self.of.values().map(|memory| memory.ledger.limit()).fold(0, u64::saturating_add)
+    }
+
     pub fn ledger(&self, id: MemoryId) -> Option<&Ledger> {
         Some(&self.of.get(&id)?.ledger)
     }

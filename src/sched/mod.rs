@@ -37,8 +37,9 @@ mod walk;
 
 pub use core::{Core, WorkerView};
 pub use events::{Action, Event, Explain, Timing, Whereabouts};
-pub use fleet_plan::{FleetPlan, Seat, plan_fleet};
+pub use fleet_plan::{ClientSeat, FleetPlan, Seat, plan_fleet};
 pub use forecast::{Swapped, forecast};
 pub use plan::{
-    Plan, PlanError, SpillPlan, Threads, Workspace, plan, plan_spilling, serial_order, workspace,
+    Plan, PlanError, Results, SpillPlan, Threads, Whose, Workspace, plan, plan_spilling, serial_order,
+    workspace,
 };

@@ -16,9 +16,10 @@ use crate::array::footprint;
 use crate::graph::{Program, Stage};
 use crate::ids::{TaskId, WorkerId};
 use serde::{Deserialize, Serialize};
+use std::fmt;
 
 /// Tasks per thread whose blocks may be held beyond what the serial walk needs.
-const RUN_AHEAD: u64 = 1;
+pub(super) const RUN_AHEAD: u64 = 1;
 
 /// In a run that spills: tasks beside those that compute whose inputs may be on their way. More would take memory from
 /// blocks that are used again.
@@ -35,7 +36,7 @@ pub struct Threads {
 }
 
 impl Threads {
-    fn all(self) -> u64 {
+    pub(super) fn all(self) -> u64 {
         self.compute + self.io
     }
 }
@@ -73,8 +74,20 @@ pub struct Plan {
 pub struct SpillPlan {
     /// Bytes of blocks that admitted tasks may hold.
     pub window: u64,
+    /// So many more for each compute thread that is there. 0 if the threads are known before the run.
+    pub window_per_thread: u64,
     /// Bytes of blocks that the memory of one worker has to hold.
     pub least: u64,
+    pub results: Results,
+}
+
+/// What becomes of results when memory is short.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Results {
+    /// They stay: whoever asked for them is going to have them in this very memory.
+    Stay,
+    /// They leave it like other blocks. Whoever asked for them gets them from the file.
+    MayLeave,
 }
 
 impl Plan {
@@ -85,10 +98,34 @@ impl Plan {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
-#[error("needs {needed} bytes of memory, but only {budget} are allowed")]
+#[error("needs {needed} bytes of memory{whose}, but only {budget} are allowed")]
 pub struct PlanError {
     pub needed: u64,
     pub budget: u64,
+    pub whose: Whose,
+}
+
+/// Which memory is too small.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Whose {
+    /// That of the process.
+    Process,
+    /// That of each worker, but one has to be larger.
+    OneWorker,
+    /// That of one worker at least, and all of them have to hold the run: one may not spill.
+    EachWorker,
+    Client,
+}
+
+impl fmt::Display for Whose {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Whose::Process => "",
+            Whose::OneWorker => " at one worker",
+            Whose::EachWorker => " at each worker, since one may not spill",
+            Whose::Client => " at the client",
+        })
+    }
 }
 
 /// Bytes that any task of a program may need beside blocks.
@@ -111,7 +148,7 @@ pub fn plan(program: &Program, threads: Threads, budget: u64) -> Result<Plan, Pl
     let serial = if walk_pays { needs(program).serial } else { everything };
     let smallest_budget = serial.saturating_add(beside);
     if smallest_budget > budget {
-        return Err(PlanError { needed: smallest_budget, budget });
+        return Err(PlanError { needed: smallest_budget, budget, whose: Whose::Process });
     }
     let ahead = RUN_AHEAD * threads.all() * largest_task(program);
     let blocks_limit = serial.saturating_add(ahead).min(everything.max(serial)).min(budget - beside);
@@ -130,12 +167,12 @@ pub fn plan_spilling(
     let least = needs(program).spilling;
     let smallest_budget = least.saturating_add(beside);
     if smallest_budget > budget {
-        return Err(PlanError { needed: smallest_budget, budget });
+        return Err(PlanError { needed: smallest_budget, budget, whose: Whose::Process });
     }
     let blocks_limit = budget - beside;
     let ahead = (threads.compute + COMING) * largest_task(program);
     let window = least.saturating_add(ahead).min(blocks_limit);
-    let spill = Some(SpillPlan { window, least });
+    let spill = Some(SpillPlan { window, window_per_thread: 0, least, results: Results::Stay });
     Ok(Plan { blocks_limit, workspace, threads, smallest_budget, spill })
 }
 
@@ -146,7 +183,7 @@ pub(super) fn spilling_workspace(program: &Program, scratch: u64) -> Workspace {
 }
 
 /// An upper bound of the bytes of all blocks together.
-fn largest_total(program: &Program) -> u64 {
+pub(super) fn largest_total(program: &Program) -> u64 {
     let of_stage = |stage: &Stage| {
         let (rows, cols) = stage.largest_shape();
         let blocks = u64::from(stage.space.tasks() / stage.space.extents().k);

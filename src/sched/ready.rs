@@ -71,6 +71,7 @@ pub(super) type Heap = BinaryHeap<Urgent>;
 pub(super) struct ReadyTasks {
     compute: Heap,
     io: Heap,
+    pinned: Heap,
     paths: Paths,
     /// Tasks so far.
     turn: u64,
@@ -79,13 +80,14 @@ pub(super) struct ReadyTasks {
 impl ReadyTasks {
     pub fn new(program: &Program, estimates: &Estimates) -> Self {
         let paths = Paths::new(program, |stage| estimates.of_stage(stage));
-        ReadyTasks { compute: Heap::new(), io: Heap::new(), paths, turn: 0 }
+        ReadyTasks { compute: Heap::new(), io: Heap::new(), pinned: Heap::new(), paths, turn: 0 }
     }
 
     fn heap(&self, lane: Lane) -> &Heap {
         match lane {
             Lane::Compute => &self.compute,
             Lane::Io => &self.io,
+            Lane::Pinned => &self.pinned,
         }
     }
 
@@ -93,6 +95,7 @@ impl ReadyTasks {
         match lane {
             Lane::Compute => &mut self.compute,
             Lane::Io => &mut self.io,
+            Lane::Pinned => &mut self.pinned,
         }
     }
 
@@ -137,5 +140,6 @@ impl ReadyTasks {
     pub fn clear(&mut self) {
         self.compute.clear();
         self.io.clear();
+        self.pinned.clear();
     }
 }

@@ -4,7 +4,7 @@ use super::lane::Lane;
 use super::table::{NOWHERE, Table, TaskState};
 use super::walk::Ground;
 use crate::graph::{Program, Stage};
-use crate::ids::{BlockId, TaskId, WorkerId};
+use crate::ids::{BlockId, StageId, TaskId, WorkerId};
 use std::sync::Arc;
 
 /// Formulas beside states: what can be asked about a task of this run.
@@ -20,6 +20,17 @@ impl Tasks {
         let lane = |stage: &Stage| if stage.kind.is_io() { Lane::Io } else { Lane::Compute };
         let lanes = program.stages().iter().map(lane).collect();
         Tasks { table: Table::new(program.tasks()), lanes, program }
+    }
+
+    /// Only the client can do the tasks of this stage, which reads or writes.
+    pub fn pin(&mut self, stage: StageId) {
+        assert!(self.program.stage(stage).kind.is_io(), "the client computes nothing");
+        self.lanes[stage.at()] = Lane::Pinned;
+    }
+
+    /// Is there anything that only the client can do?
+    pub fn has_pinned(&self) -> bool {
+        self.lanes.contains(&Lane::Pinned)
     }
 
     pub fn state(&self, task: TaskId) -> TaskState {
@@ -63,7 +74,7 @@ impl Tasks {
 
     /// Can the block be read or made again wherever that is wanted?
     pub fn is_source(&self, block: BlockId) -> bool {
-        self.program.stage(block.stage).kind.is_source()
+        self.lane(block) != Lane::Pinned && self.program.stage(block.stage).kind.is_source()
     }
 
     /// The inputs of `task` that take memory.

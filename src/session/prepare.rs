@@ -115,7 +115,7 @@ impl Place {
                     // Together they would hold it. Each of them is still planned as one that may spill.
                     plan(program, self.threads(), self.bytes())?;
                 }
-                plan_fleet(program, seats, scratch).map(|fleet| fleet.plan)
+                plan_fleet(program, seats, None, scratch).map(|fleet| fleet.plan)
             }
         }
     }

@@ -23,6 +23,12 @@ pub struct SimMemory {
 }
 
 impl World {
+    /// How workers are given memory. They all share that of the run unless it is said.
+    pub fn memory(mut self, given: Given) -> Self {
+        self.given = given;
+        self
+    }
+
     /// The memory of a worker that joins. With `large` the run fits it.
     pub(super) fn give_memory(&mut self, worker: WorkerId, large: bool) -> MemoryId {
         let (id, bytes) = match self.given {

@@ -1,6 +1,7 @@
 //! A world in virtual time around the pure scheduler core: simulated workers, links and accidents, all seeded.
 #![allow(dead_code)]
 
+pub mod client;
 mod copies;
 mod excuse;
 mod made_up;

@@ -1,10 +1,18 @@
 //! Blocks that leave the memory of simulated workers and come back, or do not.
 
+use super::memory::Given;
 use super::world::{Chaos, Item, World};
 use dolmen::ids::{BlockId, WorkerId};
-use dolmen::sched::{Action, Event};
+use dolmen::sched::{Action, Core, Event, SpillPlan, Whereabouts};
 
 impl World {
+    /// Lets blocks be spilled.
+    pub fn spilling(mut self, limit: u64, plan: &SpillPlan) -> Self {
+        self.core = Core::new(self.program.clone(), limit).spilling(plan);
+        self.given = Given::Shared(limit);
+        self
+    }
+
     /// Blocks out of memory.
     pub(super) fn move_blocks(&mut self, id: WorkerId, action: Action) {
         match action {
@@ -35,7 +43,7 @@ impl World {
 
     /// What `id` can read back, or make again. What has been written may be damaged: that is told.
     pub(super) fn read_back(&mut self, id: WorkerId, block: BlockId) -> Option<u64> {
-        if self.program.stage(block.stage).kind.is_source() {
+        if self.program.stage(block.stage).kind.is_source() && !self.is_pinned(block.stage) {
             return Some(self.reference[&block]);
         }
         let memory = self.memory_of(id)?;
@@ -52,5 +60,16 @@ impl World {
             self.say(id, Event::Vanished { worker: id, block });
         }
         found
+    }
+
+    /// A result that is not in memory has been written.
+    pub(super) fn check_result_out_of_memory(&self, result: BlockId) {
+        match self.core.whereabouts(result) {
+            Whereabouts::Written(memory) => {
+                let written = self.memories[&memory].place.get(&result);
+                assert_eq!(written, Some(&self.reference[&result]), "{result:?} has been written otherwise");
+            }
+            other => panic!("{result:?} is {other:?}"),
+        }
     }
 }

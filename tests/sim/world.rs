@@ -1,5 +1,6 @@
 //! The world: a queue of things that will happen, virtual time that jumps from one to the next.
 
+use super::client::Client;
 use super::made_up;
 use super::memory::{Given, SimMemory};
 use super::rng::{Rng, mix};
@@ -62,6 +63,7 @@ pub struct World {
     pub excuse: u64,
     pub memories: BTreeMap<MemoryId, SimMemory>,
     pub(super) given: Given,
+    pub(super) client: Option<Client>,
     /// Who works where, as the core has been told.
     pub(super) members: BTreeMap<MemoryId, BTreeSet<WorkerId>>,
     /// Who is lost, as the core has been told.
@@ -115,6 +117,7 @@ impl World {
             excuse: 0,
             memories: BTreeMap::new(),
             given: Given::Shared(limit),
+            client: None,
             members: BTreeMap::new(),
             lost: BTreeSet::new(),
             writing: BTreeMap::new(),
@@ -140,19 +143,6 @@ impl World {
             batching,
             duplicates: true,
         }
-    }
-
-    /// Lets blocks be spilled. `least` is what the memory of one worker must hold.
-    pub fn spilling(mut self, limit: u64, window: u64, least: u64) -> Self {
-        self.core = Core::new(self.program.clone(), limit).spilling(window, least);
-        self.given = Given::Shared(limit);
-        self
-    }
-
-    /// How workers are given memory. They all share that of the run unless it is said.
-    pub fn memory(mut self, given: Given) -> Self {
-        self.given = given;
-        self
     }
 
     /// Events that name what does not exist, or say what cannot be, come with the others.
@@ -199,13 +189,17 @@ impl World {
 
     /// With `large` the run fits the memory of the worker.
     fn join_with(&mut self, threads: u32, large: bool) -> WorkerId {
-        let worker = WorkerId(self.next_worker);
-        self.next_worker += 1;
+        let worker = self.next_name();
         let memory = self.give_memory(worker, large);
         self.workers.insert(worker, SimWorker::new(threads as usize, memory));
         let bytes = self.memories[&memory].bytes;
         self.send_core(worker, vec![Event::Join { worker, threads, memory, bytes }]);
         worker
+    }
+
+    pub(super) fn next_name(&mut self) -> WorkerId {
+        self.next_worker += 1;
+        WorkerId(self.next_worker - 1)
     }
 
     pub fn leave(&mut self, id: WorkerId) {
@@ -232,7 +226,7 @@ impl World {
         self.rng.range(0, stretch * mean)
     }
 
-    fn send_core(&mut self, from: WorkerId, events: Vec<Event>) {
+    pub(super) fn send_core(&mut self, from: WorkerId, events: Vec<Event>) {
         let arrives = self.now + self.delay(self.latency);
         let last = self.to_core.entry(from).or_insert(0);
         *last = arrives.max(*last + 1);
@@ -351,8 +345,10 @@ impl World {
         if let Some(record) = &mut self.record {
             record.push(format!("{} {action:?}", self.now));
         }
-        if let Action::Release { worker } = action {
-            self.strike_off(worker);
+        match &action {
+            Action::Release { worker } => self.strike_off(*worker),
+            Action::Assign { worker, tasks, .. } => self.check_pins(*worker, tasks),
+            _ => {}
         }
         match action {
             Action::Assign { worker, .. }
@@ -512,7 +508,7 @@ impl World {
     }
 
     fn accident(&mut self) {
-        let ids: Vec<WorkerId> = self.workers.keys().copied().collect();
+        let ids: Vec<WorkerId> = self.workers.keys().copied().filter(|id| !self.is_client(*id)).collect();
         let kind = self.rng.below(10);
         if ids.is_empty() || kind < 3 {
             let threads = self.rng.range(1, 4) as u32;
@@ -542,7 +538,10 @@ impl World {
                 assert!(self.ran.contains_key(&task), "sink {task:?} has not run");
             }
             if self.program.keeps(task) && self.program.stage(task.stage).leaves_blocks() {
-                let holder = self.core.location(task).unwrap_or_else(|| panic!("{task:?} is nowhere"));
+                let Some(holder) = self.core.location(task) else {
+                    self.check_result_out_of_memory(task);
+                    continue;
+                };
                 // A worker that has crashed in the last moment, before the core could know.
                 let Some(worker) = self.workers.get(&holder) else {
                     assert!(self.chaos == Chaos::Crashes, "{holder:?} with {task:?} is gone");
@@ -567,7 +566,8 @@ impl World {
         // Who has crashed removes nothing: that goes with the run.
         let is_there = |memory: &MemoryId| self.workers.values().any(|worker| worker.memory == *memory);
         for (_, memory) in self.memories.iter().filter(|(id, _)| self.crashes == 0 && is_there(id)) {
-            left.extend(memory.place.keys().map(|block| (WorkerId(u32::MAX), *block)));
+            let files = memory.place.keys().filter(|block| !self.program.keeps(**block));
+            left.extend(files.map(|block| (WorkerId(u32::MAX), *block)));
         }
         left
     }

@@ -82,8 +82,9 @@ fn prepare(spec: &RunSpec, seats: &[Seat]) -> Result<Prepared, Failure> {
     let program = Program::try_new(spec.stages.clone()).map_err(Failure::of_request)?;
     let program = Arc::new(program);
     let largest = program.stages().iter().map(|stage| stage.largest_bytes()).max().unwrap_or(0);
-    let plan = plan_fleet(&program, seats, SpillPlace::scratch_len(largest)).map_err(Failure::of_request)?;
-    let core = Core::for_fleet(program.clone(), &plan);
+    let scratch = SpillPlace::scratch_len(largest);
+    let plan = plan_fleet(&program, seats, None, scratch).map_err(Failure::of_request)?;
+    let core = Core::for_fleet(program.clone(), &plan, None);
     Ok(Prepared { program, plan, core })
 }
 
@@ -168,7 +169,11 @@ impl Hub {
         let member = self.members.get_mut(worker).filter(|member| !member.draining)?;
         let bytes = current.plan.bytes_of(member.seat);
         if bytes == 0 && current.program.stages().iter().any(|stage| stage.leaves_blocks()) {
-            tracing::warn!("worker {} has too little memory for run {}", member.name, current.id.0);
+            tracing::warn!(
+                "worker {} has too little memory, or may not spill, for run {}",
+                member.name,
+                current.id.0
+            );
             return None;
         }
         let (run, workspace) = (current.id, current.plan.plan.workspace);
@@ -373,5 +378,5 @@ fn kept(current: &Current, depot: impl Fn(WorkerId) -> Option<Depot>) -> Vec<(Bl
     let stages = program.stage_ids().filter(|id| program.stage(*id).keep);
     let blocks =
         stages.flat_map(|id| (0..program.stage(id).space.tasks()).map(move |at| TaskId::new(id, at)));
-    blocks.filter_map(|block| Some((block, depot(current.conduct.core().location(block)?)?))).collect()
+    blocks.filter_map(|block| Some((block, depot(current.conduct.core().giver(block)?)?))).collect()
 }

@@ -64,7 +64,7 @@ impl Core {
             if self.tasks.table.state(at).is_pending() {
                 self.ahead.add_output(self.admitted_output(task));
             } else if self.tasks.is_there(task) {
-                self.ahead.add_block(self.tasks.size(task), self.tasks.program.keeps(task));
+                self.ahead.add_block(self.tasks.size(task), self.must_stay(task));
             }
         }
         let holders: Vec<BlockId> = self.holders.further().map(|(block, _)| block).collect();
@@ -79,9 +79,9 @@ impl Core {
         }
     }
 
-    /// Bytes of an existing block that count as soon as an admitted task is to read it. Results are counted already.
+    /// Bytes of an existing block that count as soon as an admitted task is to read it. What stays is counted already.
     pub(super) fn window_bytes(&self, block: BlockId) -> u64 {
-        let counts = self.tasks.is_there(block) && !self.tasks.program.keeps(block);
+        let counts = self.tasks.is_there(block) && !self.must_stay(block);
         if counts { self.tasks.size(block) } else { 0 }
     }
 

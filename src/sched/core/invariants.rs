@@ -18,9 +18,11 @@ impl Core {
     ///   there and what is being written; how far the run is ahead is what the table says.
     /// - I5: no memory holds more than its limit, and no run goes further ahead than its own, but in one that spills by
     ///   the only task that is admitted.
-    /// - I6: tasks are assigned to workers that are there, and a worker's load is the number of its tasks.
+    /// - I6: tasks are assigned to workers that are there, what is pinned to the client, everything else to those that
+    ///   compute. A worker's load is the number of its tasks.
     /// - I7: blocks lie at workers that are there; a stage that leaves none has its tasks done nowhere.
-    /// - I8: while a worker stays whose memory the run fits, and the run is not over, something is under way.
+    /// - I8: while a worker stays whose memory the run fits, and the client if it has a part in it, and the run is not
+    ///   over, something is under way.
     /// - I9: what is not finished is a result, a sink, or has a consumer that is not finished.
     /// - I10: further holders of a block are there, each once, and are not the holder in the table. One that is not
     ///   known to have its copy has a reader.
@@ -43,7 +45,7 @@ impl Core {
         self.check_spills();
         (0..self.tasks.table.len()).for_each(|at| self.check_promises(at));
         let is_busy = self.counts.assigned() > 0 || self.holders.is_copying() || self.transit.is_moving();
-        assert!(!self.has_large_memory() || is_busy, "I8: nothing is under way");
+        assert!(!self.can_go_on() || is_busy, "I8: nothing is under way");
     }
 
     /// I4 and I5.
@@ -63,7 +65,7 @@ impl Core {
                 bytes += self.admitted_output(task);
             } else if self.tasks.is_there(task) && !self.ahead.spills() {
                 bytes += size;
-            } else if self.tasks.is_there(task) && self.tasks.program.keeps(task) {
+            } else if self.tasks.is_there(task) && self.must_stay(task) {
                 results += size;
             } else if self.tasks.is_there(task) && self.ahead.readers(task) > 0 {
                 bytes += size;
@@ -124,7 +126,8 @@ impl Core {
             }
             TaskState::Spilled => {
                 assert_eq!(count, left, "I3: {task:?}");
-                assert!(left > 0 && !program.keeps(task), "I3: {task:?} is held for nobody");
+                assert!(left > 0 || program.keeps(task), "I3: {task:?} is held for nobody");
+                assert!(!self.must_stay(task), "I15: {task:?} has left memory");
             }
             TaskState::Assigned(_) | TaskState::Idle | TaskState::Released => {}
         }
@@ -198,8 +201,9 @@ impl Core {
         let mut assigned: HashMap<WorkerId, [u32; 2]> = HashMap::new();
         for at in 0..self.tasks.table.len() {
             if let TaskState::Assigned(worker) = self.tasks.table.state(at) {
-                let is_io = self.tasks.lane(self.tasks.program.at_position(at)) == Lane::Io;
-                assigned.entry(worker).or_default()[usize::from(is_io)] += 1;
+                let lane = self.tasks.lane(self.tasks.program.at_position(at));
+                assert!(self.fleet.may_do(worker, lane), "I6: {lane:?} at {worker:?}");
+                assigned.entry(worker).or_default()[usize::from(lane != Lane::Compute)] += 1;
             }
         }
         for worker in assigned.keys() {

@@ -21,15 +21,22 @@ impl Core {
             return;
         }
         self.memories.join(memory, worker, bytes);
+        self.fit_window();
         if was_one && !self.memories.is_one() {
             // Copies have begun to take memory.
             self.count_anew();
         }
     }
 
+    /// The run goes as far ahead as it may with the fleet as it is.
+    pub(super) fn fit_window(&mut self) {
+        self.ahead.fit_to(self.fleet.threads() as u64, self.memories.bytes());
+    }
+
     /// Nothing new goes to `worker`; what it has not started comes back.
     pub(super) fn drain(&mut self, worker: WorkerId, out: &mut Vec<Action>) {
         self.ready.take_in(self.fleet.drain(worker));
+        self.fit_window();
         let Some(queue) = self.fleet.get_mut(worker) else { return };
         let tasks = queue.compute.assigned;
         if tasks > queue.threads {
@@ -99,7 +106,7 @@ impl Core {
             return false;
         }
         let takers: Vec<WorkerId> =
-            self.fleet.iter().filter(|(_, queue)| !queue.draining).map(|(id, _)| id).collect();
+            self.fleet.iter().map(|(id, _)| id).filter(|id| self.fleet.computes(*id)).collect();
         let mut let_go = false;
         for from in leaving {
             let mut is_needed = false;
@@ -125,6 +132,7 @@ impl Core {
         if self.memories.leave(memory, worker) {
             self.transit.forget_files(memory);
         }
+        self.fit_window();
         out.push(Action::Release { worker });
     }
 

@@ -1,7 +1,7 @@
 //! What a worker has to do and holds, for whoever wants to see it.
 
 use super::Core;
-use crate::ids::{StageId, WorkerId};
+use crate::ids::{BlockId, StageId, WorkerId};
 
 /// A worker as the scheduler sees it.
 #[derive(Clone, Copy, PartialEq, Debug)]
@@ -30,6 +30,12 @@ impl Core {
             limit: ledger.limit(),
             is_leaving: queue.draining,
         })
+    }
+
+    /// Who can give a block, if it is anywhere: its holder, or a worker that reads what was written.
+    pub fn giver(&self, block: BlockId) -> Option<WorkerId> {
+        let reader = |memory| self.memories.workers(memory).next();
+        self.location(block).or_else(|| self.transit.file(block).and_then(reader))
     }
 
     /// Seconds that a task of this stage takes, as measured so far.

@@ -30,7 +30,7 @@ use super::holders::Holders;
 use super::lane::Lane;
 use super::memories::Memories;
 use super::outbox::Outboxes;
-use super::plan::{Plan, SpillPlan, serial_order};
+use super::plan::{Plan, Results, SpillPlan, serial_order};
 use super::ready::ReadyTasks;
 use super::sacrifice::Sacrifice;
 use super::table::{NOWHERE, TaskState};
@@ -38,7 +38,7 @@ use super::tasks::Tasks;
 use super::transit::Transit;
 use crate::failure::{Blame, Failure};
 use crate::graph::Program;
-use crate::ids::{BlockId, TaskId, WorkerId};
+use crate::ids::{BlockId, StageId, TaskId, WorkerId};
 pub use looking::WorkerView;
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -108,16 +108,24 @@ impl Core {
         }
     }
 
-    /// Lets blocks leave memory, but for results. Admitted tasks hold at most `window` bytes. What is beyond keeps the
-    /// blocks that are used again soonest. One memory has to hold `least` bytes, or the limit of the run if it keeps
-    /// results. O(tasks), and four bytes more for each task.
-    pub fn spilling(mut self, window: u64, least: u64) -> Self {
+    /// Lets blocks leave memory. Admitted tasks hold no more than the window of `plan`. What is beyond keeps the blocks
+    /// that are used again soonest. One memory has to hold what is the least, or the limit of the run if it has results
+    /// that stay. O(tasks), and four bytes more for each task.
+    pub fn spilling(mut self, plan: &SpillPlan) -> Self {
         let program = &self.tasks.program;
         self.eviction.set_order(program, &serial_order(program));
-        self.ahead.spilling(window);
-        if !program.stages().iter().any(|stage| stage.keep) {
-            self.least_memory = least;
+        self.ahead.spilling(plan);
+        if plan.results == Results::MayLeave || !program.stages().iter().any(|stage| stage.keep) {
+            self.least_memory = plan.least;
         }
+        self
+    }
+
+    /// Only `client` can do the tasks of these stages, which read or write. It may be a worker without threads that
+    /// compute. The run waits for it; if it is lost, it is for the caller to end the run.
+    pub fn pinned(mut self, client: WorkerId, stages: &[StageId]) -> Self {
+        self.fleet.set_client(client);
+        stages.iter().for_each(|stage| self.tasks.pin(*stage));
         self
     }
 
@@ -126,16 +134,22 @@ impl Core {
     pub fn planned(program: Arc<Program>, plan: &Plan) -> Self {
         let core = Core::new(program, plan.blocks_limit);
         match plan.spill {
-            Some(SpillPlan { window, least }) => core.spilling(window, least),
+            Some(spill) => core.spilling(&spill),
             None => core,
         }
     }
 
-    /// The same for a run of processes with a memory each.
-    pub fn for_fleet(program: Arc<Program>, fleet: &FleetPlan) -> Self {
-        let mut core = Core::planned(program, &fleet.plan);
-        core.least_memory = fleet.plan.spill.map_or(fleet.plan.blocks_limit, |spill| spill.least);
-        core
+    /// The same for a run of processes with a memory each. `client` is who does what is pinned.
+    pub fn for_fleet(program: Arc<Program>, fleet: &FleetPlan, client: Option<WorkerId>) -> Self {
+        let core = match &fleet.plan.spill {
+            // No result stays, and the window grows with the fleet: nothing else limits how far the run goes ahead.
+            Some(spill) => Core::new(program, u64::MAX).spilling(spill),
+            None => Core::new(program, fleet.plan.blocks_limit),
+        };
+        match client {
+            Some(client) => core.pinned(client, &fleet.pinned),
+            None => core,
+        }
     }
 
     /// Takes a batch of events and appends what is to be done. Within the actions for one worker,
@@ -219,7 +233,8 @@ impl Core {
         match event {
             // A loss may overtake the join.
             Event::Join { .. } | Event::Lost { .. } => true,
-            Event::Leave { worker } => is_here(worker),
+            // The client stays to the end.
+            Event::Leave { worker } => is_here(worker) && !self.fleet.is_client(*worker),
             Event::Finished { worker, tasks, .. } | Event::Returned { worker, tasks } => {
                 is_here(worker) && tasks.ranges().iter().all(|range| program.has_range(range))
             }
@@ -305,7 +320,7 @@ impl Core {
         let bytes = self.tasks.size(task);
         if self.ahead.spills() {
             let admitted = self.admitted_output(task);
-            self.ahead.made(task, admitted, bytes, self.tasks.program.keeps(task));
+            self.ahead.made(task, admitted, bytes, self.must_stay(task));
         }
         let reserved = self.take_output(task);
         let memory = self.fleet.memory(worker);
@@ -409,7 +424,8 @@ impl Core {
     fn dispatch(&mut self) {
         loop {
             self.admit();
-            if self.place_all(Lane::Io) + self.place_all(Lane::Compute) == 0 {
+            let lanes = [Lane::Pinned, Lane::Io, Lane::Compute];
+            if lanes.map(|lane| self.place_all(lane)) == [0; 3] {
                 break;
             }
         }
@@ -455,9 +471,14 @@ impl Core {
     }
 
     fn conclude(&mut self, out: &mut Vec<Action>) {
-        if self.admission.is_through() && self.counts.admitted() == 0 {
+        if self.admission.is_through() && self.counts.admitted() == 0 && !self.is_result_leaving() {
             self.over = true;
             out.push(Action::Completed);
         }
+    }
+
+    /// Is a result being written? Nobody could ask for it yet.
+    fn is_result_leaving(&self) -> bool {
+        self.transit.leaving().any(|(block, _)| self.tasks.program.keeps(block))
     }
 }

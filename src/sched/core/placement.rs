@@ -23,7 +23,7 @@ impl Core {
     pub(super) fn place_all(&mut self, lane: Lane) -> usize {
         match lane {
             Lane::Compute => self.place_parked() + self.place_queued(lane),
-            Lane::Io => self.place_queued(lane),
+            Lane::Io | Lane::Pinned => self.place_queued(lane),
         }
     }
 

@@ -23,6 +23,7 @@ impl Core {
             let is_leaving = |block: &BlockId| self.transit.leaves_from(*block).is_some();
             unreadable.extend(files.into_iter().filter(|block| !is_leaving(block)));
         }
+        self.fit_window();
         let was_there = |state: TaskState| match state {
             TaskState::Assigned(at) | TaskState::Done(at) => at == worker,
             _ => false,
@@ -171,7 +172,7 @@ impl Core {
         if !is_stuck {
             return false;
         }
-        let waits = self.holders.is_copying() || self.transit.is_moving() || !self.has_large_memory();
+        let waits = self.holders.is_copying() || self.transit.is_moving() || !self.can_go_on();
         if waits {
             return false;
         }
@@ -187,13 +188,17 @@ impl Core {
 
     /// Does a task wait for a worker?
     fn has_ready(&mut self) -> bool {
-        self.ready.first(&self.tasks, Lane::Compute).is_some()
-            || self.ready.first(&self.tasks, Lane::Io).is_some()
+        let mut lanes = [Lane::Compute, Lane::Io, Lane::Pinned].into_iter();
+        lanes.any(|lane| self.ready.first(&self.tasks, lane).is_some())
     }
 
-    /// Does a worker stay whose memory the run fits? If not, it waits for one.
-    pub(super) fn has_large_memory(&self) -> bool {
-        let stays = |memory: MemoryId| self.memories.workers(memory).any(|worker| self.fleet.stays(worker));
+    /// Does a worker stay whose memory the run fits, and the client if it has a part in the run? If not, the run waits.
+    pub(super) fn can_go_on(&self) -> bool {
+        if self.tasks.has_pinned() && !self.fleet.has_client() {
+            return false;
+        }
+        let stays =
+            |memory: MemoryId| self.memories.workers(memory).any(|worker| self.fleet.computes(worker));
         let mut large = self.memories.ledgers().filter(|(_, ledger)| ledger.limit() >= self.least_memory);
         large.any(|(memory, _)| stays(memory))
     }

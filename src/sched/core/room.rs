@@ -194,11 +194,16 @@ impl Core {
         is_idle && !is_made_there && self.fleet.memory(copy.worker) != home
     }
 
-    /// May the block leave the memory of its holder? Results stay, and what is read or handed over.
+    /// Is it a result that stays in memory whatever comes?
+    pub(super) fn must_stay(&self, block: BlockId) -> bool {
+        self.ahead.results_stay() && self.tasks.program.keeps(block)
+    }
+
+    /// May the block leave the memory of its holder? Not what is read or handed over.
     pub(super) fn may_leave(&self, block: BlockId) -> bool {
         self.ahead.spills()
             && self.eviction.pins(block) == 0
-            && !self.tasks.program.keeps(block)
+            && !self.must_stay(block)
             && !self.holders.is_copied(block)
     }
 

@@ -68,7 +68,9 @@ impl Core {
             self.holders.take_all(block).into_iter().map(|copy| copy.worker).collect();
         copies.iter().for_each(|holder| self.outboxes.drop(*holder, block));
         self.tasks.set(block, TaskState::Spilled);
-        if self.tasks.is_source(block) || self.has_lasting_file(block) {
+        // Whoever asks for a result finds it in memory or in a file.
+        let can_be_made_again = self.tasks.is_source(block) && !self.tasks.program.keeps(block);
+        if can_be_made_again || self.has_lasting_file(block) {
             self.outboxes.drop(worker, block);
             return self.vacate(block, copies.into_iter().chain([worker]));
         }

@@ -1,0 +1,248 @@
+//! Runs of several processes with a memory each: what they are asked for, and who gets what.
+
+use dolmen::array::{Array, Axis, BlockGrid, Element, Input, InputId, Origin, footprint};
+use dolmen::graph::{Blocks, Edges, Kind, Lowering, Order, Pattern, Program, ProgramBuilder, Read};
+use dolmen::graph::{Space, Stage, Work};
+use dolmen::ids::{BlockId, MemoryId, StageId, TaskId, WorkerId};
+use dolmen::sched::{Action, ClientSeat, Core, Event, Seat, Threads, Whereabouts, Whose, plan, plan_fleet};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+const FIRST: WorkerId = WorkerId(0);
+const SECOND: WorkerId = WorkerId(1);
+const CLIENT: WorkerId = WorkerId(7);
+const PLENTY: u64 = 1 << 40;
+/// Rows and columns of the blocks of `wired`: what takes longer to move than a task that does nothing.
+const LEN: u64 = 1 << 10;
+
+fn seat(compute: u64, budget: u64) -> Seat {
+    Seat { threads: Threads { compute, io: 4 }, budget, may_spill: true }
+}
+
+fn block_bytes() -> u64 {
+    footprint(LEN * LEN * 8)
+}
+
+/// A stage whose tasks do nothing and leave a block. Each reads those that are named.
+fn wired(inputs: &[Vec<u32>], keep: bool) -> Arc<Program> {
+    let edges = Pattern::Edges(Arc::new(Edges::new(inputs)));
+    let stage = Stage {
+        kind: Kind::Null,
+        space: Space::new(inputs.len() as u32, 1, 1, Order::Rows),
+        blocks: Blocks::Each { rows: LEN, cols: LEN },
+        element: Element::F64,
+        reads: vec![Read { source: StageId(0), pattern: edges }],
+        keep,
+        lockstep: false,
+        work: Work::default(),
+    };
+    Arc::new(Program::new(vec![stage]))
+}
+
+/// Twice a matrix from a file, in blocks, to a file.
+fn doubled() -> Arc<Program> {
+    let input = Input::new(InputId(0), Arc::new(()));
+    let a = Array::source(Origin::Input(input), 4 * LEN, LEN, Element::F64);
+    let mut builder = ProgramBuilder::default();
+    let grid = BlockGrid::new(Axis::new(4 * LEN, LEN), Axis::whole(LEN));
+    let access = Lowering::new(&mut builder, LEN).lower(&(a * 2.0), grid).unwrap();
+    builder.write(access, 0, (0, 0));
+    Arc::new(builder.finish())
+}
+
+fn io_stages(program: &Program) -> Vec<StageId> {
+    program.stage_ids().filter(|id| program.stage(*id).kind.is_io()).collect()
+}
+
+fn join(worker: WorkerId, threads: u32, bytes: u64) -> Event {
+    Event::Join { worker, threads, memory: MemoryId(worker.0), bytes }
+}
+
+/// A core, and what it has said since it was asked last.
+struct Scene {
+    core: Core,
+    actions: Vec<Action>,
+}
+
+impl Scene {
+    fn new(core: Core) -> Self {
+        Scene { core, actions: Vec::new() }
+    }
+
+    fn hear(&mut self, event: Event) -> &mut Self {
+        self.hear_all([event])
+    }
+
+    fn hear_all<const EVENTS: usize>(&mut self, events: [Event; EVENTS]) -> &mut Self {
+        self.core.handle(events, &mut self.actions);
+        self.core.check_invariants();
+        self
+    }
+
+    fn done(&mut self, worker: WorkerId, task: TaskId) -> &mut Self {
+        self.hear(Event::Finished { worker, tasks: [task].into_iter().collect(), timings: Vec::new() })
+    }
+
+    /// Who has been given what.
+    fn take_assigned(&mut self) -> BTreeMap<TaskId, WorkerId> {
+        let mut assigned = BTreeMap::new();
+        for action in self.actions.drain(..) {
+            if let Action::Assign { worker, tasks, .. } = action {
+                assigned.extend(tasks.iter().map(|task| (task, worker)));
+            }
+        }
+        assigned
+    }
+
+    /// All that is asked for is done at once, until the run is over. Returns who has done what.
+    fn drive(&mut self) -> BTreeMap<TaskId, WorkerId> {
+        let mut done = BTreeMap::new();
+        while !self.core.is_over() {
+            let asked = std::mem::take(&mut self.actions);
+            assert!(!asked.is_empty(), "stuck: {:?}", self.core.progress());
+            for action in asked {
+                match action {
+                    Action::Assign { worker, tasks, .. } => {
+                        done.extend(tasks.iter().map(|task| (task, worker)));
+                        self.hear(Event::Finished { worker, tasks, timings: Vec::new() });
+                    }
+                    Action::Spill { worker, blocks } => {
+                        blocks.iter().for_each(|block| {
+                            self.hear(Event::Spilled { worker, block });
+                        });
+                    }
+                    Action::TakeBack { worker, .. } => {
+                        self.hear(Event::Returned { worker, tasks: Default::default() });
+                    }
+                    _ => {}
+                }
+            }
+        }
+        assert!(self.actions.contains(&Action::Completed), "{:?}", self.actions);
+        done
+    }
+}
+
+fn task(index: u32) -> TaskId {
+    BlockId::new(StageId(0), index)
+}
+
+#[test]
+fn a_task_goes_where_its_data_lie() {
+    let program = wired(&[vec![], vec![], vec![1]], true);
+    let mut scene = Scene::new(Core::new(program, PLENTY));
+    scene.hear_all([join(FIRST, 1, PLENTY), join(SECOND, 1, PLENTY)]);
+    // If there is nothing to move, and both are idle, the first one gets it.
+    let assigned = scene.take_assigned();
+    assert_eq!(assigned, [(task(0), FIRST), (task(1), SECOND)].into());
+    scene.done(FIRST, task(0)).done(SECOND, task(1));
+    assert_eq!(scene.take_assigned(), [(task(2), SECOND)].into());
+}
+
+#[test]
+fn the_run_goes_further_ahead_when_workers_join() {
+    let program = wired(&vec![vec![]; 40], true);
+    let plan = plan_fleet(&program, &[seat(1, PLENTY)], None, 0).unwrap();
+    let mut scene = Scene::new(Core::for_fleet(program, &plan, None));
+    let alone = scene.hear(join(FIRST, 1, PLENTY)).take_assigned().len();
+    assert!(alone < 5, "{alone}");
+    let more = scene.hear(join(SECOND, 8, PLENTY)).take_assigned();
+    assert!(more.len() >= 8, "{more:?}");
+}
+
+#[test]
+fn results_leave_memory() {
+    let program = wired(&vec![vec![]; 40], true);
+    let small = seat(1, 3 * block_bytes());
+    let plan = plan_fleet(&program, &[small], None, 0).unwrap();
+    assert_eq!(plan.bytes_of(small), 3 * block_bytes());
+    let mut scene = Scene::new(Core::for_fleet(program, &plan, None));
+    scene.hear(join(FIRST, 1, plan.bytes_of(small))).drive();
+    for index in 0..40 {
+        let place = scene.core.whereabouts(task(index));
+        assert!(matches!(place, Whereabouts::Memory(_) | Whereabouts::Written(_)), "{index} is {place:?}");
+        assert_eq!(scene.core.giver(task(index)), Some(FIRST));
+    }
+}
+
+/// Nobody could ask for one that is on its way to disk.
+#[test]
+fn a_run_is_not_over_while_a_result_is_being_written() {
+    let program = wired(&vec![vec![]; 3], true);
+    let plan = plan_fleet(&program, &[seat(1, PLENTY)], None, 0).unwrap();
+    let mut scene = Scene::new(Core::for_fleet(program, &plan, None));
+    scene.hear_all([join(FIRST, 1, block_bytes()), join(SECOND, 1, block_bytes())]);
+    assert_eq!(scene.take_assigned(), [(task(0), FIRST), (task(1), SECOND)].into());
+    scene.done(SECOND, task(1));
+    let spill = |worker, index| Action::Spill { worker, blocks: [task(index)].into_iter().collect() };
+    assert_eq!(scene.actions, [spill(SECOND, 1)], "the next task is to have its place");
+    scene.done(FIRST, task(0));
+    assert_eq!(scene.actions, [spill(SECOND, 1), spill(FIRST, 0)], "or that of the other one");
+    scene.hear(Event::Spilled { worker: FIRST, block: task(0) });
+    assert_eq!(scene.take_assigned(), [(task(2), FIRST)].into());
+    scene.done(FIRST, task(2));
+    assert!(!scene.core.is_over());
+    scene.hear(Event::Spilled { worker: SECOND, block: task(1) });
+    assert!(scene.core.is_over());
+}
+
+#[test]
+fn who_is_too_small_is_told() {
+    let program = wired(&[vec![], vec![0], vec![0, 1]], true);
+    let three = 3 * block_bytes();
+    // The nearest counts, not the largest: threads want memory as well.
+    let refused = plan_fleet(&program, &[seat(1, 5), seat(1, three - 1)], None, 0).unwrap_err();
+    assert_eq!((refused.needed, refused.budget, refused.whose), (three, three - 1, Whose::OneWorker));
+    assert!(plan_fleet(&program, &[seat(1, 5), seat(1, three)], None, 0).is_ok());
+    assert!(plan_fleet(&program, &[seat(0, PLENTY)], None, 0).is_err(), "nobody computes");
+    // One that may not spill: all have to hold the run.
+    let holding = plan(&program, Threads { compute: 1, io: 4 }, PLENTY).unwrap().smallest_budget;
+    let stays = Seat { may_spill: false, ..seat(1, PLENTY) };
+    let refused = plan_fleet(&program, &[stays, seat(1, holding - 1)], None, 0).unwrap_err();
+    assert_eq!((refused.needed, refused.whose), (holding, Whose::EachWorker));
+    assert_eq!(
+        refused.to_string(),
+        format!(
+            "needs {holding} bytes of memory at each worker, since one may not spill, but only {} are allowed",
+            holding - 1
+        )
+    );
+    let held = plan_fleet(&program, &[stays, seat(1, holding)], None, 0).unwrap();
+    assert!(held.plan.spill.is_none() && held.plan.blocks_limit <= holding, "{held:?}");
+    // One that may not spill gets nothing of a run that does.
+    let spilling = plan_fleet(&program, &[seat(1, three)], None, 0).unwrap();
+    assert_eq!(spilling.bytes_of(stays), 0);
+}
+
+#[test]
+fn the_client_holds_its_largest_task() {
+    let program = doubled();
+    let pinned = io_stages(&program);
+    let plan = |budget| {
+        let client = ClientSeat { seat: seat(0, budget), pinned: &pinned };
+        plan_fleet(&program, &[seat(1, PLENTY)], Some(client), 0)
+    };
+    let refused = plan(0).unwrap_err();
+    assert_eq!((refused.needed, refused.whose), (block_bytes(), Whose::Client));
+    assert!(plan(refused.needed).is_ok());
+}
+
+#[test]
+fn the_client_does_what_is_pinned_and_nothing_else() {
+    let program = doubled();
+    let pinned = io_stages(&program);
+    let client = ClientSeat { seat: seat(0, block_bytes()), pinned: &pinned };
+    let plan = plan_fleet(&program, &[seat(1, PLENTY)], Some(client), 0).unwrap();
+    let mut scene = Scene::new(Core::for_fleet(program.clone(), &plan, Some(CLIENT)));
+    scene.hear(join(FIRST, 2, PLENTY));
+    assert!(scene.actions.is_empty(), "nobody else can read it: {:?}", scene.actions);
+    scene.hear(join(CLIENT, 0, plan.bytes_of(client.seat)));
+    // It stays to the end.
+    scene.hear(Event::Leave { worker: CLIENT });
+    let done = scene.drive();
+    assert_eq!(done.len(), program.tasks());
+    for (task, worker) in done {
+        let wanted = if pinned.contains(&task.stage) { CLIENT } else { FIRST };
+        assert_eq!(worker, wanted, "{task:?}");
+    }
+}
