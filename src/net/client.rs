@@ -1,23 +1,27 @@
 //! The scheduler, from a client's side.
 
 use super::address::{Found, SchedulerAt, connect};
+use super::client_part::{AtWork, OwnPart};
+use super::depot::BlockDepot;
 use super::identity::{introduction, own_name};
+use super::line::Line;
 use super::network::holder;
 use crate::failure::Failure;
 use crate::graph::Program;
 use crate::ids::{BlockId, RunId, TaskId};
 use crate::protocol::{
-    BlockKey, Depot, Ended, FleetMember, FromClient, RunSpec, Status, ToClient, decode, encode,
+    BlockKey, ClientPart, Depot, Ended, FleetMember, FromClient, NotShared, RunSpec, Status, ToClient,
+    ToWorkerProcess, decode, encode,
 };
 use crate::store::{Block, Pool};
-use cluster::blocks::NoBlocks;
 use cluster::endpoint::{Config, Endpoint};
 use cluster::limits::Limits;
 use cluster::peer::{Connection, Event};
 use cluster::role::Role;
 use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
 /// Blocks of results that are asked for at once.
@@ -31,14 +35,37 @@ struct Told {
     ended: HashMap<u64, Result<Ended, Failure>>,
     status: Option<Status>,
     explained: Option<Result<Vec<String>, Failure>>,
+    /// Runs that were given up since workers cannot open something.
+    not_shared: HashMap<u64, RunError>,
+    /// The client's part in the run that goes on hears what is said to it as a worker.
+    part: Option<mpsc::Sender<ToWorkerProcess>>,
     /// Why nothing more will be told.
     gone: Option<String>,
+}
+
+/// Why a run came to nothing.
+#[derive(Debug)]
+pub enum RunError {
+    Failed(Failure),
+    /// Workers cannot open these; the client can do it itself. If it cannot either, the failure says why.
+    NotShared {
+        not_shared: NotShared,
+        failure: Failure,
+    },
+}
+
+impl From<Failure> for RunError {
+    fn from(failure: Failure) -> RunError {
+        RunError::Failed(failure)
+    }
 }
 
 #[derive(Default)]
 struct Inbox {
     told: Mutex<Told>,
     changed: Condvar,
+    /// What the client says as a worker, once it is connected.
+    line: OnceLock<Line>,
 }
 
 impl Inbox {
@@ -49,8 +76,12 @@ impl Inbox {
     fn take(&self, event: Event) {
         let mut told = self.lock();
         match event {
-            Event::Connected(_) | Event::Room { .. } => return,
-            Event::Lost { why, .. } => told.gone = Some(format!("the scheduler is lost: {why}")),
+            Event::Connected(_) => return,
+            Event::Room { .. } => return self.line.get().into_iter().for_each(Line::go_on),
+            Event::Lost { why, .. } => {
+                told.gone = Some(format!("the scheduler is lost: {why}"));
+                told.part = None;
+            }
             Event::Message { message, .. } => match decode(&message) {
                 Ok(ToClient::Fleet { members }) => told.fleet = members,
                 Ok(ToClient::Progress { number, done, total }) => {
@@ -59,6 +90,13 @@ impl Inbox {
                 Ok(ToClient::Ended { number, result }) => {
                     told.progress.remove(&number);
                     told.ended.insert(number, result);
+                }
+                Ok(ToClient::NotShared { number, not_shared, failure }) => {
+                    told.not_shared.insert(number, RunError::NotShared { not_shared, failure });
+                }
+                Ok(ToClient::AsWorker(message)) => {
+                    // One that takes no part any more need not hear it.
+                    told.part.iter().for_each(|part| drop(part.send(message.clone())));
                 }
                 Ok(ToClient::Status(status)) => told.status = Some(status),
                 Ok(ToClient::Explained(lines)) => told.explained = Some(lines),
@@ -77,8 +115,12 @@ impl Inbox {
 
 /// A connection to a scheduler.
 pub struct Client {
-    endpoint: Endpoint,
+    endpoint: Arc<Endpoint>,
     connection: Connection,
+    line: Line,
+    /// Its blocks, and where others get them once it takes part in a run.
+    depot: BlockDepot,
+    listens: Mutex<Option<SocketAddr>>,
     inbox: Arc<Inbox>,
     numbers: AtomicU64,
 }
@@ -92,6 +134,9 @@ pub struct RemoteEnd {
 
 /// A shorter wait is not worth a word.
 const SAY_SO: Duration = Duration::from_secs(1);
+/// Results that are lost before they are fetched are made again as soon as the scheduler knows. If nothing gets on for
+/// so long, it does not.
+const MADE_AGAIN: Duration = Duration::from_secs(60);
 /// So often somebody who waits looks whether it is over.
 const LOOK: Duration = Duration::from_millis(100);
 
@@ -104,10 +149,15 @@ impl Client {
         let inbox = Arc::new(Inbox::default());
         let config = Config { me, trust, mixed_machines: false, limits: Limits::default() };
         let heard = inbox.clone();
-        let endpoint = Endpoint::start(config, Arc::new(NoBlocks), move |event| heard.take(event));
-        let endpoint = endpoint.map_err(Failure::of_request)?;
+        let depot = BlockDepot::default();
+        let endpoint = Endpoint::start(config, Arc::new(depot.clone()), move |event| heard.take(event));
+        let endpoint = Arc::new(endpoint.map_err(Failure::of_request)?);
         let connection = connect(&endpoint, &address, deadline)?;
-        let client = Client { endpoint, connection, inbox, numbers: AtomicU64::new(0) };
+        let line = Line::new(connection.clone());
+        // It is connected once.
+        let _ = inbox.line.set(line.clone());
+        let (listens, numbers) = (Mutex::default(), AtomicU64::new(0));
+        let client = Client { endpoint, connection, line, depot, listens, inbox, numbers };
         client.say(&FromClient::WatchFleet)?;
         Ok(client)
     }
@@ -158,30 +208,93 @@ impl Client {
     /// number of tasks that are done and of all.
     pub fn run(
         &self,
-        program: &Program,
-        spec: RunSpec,
+        program: &Arc<Program>,
+        mut spec: RunSpec,
+        own: Option<OwnPart>,
         progress: impl Fn(u64, u64),
-    ) -> Result<RemoteEnd, Failure> {
+    ) -> Result<RemoteEnd, RunError> {
         let number = self.numbers.fetch_add(1, Ordering::Relaxed);
+        let _at_work = own.map(|own| self.take_part(own, program, &mut spec)).transpose()?;
         self.say(&FromClient::Submit { number, spec: Box::new(spec) })?;
-        let ended = self.wait_for_end(number, progress)?;
-        let blocks = self.fetch_all(program, &ended);
+        let end = self.finished(number, program, progress);
         // If it cannot be told the scheduler is gone, and nothing of the run is left there.
         let _ = self.say(&FromClient::Release { number });
-        Ok(RemoteEnd { blocks: blocks?, ended })
+        self.inbox.lock().part = None;
+        end
     }
 
-    fn wait_for_end(&self, number: u64, progress: impl Fn(u64, u64)) -> Result<Ended, Failure> {
+    /// Waits for the end of a run and fetches its results. Some may be lost with a worker just then: they are made
+    /// again, and the run ends once more.
+    fn finished(
+        &self,
+        number: u64,
+        program: &Program,
+        progress: impl Fn(u64, u64),
+    ) -> Result<RemoteEnd, RunError> {
+        let mut patience = None;
+        let mut lost = Failure::of_run("the run does not end");
+        loop {
+            let Some(ended) = self.wait_for_end(number, &progress, patience)? else {
+                return Err(lost.into());
+            };
+            match self.fetch_all(program, &ended) {
+                Ok(blocks) => return Ok(RemoteEnd { blocks, ended }),
+                Err(failure) => lost = failure,
+            }
+            patience = Some(MADE_AGAIN);
+        }
+    }
+
+    /// Does itself what no worker can, from the run's beginning to its end.
+    fn take_part(&self, own: OwnPart, program: &Arc<Program>, spec: &mut RunSpec) -> Result<AtWork, Failure> {
+        let depot = self.listen()?;
+        let (inputs, outputs) = (own.inputs.clone(), own.outputs.clone());
+        spec.own = Some(ClientPart { seat: own.seat(), depot, inputs, outputs });
+        let (tell, told) = mpsc::channel();
+        self.inbox.lock().part = Some(tell);
+        let line = self.line.clone();
+        let say = Arc::new(move |message| line.send(&FromClient::AsWorker(message)));
+        own.start(program.clone(), say, self.depot.clone(), self.endpoint.clone(), told)
+    }
+
+    /// Where others get the blocks of this process.
+    fn listen(&self) -> Result<SocketAddr, Failure> {
+        let mut listens = self.listens.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(address) = *listens {
+            return Ok(address);
+        }
+        let mut here = self.connection.peer().local;
+        here.set_port(0);
+        let address = self.endpoint.listen(here).map_err(Failure::of_run)?;
+        Ok(*listens.insert(address))
+    }
+
+    /// None if it does not end and does not get on for as long as `patience`.
+    fn wait_for_end(
+        &self,
+        number: u64,
+        progress: &impl Fn(u64, u64),
+        patience: Option<Duration>,
+    ) -> Result<Option<Ended>, RunError> {
+        let mut got_on = (Instant::now(), None);
         let mut told = self.inbox.lock();
         loop {
             if let Some(result) = told.ended.remove(&number) {
-                return result;
+                return Ok(Some(result?));
+            }
+            if let Some(error) = told.not_shared.remove(&number) {
+                return Err(error);
             }
             if let Some(why) = &told.gone {
-                return Err(Failure::of_run(why));
+                return Err(Failure::of_run(why).into());
             }
-            if let Some((done, total)) = told.progress.get(&number) {
-                progress(*done, *total);
+            let so_far = told.progress.get(&number).copied();
+            if let Some((done, total)) = so_far.filter(|_| so_far != got_on.1) {
+                progress(done, total);
+                got_on = (Instant::now(), so_far);
+            }
+            if patience.is_some_and(|patience| got_on.0.elapsed() >= patience) {
+                return Ok(None);
             }
             told = self.inbox.wait(told, LOOK);
         }

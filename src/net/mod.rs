@@ -4,12 +4,14 @@
 //! - `identity.rs`: who a process says it is
 //! - `address.rs`: where the scheduler is, and whom to trust there
 //! - `scheduler.rs`, `hub/`: the scheduler process
+//! - `workplace.rs`: where a process does tasks
 //! - `worker.rs`, `opened.rs`: a worker process, and what a run's names stand for there
 //! - `depot.rs`, `network.rs`: the blocks that it gives, and those that it gets
-//! - `client.rs`: the scheduler, from a client's side
+//! - `client.rs`, `client_part.rs`: the scheduler, from a client's side, and what a client does in its run itself
 
 mod address;
 mod client;
+mod client_part;
 mod depot;
 mod hub;
 mod identity;
@@ -18,9 +20,11 @@ mod network;
 mod opened;
 mod scheduler;
 mod worker;
+mod workplace;
 
 pub use address::SchedulerAt;
-pub use client::{Client, RemoteEnd};
+pub use client::{Client, RemoteEnd, RunError};
+pub use client_part::OwnPart;
 pub use identity::own_name;
 pub use scheduler::{SchedulerOptions, run_scheduler};
 pub use worker::{Drainer, WorkerOptions, run_worker};

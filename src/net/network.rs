@@ -10,35 +10,38 @@ use cluster::life::Life;
 use cluster::role::Role;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// The endpoint of this process, and where the other workers are.
-#[derive(Default)]
 pub struct Neighbours {
-    endpoint: OnceLock<Arc<Endpoint>>,
+    endpoint: Arc<Endpoint>,
     depots: Mutex<HashMap<WorkerId, Depot>>,
     received: AtomicU64,
 }
 
 /// The place of a depot, as `cluster` knows it.
 pub fn holder(depot: Depot) -> Holder {
-    Holder { address: depot.address, role: Role::Worker, life: Life(depot.life) }
+    let role = if depot.is_client { Role::Client } else { Role::Worker };
+    Holder { address: depot.address, role, life: Life(depot.life) }
 }
 
 impl Neighbours {
-    /// To be called once, before the first block is asked for.
-    pub fn speak_through(&self, endpoint: Arc<Endpoint>) {
-        // There is one for each process.
-        let _ = self.endpoint.set(endpoint);
+    pub fn new(endpoint: Arc<Endpoint>) -> Neighbours {
+        Neighbours { endpoint, depots: Mutex::default(), received: AtomicU64::new(0) }
     }
 
     pub fn meet(&self, worker: WorkerId, depot: Depot) {
         self.depots.lock().unwrap_or_else(PoisonError::into_inner).insert(worker, depot);
     }
 
-    /// Bytes of blocks that have come since the last call.
-    pub fn take_received(&self) -> u64 {
-        self.received.swap(0, Ordering::Relaxed)
+    /// Counts anew.
+    pub fn begin(&self) {
+        self.received.store(0, Ordering::Relaxed);
+    }
+
+    /// Bytes of blocks that have come since then.
+    pub fn received(&self) -> u64 {
+        self.received.load(Ordering::Relaxed)
     }
 
     fn holder_of(&self, worker: WorkerId) -> Option<Holder> {
@@ -57,11 +60,9 @@ impl Network for Arc<Neighbours> {
         done: Box<dyn FnOnce(Option<Block>) + Send>,
     ) {
         let key = encode(&BlockKey { run, block: id });
-        let (Some(endpoint), Some(holder), Ok(key)) = (self.endpoint.get(), self.holder_of(from), key) else {
-            return done(None);
-        };
+        let (Some(holder), Ok(key)) = (self.holder_of(from), key) else { return done(None) };
         let neighbours = self.clone();
-        endpoint.pull(holder, &key, block, move |block, result| match result {
+        self.endpoint.pull(holder, &key, block, move |block, result| match result {
             Ok(()) => {
                 neighbours.received.fetch_add(block.bytes().len() as u64, Ordering::Relaxed);
                 done(Some(block));

@@ -9,8 +9,8 @@ use crate::sched::Timing;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 pub use processes::{
-    BlockKey, Depot, Ended, Figures, FleetMember, FromClient, FromWorkerProcess, RunSpec, RunStatus,
-    StageStatus, Status, ToClient, ToWorkerProcess, WorkerFigures, WorkerStatus,
+    BlockKey, ClientPart, Depot, Ended, Figures, FleetMember, FromClient, FromWorkerProcess, NotShared,
+    RunSpec, RunStatus, StageStatus, Status, ToClient, ToWorkerProcess, WorkerFigures, WorkerStatus,
 };
 
 /// From the scheduler to a worker, about the run it is in. Within one run they arrive in order.

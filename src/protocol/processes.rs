@@ -10,22 +10,47 @@ use crate::sched::{Seat, Workspace};
 use serde::{Deserialize, Serialize};
 use std::net::SocketAddr;
 
-/// Where others get the blocks of a worker.
+/// Where others get the blocks of a process.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Depot {
     pub address: SocketAddr,
     /// Of the process that listens there.
     pub life: u64,
+    /// It is the client that asked for the run, not a worker.
+    pub is_client: bool,
 }
 
 /// What is to be computed, as data: a program, and what its inputs and outputs are.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct RunSpec {
     pub stages: Vec<Stage>,
+    /// Those that every worker can open.
     pub inputs: Vec<(InputId, InputSpec)>,
-    pub outputs: Vec<OutputSpec>,
+    /// By their numbers; none where only the client can write.
+    pub outputs: Vec<Option<OutputSpec>>,
+    /// What only the client can read and write, if there is anything.
+    pub own: Option<ClientPart>,
     /// Results count as written only when their data is on the disk.
     pub sync: bool,
+}
+
+/// The client's part in a run: it is a worker without threads that compute, and does what nobody else can.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct ClientPart {
+    pub seat: Seat,
+    /// Where others get its blocks.
+    pub depot: SocketAddr,
+    pub inputs: Vec<InputId>,
+    /// Numbers of outputs.
+    pub outputs: Vec<u32>,
+}
+
+/// What a worker could not open: its folder may not be shared.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+pub struct NotShared {
+    pub inputs: Vec<InputId>,
+    /// Numbers of outputs.
+    pub outputs: Vec<u32>,
 }
 
 /// From the scheduler to a worker process.
@@ -73,6 +98,7 @@ pub enum FromWorkerProcess {
     CannotBegin {
         run: RunId,
         failure: Failure,
+        not_shared: NotShared,
     },
     Concluded {
         run: RunId,
@@ -118,6 +144,8 @@ pub enum FromClient {
     Release {
         number: u64,
     },
+    /// What it says as a worker.
+    AsWorker(FromWorkerProcess),
     /// What goes on? Answered by [`ToClient::Status`].
     Status,
     /// Why is this task of the run that goes on where it is? Answered by [`ToClient::Explained`].
@@ -150,6 +178,14 @@ pub enum ToClient {
         number: u64,
         result: Result<Ended, Failure>,
     },
+    /// The run is given up: a worker cannot open these. The client can do what is to be done with them itself.
+    NotShared {
+        number: u64,
+        not_shared: NotShared,
+        failure: Failure,
+    },
+    /// What is said to it as a worker.
+    AsWorker(ToWorkerProcess),
     Status(Status),
     /// Lines of text, or why there are none.
     Explained(Result<Vec<String>, Failure>),

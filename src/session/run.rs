@@ -186,7 +186,7 @@ impl Session {
     ) -> Result<Ran, Error> {
         let mut ran = match self.engine() {
             Engine::Here(here) => self.execute_here(here, program, bindings, plan)?,
-            Engine::Cluster(cluster) => self.execute_there(cluster, program, &bindings)?,
+            Engine::Cluster(cluster) => self.execute_there(cluster, program, bindings)?,
         };
         ran.stats.blocks = blocks;
         *lock(&self.record().last) = ran.stats;

@@ -6,50 +6,109 @@ use super::run::Ran;
 use super::runtime::Session;
 use super::stats::{Spilled, Stats};
 use crate::actors::Stalls;
+use crate::array::InputId;
+use crate::data::Sink;
 use crate::exec::Bindings;
 use crate::graph::Program;
-use crate::protocol::{Ended, Figures, RunSpec};
+use crate::net::{OwnPart, RunError};
+use crate::protocol::{Ended, Figures, NotShared, RunSpec};
+use crate::sched::Threads;
+use crate::store::{Budget, SpillPlace, default_spill_folder};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Instant;
 
+/// What no worker can open.
+#[derive(Default)]
+struct Unshared {
+    inputs: BTreeSet<InputId>,
+    /// Numbers of outputs.
+    outputs: BTreeSet<u32>,
+}
+
 impl Session {
-    /// Has a cluster run a program, and waits for it.
+    /// Has a cluster run a program, and waits for it. What workers cannot open is read and written by this process.
     pub(super) fn execute_there(
         &self,
         cluster: &Cluster,
         program: &Arc<Program>,
-        bindings: &Bindings,
+        bindings: Bindings,
     ) -> Result<Ran, Error> {
-        let began = Instant::now();
-        let spec = run_spec(program, bindings, self.options().sync_results)?;
-        let progress = self.progress();
-        let tell = |done: u64, total: u64| progress.set(done as usize, total as usize);
-        let end = cluster.client.run(program, spec, tell)?;
-        progress.set(program.tasks(), program.tasks());
-        let seconds = began.elapsed().as_secs_f64() - end.ended.waited;
-        let stats = Stats { seconds, ..stats(program, &end.ended) };
-        Ok(Ran { blocks: end.blocks, stats })
+        let bindings = Arc::new(bindings);
+        let mut unshared = Unshared::of(&bindings);
+        loop {
+            let began = Instant::now();
+            let progress = self.progress();
+            let tell = |done: u64, total: u64| progress.set(done as usize, total as usize);
+            let spec = unshared.run_spec(program, &bindings, self.options().sync_results);
+            let own = unshared.part(self, &bindings)?;
+            match cluster.client.run(program, spec, own, tell) {
+                Ok(end) => {
+                    progress.set(program.tasks(), program.tasks());
+                    let seconds = began.elapsed().as_secs_f64() - end.ended.waited;
+                    let stats = Stats { seconds, ..stats(program, &end.ended) };
+                    return Ok(Ran { blocks: end.blocks, stats });
+                }
+                // Nobody has done anything yet.
+                Err(RunError::NotShared { not_shared, .. }) if unshared.learns(&not_shared) => {}
+                Err(RunError::NotShared { failure, .. } | RunError::Failed(failure)) => {
+                    return Err(failure.into());
+                }
+            }
+        }
     }
 }
 
-/// What is to be done, by names that mean the same everywhere.
-fn run_spec(program: &Program, bindings: &Bindings, sync: bool) -> Result<RunSpec, Error> {
-    let mut inputs = Vec::new();
-    for (id, source) in &bindings.inputs {
-        let only_here = || {
-            Error::Request(
-                "an input is in the memory of this process, where workers cannot read it: write it to a file first"
-                    .into(),
-            )
+impl Unshared {
+    /// What has no name that means anything elsewhere.
+    fn of(bindings: &Bindings) -> Unshared {
+        let inputs = bindings.inputs.iter().filter(|(_, source)| source.spec().is_none());
+        let outputs = (0..).zip(&bindings.outputs).filter(|(_, sink)| sink.spec().is_none());
+        Unshared {
+            inputs: inputs.map(|(id, _)| *id).collect(),
+            outputs: outputs.map(|(number, _)| number).collect(),
+        }
+    }
+
+    /// Counts in what a worker could not open. True if something is new.
+    fn learns(&mut self, not_shared: &NotShared) -> bool {
+        let before = self.inputs.len() + self.outputs.len();
+        self.inputs.extend(&not_shared.inputs);
+        self.outputs.extend(&not_shared.outputs);
+        self.inputs.len() + self.outputs.len() > before
+    }
+
+    /// What is to be done, by names that mean the same everywhere.
+    fn run_spec(&self, program: &Program, bindings: &Bindings, sync: bool) -> RunSpec {
+        let shared = bindings.inputs.iter().filter(|(id, _)| !self.inputs.contains(id));
+        let inputs = shared.filter_map(|(id, source)| Some((*id, source.spec()?))).collect();
+        let output = |(number, sink): (u32, &Arc<dyn Sink>)| {
+            if self.outputs.contains(&number) { None } else { sink.spec() }
         };
-        inputs.push((*id, source.spec().ok_or_else(only_here)?));
+        let outputs = (0..).zip(&bindings.outputs).map(output).collect();
+        RunSpec { stages: program.stages().to_vec(), inputs, outputs, sync, own: None }
     }
-    let mut outputs = Vec::new();
-    for sink in &bindings.outputs {
-        let only_here = || Error::Run("an output is only in this process".into());
-        outputs.push(sink.spec().ok_or_else(only_here)?);
+
+    /// This process's part, if it has one.
+    fn part(&self, session: &Session, bindings: &Arc<Bindings>) -> Result<Option<OwnPart>, Error> {
+        if self.inputs.is_empty() && self.outputs.is_empty() {
+            return Ok(None);
+        }
+        let options = session.options();
+        let threads = Threads { compute: 0, io: 0 };
+        let budget =
+            Budget::new(options.memory, threads).map_err(|error| Error::Request(error.to_string()))?;
+        let folder = options.spill_folder.clone().unwrap_or_else(default_spill_folder);
+        Ok(Some(OwnPart {
+            bindings: bindings.clone(),
+            inputs: self.inputs.iter().copied().collect(),
+            outputs: self.outputs.iter().copied().collect(),
+            budget: budget.bytes,
+            spill: SpillPlace::new(folder, options.spill_limit),
+            depth: session.depth(),
+            sync: options.sync_results,
+        }))
     }
-    Ok(RunSpec { stages: program.stages().to_vec(), inputs, outputs, sync })
 }
 
 /// The figures of all workers together.

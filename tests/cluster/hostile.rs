@@ -16,7 +16,8 @@ use dolmen::failure::Failure;
 use dolmen::graph::ProgramBuilder;
 use dolmen::ids::{RunId, StageId, TaskId, TaskList};
 use dolmen::protocol::{
-    Figures, FromClient, FromWorker, FromWorkerProcess, RunSpec, ToClient, ToWorkerProcess, decode, encode,
+    Figures, FromClient, FromWorker, FromWorkerProcess, NotShared, RunSpec, ToClient, ToWorkerProcess,
+    decode, encode,
 };
 use dolmen::sched::{Seat, Threads, Timing};
 use std::sync::Arc;
@@ -128,7 +129,11 @@ fn lies(run: RunId, last: StageId) -> Vec<FromWorkerProcess> {
         FromWorkerProcess::Tell { messages },
         FromWorkerProcess::Concluded { run, figures: Ok(Figures::default()) },
         FromWorkerProcess::Concluded { run: RunId(99), figures: Ok(Figures::default()) },
-        FromWorkerProcess::CannotBegin { run: RunId(99), failure: failure() },
+        FromWorkerProcess::CannotBegin {
+            run: RunId(99),
+            failure: failure(),
+            not_shared: NotShared::default(),
+        },
     ]
 }
 
@@ -162,7 +167,7 @@ fn a_program_that_is_none_is_refused_and_the_next_one_is_done() {
     builder.null_tree(100);
     let mut stages = builder.finish().stages().to_vec();
     stages[0].reads = stages.last().unwrap().reads.clone();
-    let spec = RunSpec { stages, inputs: Vec::new(), outputs: Vec::new(), sync: false };
+    let spec = RunSpec { stages, inputs: Vec::new(), outputs: Vec::new(), sync: false, own: None };
     cluster.wait_for("n0 joins");
     client.say(&FromClient::Submit { number: 1, spec: Box::new(spec) });
     let Some(ToClient::Ended { number: 1, result: Err(failure) }) = client.hear() else {

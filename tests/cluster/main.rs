@@ -10,3 +10,4 @@ mod hostile;
 mod processes;
 mod refused;
 mod status;
+mod unshared;

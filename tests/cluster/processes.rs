@@ -96,6 +96,17 @@ impl Cluster {
         self.workers.push((name.into(), child));
     }
 
+    /// A worker that sees other files: a shell command runs before it in a mount namespace of its own.
+    pub fn add_hiding(&mut self, name: &str, first: &str, options: &str) {
+        let program = env!("CARGO_BIN_EXE_dolmen");
+        let words = format!("worker --scheduler-file cluster.json --name {name} {options}");
+        let log = std::fs::File::create(self.folder.path(&format!("{name}.log"))).expect("a log");
+        let mut command = Command::new("unshare");
+        command.args(["--mount", "sh", "-c", &format!("{first} && exec {program} {words}")]);
+        command.current_dir(self.folder.path("")).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
+        self.workers.push((name.into(), command.spawn().expect("a process")));
+    }
+
     pub fn worker(&mut self, name: &str) -> &mut Child {
         let found = self.workers.iter_mut().find(|(known, _)| known == name);
         &mut found.expect("a worker of this name").1

@@ -3,7 +3,7 @@
 use crate::ids::RunId;
 use crate::ids::WorkerId;
 use crate::net::line::Line;
-use crate::protocol::{Depot, ToWorker, ToWorkerProcess};
+use crate::protocol::{Depot, ToClient, ToWorker, ToWorkerProcess};
 use crate::sched::Seat;
 use cluster::peer::PeerId;
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -16,12 +16,26 @@ pub struct Member {
     pub line: Line,
     /// It wants to go.
     pub draining: bool,
+    /// It is a client, which takes part in its own run only.
+    is_client: bool,
     depot: Depot,
     /// The other workers whose depots it knows.
     met: HashSet<WorkerId>,
 }
 
 impl Member {
+    pub fn send(&self, message: ToWorkerProcess) {
+        if self.is_client {
+            self.line.send(&ToClient::AsWorker(message));
+        } else {
+            self.line.send(&message);
+        }
+    }
+
+    pub fn is_client(&self) -> bool {
+        self.is_client
+    }
+
     pub fn depot(&self) -> Depot {
         self.depot
     }
@@ -45,20 +59,36 @@ pub struct Members {
 }
 
 impl Members {
-    /// A worker is there, and gets its number.
-    pub fn enlist(&mut self, mut line: Line, seat: Seat, depot: SocketAddr) -> WorkerId {
-        let worker = WorkerId(self.given);
+    /// A number that nobody has had.
+    pub fn next_number(&mut self) -> WorkerId {
         self.given += 1;
+        WorkerId(self.given - 1)
+    }
+
+    /// A worker is there, and gets its number.
+    pub fn enlist(&mut self, line: Line, seat: Seat, depot: SocketAddr) -> WorkerId {
+        let worker = self.next_number();
         let about = line.connection().peer();
-        let (peer, name, life) = (about.id, about.from.name.clone(), about.from.life.0);
+        let name = &about.from.name;
         let Seat { threads, budget, .. } = seat;
         tracing::info!("worker {name} joins: {} threads, {budget} bytes, blocks at {depot}", threads.compute);
-        line.send(&ToWorkerProcess::Enlisted { worker });
-        let depot = Depot { address: depot, life };
-        let member = Member { name, seat, line, draining: false, depot, met: HashSet::new() };
-        self.by_id.insert(worker, member);
-        self.by_peer.insert(peer, worker);
+        self.by_peer.insert(about.id, worker);
+        self.add(worker, line, seat, depot, false);
         worker
+    }
+
+    /// A client takes part in its run under this number.
+    pub fn add_client(&mut self, worker: WorkerId, line: Line, seat: Seat, depot: SocketAddr) {
+        self.add(worker, line, seat, depot, true);
+    }
+
+    fn add(&mut self, worker: WorkerId, line: Line, seat: Seat, depot: SocketAddr, is_client: bool) {
+        let about = line.connection().peer();
+        let depot = Depot { address: depot, life: about.from.life.0, is_client };
+        let name = about.from.name.clone();
+        let member = Member { name, seat, line, draining: false, is_client, depot, met: HashSet::new() };
+        member.send(ToWorkerProcess::Enlisted { worker });
+        self.by_id.insert(worker, member);
     }
 
     pub fn of_peer(&self, peer: PeerId) -> Option<WorkerId> {
@@ -75,12 +105,15 @@ impl Members {
 
     pub fn remove(&mut self, worker: WorkerId) -> Option<Member> {
         let member = self.by_id.remove(&worker)?;
-        self.by_peer.remove(&member.line.connection().peer().id);
+        if !member.is_client {
+            self.by_peer.remove(&member.line.connection().peer().id);
+        }
         Some(member)
     }
 
+    /// The workers, without clients.
     pub fn all(&self) -> impl Iterator<Item = (WorkerId, &Member)> {
-        self.by_id.iter().map(|(worker, member)| (*worker, member))
+        self.by_id.iter().filter(|(_, member)| !member.is_client).map(|(worker, member)| (*worker, member))
     }
 
     /// Messages about a run, and before them where those are that they name.
@@ -96,8 +129,8 @@ impl Members {
         let Some(member) = self.by_id.get_mut(&worker) else { return };
         for (other, depot) in depots {
             member.met.insert(other);
-            member.line.send(&ToWorkerProcess::Meet { worker: other, depot });
+            member.send(ToWorkerProcess::Meet { worker: other, depot });
         }
-        member.line.send(&ToWorkerProcess::Tell { run, messages });
+        member.send(ToWorkerProcess::Tell { run, messages });
     }
 }

@@ -126,10 +126,23 @@ impl Hub {
                 _ => self.turn_away(peer, "its first message is not what it brings along"),
             };
         };
+        self.heard_as_worker(peer, worker, message, ctx);
+    }
+
+    /// What a worker says, or a client in its run.
+    fn heard_as_worker(
+        &mut self,
+        peer: PeerId,
+        worker: WorkerId,
+        message: FromWorkerProcess,
+        ctx: &mut Context<Self>,
+    ) {
         match message {
             FromWorkerProcess::Enlist { .. } => self.turn_away(peer, "it enlists a second time"),
             FromWorkerProcess::Tell { messages } => self.hear(worker, messages, ctx),
-            FromWorkerProcess::CannotBegin { run, failure } => self.cannot_begin(worker, run, failure, ctx),
+            FromWorkerProcess::CannotBegin { run, failure, not_shared } => {
+                self.cannot_begin(worker, run, failure, not_shared, ctx);
+            }
             FromWorkerProcess::Concluded { run, figures } => self.concluded(worker, run, figures, ctx),
             FromWorkerProcess::Drain => self.drain(worker, ctx),
             FromWorkerProcess::Broken { why } => self.turn_away(peer, &why),
@@ -148,6 +161,11 @@ impl Hub {
                 let asker = Asker { client, number };
                 self.waiting.push_back(Request { asker, spec, submitted: Instant::now() });
                 self.start_next(ctx);
+            }
+            FromClient::AsWorker(message) => {
+                if let Some(worker) = self.current.as_ref().and_then(|current| current.worker_of(client)) {
+                    self.heard_as_worker(client, worker, message, ctx);
+                }
             }
             FromClient::Release { number } => self.give_up(|asker| *asker == Asker { client, number }, ctx),
             FromClient::Status => {
@@ -195,9 +213,9 @@ impl Hub {
         }
     }
 
-    /// A worker wants to go.
+    /// A worker wants to go. A client goes with its run.
     fn drain(&mut self, worker: WorkerId, ctx: &mut Context<Self>) {
-        let Some(member) = self.members.get_mut(worker) else { return };
+        let Some(member) = self.members.get_mut(worker).filter(|member| !member.is_client()) else { return };
         tracing::info!("worker {} wants to leave", member.name);
         member.draining = true;
         if !self.leave(worker, ctx) {
@@ -207,9 +225,9 @@ impl Hub {
 
     /// Nothing at this worker is needed any more.
     fn let_go(&mut self, worker: WorkerId) {
-        if let Some(mut member) = self.members.remove(worker) {
+        if let Some(member) = self.members.remove(worker) {
             tracing::info!("worker {} leaves", member.name);
-            member.line.send(&ToWorkerProcess::Leave);
+            member.send(ToWorkerProcess::Leave);
             self.tell_fleet();
         }
     }
@@ -232,10 +250,10 @@ impl Handler<FromNetwork> for Hub {
             Event::Connected(connection) => self.connected(connection),
             Event::Message { peer, message } => self.heard(peer, &message, ctx),
             Event::Room { peer } => {
-                let of_member = self.members.of_peer(peer).and_then(|worker| self.members.get_mut(worker));
-                let lines = of_member.map(|member| &mut member.line).into_iter();
-                let lines = lines.chain(self.clients.get_mut(&peer).map(|client| &mut client.line));
-                lines.for_each(Line::go_on);
+                let of_member = self.members.of_peer(peer).and_then(|worker| self.members.get(worker));
+                let lines = of_member.map(|member| &member.line).into_iter();
+                let lines = lines.chain(self.clients.get(&peer).map(|client| &client.line));
+                lines.for_each(|line| line.go_on());
             }
             Event::Lost { peer, why } => self.lost(peer, &why.to_string(), ctx),
         }

@@ -1,17 +1,20 @@
 //! The run that is going on, from its place in line to the last block of its results.
 
-use super::members::Member;
+use super::members::{Member, is_possible};
 use super::{Asker, Hub, Request};
 use crate::actors::{Conduct, Letters};
 use crate::failure::Failure;
-use crate::graph::Program;
-use crate::ids::{BlockId, MemoryId, RunId, TaskId, WorkerId};
+use crate::graph::{Kind, Program};
+use crate::ids::{BlockId, MemoryId, RunId, StageId, TaskId, WorkerId};
+use crate::net::opened::not_a_program;
 use crate::protocol::{
-    Depot, Ended, Figures, FromWorker, RunSpec, ToClient, ToWorker, ToWorkerProcess, WorkerFigures,
+    ClientPart, Depot, Ended, Figures, FromWorker, NotShared, RunSpec, ToClient, ToWorker, ToWorkerProcess,
+    WorkerFigures,
 };
-use crate::sched::{Core, Event, FleetPlan, Seat, plan_fleet};
+use crate::sched::{ClientSeat, Core, Event, FleetPlan, Seat, plan_fleet};
 use crate::store::SpillPlace;
 use actix::{AsyncContext, Context, Handler};
+use cluster::peer::PeerId;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -30,6 +33,8 @@ enum Phase {
 
 pub struct Current {
     asker: Asker,
+    /// Under this number the client takes part, if it does.
+    client_worker: Option<WorkerId>,
     id: RunId,
     spec: Box<RunSpec>,
     program: Arc<Program>,
@@ -47,6 +52,11 @@ pub struct Current {
 impl Current {
     pub fn asker(&self) -> Asker {
         self.asker
+    }
+
+    /// The number under which this client takes part.
+    pub fn worker_of(&self, client: PeerId) -> Option<WorkerId> {
+        self.client_worker.filter(|_| self.asker.client == client)
     }
 
     pub fn program(&self) -> &Program {
@@ -78,14 +88,31 @@ struct Prepared {
 }
 
 /// Checks the program and proves that it fits. O(tasks).
-fn prepare(spec: &RunSpec, seats: &[Seat]) -> Result<Prepared, Failure> {
-    let program = Program::try_new(spec.stages.clone()).map_err(Failure::of_request)?;
+fn prepare(spec: &RunSpec, seats: &[Seat], client: Option<WorkerId>) -> Result<Prepared, Failure> {
+    let program = Program::try_new(spec.stages.clone()).map_err(not_a_program)?;
     let program = Arc::new(program);
     let largest = program.stages().iter().map(|stage| stage.largest_bytes()).max().unwrap_or(0);
     let scratch = SpillPlace::scratch_len(largest);
-    let plan = plan_fleet(&program, seats, None, scratch).map_err(Failure::of_request)?;
-    let core = Core::for_fleet(program.clone(), &plan, None);
+    let pinned = spec.own.as_ref().map_or_else(Vec::new, |own| pinned(&program, own));
+    let own = spec.own.as_ref().map(|own| ClientSeat { seat: own.seat, pinned: &pinned });
+    let plan = plan_fleet(&program, seats, own, scratch).map_err(Failure::of_request)?;
+    let core = Core::for_fleet(program.clone(), &plan, client);
     Ok(Prepared { program, plan, core })
+}
+
+/// The stages whose tasks only the client can do.
+fn pinned(program: &Program, own: &ClientPart) -> Vec<StageId> {
+    let is_own = |id: &StageId| match &program.stage(*id).kind {
+        Kind::Read(read) => own.inputs.contains(&read.input),
+        Kind::Write(write) => own.outputs.contains(&write.output),
+        _ => false,
+    };
+    program.stage_ids().filter(is_own).collect()
+}
+
+/// Can this be a client's part?
+fn is_possible_part(own: &ClientPart) -> bool {
+    is_possible(&own.seat) && own.seat.threads.compute == 0
 }
 
 /// A core has been made.
@@ -93,19 +120,20 @@ fn prepare(spec: &RunSpec, seats: &[Seat]) -> Result<Prepared, Failure> {
 #[rtype(result = "()")]
 struct Ready {
     request: Request,
+    client_worker: Option<WorkerId>,
     prepared: Result<Prepared, Failure>,
 }
 
 impl Handler<Ready> for Hub {
     type Result = ();
 
-    fn handle(&mut self, Ready { request, prepared }: Ready, ctx: &mut Self::Context) {
+    fn handle(&mut self, Ready { request, client_worker, prepared }: Ready, ctx: &mut Self::Context) {
         // Given up meanwhile.
         if self.preparing.take() != Some(request.asker) {
             return self.start_next(ctx);
         }
         match prepared {
-            Ok(prepared) => self.start(request, prepared, ctx),
+            Ok(prepared) => self.start(request, client_worker, prepared, ctx),
             Err(failure) => {
                 self.tell_ended(request.asker, Err(failure));
                 self.start_next(ctx);
@@ -123,21 +151,39 @@ impl Hub {
         }
         let Some(request) = self.waiting.pop_front() else { return };
         self.preparing = Some(request.asker);
+        if request.spec.own.as_ref().is_some_and(|own| !is_possible_part(own)) {
+            self.preparing = None;
+            let failure = Failure::of_request("no client has what this one says it brings along");
+            self.tell_ended(request.asker, Err(failure));
+            return self.start_next(ctx);
+        }
+        let client_worker = request.spec.own.as_ref().map(|_| self.members.next_number());
         let hub = ctx.address();
         std::thread::spawn(move || {
-            let prepared = prepare(&request.spec, &seats);
-            hub.do_send(Ready { request, prepared });
+            let prepared = prepare(&request.spec, &seats, client_worker);
+            hub.do_send(Ready { request, client_worker, prepared });
         });
     }
 
-    fn start(&mut self, request: Request, prepared: Prepared, ctx: &mut Context<Self>) {
+    fn start(
+        &mut self,
+        request: Request,
+        client_worker: Option<WorkerId>,
+        prepared: Prepared,
+        ctx: &mut Context<Self>,
+    ) {
         let Request { asker, spec, submitted } = request;
         let Prepared { program, plan, core } = prepared;
         let id = RunId(self.runs);
         self.runs += 1;
         tracing::info!("run {} of {} tasks begins", id.0, program.tasks());
+        let client = self.clients.get(&asker.client).map(|client| client.line.clone());
+        if let (Some(worker), Some(own), Some(line)) = (client_worker, &spec.own, client) {
+            self.members.add_client(worker, line, own.seat, own.depot);
+        }
         self.current = Some(Current {
             asker,
+            client_worker,
             id,
             spec,
             program,
@@ -150,7 +196,8 @@ impl Hub {
             began: Instant::now(),
             told_progress: Instant::now(),
         });
-        let workers: Vec<WorkerId> = self.members.all().map(|(worker, _)| worker).collect();
+        let workers = self.members.all().map(|(worker, _)| worker);
+        let workers: Vec<WorkerId> = client_worker.into_iter().chain(workers).collect();
         let joins: Vec<Event> = workers.into_iter().filter_map(|worker| self.begin(worker)).collect();
         self.feed(joins, ctx);
     }
@@ -169,15 +216,11 @@ impl Hub {
         let member = self.members.get_mut(worker).filter(|member| !member.draining)?;
         let bytes = current.plan.bytes_of(member.seat);
         if bytes == 0 && current.program.stages().iter().any(|stage| stage.leaves_blocks()) {
-            tracing::warn!(
-                "worker {} has too little memory, or may not spill, for run {}",
-                member.name,
-                current.id.0
-            );
+            tracing::warn!("worker {} has too little memory for run {}", member.name, current.id.0);
             return None;
         }
         let (run, workspace) = (current.id, current.plan.plan.workspace);
-        member.line.send(&ToWorkerProcess::Begin { run, spec: current.spec.clone(), workspace });
+        member.send(ToWorkerProcess::Begin { run, spec: current.spec.clone(), workspace });
         current.begun.insert(worker);
         let threads = member.seat.threads.compute as u32;
         Some(Event::Join { worker, threads, memory: MemoryId(worker.0), bytes })
@@ -228,9 +271,10 @@ impl Hub {
         let Some(current) = &mut self.current else { return };
         for worker in &current.begun {
             if let Some(member) = self.members.get_mut(*worker) {
-                member.line.send(&ToWorkerProcess::Conclude { run: current.id });
+                member.send(ToWorkerProcess::Conclude { run: current.id });
             }
         }
+        current.figures.clear();
         current.phase = Phase::Concluding(current.begun.clone());
         self.end_if_concluded(ctx);
     }
@@ -298,6 +342,9 @@ impl Hub {
         for worker in current.begun {
             self.members.tell(worker, current.id, vec![ToWorker::Forget { run: current.id }]);
         }
+        if let Some(worker) = current.client_worker {
+            self.members.remove(worker);
+        }
         let draining: Vec<WorkerId> =
             self.members.all().filter(|(_, member)| member.draining).map(|(worker, _)| worker).collect();
         draining.into_iter().for_each(|worker| self.let_go(worker));
@@ -319,12 +366,21 @@ impl Hub {
         worker: WorkerId,
         run: RunId,
         failure: Failure,
+        not_shared: NotShared,
         ctx: &mut Context<Self>,
     ) {
         let Some(current) = self.current.as_ref().filter(|current| current.id == run) else { return };
-        if matches!(current.phase, Phase::Going) {
-            self.fail_at(worker, failure, ctx);
+        if !matches!(current.phase, Phase::Going) {
+            return;
         }
+        if not_shared == NotShared::default() {
+            return self.fail_at(worker, failure, ctx);
+        }
+        let Asker { client, number } = current.asker;
+        let name = self.members.get(worker).map_or("", |member| member.name.as_str());
+        tracing::info!("run {} is given up: worker {name}: {failure}", current.id.0);
+        self.tell_client(client, &ToClient::NotShared { number, not_shared, failure });
+        self.forget(ctx);
     }
 
     /// The run cannot go on, for a reason that a worker names.
@@ -341,21 +397,16 @@ impl Hub {
         if !current.begun.remove(&worker) {
             return;
         }
-        match &mut current.phase {
-            Phase::Going => {
-                self.feed(vec![Event::Lost { worker }], ctx);
-                if let Some(current) = &self.current {
-                    let (done, total) = current.conduct.core().progress();
-                    let again = current.conduct.core().recomputed();
-                    tracing::info!("run {}: {done} of {total} tasks are done, {again} again", current.id.0);
-                }
-            }
-            Phase::Concluding(missing) => {
-                missing.remove(&worker);
-                self.end_if_concluded(ctx);
-            }
-            // What it had of the results the client finds missing.
-            Phase::Fetching => {}
+        // Results that nobody has fetched yet may be gone with it.
+        if !matches!(current.phase, Phase::Going) {
+            current.conduct.go_on();
+            current.phase = Phase::Going;
+        }
+        self.feed(vec![Event::Lost { worker }], ctx);
+        if let Some(current) = &self.current {
+            let (done, total) = current.core().progress();
+            let again = current.core().recomputed();
+            tracing::info!("run {}: {done} of {total} tasks are done, {again} again", current.id.0);
         }
     }
 
@@ -378,5 +429,5 @@ fn kept(current: &Current, depot: impl Fn(WorkerId) -> Option<Depot>) -> Vec<(Bl
     let stages = program.stage_ids().filter(|id| program.stage(*id).keep);
     let blocks =
         stages.flat_map(|id| (0..program.stage(id).space.tasks()).map(move |at| TaskId::new(id, at)));
-    blocks.filter_map(|block| Some((block, depot(current.conduct.core().giver(block)?)?))).collect()
+    blocks.filter_map(|block| Some((block, depot(current.conduct.core().location(block)?)?))).collect()
 }

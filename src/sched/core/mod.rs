@@ -55,6 +55,14 @@ enum Successor {
     None,
 }
 
+/// Is the run over, and how?
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Over {
+    No,
+    Completed,
+    Failed,
+}
+
 /// The scheduler of one program. Each part keeps its own state; the core is where they meet.
 pub struct Core {
     tasks: Tasks,
@@ -76,7 +84,7 @@ pub struct Core {
     apart: HashSet<TaskId>,
     sacrifice: Sacrifice,
     outboxes: Outboxes,
-    over: bool,
+    over: Over,
     /// Room for the inputs and the consumers of one task, kept from call to call.
     inputs: Vec<TaskId>,
     consumers: Vec<TaskId>,
@@ -101,7 +109,7 @@ impl Core {
             apart: HashSet::new(),
             sacrifice: Sacrifice::default(),
             outboxes: Outboxes::default(),
-            over: false,
+            over: Over::No,
             inputs: Vec::new(),
             consumers: Vec::new(),
             tasks: Tasks::new(program),
@@ -156,11 +164,11 @@ impl Core {
     /// frees come before assignments.
     pub fn handle(&mut self, events: impl IntoIterator<Item = Event>, out: &mut Vec<Action>) {
         for event in events {
-            if !self.over && self.knows(&event) {
+            if !self.is_over() && self.knows(&event) {
                 self.take(event, out);
             }
         }
-        if self.over {
+        if self.is_over() {
             return;
         }
         if self.admission.is_stale() {
@@ -181,7 +189,15 @@ impl Core {
     }
 
     pub fn is_over(&self) -> bool {
-        self.over
+        self.over != Over::No
+    }
+
+    /// A completed run whose results nobody has fetched yet goes on: a worker may be lost with some of them. All are
+    /// there again with the next [`Action::Completed`].
+    pub fn go_on(&mut self) {
+        if self.over == Over::Completed {
+            self.over = Over::No;
+        }
     }
 
     /// (tasks done, tasks in all).
@@ -276,7 +292,7 @@ impl Core {
 
     /// The run cannot go on. The message names stage and block, unless the request was wrong and it says where.
     fn fail(&mut self, task: TaskId, failure: Failure, out: &mut Vec<Action>) {
-        self.over = true;
+        self.over = Over::Failed;
         if failure.blame == Blame::Request {
             return out.push(Action::Failed(failure));
         }
@@ -472,7 +488,7 @@ impl Core {
 
     fn conclude(&mut self, out: &mut Vec<Action>) {
         if self.admission.is_through() && self.counts.admitted() == 0 && !self.is_result_leaving() {
-            self.over = true;
+            self.over = Over::Completed;
             out.push(Action::Completed);
         }
     }

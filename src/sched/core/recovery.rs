@@ -4,7 +4,7 @@
 //! starts again at the results. Asking `inputs` backwards from the blocks that are gone and still
 //! needed to blocks that exist tells what has to be done again.
 
-use super::{Core, Successor};
+use super::{Core, Over, Successor};
 use crate::failure::{Blame, Failure};
 use crate::ids::{BlockId, MemoryId, TaskId, WorkerId};
 use crate::sched::events::Action;
@@ -177,7 +177,7 @@ impl Core {
             return false;
         }
         let Some(given) = self.sacrifice.next() else {
-            self.over = true;
+            self.over = Over::Failed;
             let message = "after the loss of a worker the run no longer fits its memory: allow more";
             out.push(Action::Failed(Failure { blame: Blame::Run, message: message.into() }));
             return false;

@@ -1,0 +1,103 @@
+//! The client's part in a run: it reads and writes what no worker can.
+
+use super::depot::BlockDepot;
+use super::workplace::{Means, Say, Workplace};
+use crate::actors::WorkerThreads;
+use crate::array::InputId;
+use crate::exec::Bindings;
+use crate::failure::Failure;
+use crate::files::Depth;
+use crate::graph::Program;
+use crate::protocol::ToWorkerProcess;
+use crate::sched::{Seat, Threads};
+use crate::store::SpillPlace;
+use cluster::endpoint::Endpoint;
+use std::sync::{Arc, mpsc};
+use std::thread::JoinHandle;
+
+/// Threads that wait for files.
+const IO_THREADS: usize = 4;
+
+/// What the client does itself, and with what.
+pub struct OwnPart {
+    /// All that the names of the run stand for here.
+    pub bindings: Arc<Bindings>,
+    /// Inputs and numbers of outputs that no worker can reach.
+    pub inputs: Vec<InputId>,
+    pub outputs: Vec<u32>,
+    /// Bytes of blocks and workspaces that it may hold.
+    pub budget: u64,
+    pub spill: SpillPlace,
+    /// How many requests its files get at once.
+    pub depth: Arc<Depth>,
+    /// Results count as written only when their data is on the disk.
+    pub sync: bool,
+}
+
+impl OwnPart {
+    pub fn seat(&self) -> Seat {
+        let threads = Threads { compute: 0, io: IO_THREADS as u64 };
+        Seat { threads, budget: self.budget, may_spill: true }
+    }
+
+    /// Takes part in the run of `program`. What the scheduler says to it comes through `told`.
+    pub fn start(
+        self,
+        program: Arc<Program>,
+        say: Say,
+        depot: BlockDepot,
+        endpoint: Arc<Endpoint>,
+        told: mpsc::Receiver<ToWorkerProcess>,
+    ) -> Result<AtWork, Failure> {
+        let thread = std::thread::Builder::new().name("dolmen-client".into());
+        let thread = thread.spawn(move || self.work(program, say, depot, endpoint, told));
+        let thread = thread.map_err(|error| Failure::of_run(format!("cannot start a thread: {error}")))?;
+        Ok(AtWork(Some(thread)))
+    }
+
+    /// Until nothing more can be told.
+    fn work(
+        self,
+        program: Arc<Program>,
+        say: Say,
+        depot: BlockDepot,
+        endpoint: Arc<Endpoint>,
+        told: mpsc::Receiver<ToWorkerProcess>,
+    ) {
+        let system = actix::System::new();
+        let OwnPart { bindings, budget, spill, depth, sync, .. } = self;
+        let threads = WorkerThreads { compute: 0, io: IO_THREADS };
+        let means = Means { threads, budget, spill, depth };
+        let mut workplace = Workplace::new(means, say, actix::Arbiter::current(), depot, endpoint);
+        let actors = actix::System::current();
+        std::thread::spawn(move || {
+            for message in told {
+                match message {
+                    ToWorkerProcess::Leave => break,
+                    ToWorkerProcess::Enlisted { worker } => workplace.enlisted(worker),
+                    ToWorkerProcess::Begin { run, workspace, .. } => {
+                        workplace.begin(run, program.clone(), bindings.clone(), workspace, sync);
+                    }
+                    ToWorkerProcess::Meet { worker, depot } => workplace.meet(worker, depot),
+                    ToWorkerProcess::Tell { run, messages } => workplace.told(run, messages),
+                    ToWorkerProcess::Conclude { run } => workplace.conclude(run),
+                }
+            }
+            actors.stop();
+        });
+        // Its exit code says nothing.
+        let _ = system.run();
+    }
+}
+
+/// A client that takes part. Waits for its end when dropped, which comes when nothing more can be told.
+pub struct AtWork(Option<JoinHandle<()>>);
+
+impl Drop for AtWork {
+    fn drop(&mut self) {
+        if let Some(thread) = self.0.take() {
+            // It has nothing left to say.
+            let _ = thread.join();
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! What only the client has: matrices in its memory, and paths that no worker sees.
+
+use crate::processes::{Cluster, result};
+use dolmen::session::{Operation, RsvdOptions, Session};
+use ndarray::Array2;
+
+fn matrix(rows: usize, cols: usize) -> Array2<f64> {
+    Array2::from_shape_fn((rows, cols), |(i, j)| ((i * 31 + j * 17) % 101) as f64 / 10.0 - 5.0)
+}
+
+#[test]
+fn matrices_in_memory_go_there_and_results_come_back() {
+    let cluster = Cluster::new(2, "--threads 1 --memory 100MiB");
+    let here = Session::builder().threads(1).memory(100 << 20).build().unwrap();
+    let there =
+        Session::builder().connect(cluster.folder.path("cluster.json")).wait_workers(2).build().unwrap();
+    let a = matrix(600, 500);
+    let product = |session: &Session| {
+        let a = session.from_array(a.clone());
+        session.compute::<f64>(&(&a.t().dot(&a) + 1.0)).unwrap()
+    };
+    assert_eq!(product(&here), product(&there));
+    let options = RsvdOptions::new(7);
+    let leading = |session: &Session| session.rsvd::<f64>(&session.from_array(a.clone()), options).unwrap();
+    let (one, other) = (leading(&here), leading(&there));
+    assert!(one.u == other.u && one.s == other.s && one.vt == other.vt);
+    // A result that nobody has computed with, and one from nowhere.
+    let same = |session: &Session| session.compute::<f64>(&session.from_array(a.clone())).unwrap();
+    assert_eq!(same(&there), a);
+    let qr = |session: &Session| session.qr::<f64>(&session.from_array(matrix(2000, 30))).unwrap();
+    assert_eq!(qr(&here), qr(&there));
+}
+
+#[test]
+fn a_matrix_in_memory_beside_one_in_a_file_to_a_file() {
+    let cluster = Cluster::new(2, "--threads 1 --memory 100MiB");
+    cluster.folder.ok("generate normal --shape 500x400 --seed 3 --out b.npy");
+    let run = |session: &Session, out: &str| {
+        let b = session.from_files(&[cluster.folder.path("b.npy")]).unwrap();
+        let product = session.from_array(matrix(300, 500)).dot(&b);
+        session.run_to_files(&Operation::Compute(product), &[cluster.folder.path(out)]).unwrap();
+    };
+    run(&Session::builder().threads(1).memory(100 << 20).build().unwrap(), "here.npy");
+    let file = cluster.folder.path("cluster.json");
+    run(&Session::builder().connect(file).wait_workers(2).build().unwrap(), "there.npy");
+    assert!(result(&cluster.folder, "here") == result(&cluster.folder, "there"));
+}
+
+/// The workers see an empty folder where the client has its files.
+#[test]
+fn paths_that_only_the_client_has_do_as_well() {
+    let mut cluster = Cluster::with_options("");
+    let private = cluster.folder.path("private");
+    std::fs::create_dir(&private).unwrap();
+    let hidden = format!("mount -t tmpfs none {}", private.display());
+    let can = std::process::Command::new("unshare").args(["--mount", "sh", "-c", &hidden]).output();
+    if !can.is_ok_and(|output| output.status.success()) {
+        eprintln!("SKIPPED: paths that only the client has (needs root and mount namespaces)");
+        return;
+    }
+    for number in 0..2 {
+        cluster.add_hiding(&format!("n{number}"), &hidden, "--threads 1 --memory 100MiB");
+    }
+    cluster.folder.ok("generate normal --shape 500x500 --seed 1 --out private/a.npy");
+    cluster.folder.ok("generate normal --shape 3000x40 --seed 3 --out private/t.npy");
+    cluster.folder.ok("generate normal --shape 500x500 --seed 2 --out shared.npy");
+    for (number, command) in [
+        "transpose-add private/a.npy --block 100 --out OUT.npy",
+        "transpose-add private/a.npy --block 128 --out OUT.zarr",
+        "matmul private/a.npy shared.npy --block 120 --out OUT.npy",
+        "matmul shared.npy private/a.npy --block 120 --out OUT.npy",
+        "svd private/t.npy --block 500 --out OUT",
+        "rsvd shared.npy --rank 10 --block 100 --out OUT",
+        "generate uniform --shape 300x200 --seed 9 --out OUT.npy",
+    ]
+    .iter()
+    .enumerate()
+    {
+        for folder in ["", "private/"] {
+            let (there, here) = (format!("{folder}there{number}"), format!("{folder}here{number}"));
+            cluster.ok(&command.replace("OUT", &there));
+            cluster.folder.ok(&command.replace("OUT", &here));
+            assert!(
+                result(&cluster.folder, &there) == result(&cluster.folder, &here),
+                "{command} to {there}"
+            );
+        }
+    }
+    assert!(cluster.log().contains("is that folder shared?"), "{}", cluster.log());
+    assert_eq!(cluster.stop(), (Some(0), vec![Some(0); 2]));
+}
