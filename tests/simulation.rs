@@ -242,7 +242,15 @@ fn seeds_that_went_wrong_end_well() {
     let freed_on_its_way = 70314;
     // A step of a chain was made again although the next one was not wanted any more.
     let step_without_successor = 113233;
-    for seed in [step_without_successor, waited_in_a_circle, copy_of_a_lost_worker, freed_on_its_way] {
+    // Two copies in one memory, freed together, gave its bytes back twice.
+    let copies_freed_together = 308172;
+    for seed in [
+        copies_freed_together,
+        step_without_successor,
+        waited_in_a_circle,
+        copy_of_a_lost_worker,
+        freed_on_its_way,
+    ] {
         run(seed, &mut Tally::default());
     }
 }

@@ -429,10 +429,9 @@ impl Core {
 
     /// The further holders of a block forget it.
     fn free_further(&mut self, block: BlockId) {
-        for copy in self.holders.take_all(block) {
-            self.outboxes.free(copy.worker, block);
-            self.has_gone(block, copy.worker);
-        }
+        let told: Vec<WorkerId> = self.holders.take_all(block).into_iter().map(|copy| copy.worker).collect();
+        told.iter().for_each(|worker| self.outboxes.free(*worker, block));
+        self.vacate(block, told.into_iter());
         self.settle(block);
     }
 
