@@ -244,7 +244,10 @@ fn seeds_that_went_wrong_end_well() {
     let step_without_successor = 113233;
     // Two copies in one memory, freed together, gave its bytes back twice.
     let copies_freed_together = 308172;
+    // A block was written a second time, and nobody knew any more of the file that a leaving worker had of it.
+    let file_of_a_leaving_worker = 380111;
     for seed in [
+        file_of_a_leaving_worker,
         copies_freed_together,
         step_without_successor,
         waited_in_a_circle,

@@ -134,11 +134,14 @@ impl Core {
         if let Some(ledger) = self.memories.ledger_mut(memory) {
             ledger.has_left(self.tasks.size(block));
         }
-        if self.tasks.state(block) == TaskState::Spilled {
-            self.transit.add_file(block, memory);
-        } else {
-            self.outboxes.free(worker, block);
+        if self.tasks.state(block) != TaskState::Spilled {
+            return self.outboxes.free(worker, block);
         }
+        if self.transit.file(block).is_some_and(|earlier| earlier != memory) {
+            // That one is with workers that leave.
+            self.remove_file(block, &[]);
+        }
+        self.transit.add_file(block, memory);
     }
 
     /// What was written cannot be read back: the block has to be made again if it is nowhere else.
