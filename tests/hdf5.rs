@@ -3,6 +3,8 @@
 #[path = "support/mod.rs"]
 mod support;
 
+use dolmen::array::Element;
+use dolmen::files::{open_input, open_paths};
 use dolmen::session::{Error, Operation, Session};
 use hdf5_metno::filters::deflate_available;
 use hdf5_metno::types::{CompoundField, CompoundType, FloatSize, TypeDescriptor, VarLenUnicode};
@@ -13,8 +15,9 @@ use std::ffi::OsStr;
 use std::fs;
 use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
 use std::process::Command;
-use std::sync::{Mutex, MutexGuard, Once, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, Once, PoisonError};
 use support::dolmen::{Folder, Outcome};
 use support::matrix::Matrix;
 use support::npy::Kind;
@@ -324,6 +327,26 @@ fn a_file_that_has_changed_by_the_end_of_a_run_is_an_error() {
 }
 
 /// The library finds out while it reads: the run fails with one line and leaves nothing behind.
+#[test]
+fn another_process_opens_the_dataset_that_was_meant() {
+    let _alone = alone();
+    let folder = Folder::new();
+    let a = Matrix::gaussian(12, 5, 3);
+    let file = make(&folder, "a.h5");
+    put(&file, "first", &a, |x| x, Layout::Contiguous);
+    put(&file, "second", &Matrix::gaussian(7, 5, 4), |x| x as f32, Layout::Contiguous);
+    drop(file);
+    let name = PathBuf::from(format!("{}:/second", folder.path("a.h5").display()));
+    let spec = open_paths(&[name], u64::MAX, Arc::default()).unwrap().source.spec().unwrap();
+    assert_eq!((spec.shape, spec.element), ((7, 5), Element::F32));
+    let open = || open_input(&spec, u64::MAX, Arc::default());
+    assert_eq!(open().unwrap().spec().as_ref(), Some(&spec));
+    fs::remove_file(folder.path("a.h5")).unwrap();
+    assert!(open().map(|_| ()).unwrap_err().to_string().ends_with("is that folder shared?"));
+    put(&make(&folder, "a.h5"), "second", &a, |x| x, Layout::Contiguous);
+    assert!(open().map(|_| ()).unwrap_err().to_string().contains("another file"));
+}
+
 #[test]
 fn a_damaged_chunk_fails_the_run() {
     let _alone = alone();

@@ -29,6 +29,9 @@ pub struct NoConvergence;
 pub trait Backend: 'static {
     const NAME: &'static str;
 
+    /// What the library has chosen for this machine, in a word.
+    fn variant() -> String;
+
     /// `C ← α·A·B + β·C` for `A` m×k, `B` k×n. `2mnk` flops. With `β = 0`, `C` is not read.
     fn gemm<T: Scalar>(alpha: T, a: ArrayView2<T>, b: ArrayView2<T>, beta: T, c: ArrayViewMut2<T>);
 

@@ -20,6 +20,22 @@ use std::ops::RangeInclusive;
 #[derive(Debug, Clone, Copy)]
 pub struct Faer;
 
+/// As faer asks the machine.
+#[cfg(target_arch = "x86_64")]
+fn instructions() -> &'static str {
+    let is_avx2 = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
+    match (is_x86_feature_detected!("avx512f"), is_avx2) {
+        (true, _) => "avx512f",
+        (false, true) => "avx2+fma",
+        (false, false) => "sse2",
+    }
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn instructions() -> &'static str {
+    std::env::consts::ARCH
+}
+
 /// The functions of the backend for one element type. They are compiled in this crate, once, and not again in each
 /// crate and test that calls them.
 pub trait Compiled: Sized {
@@ -82,6 +98,10 @@ compiled!(f64);
 
 impl Backend for Faer {
     const NAME: &'static str = "faer";
+
+    fn variant() -> String {
+        instructions().into()
+    }
 
     fn gemm<T: Scalar>(alpha: T, a: ArrayView2<T>, b: ArrayView2<T>, beta: T, c: ArrayViewMut2<T>) {
         <T as Compiled>::gemm(alpha, a, b, beta, c);

@@ -22,6 +22,10 @@ pub struct OpenBlas;
 impl Backend for OpenBlas {
     const NAME: &'static str = "openblas";
 
+    fn variant() -> String {
+        native::core_name()
+    }
+
     fn gemm<T: Scalar>(alpha: T, a: ArrayView2<T>, b: ArrayView2<T>, beta: T, c: ArrayViewMut2<T>) {
         check_gemm(&a, &b, &c);
         single_threaded();

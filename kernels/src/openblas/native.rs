@@ -6,13 +6,14 @@ use cblas_sys::{CBLAS_LAYOUT, CBLAS_TRANSPOSE};
 use ndarray::ArrayViewMut2;
 use ndarray_linalg::cholesky::{CholeskyInplace, UPLO};
 use ndarray_linalg::error::LinalgError;
-use std::ffi::{c_char, c_int};
+use std::ffi::{CStr, c_char, c_int};
 
 // Makes cargo link the library.
 use openblas_src as _;
 
 unsafe extern "C" {
     fn openblas_set_num_threads(threads: c_int);
+    fn openblas_get_corename() -> *const c_char;
 }
 
 /// Holds OpenBLAS to the calling thread, once for the process.
@@ -20,6 +21,15 @@ pub(super) fn single_threaded() {
     static ONCE: std::sync::Once = std::sync::Once::new();
     // SAFETY: no argument is a pointer, and `Once` keeps calls apart.
     ONCE.call_once(|| unsafe { openblas_set_num_threads(1) });
+}
+
+/// The type of core whose kernels OpenBLAS has chosen.
+pub(super) fn core_name() -> String {
+    // SAFETY: takes nothing.
+    let name = unsafe { openblas_get_corename() };
+    assert!(!name.is_null(), "the library knows its core");
+    // SAFETY: a text of the library that ends in a zero and lives as long as the process.
+    unsafe { CStr::from_ptr(name) }.to_string_lossy().into_owned()
 }
 
 /// Column-major output of an SVD: U (m×n) and Vᵀ (n×n), or neither.
