@@ -4,7 +4,7 @@ use super::args::{ClusterArgs, SchedulerArgs, WorkerArgs};
 use super::console::{complain, say};
 use super::signals;
 use crate::ids::TaskId;
-use crate::session::cluster::{self, Client, SchedulerOptions, Status, WorkerOptions, own_name};
+use crate::session::cluster::{self, Client, SchedulerOptions, Status, Stopper, WorkerOptions, own_name};
 use crate::session::{Error, human};
 use std::io::IsTerminal;
 use std::net::SocketAddr;
@@ -29,7 +29,8 @@ pub fn scheduler(args: SchedulerArgs) -> Result<(), Error> {
     log();
     let SchedulerArgs { listen, scheduler_file, keys, lost_after } = args;
     let options = SchedulerOptions { listen, file: scheduler_file, keys, lost_after };
-    let begun = |address: SocketAddr, keys: &Path| {
+    let begun = |address: SocketAddr, keys: &Path, stopper: Stopper| {
+        signals::on_signal_to_leave(move || stopper.stop());
         if let Err(error) = say(&format!("scheduler at {address}, keys in {}\n", keys.display())) {
             complain(&error.to_string());
         }

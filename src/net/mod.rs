@@ -26,5 +26,5 @@ pub use address::SchedulerAt;
 pub use client::{Client, RemoteEnd, RunError};
 pub use client_part::OwnPart;
 pub use identity::own_name;
-pub use scheduler::{SchedulerOptions, run_scheduler};
+pub use scheduler::{SchedulerOptions, Stopper, run_scheduler};
 pub use worker::{Drainer, WorkerOptions, run_worker};

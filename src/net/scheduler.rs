@@ -1,10 +1,10 @@
 //! The scheduler's process.
 
-use super::hub::{Dismiss, FromNetwork, Hub};
+use super::hub::{Dismiss, FromNetwork, Hub, Stop};
 use super::identity::{introduction, own_name};
 use crate::failure::Failure;
 use crate::files::TemporaryFolder;
-use actix::Actor;
+use actix::{Actor, Addr};
 use cluster::blocks::NoBlocks;
 use cluster::endpoint::{Config, Endpoint};
 use cluster::keys::{Keys, generate};
@@ -34,6 +34,16 @@ pub struct SchedulerOptions {
     pub lost_after: Duration,
 }
 
+/// Ends a scheduler in an orderly way.
+#[derive(Clone)]
+pub struct Stopper(Addr<Hub>);
+
+impl Stopper {
+    pub fn stop(&self) {
+        self.0.do_send(Stop);
+    }
+}
+
 /// A scheduler that listens.
 struct Listening {
     /// Removed when it ends.
@@ -41,13 +51,14 @@ struct Listening {
     _own_keys: Option<TemporaryFolder>,
 }
 
-/// Runs a scheduler until a client stops it. `begun` hears its address and the folder of its keys when it listens.
+/// Runs a scheduler until a client stops it. When it listens, `begun` hears its address and the folder of its keys, and
+/// gets what stops it from here.
 ///
 /// # Errors
 /// If it cannot listen, or its keys or its file are not to be had.
 pub fn run_scheduler(
     options: &SchedulerOptions,
-    begun: impl FnOnce(SocketAddr, &Path),
+    begun: impl FnOnce(SocketAddr, &Path, Stopper),
 ) -> Result<(), Failure> {
     let own_keys = match &options.keys {
         Some(_) => None,
@@ -79,7 +90,7 @@ pub fn run_scheduler(
         let write = |path: &PathBuf| SchedulerFile::write(path, content.clone());
         let file = options.file.as_ref().map(write).transpose().map_err(Failure::of_request)?;
         let _listening = Listening { _file: file, _own_keys: own_keys };
-        begun(address, &folder);
+        begun(address, &folder, Stopper(hub.clone()));
         // Told, or the hub is gone: both are the end.
         let _ = stop.await;
         let _ = hub.send(Dismiss).await;

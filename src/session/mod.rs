@@ -24,7 +24,7 @@ pub use crate::data::{Matrix, Real};
 /// The processes of a cluster, for whoever starts them.
 pub mod cluster {
     pub use crate::net::{
-        Client, Drainer, SchedulerOptions, WorkerOptions, own_name, run_scheduler, run_worker,
+        Client, Drainer, SchedulerOptions, Stopper, WorkerOptions, own_name, run_scheduler, run_worker,
     };
     pub use crate::protocol::Status;
 }

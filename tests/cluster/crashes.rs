@@ -65,6 +65,18 @@ fn a_client_that_is_killed_frees_its_run_and_the_next_one_is_done() {
 }
 
 #[test]
+fn a_scheduler_that_is_told_to_end_ends_its_workers_and_leaves_nothing() {
+    let mut cluster = cluster(2, "");
+    cluster.wait_for("n0 joins");
+    cluster.wait_for("n1 joins");
+    let keys = cluster.keys();
+    assert!(keys.exists());
+    assert_eq!(cluster.end_scheduler(libc::SIGTERM), Some(0), "{}", cluster.log());
+    assert_eq!([ended(cluster.worker("n0")), ended(cluster.worker("n1"))], [Some(0); 2]);
+    assert!(!cluster.folder.path("cluster.json").exists() && !keys.exists());
+}
+
+#[test]
 fn without_its_scheduler_a_worker_and_a_client_end_with_one_line() {
     let mut cluster = cluster(1, "");
     let run = begin(&cluster, &format!("{LONG} there.npy"));

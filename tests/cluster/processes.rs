@@ -1,9 +1,10 @@
 //! A cluster in a folder of its own. All that belongs to it ends with it.
 
 use crate::support::dolmen::{Folder, Outcome};
+use cluster::scheduler_file::SchedulerAddress;
 use std::collections::BTreeMap;
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -117,6 +118,17 @@ impl Cluster {
         let child = self.worker(name);
         child.kill().expect("a child");
         ended(child);
+    }
+
+    /// Sends the scheduler a signal and waits for its end.
+    pub fn end_scheduler(&mut self, signal: i32) -> Option<i32> {
+        send(&self.scheduler, signal);
+        ended(&mut self.scheduler)
+    }
+
+    /// The folder of the scheduler's keys.
+    pub fn keys(&self) -> PathBuf {
+        SchedulerAddress::read(&self.folder.path("cluster.json")).unwrap().keys.unwrap()
     }
 
     pub fn kill_scheduler(&mut self) {

@@ -52,12 +52,12 @@ pub struct Hub {
     preparing: Option<Asker>,
     current: Option<Current>,
     runs: u64,
-    /// Told when a client wants the scheduler to end.
+    /// Told when somebody wants the scheduler to end.
     stop: Option<oneshot::Sender<()>>,
 }
 
 impl Hub {
-    /// `stop` is told when a client wants the scheduler to end.
+    /// `stop` is told when somebody wants the scheduler to end.
     pub fn new(stop: oneshot::Sender<()>) -> Hub {
         Hub {
             arriving: HashMap::new(),
@@ -176,13 +176,15 @@ impl Hub {
                 let explained = ToClient::Explained(self.explained(task));
                 self.tell_client(client, &explained);
             }
-            FromClient::Stop => {
-                tracing::info!("told to stop");
-                if let Some(stop) = self.stop.take() {
-                    // Nobody waits: it ends already.
-                    let _ = stop.send(());
-                }
-            }
+            FromClient::Stop => self.stop(),
+        }
+    }
+
+    fn stop(&mut self) {
+        tracing::info!("told to stop");
+        if let Some(stop) = self.stop.take() {
+            // Nobody waits: it ends already.
+            let _ = stop.send(());
         }
     }
 
@@ -257,6 +259,19 @@ impl Handler<FromNetwork> for Hub {
             }
             Event::Lost { peer, why } => self.lost(peer, &why.to_string(), ctx),
         }
+    }
+}
+
+/// The scheduler is to end.
+#[derive(actix::Message)]
+#[rtype(result = "()")]
+pub struct Stop;
+
+impl Handler<Stop> for Hub {
+    type Result = ();
+
+    fn handle(&mut self, _: Stop, _: &mut Self::Context) {
+        self.stop();
     }
 }
 
