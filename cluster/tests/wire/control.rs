@@ -142,11 +142,14 @@ fn a_slow_reader_makes_the_sender_wait_or_be_told() {
     // What the system's buffers take, and no more than the line allows beyond that.
     let message = vec![7; 100_000];
     let mut sent = 0;
-    while to_slow.try_send(message.clone()).is_ok() {
-        sent += 1;
+    let refused = loop {
+        match to_slow.try_send(message.clone()) {
+            Ok(()) => sent += 1,
+            Err(refused) => break refused,
+        }
         assert!(sent < 1000, "100 MB wait for a peer that takes nothing");
-    }
-    assert_eq!(to_slow.try_send(message.clone()), Err(SendError::Full(message.clone())));
+    };
+    assert!(refused == SendError::Full(message.clone()), "{sent} messages were taken");
     for _ in 0..sent {
         assert_eq!(raw.read_message().unwrap(), message);
     }
