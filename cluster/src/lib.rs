@@ -9,6 +9,7 @@
 //! - [`endpoint`]: listens, connects, gets blocks
 //! - [`peer`], [`blocks`], [`limits`]: what happens on control connections, what others may ask for, what they may cost
 //! - [`frame`]: the header of a frame. Pure.
+//! - [`provider`]: where workers come from
 //! - [`policy`]: how many workers there should be. Pure: the time is an argument.
 //!
 //! What goes over the wire is told in `docs/protocol.md`.
@@ -30,6 +31,7 @@ mod log_limit;
 pub mod peer;
 pub mod policy;
 mod private_file;
+pub mod provider;
 mod pull;
 mod queue;
 mod random;
