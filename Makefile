@@ -8,7 +8,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .ONESHELL:
-.PHONY: check check-deps test chaos sanitize bench bench-outofcore libraries fio peers
+.PHONY: check check-deps test chaos sanitize bench bench-outofcore libraries slurm fio peers
 
 CARGO ?= cargo
 # Tests that a build with other features is worth a second run for: what runs code of kernels/, and what reads its formats.
@@ -63,8 +63,12 @@ libraries:
 	    echo "not root or no apt-get: cannot install $(LIBRARY_PACKAGES)" >&2
 	fi
 
+# Puts a SLURM there for the tests if that is possible; never fails, the tests look for it and say why it is missing.
+slurm:
+	@slurm/testbed install || true
+
 # A test that leaves something out says "SKIPPED: what (why)" on standard error; the last lines repeat all of them.
-test: libraries
+test: libraries slurm
 	@mkdir -p $(dir $(TEST_LOG))
 	: >$(TEST_LOG)
 	# What a next build could take up again costs time in the first one, and this is built once.
