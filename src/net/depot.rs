@@ -1,26 +1,29 @@
-//! The blocks of this worker process, for others.
+//! The blocks of this process, for others.
 
 use crate::actors::{Fetch, Run, Worker};
+use crate::ids::RunId;
 use crate::protocol::{BlockKey, decode};
 use crate::store::{Block, SpillReader};
 use actix::Addr;
 use cluster::blocks::{Blocks, Payload, ReadAt};
+use std::collections::HashMap;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Hears of blocks that were written and cannot be read.
 type TellVanished = Arc<dyn Fn(BlockKey) + Send + Sync>;
 
-/// Whom to ask for blocks: the worker's actor for those in memory, the run for those that have been written.
-#[derive(Default)]
+/// Whom to ask for the blocks of a run: the worker's actor for those in memory, the run for those that were written.
+#[derive(Clone)]
 struct Askable {
-    worker: Option<(Addr<Worker>, TellVanished)>,
-    run: Option<Arc<Run>>,
+    worker: Addr<Worker>,
+    run: Arc<Run>,
+    tell_vanished: TellVanished,
 }
 
-/// Where the blocks are.
+/// Where the blocks are of all runs that this process takes part in.
 #[derive(Clone, Default)]
-pub struct BlockDepot(Arc<Mutex<Askable>>);
+pub struct BlockDepot(Arc<Mutex<HashMap<RunId, Askable>>>);
 
 /// The bytes of a block.
 struct Bytes(Arc<Block>);
@@ -45,18 +48,25 @@ impl ReadAt for InFile {
 }
 
 impl BlockDepot {
-    fn lock(&self) -> MutexGuard<'_, Askable> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<RunId, Askable>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The worker is there. `tell_vanished` hears of blocks that were written and cannot be read.
-    pub fn serve(&self, worker: Addr<Worker>, tell_vanished: impl Fn(BlockKey) + Send + Sync + 'static) {
-        self.lock().worker = Some((worker, Arc::new(tell_vanished)));
+    /// From now on others get the blocks of this run. `tell_vanished` hears of those that were written and cannot be
+    /// read.
+    pub fn begin(
+        &self,
+        run: Arc<Run>,
+        worker: Addr<Worker>,
+        tell_vanished: impl Fn(BlockKey) + Send + Sync + 'static,
+    ) {
+        let askable = Askable { worker, run: run.clone(), tell_vanished: Arc::new(tell_vanished) };
+        self.lock().insert(run.id, askable);
     }
 
-    /// From now on blocks are of this run.
-    pub fn set_run(&self, run: Option<Arc<Run>>) {
-        self.lock().run = run;
+    /// Nobody wants blocks of this run any more.
+    pub fn end(&self, run: RunId) {
+        self.lock().remove(&run);
     }
 }
 
@@ -64,14 +74,14 @@ impl Blocks for BlockDepot {
     fn open(&self, key: &[u8]) -> Result<Payload, String> {
         let key: BlockKey = decode(key).map_err(|error| error.to_string())?;
         let BlockKey { run, block } = key;
-        let (worker, tell_vanished) = self.lock().worker.clone().ok_or("this worker has not begun yet")?;
+        let askable = self.lock().get(&run).cloned();
+        let Askable { worker, run: here, tell_vanished } =
+            askable.ok_or_else(|| format!("nothing of {run:?} is here"))?;
         let in_memory = futures_executor::block_on(worker.send(Fetch { run, block }));
         if let Some(found) = in_memory.map_err(|_| "this worker is about to end")? {
             return Ok(Payload::Memory(Box::new(Bytes(found))));
         }
-        let current = self.lock().run.clone().filter(|current| current.id == run);
-        let files = current.as_ref().and_then(|current| current.spill.as_ref());
-        match files.map(|files| files.reader(block)) {
+        match here.spill.as_ref().map(|files| files.reader(block)) {
             Some(Ok(Some(reader))) => {
                 let len = reader.bytes();
                 Ok(Payload::Stored { len, source: Box::new(InFile { reader, key, tell_vanished }) })

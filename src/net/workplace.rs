@@ -106,13 +106,7 @@ impl Workplace {
             // Whoever waits is just below.
             let _ = tell.send(worker.start());
         });
-        if let Ok(actor) = told.recv() {
-            let say = self.say.clone();
-            self.depot.serve(actor.clone(), move |BlockKey { run, block }| {
-                say(FromWorkerProcess::Tell { messages: vec![FromWorker::Vanished { run, block }] });
-            });
-            self.actor = Some(actor);
-        }
+        self.actor = told.recv().ok();
     }
 
     /// A run begins.
@@ -135,7 +129,12 @@ impl Workplace {
             spill: Some(self.means.spill.begin(id)),
             network: Some(Arc::new(self.neighbours.clone())),
         });
-        self.depot.set_run(Some(run.clone()));
+        if let Some(actor) = &self.actor {
+            let say = self.say.clone();
+            self.depot.begin(run.clone(), actor.clone(), move |BlockKey { run, block }| {
+                say(FromWorkerProcess::Tell { messages: vec![FromWorker::Vanished { run, block }] });
+            });
+        }
         self.here = Some(Here { run, sync, stalls: self.activity.stalls() });
     }
 
@@ -154,7 +153,7 @@ impl Workplace {
         if is_over {
             self.activity.end();
             self.here = None;
-            self.depot.set_run(None);
+            self.depot.end(id);
         }
     }
 
@@ -184,6 +183,14 @@ impl Workplace {
             read_back: spilled.read,
             peak_spilled: spilled.peak,
             stalls: [stalls.read, stalls.load, stalls.spill, stalls.write, stalls.tasks],
+        }
+    }
+}
+
+impl Drop for Workplace {
+    fn drop(&mut self) {
+        if let Some(here) = &self.here {
+            self.depot.end(here.run.id);
         }
     }
 }
