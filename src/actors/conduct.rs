@@ -55,11 +55,6 @@ impl Conduct {
         self.feed(events)
     }
 
-    /// See [`Core::go_on`].
-    pub fn go_on(&mut self) {
-        self.core.go_on();
-    }
-
     /// To look at, not to tell anything.
     pub fn core(&self) -> &Core {
         &self.core

@@ -311,7 +311,7 @@ impl Client {
             while under_way < FETCHED_AT_ONCE
                 && let Some((id, depot)) = asked.next()
             {
-                self.fetch(program, RunId(ended.run), (*id, *depot), &pool, tell.clone())?;
+                self.fetch(program, ended.run, (*id, *depot), &pool, tell.clone())?;
                 under_way += 1;
             }
             if under_way == 0 {

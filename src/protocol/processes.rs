@@ -243,10 +243,10 @@ pub struct StageStatus {
 }
 
 /// What a run that succeeded leaves.
-#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Ended {
     /// Its number at the scheduler, by which blocks are asked for.
-    pub run: u64,
+    pub run: RunId,
     /// Where the blocks of results are.
     pub kept: Vec<(BlockId, Depot)>,
     pub recomputed: u64,

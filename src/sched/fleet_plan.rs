@@ -62,11 +62,6 @@ pub struct FleetPlan {
 }
 
 impl FleetPlan {
-    /// Bytes that the run may hold in this process, blocks and workspaces.
-    pub fn bound_of(&self, seat: Seat) -> u64 {
-        seat.budget
-    }
-
     /// Bytes of blocks that the run may hold in this process. None at all if the run spills and the process cannot.
     pub fn bytes_of(&self, seat: Seat) -> u64 {
         if self.plan.spill.is_some() && !seat.may_spill {

@@ -3,11 +3,13 @@
 
 pub mod client;
 mod copies;
+mod ending;
 mod excuse;
 mod made_up;
 pub mod memory;
 pub mod programs;
 pub mod rng;
 mod spilling;
+pub mod values;
 pub mod worker;
 pub mod world;

@@ -1,11 +1,12 @@
 //! The scheduler process: workers and clients come and go, runs are done one after the other.
 //!
-//! This file is who says what. `members` are the workers, `run` is the run that goes on, `status` is what can be
-//! seen of both.
+//! This file is who says what. `members` are the workers, `turns` is whose run is next, `run` is the run that goes on,
+//! `status` is what can be seen of all.
 
 mod members;
 mod run;
 mod status;
+mod turns;
 
 use super::line::Line;
 use crate::ids::WorkerId;
@@ -23,7 +24,7 @@ use std::time::Instant;
 
 /// A client and what it asked for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-struct Asker {
+pub struct Asker {
     client: PeerId,
     /// The client's number of the run.
     number: u64,

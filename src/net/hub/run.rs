@@ -1,19 +1,16 @@
 //! The run that is going on, from its place in line to the last block of its results.
 
-use super::members::{Member, is_possible};
-use super::{Asker, Hub, Request};
+use super::members::Member;
+use super::{Asker, Hub};
 use crate::actors::{Conduct, Letters};
 use crate::failure::Failure;
-use crate::graph::{Kind, Program};
-use crate::ids::{BlockId, MemoryId, RunId, StageId, TaskId, WorkerId};
-use crate::net::opened::not_a_program;
+use crate::graph::Program;
+use crate::ids::{BlockId, MemoryId, RunId, TaskId, WorkerId};
 use crate::protocol::{
-    ClientPart, Depot, Ended, Figures, FromWorker, NotShared, RunSpec, ToClient, ToWorker, ToWorkerProcess,
-    WorkerFigures,
+    Depot, Ended, Figures, FromWorker, NotShared, RunSpec, ToClient, ToWorker, ToWorkerProcess, WorkerFigures,
 };
-use crate::sched::{ClientSeat, Core, Event, FleetPlan, Seat, plan_fleet};
-use crate::store::SpillPlace;
-use actix::{AsyncContext, Context, Handler};
+use crate::sched::{Core, Event, FleetPlan};
+use actix::Context;
 use cluster::peer::PeerId;
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -23,7 +20,7 @@ use std::time::{Duration, Instant};
 const TELL_PROGRESS: Duration = Duration::from_millis(100);
 
 /// How far a run has come.
-enum Phase {
+pub enum Phase {
     Going,
     /// All tasks are done; these have not told their figures yet.
     Concluding(BTreeSet<WorkerId>),
@@ -32,28 +29,24 @@ enum Phase {
 }
 
 pub struct Current {
-    asker: Asker,
+    pub asker: Asker,
     /// Under this number the client takes part, if it does.
-    client_worker: Option<WorkerId>,
-    id: RunId,
-    spec: Box<RunSpec>,
-    program: Arc<Program>,
-    plan: FleetPlan,
-    conduct: Conduct,
-    phase: Phase,
+    pub client_worker: Option<WorkerId>,
+    pub id: RunId,
+    pub spec: Box<RunSpec>,
+    pub program: Arc<Program>,
+    pub plan: FleetPlan,
+    pub conduct: Conduct,
+    pub phase: Phase,
     /// Workers that take part.
-    begun: BTreeSet<WorkerId>,
-    figures: Vec<WorkerFigures>,
-    waited: Duration,
-    began: Instant,
-    told_progress: Instant,
+    pub begun: BTreeSet<WorkerId>,
+    pub figures: Vec<WorkerFigures>,
+    pub waited: Duration,
+    pub began: Instant,
+    pub told_progress: Instant,
 }
 
 impl Current {
-    pub fn asker(&self) -> Asker {
-        self.asker
-    }
-
     /// The number under which this client takes part.
     pub fn worker_of(&self, client: PeerId) -> Option<WorkerId> {
         self.client_worker.filter(|_| self.asker.client == client)
@@ -80,128 +73,7 @@ impl Current {
     }
 }
 
-/// A program with its plan and its core.
-struct Prepared {
-    program: Arc<Program>,
-    plan: FleetPlan,
-    core: Core,
-}
-
-/// Checks the program and proves that it fits. O(tasks).
-fn prepare(spec: &RunSpec, seats: &[Seat], client: Option<WorkerId>) -> Result<Prepared, Failure> {
-    let program = Program::try_new(spec.stages.clone()).map_err(not_a_program)?;
-    let program = Arc::new(program);
-    let largest = program.stages().iter().map(|stage| stage.largest_bytes()).max().unwrap_or(0);
-    let scratch = SpillPlace::scratch_len(largest);
-    let pinned = spec.own.as_ref().map_or_else(Vec::new, |own| pinned(&program, own));
-    let own = spec.own.as_ref().map(|own| ClientSeat { seat: own.seat, pinned: &pinned });
-    let plan = plan_fleet(&program, seats, own, scratch).map_err(Failure::of_request)?;
-    let core = Core::for_fleet(program.clone(), &plan, client);
-    Ok(Prepared { program, plan, core })
-}
-
-/// The stages whose tasks only the client can do.
-fn pinned(program: &Program, own: &ClientPart) -> Vec<StageId> {
-    let is_own = |id: &StageId| match &program.stage(*id).kind {
-        Kind::Read(read) => own.inputs.contains(&read.input),
-        Kind::Write(write) => own.outputs.contains(&write.output),
-        _ => false,
-    };
-    program.stage_ids().filter(is_own).collect()
-}
-
-/// Can this be a client's part?
-fn is_possible_part(own: &ClientPart) -> bool {
-    is_possible(&own.seat) && own.seat.threads.compute == 0
-}
-
-/// A core has been made.
-#[derive(actix::Message)]
-#[rtype(result = "()")]
-struct Ready {
-    request: Request,
-    client_worker: Option<WorkerId>,
-    prepared: Result<Prepared, Failure>,
-}
-
-impl Handler<Ready> for Hub {
-    type Result = ();
-
-    fn handle(&mut self, Ready { request, client_worker, prepared }: Ready, ctx: &mut Self::Context) {
-        // Given up meanwhile.
-        if self.preparing.take() != Some(request.asker) {
-            return self.start_next(ctx);
-        }
-        match prepared {
-            Ok(prepared) => self.start(request, client_worker, prepared, ctx),
-            Err(failure) => {
-                self.tell_ended(request.asker, Err(failure));
-                self.start_next(ctx);
-            }
-        }
-    }
-}
-
 impl Hub {
-    /// Has the core of the next run made, if there are workers and no other run goes on.
-    pub(super) fn start_next(&mut self, ctx: &mut Context<Self>) {
-        let seats: Vec<Seat> = self.members.all().map(|(_, member)| member.seat).collect();
-        if self.current.is_some() || self.preparing.is_some() || seats.is_empty() {
-            return;
-        }
-        let Some(request) = self.waiting.pop_front() else { return };
-        self.preparing = Some(request.asker);
-        if request.spec.own.as_ref().is_some_and(|own| !is_possible_part(own)) {
-            self.preparing = None;
-            let failure = Failure::of_request("no client has what this one says it brings along");
-            self.tell_ended(request.asker, Err(failure));
-            return self.start_next(ctx);
-        }
-        let client_worker = request.spec.own.as_ref().map(|_| self.members.next_number());
-        let hub = ctx.address();
-        std::thread::spawn(move || {
-            let prepared = prepare(&request.spec, &seats, client_worker);
-            hub.do_send(Ready { request, client_worker, prepared });
-        });
-    }
-
-    fn start(
-        &mut self,
-        request: Request,
-        client_worker: Option<WorkerId>,
-        prepared: Prepared,
-        ctx: &mut Context<Self>,
-    ) {
-        let Request { asker, spec, submitted } = request;
-        let Prepared { program, plan, core } = prepared;
-        let id = RunId(self.runs);
-        self.runs += 1;
-        tracing::info!("run {} of {} tasks begins", id.0, program.tasks());
-        let client = self.clients.get(&asker.client).map(|client| client.line.clone());
-        if let (Some(worker), Some(own), Some(line)) = (client_worker, &spec.own, client) {
-            self.members.add_client(worker, line, own.seat, own.depot);
-        }
-        self.current = Some(Current {
-            asker,
-            client_worker,
-            id,
-            spec,
-            program,
-            plan,
-            conduct: Conduct::new(id, core),
-            phase: Phase::Going,
-            begun: BTreeSet::new(),
-            figures: Vec::new(),
-            waited: submitted.elapsed(),
-            began: Instant::now(),
-            told_progress: Instant::now(),
-        });
-        let workers = self.members.all().map(|(worker, _)| worker);
-        let workers: Vec<WorkerId> = client_worker.into_iter().chain(workers).collect();
-        let joins: Vec<Event> = workers.into_iter().filter_map(|worker| self.begin(worker)).collect();
-        self.feed(joins, ctx);
-    }
-
     /// A worker that has just come takes part in what goes on.
     pub(super) fn begin_at(&mut self, worker: WorkerId, ctx: &mut Context<Self>) {
         if matches!(&self.current, Some(current) if matches!(current.phase, Phase::Going)) {
@@ -211,7 +83,7 @@ impl Hub {
     }
 
     /// Tells a worker of the run; what the core has to know of it. None if the run has no room there.
-    fn begin(&mut self, worker: WorkerId) -> Option<Event> {
+    pub(super) fn begin(&mut self, worker: WorkerId) -> Option<Event> {
         let current = self.current.as_mut()?;
         let member = self.members.get_mut(worker).filter(|member| !member.draining)?;
         let bytes = current.plan.bytes_of(member.seat);
@@ -227,17 +99,56 @@ impl Hub {
     }
 
     pub(super) fn hear(&mut self, worker: WorkerId, messages: Vec<FromWorker>, ctx: &mut Context<Self>) {
-        let Some(current) = &mut self.current else { return };
-        if matches!(current.phase, Phase::Going) && current.begun.contains(&worker) {
-            let letters = current.conduct.hear(worker, messages);
-            self.deliver(letters, ctx);
+        let Some(current) = self.current.as_mut().filter(|current| current.begun.contains(&worker)) else {
+            return;
+        };
+        let loses = messages.iter().any(|message| matches!(message, FromWorker::Vanished { .. }));
+        let was_complete = !matches!(current.phase, Phase::Going);
+        let letters = current.conduct.hear(worker, messages);
+        self.follow(letters, ctx);
+        if loses && was_complete {
+            self.conclude_again(ctx);
         }
     }
 
-    fn feed(&mut self, events: Vec<Event>, ctx: &mut Context<Self>) {
+    /// Results of a complete run may lie elsewhere now, and who was to tell figures may be gone.
+    fn conclude_again(&mut self, ctx: &mut Context<Self>) {
+        if self.current.as_ref().is_some_and(|current| current.core().is_over()) {
+            self.conclude(ctx);
+        }
+    }
+
+    pub(super) fn feed(&mut self, events: Vec<Event>, ctx: &mut Context<Self>) {
         let Some(current) = &mut self.current else { return };
         let letters = current.conduct.feed(events);
+        self.follow(letters, ctx);
+    }
+
+    /// Does what follows from events. What was complete may not be any more: results were lost that nobody has fetched.
+    fn follow(&mut self, letters: Letters, ctx: &mut Context<Self>) {
+        let Some(current) = &mut self.current else { return };
+        let resumes = !matches!(current.phase, Phase::Going) && !current.core().is_over();
+        if resumes {
+            tracing::info!("run {} goes on: results were lost before they were fetched", current.id.0);
+            current.phase = Phase::Going;
+        }
         self.deliver(letters, ctx);
+        if resumes {
+            self.catch_up(ctx);
+        }
+    }
+
+    /// Workers that came or wanted to go while the run was complete take part in it, or hand over.
+    fn catch_up(&mut self, ctx: &mut Context<Self>) {
+        let Some(current) = &self.current else { return };
+        let members = || self.members.all();
+        let came = members().map(|(worker, _)| worker).filter(|worker| !current.begun.contains(worker));
+        let came: Vec<WorkerId> = came.collect();
+        let draining = members().filter(|(worker, at)| at.draining && current.begun.contains(worker));
+        let leaves: Vec<Event> = draining.map(|(worker, _)| Event::Leave { worker }).collect();
+        let joins = came.into_iter().filter_map(|worker| self.begin(worker));
+        let events: Vec<Event> = joins.chain(leaves).collect();
+        self.feed(events, ctx);
     }
 
     fn deliver(&mut self, Letters { to, released, end }: Letters, ctx: &mut Context<Self>) {
@@ -295,7 +206,7 @@ impl Hub {
         if let Phase::Concluding(missing) = &mut current.phase
             && missing.remove(&worker)
         {
-            let bound = current.plan.bound_of(member.seat);
+            let bound = member.seat.budget;
             current.figures.push(WorkerFigures { name: member.name.clone(), bound, figures });
             self.end_if_concluded(ctx);
         }
@@ -310,7 +221,7 @@ impl Hub {
         current.phase = Phase::Fetching;
         let kept = kept(current, |worker| self.members.get(worker).map(Member::depot));
         let ended = Ended {
-            run: current.id.0,
+            run: current.id,
             recomputed: current.conduct.core().recomputed(),
             waited: current.waited.as_secs_f64(),
             workers: std::mem::take(&mut current.figures),
@@ -324,7 +235,7 @@ impl Hub {
         }
     }
 
-    fn tell_ended(&mut self, asker: Asker, result: Result<Ended, Failure>) {
+    pub(super) fn tell_ended(&mut self, asker: Asker, result: Result<Ended, Failure>) {
         self.tell_client(asker.client, &ToClient::Ended { number: asker.number, result });
     }
 
@@ -397,12 +308,11 @@ impl Hub {
         if !current.begun.remove(&worker) {
             return;
         }
-        // Results that nobody has fetched yet may be gone with it.
-        if !matches!(current.phase, Phase::Going) {
-            current.conduct.go_on();
-            current.phase = Phase::Going;
-        }
+        let was_complete = !matches!(current.phase, Phase::Going);
         self.feed(vec![Event::Lost { worker }], ctx);
+        if was_complete {
+            self.conclude_again(ctx);
+        }
         if let Some(current) = &self.current {
             let (done, total) = current.core().progress();
             let again = current.core().recomputed();

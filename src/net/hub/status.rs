@@ -63,7 +63,7 @@ impl Hub {
             }
         };
         RunStatus {
-            client: self.client_name(current.asker()),
+            client: self.client_name(current.asker),
             state: current.state().into(),
             seconds: current.since_submitted().as_secs_f64(),
             done: done as u64,

@@ -162,14 +162,23 @@ impl Core {
 
     /// Takes a batch of events and appends what is to be done. Within the actions for one worker,
     /// frees come before assignments.
+    ///
+    /// A completed run still hears of its workers: results that nobody has fetched yet may be lost with one. Then it
+    /// goes on until the next [`Action::Completed`]. A failed run hears nothing.
     pub fn handle(&mut self, events: impl IntoIterator<Item = Event>, out: &mut Vec<Action>) {
         for event in events {
-            if !self.is_over() && self.knows(&event) {
+            if self.over != Over::Failed && self.knows(&event) {
                 self.take(event, out);
             }
         }
-        if self.is_over() {
-            return;
+        if self.over == Over::Completed && self.counts.unfinished() > 0 {
+            self.over = Over::No;
+        }
+        match self.over {
+            Over::No => {}
+            // A copy that comes late has to go.
+            Over::Completed => return self.outboxes.flush(&self.fleet, out),
+            Over::Failed => return,
         }
         if self.admission.is_stale() {
             self.make_again(|_, _, _| false);
@@ -190,14 +199,6 @@ impl Core {
 
     pub fn is_over(&self) -> bool {
         self.over != Over::No
-    }
-
-    /// A completed run whose results nobody has fetched yet goes on: a worker may be lost with some of them. All are
-    /// there again with the next [`Action::Completed`].
-    pub fn go_on(&mut self) {
-        if self.over == Over::Completed {
-            self.over = Over::No;
-        }
     }
 
     /// (tasks done, tasks in all).
@@ -292,6 +293,10 @@ impl Core {
 
     /// The run cannot go on. The message names stage and block, unless the request was wrong and it says where.
     fn fail(&mut self, task: TaskId, failure: Failure, out: &mut Vec<Action>) {
+        // What comes late cannot undo what is complete.
+        if self.over == Over::Completed {
+            return;
+        }
         self.over = Over::Failed;
         if failure.blame == Blame::Request {
             return out.push(Action::Failed(failure));
