@@ -6,7 +6,7 @@
 mod support;
 
 use cluster::Holder;
-use cluster::blocks::{Blocks, Payload};
+use cluster::blocks::{Blocks, Finding, Payload};
 use cluster::role::Role;
 use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject;
@@ -41,10 +41,11 @@ impl AsRef<[u8]> for Shared {
 }
 
 impl Blocks for InMemory {
-    fn open(&self, key: &[u8]) -> Result<Payload, String> {
-        let number = usize::from(*key.first().ok_or("no key")?);
-        let block = self.0.get(number).ok_or("no such block")?;
-        Ok(Payload::Memory(Box::new(Shared(block.clone()))))
+    fn find(&self, key: Vec<u8>) -> Finding {
+        let block = key.first().and_then(|number| self.0.get(usize::from(*number)));
+        let found = block.ok_or("no such block".to_string());
+        let payload = found.map(|block| Payload::Memory(Box::new(Shared(block.clone()))));
+        Box::pin(std::future::ready(payload))
     }
 }
 

@@ -7,7 +7,9 @@
 
 use crate::hello::shown;
 use crate::limits::{LONGEST_KEY, LONGEST_REASON};
+use std::future::ready;
 use std::io;
+use std::pin::Pin;
 
 const NUMBER: usize = 4;
 const LENGTH: usize = 8;
@@ -17,14 +19,16 @@ pub(crate) const LONGEST_REQUEST: u32 = (NUMBER + LENGTH + LONGEST_KEY) as u32;
 /// Longest message of an answer, in bytes.
 pub(crate) const LONGEST_REPLY: u32 = (NUMBER + 1 + LONGEST_REASON) as u32;
 
+/// A block that is looked for: its bytes, or the reason in one line why there are none. The reason is told to whoever
+/// asked.
+pub type Finding = Pin<Box<dyn Future<Output = Result<Payload, String>> + Send>>;
+
 /// Where the blocks of this process are found, for others.
 pub trait Blocks: Send + Sync + 'static {
-    /// The block of this key, or the reason why there is none, in one line. The key comes from another process. Called
-    /// on a thread that may block.
-    ///
-    /// # Errors
-    /// The reason is told to whoever asked.
-    fn open(&self, key: &[u8]) -> Result<Payload, String>;
+    /// Looks for the block of this key, which comes from another process. Done on a thread of the network, which
+    /// neither this call nor the future may block: no disk is read. The future may take as long as the block is on its
+    /// way here.
+    fn find(&self, key: Vec<u8>) -> Finding;
 }
 
 /// The bytes of a block.
@@ -52,7 +56,8 @@ impl Payload {
 
 /// Bytes that are read part by part.
 pub trait ReadAt: Send + 'static {
-    /// Fills `bytes` with those from `offset` on. Called with rising offsets, on a thread that may block.
+    /// Fills `bytes` with those from `offset` on. Called with rising offsets, on a thread that may block. Nothing of
+    /// the block need be open or in memory before the first call.
     ///
     /// # Errors
     /// Whoever wants the block is told.
@@ -63,8 +68,8 @@ pub trait ReadAt: Send + 'static {
 pub struct NoBlocks;
 
 impl Blocks for NoBlocks {
-    fn open(&self, _key: &[u8]) -> Result<Payload, String> {
-        Err("this process holds no blocks".into())
+    fn find(&self, _key: Vec<u8>) -> Finding {
+        Box::pin(ready(Err("this process holds no blocks".into())))
     }
 }
 

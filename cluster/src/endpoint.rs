@@ -19,8 +19,8 @@ use tokio::runtime::{Builder, Runtime};
 
 /// Threads that move blocks and meet strangers.
 const BLOCK_THREADS: usize = 2;
-/// Threads that open and read blocks for others, and may wait for a disk: as many as read at once, and as many again.
-const DISK_THREADS: usize = 2 * STORED_AT_ONCE;
+/// Threads that read blocks from files for others.
+const DISK_THREADS: usize = STORED_AT_ONCE;
 
 /// Who a process is and whom it trusts.
 #[derive(Clone, Debug)]

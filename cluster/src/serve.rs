@@ -6,7 +6,10 @@ use crate::handshake::Met;
 use crate::hello::shown;
 use crate::limits::{PART, PULLS_IN_FLIGHT, STORED_AT_ONCE, STORED_PER_CONNECTION, beat};
 use crate::stream::Stream;
+use std::future::poll_fn;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 use tokio::io::{ReadHalf, WriteHalf};
 use tokio::sync::{Mutex, Semaphore, mpsc};
@@ -83,12 +86,20 @@ impl BlockServer {
         }
     }
 
+    /// Looks for a block. A panic costs this block only.
+    async fn find(&self, key: Vec<u8>) -> Result<Payload, String> {
+        let mut finding = Box::pin(async { self.blocks.find(key).await });
+        poll_fn(|context| {
+            let polled = catch_unwind(AssertUnwindSafe(|| finding.as_mut().poll(context)));
+            polled.unwrap_or_else(|_| Poll::Ready(Err("a panic while the block was looked for".into())))
+        })
+        .await
+    }
+
     async fn give(&self, way: &Way, request: Request) -> Result<(), Ending> {
         let writer = &way.writer;
         let Request { number, len, key } = request;
-        let blocks = self.blocks.clone();
-        let opened = spawn_blocking(move || blocks.open(&key)).await;
-        match opened.unwrap_or_else(|panic| Err(panic.to_string())) {
+        match self.find(key).await {
             Err(reason) => refuse(writer, number, &reason).await,
             Ok(payload) if payload.len() != len => {
                 let reason = format!("it has {} bytes, not the {len} that were asked for", payload.len());

@@ -3,9 +3,9 @@
 use crate::actors::{Fetch, Run, Worker};
 use crate::ids::RunId;
 use crate::protocol::{BlockKey, decode};
-use crate::store::{Block, SpillReader};
+use crate::store::{Block, SpillFiles, SpillReader};
 use actix::Addr;
-use cluster::blocks::{Blocks, Payload, ReadAt};
+use cluster::blocks::{Blocks, Finding, Payload, ReadAt};
 use std::collections::HashMap;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -34,16 +34,31 @@ impl AsRef<[u8]> for Bytes {
     }
 }
 
-/// Those of a block in a file.
+/// Those of a block in a file, which is opened when the first are read.
 struct InFile {
-    reader: SpillReader,
+    files: SpillFiles,
     key: BlockKey,
+    len: u64,
+    reader: Option<SpillReader>,
     tell_vanished: TellVanished,
+}
+
+impl InFile {
+    fn fill(&mut self, bytes: &mut [u8]) -> io::Result<()> {
+        let reader = match &mut self.reader {
+            Some(reader) => reader,
+            none => none.insert(self.files.reader(self.key.block).map_err(io::Error::other)?),
+        };
+        if reader.bytes() != self.len {
+            return Err(io::Error::other("its file is of another length"));
+        }
+        reader.fill(bytes)
+    }
 }
 
 impl ReadAt for InFile {
     fn read_at(&mut self, _: u64, bytes: &mut [u8]) -> io::Result<()> {
-        self.reader.fill(bytes).inspect_err(|_| (self.tell_vanished)(self.key))
+        self.fill(bytes).inspect_err(|_| (self.tell_vanished)(self.key))
     }
 }
 
@@ -68,29 +83,28 @@ impl BlockDepot {
     pub fn end(&self, run: RunId) {
         self.lock().remove(&run);
     }
-}
 
-impl Blocks for BlockDepot {
-    fn open(&self, key: &[u8]) -> Result<Payload, String> {
+    async fn payload(self, key: &[u8]) -> Result<Payload, String> {
         let key: BlockKey = decode(key).map_err(|error| error.to_string())?;
         let BlockKey { run, block } = key;
         let askable = self.lock().get(&run).cloned();
         let Askable { worker, run: here, tell_vanished } =
             askable.ok_or_else(|| format!("nothing of {run:?} is here"))?;
-        let in_memory = futures_executor::block_on(worker.send(Fetch { run, block }));
+        let in_memory = worker.send(Fetch { run, block }).await;
         if let Some(found) = in_memory.map_err(|_| "this worker is about to end")? {
             return Ok(Payload::Memory(Box::new(Bytes(found))));
         }
-        match here.spill.as_ref().map(|files| files.reader(block)) {
-            Some(Ok(Some(reader))) => {
-                let len = reader.bytes();
-                Ok(Payload::Stored { len, source: Box::new(InFile { reader, key, tell_vanished }) })
-            }
-            Some(Err(error)) => {
-                tell_vanished(key);
-                Err(error.to_string())
-            }
-            Some(Ok(None)) | None => Err(format!("{block:?} is not here")),
-        }
+        let files = here.spill.clone().filter(|files| files.has(block));
+        let files = files.ok_or_else(|| format!("{block:?} is not here"))?;
+        let len = here.program.stage(block.stage).bytes(block.index);
+        let source = InFile { files, key, len, reader: None, tell_vanished };
+        Ok(Payload::Stored { len, source: Box::new(source) })
+    }
+}
+
+impl Blocks for BlockDepot {
+    fn find(&self, key: Vec<u8>) -> Finding {
+        let depot = self.clone();
+        Box::pin(async move { depot.payload(&key).await })
     }
 }

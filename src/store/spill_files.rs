@@ -169,20 +169,27 @@ impl SpillFiles {
         }
     }
 
-    /// A block from its file, piece by piece, for whoever has no room here for all of it; none if it has no file.
+    /// Has the block a file? Touches no disk.
+    pub fn has(&self, block: BlockId) -> bool {
+        locked(&self.0.contents).files.contains_key(&block)
+    }
+
+    /// A block from its file, piece by piece, for whoever has no room here for all of it.
     ///
     /// # Errors
-    /// [`SpillError::Lost`] if the file is not there, or not what was written.
-    pub fn reader(&self, block: BlockId) -> Result<Option<SpillReader>, SpillError> {
+    /// [`SpillError::Lost`] if it has no file, or one that is not there, or not what was written.
+    pub fn reader(&self, block: BlockId) -> Result<SpillReader, SpillError> {
+        let lost = |why: String| SpillError::Lost { block, why };
         let files = &*self.0;
-        let Some(file) = locked(&files.contents).files.get(&block).copied() else { return Ok(None) };
+        let Some(file) = locked(&files.contents).files.get(&block).copied() else {
+            return Err(lost("it was not spilled here".into()));
+        };
         let key = files.key(block);
         let path = files.place.path(&key.file_name(file.number));
-        let opened = SpillReader::open(&path, key);
         let reader =
-            opened.map_err(|why| SpillError::Lost { block, why: format!("{}: {why}", path.display()) })?;
+            SpillReader::open(&path, key).map_err(|why| lost(format!("{}: {why}", path.display())))?;
         locked(&files.contents).usage.read += file.bytes;
-        Ok(Some(reader))
+        Ok(reader)
     }
 
     /// Nobody wants the block any more. True if it has a file: that goes with the next [`SpillFiles::sweep`], or when

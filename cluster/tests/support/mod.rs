@@ -19,7 +19,7 @@ use std::sync::{Arc, Condvar, Mutex, Once};
 use std::time::Duration;
 
 /// Nothing in a test takes so long unless it hangs.
-const HANGS: Duration = Duration::from_secs(60);
+pub const HANGS: Duration = Duration::from_secs(60);
 
 pub fn anywhere() -> SocketAddr {
     ([127, 0, 0, 1], 0).into()

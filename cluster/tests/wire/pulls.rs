@@ -1,13 +1,14 @@
 //! Blocks that are pulled from friends.
 
-use crate::support::{Keyring, Node, Raw, anywhere, claim, me, plain};
-use cluster::blocks::{Blocks, Payload, ReadAt};
-use cluster::limits::PART;
+use crate::support::{HANGS, Keyring, Node, Raw, anywhere, claim, me, plain};
+use cluster::blocks::{Blocks, Finding, Payload, ReadAt};
+use cluster::limits::{PART, PULLS_IN_FLIGHT, STORED_AT_ONCE};
 use cluster::role::Role;
 use cluster::{Holder, PullError};
 use std::io;
 use std::sync::Arc;
-use std::sync::mpsc::channel;
+use std::sync::mpsc::{Sender, channel};
+use tokio::sync::Semaphore;
 
 /// Blocks that follow from their keys: "m3-1000" is block 3 in memory, with 1000 bytes; "s3-1000" the same, read in
 /// parts; "f…" fails on the way, "p…" panics.
@@ -41,19 +42,44 @@ impl ReadAt for Parts {
 }
 
 impl Blocks for Made {
-    fn open(&self, key: &[u8]) -> Result<Payload, String> {
-        let key = std::str::from_utf8(key).map_err(|error| error.to_string())?;
-        let (number, len) = key.get(1..).and_then(|rest| rest.split_once('-')).ok_or("no\nsuch block")?;
-        let number = number.parse().map_err(|_| "no such block")?;
-        let len = len.parse().map_err(|_| "no such block")?;
-        let stored = |fails_at| Ok(Payload::Stored { len, source: Box::new(Parts { number, fails_at }) });
-        match &key[..1] {
-            "m" => Ok(Payload::Memory(Box::new(block(key)))),
-            "s" => stored(u64::MAX),
-            "f" => stored(len / 2),
-            "p" => panic!("no block of this kind"),
-            _ => Err("no such block".into()),
+    fn find(&self, key: Vec<u8>) -> Finding {
+        Box::pin(async move { made(&key) })
+    }
+}
+
+fn made(key: &[u8]) -> Result<Payload, String> {
+    let key = std::str::from_utf8(key).map_err(|error| error.to_string())?;
+    let (number, len) = key.get(1..).and_then(|rest| rest.split_once('-')).ok_or("no\nsuch block")?;
+    let number = number.parse().map_err(|_| "no such block")?;
+    let len = len.parse().map_err(|_| "no such block")?;
+    let stored = |fails_at| Ok(Payload::Stored { len, source: Box::new(Parts { number, fails_at }) });
+    match &key[..1] {
+        "m" => Ok(Payload::Memory(Box::new(block(key)))),
+        "s" => stored(u64::MAX),
+        "f" => stored(len / 2),
+        "p" => panic!("no block of this kind"),
+        _ => Err("no such block".into()),
+    }
+}
+
+/// Blocks whose key begins with "w" are on their way until the gate is opened. The others are those of [`Made`].
+struct OnTheirWay {
+    asked: Sender<()>,
+    gate: Arc<Semaphore>,
+}
+
+impl Blocks for OnTheirWay {
+    fn find(&self, mut key: Vec<u8>) -> Finding {
+        if key[0] != b'w' {
+            return Made.find(key);
         }
+        self.asked.send(()).unwrap();
+        let gate = self.gate.clone();
+        Box::pin(async move {
+            assert!(gate.acquire().await.is_err(), "it is opened by closing it");
+            key[0] = b'm';
+            made(&key)
+        })
     }
 }
 
@@ -66,7 +92,11 @@ pub fn pull(node: &Node, holder: Holder, key: &str, len: usize) -> Result<Vec<u8
 }
 
 fn holding(config: cluster::endpoint::Config) -> (Node, Holder) {
-    let node = Node::with(config, Arc::new(Made));
+    holding_these(config, Arc::new(Made))
+}
+
+fn holding_these(config: cluster::endpoint::Config, blocks: Arc<dyn Blocks>) -> (Node, Holder) {
+    let node = Node::with(config, blocks);
     let address = node.endpoint.listen(anywhere()).unwrap();
     let holder = Holder { address, role: node.config.me.role, life: node.config.me.life };
     (node, holder)
@@ -110,6 +140,40 @@ fn many_are_under_way_at_once_and_each_gets_its_own() {
         let (key, buffer, result) = told.recv().unwrap();
         assert_eq!(result, Ok(()), "{key}");
         assert!(buffer == block(&key), "{key}");
+    }
+}
+
+/// They used to hold a thread each, of which there were twice as many as blocks are read from files at once.
+#[test]
+fn blocks_on_their_way_keep_nobody_from_those_that_are_there() {
+    let (asked, was_asked) = channel();
+    let gate = Arc::new(Semaphore::new(0));
+    let blocks = Arc::new(OnTheirWay { asked, gate: gate.clone() });
+    let (_worker, holder) = holding_these(plain(Role::Worker, "w"), blocks);
+    let (tell, told) = channel();
+    let receivers = 2 * STORED_AT_ONCE / PULLS_IN_FLIGHT + 1;
+    let nodes: Vec<Node> = (0..receivers).map(|n| Node::new(plain(Role::Worker, &format!("n{n}")))).collect();
+    let mut waiting = 0;
+    for node in &nodes {
+        for n in 0..PULLS_IN_FLIGHT {
+            let (key, tell) = (format!("w{n}-100"), tell.clone());
+            node.endpoint.pull(holder, key.clone().as_bytes(), vec![0; 100], move |buffer, result| {
+                tell.send((key, buffer, result)).unwrap();
+            });
+            waiting += 1;
+        }
+    }
+    (0..waiting).for_each(|_| was_asked.recv_timeout(HANGS).expect("all are looked for at once"));
+    let node = Node::new(plain(Role::Worker, "n"));
+    for kind in ["m", "s"] {
+        let key = format!("{kind}1-{}", 3 * PART);
+        assert!(pull(&node, holder, &key, 3 * PART) == Ok(block(&key)), "{key}");
+    }
+    assert!(told.try_recv().is_err(), "nothing has come before it was there");
+    gate.close();
+    for _ in 0..waiting {
+        let (key, buffer, result) = told.recv().unwrap();
+        assert_eq!((buffer, result), (block(&key), Ok(())), "{key}");
     }
 }
 
