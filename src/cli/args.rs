@@ -81,7 +81,7 @@ pub struct WorkerArgs {
     /// What it is called; default: the machine and its process number
     #[arg(long)]
     pub name: Option<String>,
-    /// Compute threads; default: the cores of this machine
+    /// Compute threads; default: the cores that SLURM gave it, or those of this machine
     #[arg(long, allow_negative_numbers = true, value_parser = clap::value_parser!(u16).range(1..))]
     pub threads: Option<u16>,
     /// Memory for blocks and workspace, with units as for dolmen svd; default: most of what is free and allowed
@@ -252,7 +252,7 @@ pub struct Common {
     /// Workers in this process; default: 1
     #[arg(long, allow_negative_numbers = true, value_parser = clap::value_parser!(u16).range(1..))]
     pub workers: Option<u16>,
-    /// Compute threads of each worker; default: the cores of this machine
+    /// Compute threads of each worker; default: the cores that SLURM gave, or those of this machine
     #[arg(long, allow_negative_numbers = true, value_parser = clap::value_parser!(u16).range(1..))]
     pub threads: Option<u16>,
     /// Memory for blocks and workspace, like 4G: K, M, G, T (also Ki, KiB, ...) count by 1024, KB, MB, GB, TB by 1000;

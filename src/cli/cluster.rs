@@ -5,7 +5,7 @@ use super::console::{complain, say};
 use super::signals;
 use crate::ids::TaskId;
 use crate::session::cluster::{self, Client, SchedulerOptions, Status, Stopper, WorkerOptions, own_name};
-use crate::session::{Error, human};
+use crate::session::{Error, human, own_cores};
 use std::io::IsTerminal;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -40,11 +40,10 @@ pub fn scheduler(args: SchedulerArgs) -> Result<(), Error> {
 
 pub fn worker(args: WorkerArgs) -> Result<(), Error> {
     log();
-    let cores = || std::thread::available_parallelism().map_or(1, usize::from);
     let options = WorkerOptions {
         scheduler: args.cluster.scheduler(),
         name: args.name.unwrap_or_else(|| own_name(0)),
-        threads: args.threads.map_or_else(cores, usize::from),
+        threads: args.threads.map_or_else(own_cores, usize::from),
         memory: args.memory,
         spill_folder: args.spill_dir,
         spill_limit: args.spill_limit,

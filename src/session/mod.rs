@@ -30,7 +30,7 @@ pub mod cluster {
 }
 
 pub use crate::net::SchedulerAt;
-pub use crate::store::{Limit, own_process};
+pub use crate::store::{Limit, own_cores, own_process};
 pub use algorithms::{Qr, Rsvd, Svd};
 pub use error::Error;
 pub use handle::Handle;

@@ -2,6 +2,7 @@
 
 use crate::array::BlockSize;
 use crate::net::SchedulerAt;
+use crate::store::own_cores;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -30,7 +31,7 @@ impl SessionBuilder {
     pub(super) fn new() -> SessionBuilder {
         SessionBuilder {
             workers: 1,
-            threads: std::thread::available_parallelism().map_or(1, usize::from),
+            threads: own_cores(),
             memory: None,
             block: BlockSize::Auto,
             spill_folder: None,

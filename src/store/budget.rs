@@ -1,6 +1,7 @@
 //! How much memory a worker may use, and what bounds it: the user, SLURM, the cgroup, `ulimit`, or the machine.
 
 use super::limits::room;
+use super::slurm::{self, NotAnAmount};
 use crate::sched::Threads;
 use std::fmt;
 use std::fs;
@@ -43,14 +44,6 @@ impl fmt::Display for Limit {
     }
 }
 
-/// A limit that nobody can read.
-#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
-#[error("{variable}={value} is not an amount of memory: correct it, or give --memory")]
-pub struct BudgetError {
-    variable: &'static str,
-    value: String,
-}
-
 /// Bytes for blocks and workspaces, and what bounds them.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Budget {
@@ -61,8 +54,8 @@ pub struct Budget {
 impl Budget {
     /// What the user says, but no more than `ulimit` leaves beside these threads, since the system does not give
     /// it. If the user does not say: a share of the least of what SLURM, the cgroup (v1 or v2, with those above it),
-    /// `ulimit` and the machine's free memory allow.
-    pub fn new(told: Option<u64>, threads: Threads) -> Result<Budget, BudgetError> {
+    /// `ulimit` and the machine's free memory allow, divided by the processes that `srun` started here with this one.
+    pub fn new(told: Option<u64>, threads: Threads) -> Result<Budget, NotAnAmount> {
         let share = |bytes: u64| (bytes as f64 * SHARE) as u64;
         let ulimit = room(threads).map(|room| Budget { bytes: room.bytes, limit: Limit::Ulimit(room.name) });
         let ulimit = ulimit.map(|budget| Budget { bytes: share(budget.bytes), ..budget });
@@ -70,7 +63,9 @@ impl Budget {
             let told = Budget { bytes, limit: Limit::Told };
             return Ok(ulimit.filter(|other| other.bytes < bytes).unwrap_or(told));
         }
-        let slurm = slurm_memory(|name| std::env::var(name).ok())?;
+        let variable = |name: &str| std::env::var(name).ok();
+        let slurm = slurm::memory(variable)?;
+        let slurm = slurm.map(|found| Budget { bytes: found.bytes, limit: Limit::Slurm(found.variable) });
         let cgroups = fs::read_to_string("/proc/self/cgroup").ok();
         let cgroup = cgroups.and_then(|text| cgroup_memory(&text, read_limit));
         let others = [
@@ -78,8 +73,10 @@ impl Budget {
             cgroup.map(|bytes| Budget { bytes, limit: Limit::Cgroup }),
             free_memory().map(|bytes| Budget { bytes, limit: Limit::Free }),
         ];
+        // Each of these is for all processes of the job on this machine.
+        let of_each = |bytes| share(bytes) / slurm::processes_here(variable);
         let others =
-            others.into_iter().flatten().map(|budget| Budget { bytes: share(budget.bytes), ..budget });
+            others.into_iter().flatten().map(|budget| Budget { bytes: of_each(budget.bytes), ..budget });
         let least = others.chain(ulimit).min_by_key(|budget| budget.bytes);
         Ok(least.unwrap_or(Budget { bytes: share(FALLBACK), limit: Limit::Unknown }))
     }
@@ -89,37 +86,6 @@ pub(super) fn free_memory() -> Option<u64> {
     let mut system = System::new().ok()?;
     system.refresh_memory();
     Some(system.available_memory())
-}
-
-/// What SLURM gave this job on this node; 0 is all that it has.
-fn slurm_memory(variable: impl Fn(&str) -> Option<String>) -> Result<Option<Budget>, BudgetError> {
-    let (node, cpu) = ("SLURM_MEM_PER_NODE", "SLURM_MEM_PER_CPU");
-    let size = |name| match variable(name) {
-        Some(value) => slurm_size(&value).map(Some).ok_or(BudgetError { variable: name, value }),
-        None => Ok(None),
-    };
-    if let Some(bytes) = size(node)?.filter(|bytes| *bytes > 0) {
-        return Ok(Some(Budget { bytes, limit: Limit::Slurm(node) }));
-    }
-    // Each task of a job has at least one.
-    let cpus = variable("SLURM_CPUS_ON_NODE").and_then(|cpus| cpus.trim().parse::<u64>().ok()).unwrap_or(1);
-    let bytes = size(cpu)?.map(|bytes| bytes.saturating_mul(cpus)).filter(|bytes| *bytes > 0);
-    Ok(bytes.map(|bytes| Budget { bytes, limit: Limit::Slurm(cpu) }))
-}
-
-/// Bytes of a size as SLURM writes it: MiB, unless K, M, G or T is behind the number.
-fn slurm_size(text: &str) -> Option<u64> {
-    let text = text.trim();
-    let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-    let (number, unit) = text.split_at(end);
-    let shift = match unit.to_ascii_uppercase().as_str() {
-        "K" => 10,
-        "" | "M" => 20,
-        "G" => 30,
-        "T" => 40,
-        _ => return None,
-    };
-    number.parse::<u64>().ok()?.checked_mul(1 << shift)
 }
 
 /// The least `limit` on the way from this process's cgroup up to the root. `cgroups` is `/proc/self/cgroup`.
@@ -150,38 +116,6 @@ pub(super) fn read_limit(file: &Path) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    /// What SLURM's variables come to: bytes and the one that bounds them.
-    fn slurm(pairs: &[(&str, &str)]) -> Result<Option<(u64, Limit)>, BudgetError> {
-        let found = slurm_memory(|name| pairs.iter().find(|(n, _)| *n == name).map(|(_, v)| v.to_string()));
-        found.map(|budget| budget.map(|budget| (budget.bytes, budget.limit)))
-    }
-
-    #[test]
-    fn slurm_tells_by_node_or_by_cpu() {
-        let node = Limit::Slurm("SLURM_MEM_PER_NODE");
-        for (value, bytes) in [
-            ("4000", 4000 << 20),
-            ("4G", 4 << 30),
-            ("4g", 4 << 30),
-            ("512M", 512 << 20),
-            ("2048K", 2 << 20),
-            ("1T", 1 << 40),
-        ] {
-            assert_eq!(slurm(&[("SLURM_MEM_PER_NODE", value)]), Ok(Some((bytes, node))), "{value}");
-        }
-        let cpu = Limit::Slurm("SLURM_MEM_PER_CPU");
-        let pairs = [("SLURM_MEM_PER_CPU", "500"), ("SLURM_CPUS_ON_NODE", "4")];
-        assert_eq!(slurm(&pairs), Ok(Some((2000 << 20, cpu))));
-        let pairs = [("SLURM_MEM_PER_CPU", "2G"), ("SLURM_CPUS_ON_NODE", "4")];
-        assert_eq!(slurm(&pairs), Ok(Some((8 << 30, cpu))));
-        assert_eq!(slurm(&[("SLURM_MEM_PER_CPU", "2G")]), Ok(Some((2 << 30, cpu))));
-        assert_eq!(slurm(&[("SLURM_MEM_PER_NODE", "0")]), Ok(None));
-        assert_eq!(slurm(&[]), Ok(None));
-        for value in ["4X", "", "G", "-1", "99999999999999999999", "999999999T"] {
-            assert!(slurm(&[("SLURM_MEM_PER_NODE", value)]).is_err(), "{value:?}");
-        }
-    }
 
     #[test]
     fn the_least_cgroup_on_the_way_up_counts() {
