@@ -1,0 +1,9 @@
+//! A real SLURM of four nodes on this machine (`slurm/testbed`), and the scripts of `slurm/` in it. Passes where there
+//! is no SLURM, and says so.
+
+mod bed;
+mod job;
+#[path = "../support/mod.rs"]
+mod support;
+mod svd;
+mod testbed;
