@@ -16,7 +16,7 @@ mod worker;
 
 pub use activity::{Activity, Stalls};
 pub use conduct::{Conduct, Letters};
-pub use executor::WorkerThreads;
+pub use executor::{IO_THREADS, WorkerThreads};
 pub use messages::{Fetch, FromWorkers, Lost, ToWorkers};
 pub use panics::tell_panics;
 pub use run::{Network, Progress, Run, RunOutcome};

@@ -2,7 +2,7 @@
 
 use super::depot::BlockDepot;
 use super::workplace::{Means, Say, Workplace};
-use crate::actors::WorkerThreads;
+use crate::actors::{IO_THREADS, WorkerThreads};
 use crate::array::InputId;
 use crate::exec::Bindings;
 use crate::failure::Failure;
@@ -14,9 +14,6 @@ use crate::store::SpillPlace;
 use cluster::endpoint::Endpoint;
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
-
-/// Threads that wait for files.
-const IO_THREADS: usize = 4;
 
 /// What the client does itself, and with what.
 pub struct OwnPart {
@@ -30,8 +27,6 @@ pub struct OwnPart {
     pub spill: SpillPlace,
     /// How many requests its files get at once.
     pub depth: Arc<Depth>,
-    /// Results count as written only when their data is on the disk.
-    pub sync: bool,
 }
 
 impl OwnPart {
@@ -65,24 +60,16 @@ impl OwnPart {
         told: mpsc::Receiver<ToWorkerProcess>,
     ) {
         let system = actix::System::new();
-        let OwnPart { bindings, budget, spill, depth, sync, .. } = self;
+        let OwnPart { bindings, budget, spill, depth, .. } = self;
         let threads = WorkerThreads { compute: 0, io: IO_THREADS };
         let means = Means { threads, budget, spill, depth };
-        let mut workplace = Workplace::new(means, say, actix::Arbiter::current(), depot, endpoint);
+        // The client knows the run already.
+        let open = move |_, _| Ok((program.clone(), bindings.clone()));
+        let mut workplace =
+            Workplace::new(means, Box::new(open), say, actix::Arbiter::current(), depot, endpoint);
         let actors = actix::System::current();
         std::thread::spawn(move || {
-            for message in told {
-                match message {
-                    ToWorkerProcess::Leave => break,
-                    ToWorkerProcess::Enlisted { worker } => workplace.enlisted(worker),
-                    ToWorkerProcess::Begin { run, workspace, .. } => {
-                        workplace.begin(run, program.clone(), bindings.clone(), workspace, sync);
-                    }
-                    ToWorkerProcess::Meet { worker, depot } => workplace.meet(worker, depot),
-                    ToWorkerProcess::Tell { run, messages } => workplace.told(run, messages),
-                    ToWorkerProcess::Conclude { run } => workplace.conclude(run),
-                }
-            }
+            let _ = told.into_iter().try_for_each(|message| workplace.heed(message));
             actors.stop();
         });
         // Its exit code says nothing.

@@ -54,7 +54,7 @@ pub fn opened(
     budget: u64,
     depth: &Arc<Depth>,
     functions: &Functions,
-) -> Result<(Program, Bindings), CannotOpen> {
+) -> Result<(Arc<Program>, Arc<Bindings>), CannotOpen> {
     let mut bindings = Bindings { functions: functions.clone(), ..Bindings::default() };
     let mut missing: Option<CannotOpen> = None;
     for (id, input) in &spec.inputs {
@@ -80,7 +80,7 @@ pub fn opened(
         let why = "its kernels need more workspace than was planned: is it the same build?";
         return Err(Failure::of_run(why).into());
     }
-    Ok((program, bindings))
+    Ok((Arc::new(program), Arc::new(bindings)))
 }
 
 /// Counts in one more that is not here. Another error is the end.

@@ -4,15 +4,14 @@ use super::address::{Found, SchedulerAt, connect};
 use super::depot::BlockDepot;
 use super::identity::introduction;
 use super::line::Line;
-use super::opened::{CannotOpen, opened};
+use super::opened::opened;
 use super::workplace::{Means, Workplace};
-use crate::actors::WorkerThreads;
+use crate::actors::{IO_THREADS, WorkerThreads};
 use crate::exec::Functions;
 use crate::failure::Failure;
 use crate::files::Depth;
-use crate::ids::RunId;
-use crate::protocol::{FromWorkerProcess, RunSpec, ToWorkerProcess, decode};
-use crate::sched::{Seat, Threads, Workspace};
+use crate::protocol::{FromWorkerProcess, decode};
+use crate::sched::{Seat, Threads};
 use crate::store::{Budget, SpillPlace, default_spill_folder};
 use cluster::endpoint::{Config, Endpoint};
 use cluster::limits::Limits;
@@ -21,9 +20,6 @@ use cluster::role::Role;
 use std::path::PathBuf;
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
-
-/// Threads that wait for files, beside the compute threads.
-const IO_THREADS: usize = 4;
 
 /// What a worker process is told.
 #[derive(Clone)]
@@ -58,15 +54,6 @@ impl Drainer {
         // It may have ended already.
         let _ = self.0.send(Happening::Drain);
     }
-}
-
-/// What lasts as long as the process.
-struct Process {
-    functions: Functions,
-    budget: u64,
-    depth: Arc<Depth>,
-    line: Line,
-    workplace: Workplace,
 }
 
 /// Works for a scheduler until that lets it go. `begun` gets what makes it leave earlier, once it is connected.
@@ -104,16 +91,18 @@ pub fn run_worker(options: WorkerOptions, begun: impl FnOnce(Drainer)) -> Result
     let of_each = WorkerThreads { compute: options.threads, io: IO_THREADS };
     let depth = Arc::new(Depth::default());
     let means = Means { threads: of_each, budget, spill, depth: depth.clone() };
+    let functions = options.functions;
+    let open = move |spec, workspace| opened(spec, workspace, budget, &depth, &functions);
     let say = {
         let line = line.clone();
         move |message| line.send(&message)
     };
-    let workplace = Workplace::new(means, Arc::new(say), actix::Arbiter::current(), depot, endpoint);
-    let process = Process { functions: options.functions, budget, depth, line, workplace };
+    let workplace =
+        Workplace::new(means, Box::new(open), Arc::new(say), actix::Arbiter::current(), depot, endpoint);
     let worked = std::thread::Builder::new().name("dolmen-worker".into()).spawn({
         let system = actix::System::current();
         move || {
-            let worked = process.work(&happenings);
+            let worked = work(workplace, &line, &happenings);
             system.stop();
             worked
         }
@@ -123,45 +112,29 @@ pub fn run_worker(options: WorkerOptions, begun: impl FnOnce(Drainer)) -> Result
     worked.join().unwrap_or_else(|_| Err(Failure::of_run("the worker panicked")))
 }
 
-impl Process {
-    /// Does what the scheduler says until it says go.
-    fn work(mut self, happenings: &mpsc::Receiver<Happening>) -> Result<(), Failure> {
-        for happening in happenings {
-            match happening {
-                Happening::Drain => self.workplace.say(FromWorkerProcess::Drain),
-                Happening::Network(Event::Connected(_)) => {}
-                Happening::Network(Event::Room { .. }) => self.line.go_on(),
-                Happening::Network(Event::Lost { why, .. }) => {
-                    return Err(Failure::of_run(format!("the scheduler is lost: {why}")));
-                }
-                Happening::Network(Event::Message { message, .. }) => {
-                    let told = decode(&message).map_err(|error| {
-                        Failure::of_run(format!("the scheduler says what cannot be read: {error}"))
-                    })?;
-                    match told {
-                        ToWorkerProcess::Leave => return Ok(()),
-                        ToWorkerProcess::Enlisted { worker } => self.workplace.enlisted(worker),
-                        ToWorkerProcess::Begin { run, spec, workspace } => self.begin(run, *spec, workspace),
-                        ToWorkerProcess::Meet { worker, depot } => self.workplace.meet(worker, depot),
-                        ToWorkerProcess::Tell { run, messages } => self.workplace.told(run, messages),
-                        ToWorkerProcess::Conclude { run } => self.workplace.conclude(run),
-                    }
+/// Does what the scheduler says until it says go.
+fn work(
+    mut workplace: Workplace,
+    line: &Line,
+    happenings: &mpsc::Receiver<Happening>,
+) -> Result<(), Failure> {
+    for happening in happenings {
+        match happening {
+            Happening::Drain => workplace.say(FromWorkerProcess::Drain),
+            Happening::Network(Event::Connected(_)) => {}
+            Happening::Network(Event::Room { .. }) => line.go_on(),
+            Happening::Network(Event::Lost { why, .. }) => {
+                return Err(Failure::of_run(format!("the scheduler is lost: {why}")));
+            }
+            Happening::Network(Event::Message { message, .. }) => {
+                let told = decode(&message).map_err(|error| {
+                    Failure::of_run(format!("the scheduler says what cannot be read: {error}"))
+                })?;
+                if workplace.heed(told).is_break() {
+                    return Ok(());
                 }
             }
         }
-        Err(Failure::of_run("the network has ended"))
     }
-
-    /// Opens what the run reads and writes.
-    fn begin(&mut self, id: RunId, spec: RunSpec, workspace: Workspace) {
-        let sync = spec.sync;
-        match opened(spec, workspace, self.budget, &self.depth, &self.functions) {
-            Ok((program, bindings)) => {
-                self.workplace.begin(id, Arc::new(program), Arc::new(bindings), workspace, sync);
-            }
-            Err(CannotOpen { failure, not_shared }) => {
-                self.workplace.say(FromWorkerProcess::CannotBegin { run: id, failure, not_shared });
-            }
-        }
-    }
+    Err(Failure::of_run("the network has ended"))
 }

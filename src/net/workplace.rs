@@ -3,21 +3,26 @@
 
 use super::depot::BlockDepot;
 use super::network::Neighbours;
+use super::opened::CannotOpen;
 use crate::actors::{Activity, FromWorkers, Lost, Peers, Run, Stalls, ToWorkers, Worker, WorkerThreads};
 use crate::exec::Bindings;
 use crate::failure::Failure;
 use crate::files::Depth;
 use crate::graph::Program;
 use crate::ids::{RunId, WorkerId};
-use crate::protocol::{BlockKey, Depot, Figures, FromWorker, FromWorkerProcess, ToWorker};
+use crate::protocol::{BlockKey, Figures, FromWorker, FromWorkerProcess, RunSpec, ToWorker, ToWorkerProcess};
 use crate::sched::Workspace;
 use crate::store::{Pool, SpillPlace};
 use actix::{Actor, Addr, ArbiterHandle, Context, Handler};
 use cluster::endpoint::Endpoint;
+use std::ops::ControlFlow;
 use std::sync::{Arc, mpsc};
 
 /// Says something to the scheduler. Never waits.
 pub type Say = Arc<dyn Fn(FromWorkerProcess) + Send + Sync>;
+
+/// The program of a run, and what its names stand for here.
+pub type Open = Box<dyn Fn(RunSpec, Workspace) -> Result<(Arc<Program>, Arc<Bindings>), CannotOpen> + Send>;
 
 /// The scheduler, from inside: what the worker's actor says goes over the wire.
 struct SchedulerElsewhere(Say);
@@ -64,6 +69,7 @@ struct Here {
 /// The tasks, threads and blocks of one process.
 pub struct Workplace {
     means: Means,
+    open: Open,
     say: Say,
     arbiter: ArbiterHandle,
     neighbours: Arc<Neighbours>,
@@ -75,10 +81,11 @@ pub struct Workplace {
 }
 
 impl Workplace {
-    /// A place whose actors live on `arbiter`. Others get its blocks from `depot`, and it gets theirs through
-    /// `endpoint`.
+    /// A place whose actors live on `arbiter`. Runs are opened by `open`. Others get its blocks from `depot`, and it
+    /// gets theirs through `endpoint`.
     pub fn new(
         means: Means,
+        open: Open,
         say: Say,
         arbiter: ArbiterHandle,
         depot: BlockDepot,
@@ -87,15 +94,28 @@ impl Workplace {
         let activity = Arc::new(Activity::new(means.depth.clone()));
         let pool = Pool::new(means.budget);
         let neighbours = Arc::new(Neighbours::new(endpoint));
-        Workplace { means, say, arbiter, neighbours, depot, pool, activity, actor: None, here: None }
+        Workplace { means, open, say, arbiter, neighbours, depot, pool, activity, actor: None, here: None }
     }
 
     pub fn say(&self, message: FromWorkerProcess) {
         (self.say)(message);
     }
 
+    /// Does what the scheduler says. It breaks if that is to go.
+    pub fn heed(&mut self, told: ToWorkerProcess) -> ControlFlow<()> {
+        match told {
+            ToWorkerProcess::Enlisted { worker } => self.enlisted(worker),
+            ToWorkerProcess::Begin { run, spec, workspace } => self.begin(run, *spec, workspace),
+            ToWorkerProcess::Meet { worker, depot } => self.neighbours.meet(worker, depot),
+            ToWorkerProcess::Tell { run, messages } => self.told(run, messages),
+            ToWorkerProcess::Conclude { run } => self.conclude(run),
+            ToWorkerProcess::Leave => return ControlFlow::Break(()),
+        }
+        ControlFlow::Continue(())
+    }
+
     /// The scheduler has given it a number.
-    pub fn enlisted(&mut self, worker: WorkerId) {
+    fn enlisted(&mut self, worker: WorkerId) {
         let (say, activity, threads) = (self.say.clone(), self.activity.clone(), self.means.threads);
         let (tell, told) = mpsc::channel();
         self.arbiter.spawn_fn(move || {
@@ -109,15 +129,15 @@ impl Workplace {
         self.actor = told.recv().ok();
     }
 
-    /// A run begins.
-    pub fn begin(
-        &mut self,
-        id: RunId,
-        program: Arc<Program>,
-        bindings: Arc<Bindings>,
-        workspace: Workspace,
-        sync: bool,
-    ) {
+    /// A run begins, if what it reads and writes is here.
+    fn begin(&mut self, id: RunId, spec: RunSpec, workspace: Workspace) {
+        let sync = spec.sync;
+        let (program, bindings) = match (self.open)(spec, workspace) {
+            Ok(opened) => opened,
+            Err(CannotOpen { failure, not_shared }) => {
+                return self.say(FromWorkerProcess::CannotBegin { run: id, failure, not_shared });
+            }
+        };
         self.neighbours.begin();
         self.activity.begin();
         let run = Arc::new(Run {
@@ -138,13 +158,8 @@ impl Workplace {
         self.here = Some(Here { run, sync, stalls: self.activity.stalls() });
     }
 
-    /// Where the blocks of another worker are.
-    pub fn meet(&self, worker: WorkerId, depot: Depot) {
-        self.neighbours.meet(worker, depot);
-    }
-
     /// Messages of the scheduler about a run, which may be over here.
-    pub fn told(&mut self, id: RunId, messages: Vec<ToWorker>) {
+    fn told(&mut self, id: RunId, messages: Vec<ToWorker>) {
         let here = self.here.as_ref().filter(|here| here.run.id == id);
         let (Some(here), Some(actor)) = (here, &self.actor) else { return };
         let is_over = messages.iter().any(|message| matches!(message, ToWorker::Forget { .. }));
@@ -158,7 +173,7 @@ impl Workplace {
     }
 
     /// All tasks are done: what was written here goes to the disk if the run wants that, and what it took is told.
-    pub fn conclude(&self, id: RunId) {
+    fn conclude(&self, id: RunId) {
         if let Some(here) = self.here.as_ref().filter(|here| here.run.id == id) {
             let figures = here.written().map(|()| self.figures(here));
             self.say(FromWorkerProcess::Concluded { run: id, figures });

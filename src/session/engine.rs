@@ -4,7 +4,7 @@ use super::error::Error;
 use super::options::{SessionBuilder, WhileWaiting};
 use super::prepare::Place;
 use super::runtime::lock;
-use crate::actors::{Activity, Joined, Peers, Scheduler, Worker, WorkerThreads};
+use crate::actors::{Activity, IO_THREADS, Joined, Peers, Scheduler, Worker, WorkerThreads};
 use crate::files::Depth;
 use crate::ids::WorkerId;
 use crate::net::Client;
@@ -15,10 +15,6 @@ use actix::{Actor, Addr};
 use std::sync::{Arc, Mutex, mpsc};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
-
-/// Threads of a worker that wait for files, beside its compute threads.
-/// Two read while two write; how many requests each has in flight is measured.
-const IO_THREADS: usize = 4;
 
 /// What does the work.
 pub(super) enum Engine {

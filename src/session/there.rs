@@ -106,7 +106,6 @@ impl Unshared {
             budget: budget.bytes,
             spill: SpillPlace::new(folder, options.spill_limit),
             depth: session.depth(),
-            sync: options.sync_results,
         }))
     }
 }
