@@ -79,8 +79,8 @@ impl Queue {
     }
 }
 
-/// Threads of a worker that wait for files, beside its compute threads. Two read while two write; how many requests each
-/// has in flight is measured.
+/// Threads of a worker that wait for files, beside its compute threads. Two read while two write; how many requests
+/// each has in flight is measured.
 pub const IO_THREADS: usize = 4;
 
 /// How many threads a worker has.

@@ -31,16 +31,62 @@ const FETCHED_AT_ONCE: usize = 16;
 #[derive(Default)]
 struct Told {
     fleet: Vec<FleetMember>,
-    progress: HashMap<u64, (u64, u64)>,
-    ended: HashMap<u64, Result<Ended, Failure>>,
+    /// The runs that this client waits for, by its own numbers.
+    runs: HashMap<u64, ToldOfRun>,
     status: Option<Status>,
     explained: Option<Result<Vec<String>, Failure>>,
-    /// Runs that were given up since workers cannot open something.
-    not_shared: HashMap<u64, RunError>,
-    /// The client's part in the run that goes on hears what is said to it as a worker.
-    part: Option<mpsc::Sender<ToWorkerProcess>>,
     /// Why nothing more will be told.
     gone: Option<String>,
+}
+
+/// What it has told of one run.
+#[derive(Default)]
+struct ToldOfRun {
+    /// Tasks that are done, and all.
+    progress: Option<(u64, u64)>,
+    /// How it ended, until somebody has looked.
+    end: Option<Result<Ended, RunError>>,
+    /// The client's part in the run hears what is said to it as a worker.
+    part: Option<mpsc::Sender<ToWorkerProcess>>,
+}
+
+impl Told {
+    /// What is about a run that nobody waits for any more changes nothing.
+    fn hear(&mut self, said: ToClient) {
+        match said {
+            ToClient::Fleet { members } => self.fleet = members,
+            ToClient::Status(status) => self.status = Some(status),
+            ToClient::Explained(lines) => self.explained = Some(lines),
+            ToClient::Progress { number, done, total } => {
+                self.about(number, |run| run.progress = Some((done, total)));
+            }
+            ToClient::Ended { number, result } => {
+                self.about(number, |run| run.end = Some(result.map_err(RunError::Failed)));
+            }
+            ToClient::NotShared { number, not_shared, failure } => {
+                let error = RunError::NotShared { not_shared, failure };
+                self.about(number, |run| run.end = Some(Err(error)));
+            }
+            ToClient::AsWorker { number, message } => self.about(number, |run| {
+                if let Some(part) = &run.part {
+                    // One that has ended need not hear it.
+                    let _ = part.send(message);
+                }
+            }),
+        }
+    }
+
+    fn about(&mut self, number: u64, note: impl FnOnce(&mut ToldOfRun)) {
+        if let Some(run) = self.runs.get_mut(&number) {
+            note(run);
+        }
+    }
+
+    /// Nothing more will be told, to a part of a run neither.
+    fn end(&mut self, why: String) {
+        self.gone = Some(why);
+        self.runs.values_mut().for_each(|run| run.part = None);
+    }
 }
 
 /// Why a run came to nothing.
@@ -74,36 +120,15 @@ impl Inbox {
     }
 
     fn take(&self, event: Event) {
-        let mut told = self.lock();
         match event {
-            Event::Connected(_) => return,
-            Event::Room { .. } => return self.line.get().into_iter().for_each(Line::go_on),
-            Event::Lost { why, .. } => {
-                told.gone = Some(format!("the scheduler is lost: {why}"));
-                told.part = None;
-            }
+            Event::Connected(_) => {}
+            Event::Room { .. } => self.line.get().into_iter().for_each(Line::go_on),
+            Event::Lost { why, .. } => self.lock().end(format!("the scheduler is lost: {why}")),
             Event::Message { message, .. } => match decode(&message) {
-                Ok(ToClient::Fleet { members }) => told.fleet = members,
-                Ok(ToClient::Progress { number, done, total }) => {
-                    told.progress.insert(number, (done, total));
-                }
-                Ok(ToClient::Ended { number, result }) => {
-                    told.progress.remove(&number);
-                    told.ended.insert(number, result);
-                }
-                Ok(ToClient::NotShared { number, not_shared, failure }) => {
-                    told.not_shared.insert(number, RunError::NotShared { not_shared, failure });
-                }
-                Ok(ToClient::AsWorker(message)) => {
-                    // One that takes no part any more need not hear it.
-                    told.part.iter().for_each(|part| drop(part.send(message.clone())));
-                }
-                Ok(ToClient::Status(status)) => told.status = Some(status),
-                Ok(ToClient::Explained(lines)) => told.explained = Some(lines),
-                Err(error) => told.gone = Some(format!("the scheduler says what cannot be read: {error}")),
+                Ok(said) => self.lock().hear(said),
+                Err(error) => self.lock().end(format!("the scheduler says what cannot be read: {error}")),
             },
         }
-        drop(told);
         self.changed.notify_all();
     }
 
@@ -123,6 +148,27 @@ pub struct Client {
     listens: Mutex<Option<SocketAddr>>,
     inbox: Arc<Inbox>,
     numbers: AtomicU64,
+}
+
+/// Somebody waits for a run. When that is over nothing more is heard of it. This ends the client's part, whose end is
+/// waited for.
+struct Waiter<'a> {
+    inbox: &'a Inbox,
+    number: u64,
+    at_work: Option<AtWork>,
+}
+
+impl<'a> Waiter<'a> {
+    fn new(inbox: &'a Inbox, number: u64) -> Waiter<'a> {
+        inbox.lock().runs.insert(number, ToldOfRun::default());
+        Waiter { inbox, number, at_work: None }
+    }
+}
+
+impl Drop for Waiter<'_> {
+    fn drop(&mut self) {
+        self.inbox.lock().runs.remove(&self.number);
+    }
 }
 
 /// How a run at the cluster has ended.
@@ -214,12 +260,14 @@ impl Client {
         progress: impl Fn(u64, u64),
     ) -> Result<RemoteEnd, RunError> {
         let number = self.numbers.fetch_add(1, Ordering::Relaxed);
-        let _at_work = own.map(|own| self.take_part(own, program, &mut spec)).transpose()?;
+        let mut waiter = Waiter::new(&self.inbox, number);
+        if let Some(own) = own {
+            waiter.at_work = Some(self.take_part(number, own, program, &mut spec)?);
+        }
         self.say(&FromClient::Submit { number, spec: Box::new(spec) })?;
         let end = self.finished(number, program, progress);
         // If it cannot be told the scheduler is gone, and nothing of the run is left there.
         let _ = self.say(&FromClient::Release { number });
-        self.inbox.lock().part = None;
         end
     }
 
@@ -231,30 +279,33 @@ impl Client {
         program: &Program,
         progress: impl Fn(u64, u64),
     ) -> Result<RemoteEnd, RunError> {
-        let mut patience = None;
-        let mut lost = Failure::of_run("the run does not end");
+        let mut lost = None;
         loop {
-            let Some(ended) = self.wait_for_end(number, &progress, patience)? else {
-                return Err(lost.into());
-            };
+            let ended = self.wait_for_end(number, &progress, lost)?;
             match self.fetch_all(program, &ended) {
                 Ok(blocks) => return Ok(RemoteEnd { blocks, ended }),
-                Err(failure) => lost = failure,
+                Err(failure) => lost = Some(failure),
             }
-            patience = Some(MADE_AGAIN);
         }
     }
 
     /// Does itself what no worker can, from the run's beginning to its end.
-    fn take_part(&self, own: OwnPart, program: &Arc<Program>, spec: &mut RunSpec) -> Result<AtWork, Failure> {
+    fn take_part(
+        &self,
+        number: u64,
+        own: OwnPart,
+        program: &Arc<Program>,
+        spec: &mut RunSpec,
+    ) -> Result<AtWork, Failure> {
         let depot = self.listen()?;
         let (inputs, outputs) = (own.inputs.clone(), own.outputs.clone());
         spec.own = Some(ClientPart { seat: own.seat(), depot, inputs, outputs });
         let (tell, told) = mpsc::channel();
-        self.inbox.lock().part = Some(tell);
         let line = self.line.clone();
-        let say = Arc::new(move |message| line.send(&FromClient::AsWorker(message)));
-        own.start(program.clone(), say, self.depot.clone(), self.endpoint.clone(), told)
+        let say = Arc::new(move |message| line.send(&FromClient::AsWorker { number, message }));
+        let at_work = own.start(program.clone(), say, self.depot.clone(), self.endpoint.clone(), told)?;
+        self.inbox.lock().about(number, |run| run.part = Some(tell));
+        Ok(at_work)
     }
 
     /// Where others get the blocks of this process.
@@ -269,32 +320,33 @@ impl Client {
         Ok(*listens.insert(address))
     }
 
-    /// None if it does not end and does not get on for as long as `patience`.
+    /// How a run has ended. If results of it were `lost`, that is the error as soon as nothing gets on for so long that
+    /// nobody can be making them again.
     fn wait_for_end(
         &self,
         number: u64,
         progress: &impl Fn(u64, u64),
-        patience: Option<Duration>,
-    ) -> Result<Option<Ended>, RunError> {
-        let mut got_on = (Instant::now(), None);
+        lost: Option<Failure>,
+    ) -> Result<Ended, RunError> {
+        let mut so_far = None;
+        let mut got_on = Instant::now();
         let mut told = self.inbox.lock();
         loop {
-            if let Some(result) = told.ended.remove(&number) {
-                return Ok(Some(result?));
+            let Told { runs, gone, .. } = &mut *told;
+            let run = runs.entry(number).or_default();
+            if let Some(end) = run.end.take() {
+                return end;
             }
-            if let Some(error) = told.not_shared.remove(&number) {
-                return Err(error);
-            }
-            if let Some(why) = &told.gone {
+            if let Some(why) = gone {
                 return Err(Failure::of_run(why).into());
             }
-            let so_far = told.progress.get(&number).copied();
-            if let Some((done, total)) = so_far.filter(|_| so_far != got_on.1) {
+            if let Some((done, total)) = run.progress.filter(|_| run.progress != so_far) {
                 progress(done, total);
-                got_on = (Instant::now(), so_far);
+                so_far = run.progress;
+                got_on = Instant::now();
             }
-            if patience.is_some_and(|patience| got_on.0.elapsed() >= patience) {
-                return Ok(None);
+            if let Some(lost) = lost.as_ref().filter(|_| got_on.elapsed() >= MADE_AGAIN) {
+                return Err(lost.clone().into());
             }
             told = self.inbox.wait(told, LOOK);
         }

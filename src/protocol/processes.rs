@@ -144,8 +144,11 @@ pub enum FromClient {
     Release {
         number: u64,
     },
-    /// What it says as a worker.
-    AsWorker(FromWorkerProcess),
+    /// What it says as a worker in its run.
+    AsWorker {
+        number: u64,
+        message: FromWorkerProcess,
+    },
     /// What goes on? Answered by [`ToClient::Status`].
     Status,
     /// Why is this task of the run that goes on where it is? Answered by [`ToClient::Explained`].
@@ -184,8 +187,11 @@ pub enum ToClient {
         not_shared: NotShared,
         failure: Failure,
     },
-    /// What is said to it as a worker.
-    AsWorker(ToWorkerProcess),
+    /// What is said to it as a worker in its run.
+    AsWorker {
+        number: u64,
+        message: ToWorkerProcess,
+    },
     Status(Status),
     /// Lines of text, or why there are none.
     Explained(Result<Vec<String>, Failure>),

@@ -1,8 +1,20 @@
 //! What only the client has: matrices in its memory, and paths that no worker sees.
 
 use crate::processes::{Cluster, result};
+use dolmen::array::Element;
+use dolmen::data::{OutputFormat, OutputSpec};
+use dolmen::graph::ProgramBuilder;
+use dolmen::net::{Client, OwnPart, RunError, SchedulerAt};
+use dolmen::protocol::RunSpec;
 use dolmen::session::{Operation, RsvdOptions, Session};
+use dolmen::store::SpillPlace;
 use ndarray::Array2;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, channel};
+use std::time::{Duration, Instant};
+
+const HANGS: Duration = Duration::from_secs(60);
 
 fn matrix(rows: usize, cols: usize) -> Array2<f64> {
     Array2::from_shape_fn((rows, cols), |(i, j)| ((i * 31 + j * 17) % 101) as f64 / 10.0 - 5.0)
@@ -29,6 +41,66 @@ fn matrices_in_memory_go_there_and_results_come_back() {
     assert_eq!(same(&there), a);
     let qr = |session: &Session| session.qr::<f64>(&session.from_array(matrix(2000, 30))).unwrap();
     assert_eq!(qr(&here), qr(&there));
+}
+
+/// Both at once: each run has its own part of the client, whichever comes first.
+#[test]
+fn two_runs_at_once_of_one_client_do_not_disturb_each_other() {
+    let cluster = Cluster::new(2, "--threads 1 --memory 100MiB");
+    let file = cluster.folder.path("cluster.json");
+    let session = Session::builder().connect(file).wait_workers(2).build().unwrap();
+    let matrices: Vec<Array2<f64>> = (1..=4).map(|factor| matrix(500, 300) * factor as f64).collect();
+    let spawn = |a: &Array2<f64>| {
+        let a = session.from_array(a.clone());
+        let (tell, product) = channel();
+        session.spawn(move |session| {
+            tell.send(session.compute::<f64>(&a.t().dot(&a))).unwrap();
+            Ok(())
+        });
+        product
+    };
+    let under_way: Vec<Receiver<_>> = matrices.iter().map(spawn).collect();
+    let here = Session::builder().threads(1).memory(100 << 20).build().unwrap();
+    for (there, a) in under_way.into_iter().zip(&matrices) {
+        let a = here.from_array(a.clone());
+        let there = there.recv_timeout(HANGS).expect("a run that ends");
+        assert_eq!(there.unwrap(), here.compute::<f64>(&a.t().dot(&a)).unwrap());
+    }
+}
+
+/// A client that takes part in a run which the scheduler never hears of does not wait for ever.
+#[test]
+fn a_run_that_cannot_be_submitted_ends_the_part_of_its_client() {
+    let mut cluster = Cluster::new(1, "--threads 1 --memory 100MiB");
+    let scheduler = SchedulerAt::File(cluster.folder.path("cluster.json"));
+    let folder = cluster.folder.path("");
+    let (tell, told) = channel();
+    std::thread::spawn(move || {
+        let client = Client::connect(&scheduler, Instant::now() + HANGS).unwrap();
+        let mut builder = ProgramBuilder::default();
+        builder.null_tree(4);
+        let program = Arc::new(builder.finish());
+        // More than a message may be long.
+        let path = PathBuf::from("x".repeat(1 << 26));
+        let (partial, format) = (PathBuf::new(), OutputFormat::Npy);
+        let output = OutputSpec { path, partial, format, cols: None, rows: 1, element: Element::F64 };
+        let (stages, outputs) = (program.stages().to_vec(), vec![Some(output)]);
+        let spec = RunSpec { stages, inputs: Vec::new(), outputs, own: None, sync: false };
+        let own = OwnPart {
+            bindings: Arc::default(),
+            inputs: Vec::new(),
+            outputs: Vec::new(),
+            budget: 1 << 20,
+            spill: SpillPlace::new(folder, None),
+            depth: Arc::default(),
+        };
+        tell.send(client.run(&program, spec, Some(own), |_, _| {}).err()).unwrap();
+    });
+    match told.recv_timeout(HANGS).expect("an answer") {
+        Some(RunError::Failed(failure)) => assert!(failure.message.contains("bytes"), "{failure}"),
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(cluster.stop().0, Some(0));
 }
 
 #[test]

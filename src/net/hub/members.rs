@@ -16,8 +16,8 @@ pub struct Member {
     pub line: Line,
     /// It wants to go.
     pub draining: bool,
-    /// It is a client, which takes part in its own run only.
-    is_client: bool,
+    /// It is a client, which takes part in this run of its own only.
+    own_run: Option<u64>,
     depot: Depot,
     /// The other workers whose depots it knows.
     met: HashSet<WorkerId>,
@@ -25,15 +25,14 @@ pub struct Member {
 
 impl Member {
     pub fn send(&self, message: ToWorkerProcess) {
-        if self.is_client {
-            self.line.send(&ToClient::AsWorker(message));
-        } else {
-            self.line.send(&message);
+        match self.own_run {
+            Some(number) => self.line.send(&ToClient::AsWorker { number, message }),
+            None => self.line.send(&message),
         }
     }
 
     pub fn is_client(&self) -> bool {
-        self.is_client
+        self.own_run.is_some()
     }
 
     pub fn depot(&self) -> Depot {
@@ -73,20 +72,20 @@ impl Members {
         let Seat { threads, budget, .. } = seat;
         tracing::info!("worker {name} joins: {} threads, {budget} bytes, blocks at {depot}", threads.compute);
         self.by_peer.insert(about.id, worker);
-        self.add(worker, line, seat, depot, false);
+        self.add(worker, line, seat, depot, None);
         worker
     }
 
-    /// A client takes part in its run under this number.
-    pub fn add_client(&mut self, worker: WorkerId, line: Line, seat: Seat, depot: SocketAddr) {
-        self.add(worker, line, seat, depot, true);
+    /// A client takes part as this worker in a run that it calls `own_run`.
+    pub fn add_client(&mut self, worker: WorkerId, line: Line, seat: Seat, depot: SocketAddr, own_run: u64) {
+        self.add(worker, line, seat, depot, Some(own_run));
     }
 
-    fn add(&mut self, worker: WorkerId, line: Line, seat: Seat, depot: SocketAddr, is_client: bool) {
+    fn add(&mut self, worker: WorkerId, line: Line, seat: Seat, depot: SocketAddr, own_run: Option<u64>) {
         let about = line.connection().peer();
-        let depot = Depot { address: depot, life: about.from.life.0, is_client };
+        let depot = Depot { address: depot, life: about.from.life.0, is_client: own_run.is_some() };
         let name = about.from.name.clone();
-        let member = Member { name, seat, line, draining: false, is_client, depot, met: HashSet::new() };
+        let member = Member { name, seat, line, draining: false, own_run, depot, met: HashSet::new() };
         member.send(ToWorkerProcess::Enlisted { worker });
         self.by_id.insert(worker, member);
     }
@@ -105,7 +104,7 @@ impl Members {
 
     pub fn remove(&mut self, worker: WorkerId) -> Option<Member> {
         let member = self.by_id.remove(&worker)?;
-        if !member.is_client {
+        if !member.is_client() {
             self.by_peer.remove(&member.line.connection().peer().id);
         }
         Some(member)
@@ -113,7 +112,7 @@ impl Members {
 
     /// The workers, without clients.
     pub fn all(&self) -> impl Iterator<Item = (WorkerId, &Member)> {
-        self.by_id.iter().filter(|(_, member)| !member.is_client).map(|(worker, member)| (*worker, member))
+        self.by_id.iter().filter(|(_, member)| !member.is_client()).map(|(worker, member)| (*worker, member))
     }
 
     /// Messages about a run, and before them where those are that they name.

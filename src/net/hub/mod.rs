@@ -163,8 +163,9 @@ impl Hub {
                 self.waiting.push_back(Request { asker, spec, submitted: Instant::now() });
                 self.start_next(ctx);
             }
-            FromClient::AsWorker(message) => {
-                if let Some(worker) = self.current.as_ref().and_then(|current| current.worker_of(client)) {
+            FromClient::AsWorker { number, message } => {
+                let asker = Asker { client, number };
+                if let Some(worker) = self.current.as_ref().and_then(|current| current.worker_of(asker)) {
                     self.heard_as_worker(client, worker, message, ctx);
                 }
             }

@@ -11,7 +11,6 @@ use crate::protocol::{
 };
 use crate::sched::{Core, Event, FleetPlan};
 use actix::Context;
-use cluster::peer::PeerId;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -47,9 +46,9 @@ pub struct Current {
 }
 
 impl Current {
-    /// The number under which this client takes part.
-    pub fn worker_of(&self, client: PeerId) -> Option<WorkerId> {
-        self.client_worker.filter(|_| self.asker.client == client)
+    /// The number under which a client takes part in this run of its own.
+    pub fn worker_of(&self, asker: Asker) -> Option<WorkerId> {
+        self.client_worker.filter(|_| self.asker == asker)
     }
 
     pub fn program(&self) -> &Program {

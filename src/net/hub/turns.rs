@@ -112,7 +112,7 @@ impl Hub {
         tracing::info!("run {} of {} tasks begins", id.0, program.tasks());
         let client = self.clients.get(&asker.client).map(|client| client.line.clone());
         if let (Some(worker), Some(own), Some(line)) = (client_worker, &spec.own, client) {
-            self.members.add_client(worker, line, own.seat, own.depot);
+            self.members.add_client(worker, line, own.seat, own.depot, asker.number);
         }
         self.current = Some(Current {
             asker,
