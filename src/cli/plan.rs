@@ -2,8 +2,16 @@
 
 use crate::session::{Preview, Session, human};
 
+/// Bytes that go from process to process in a cluster.
+pub struct Network {
+    /// About.
+    pub forecast: Option<u64>,
+    /// With any method.
+    pub least: Option<u64>,
+}
+
 /// Tasks, flops, bytes, memory and stages, as lines below a title.
-pub fn described(title: &str, session: &Session, preview: &Preview) -> String {
+pub fn described(title: &str, session: &Session, preview: &Preview, network: Network) -> String {
     let mut text = format!("{title}\n");
     let mut line = |line: String| {
         text += &line;
@@ -20,6 +28,12 @@ pub fn described(title: &str, session: &Session, preview: &Preview) -> String {
     if let Some(least) = preview.least_bytes {
         let moved = (preview.bytes_read + preview.bytes_written) as f64;
         line(format!("bytes moved    {:.2} times the least that this memory allows", moved / least));
+    }
+    if let Some(forecast) = network.forecast {
+        line(format!("bytes network  about {}", bytes(forecast)));
+    }
+    if let Some(least) = network.least {
+        line(format!("    at least   {} for {} workers", bytes(least), session.workers()));
     }
     if preview.swapped.written > 0 {
         line(format!("bytes spilled  about {}", bytes(preview.swapped.written)));

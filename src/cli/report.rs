@@ -13,6 +13,8 @@ pub struct Report {
     pub bytes_read: u64,
     pub bytes_written: u64,
     pub bytes_network: u64,
+    /// What any method sends.
+    pub bytes_network_least: Option<u64>,
     pub bytes_spilled: u64,
     /// Before compression.
     pub bytes_spilled_raw: u64,

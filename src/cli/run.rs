@@ -4,7 +4,7 @@ use super::args::{Command, Common, OutFolder, Sketch, Work, parse};
 use super::cluster;
 use super::console::{complain, say};
 use super::keygen::keygen;
-use super::plan::described;
+use super::plan::{Network, described};
 use super::progress::Bar;
 use super::report::Report;
 use super::signals;
@@ -237,6 +237,7 @@ fn report(
         bytes_read: stats.bytes_read,
         bytes_written: stats.bytes_written,
         bytes_network: stats.bytes_network,
+        bytes_network_least: session.least_network(operation)?,
         bytes_spilled: stats.spilled.bytes,
         bytes_spilled_raw: stats.spilled.raw_bytes,
         bytes_unspilled: stats.spilled.read_back_bytes,
@@ -281,7 +282,10 @@ fn plan(work: &Work) -> Result<(), Error> {
     let mut inputs = Inputs::of(&session);
     let operation = operation(&mut inputs, work)?;
     let targets = targets(&session, work, &operation)?;
-    let preview = session.plan(&operation, Target::Files(targets.files))?.preview()?;
+    let planned = session.plan(&operation, Target::Files(targets.files))?;
+    let preview = planned.preview()?;
     let title = title(work.name(), preview.shape, operation.element()?, inputs.files.len());
-    say(&described(&title, &session, &preview))
+    let network =
+        Network { forecast: session.forecast_network(&planned)?, least: session.least_network(&operation)? };
+    say(&described(&title, &session, &preview, network))
 }

@@ -10,7 +10,7 @@
 //! - `eviction`, `transit`: which blocks leave memory; blocks on their way out, and where they have been written
 //! - `sacrifice`: what is given up after a loss
 //! - `outbox`: what is said to each worker
-//! - `plan`, `fleet_plan`, `forecast`: before a run, how much memory it needs and what it will move
+//! - `plan`, `fleet_plan`, `forecast`, `network_forecast`: before a run, how much memory it needs and what it will move
 
 mod admission;
 mod ahead;
@@ -26,6 +26,7 @@ mod holders;
 mod lane;
 mod ledger;
 mod memories;
+mod network_forecast;
 mod outbox;
 mod plan;
 mod ready;
@@ -39,6 +40,7 @@ pub use core::{Core, WorkerView};
 pub use events::{Action, Event, Explain, Timing, Whereabouts};
 pub use fleet_plan::{ClientSeat, FleetPlan, Seat, plan_fleet};
 pub use forecast::{Swapped, forecast};
+pub use network_forecast::forecast_network;
 pub use plan::{
     Plan, PlanError, Results, SpillPlan, Threads, Whose, Workspace, plan, plan_spilling, serial_order,
     workspace,

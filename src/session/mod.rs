@@ -5,6 +5,7 @@ mod bound;
 mod engine;
 mod error;
 mod handle;
+mod network;
 mod operation;
 mod options;
 mod planned;

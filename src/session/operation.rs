@@ -154,7 +154,7 @@ impl Operation {
     }
 
     /// The inner length, if it is nothing but a product of two matrices.
-    fn inner_length(&self) -> Result<Option<u64>, Error> {
+    pub(super) fn inner_length(&self) -> Result<Option<u64>, Error> {
         let Operation::Compute(_) = self else { return Ok(None) };
         Ok(match self.array()?.node()? {
             Node::Dot(left, _) => Some(left.shape()?.1),

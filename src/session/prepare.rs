@@ -103,8 +103,7 @@ impl Place {
 
     /// A proof that `program` fits, or the bytes that it needs.
     fn fit(&self, program: &Program, hold: Hold) -> Result<Plan, PlanError> {
-        let largest = program.stages().iter().map(|stage| stage.largest_bytes()).max().unwrap_or(0);
-        let scratch = SpillPlace::scratch_len(largest);
+        let scratch = spill_scratch(program);
         match (self, hold) {
             (Place::Here { threads, budget, .. }, Hold::All) => plan(program, *threads, *budget),
             (Place::Here { threads, budget, .. }, Hold::Spill) => {
@@ -275,6 +274,12 @@ impl Planner {
             amount(self.memory),
         ))
     }
+}
+
+/// What an I/O thread needs to write and read any block of a program.
+pub(super) fn spill_scratch(program: &Program) -> u64 {
+    let largest = program.stages().iter().map(|stage| stage.largest_bytes()).max().unwrap_or(0);
+    SpillPlace::scratch_len(largest)
 }
 
 /// Bytes that the stages of a program read from inputs and write to outputs.

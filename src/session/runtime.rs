@@ -95,6 +95,11 @@ impl Session {
         self.inner.engine.workers()
     }
 
+    /// Do processes of a cluster do its work?
+    pub(super) fn is_cluster(&self) -> bool {
+        matches!(self.inner.engine, Engine::Cluster(_))
+    }
+
     pub fn block(&self) -> BlockSize {
         self.inner.options.block
     }

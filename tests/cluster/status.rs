@@ -10,6 +10,33 @@ fn status(folder: &Folder) -> Value {
 }
 
 #[test]
+fn what_goes_from_process_to_process_is_forecast_counted_and_compared_with_the_least() {
+    let mut cluster = Cluster::new(2, "--threads 1 --memory 100MiB");
+    cluster.folder.ok("generate normal --shape 512x512 --seed 1 --out a.npy");
+    let report = |command: &str| -> Value {
+        let outcome = cluster.ok(&format!("{command} --report -"));
+        serde_json::from_str(&outcome.stdout).expect("JSON")
+    };
+    let product = report("matmul a.npy a.npy --block 128 --out b.npy");
+    let least = product["bytes_network_least"].as_u64().unwrap();
+    // Both have half of the arithmetic and touch 3·(512³/2)^⅔ elements. 3·512² are in files.
+    let elements = 512.0 * 512.0 * (6.0 * 0.5_f64.powf(2.0 / 3.0) - 3.0);
+    assert!((least as f64 - 8.0 * elements).abs() <= 1.0, "{product}");
+    assert!(product["bytes_network"].as_u64().unwrap() >= least, "{product}");
+    assert!(report("transpose-add a.npy --out c.npy")["bytes_network_least"].is_null());
+    let plan = cluster.ok("plan matmul a.npy a.npy --block 128 --out d.npy").stdout;
+    let forecast = plan.lines().find_map(|line| line.strip_prefix("bytes network  about ")).expect(&plan);
+    let forecast: u64 = forecast.split_whitespace().next().unwrap().parse().unwrap();
+    assert!(forecast >= least, "{plan}");
+    assert!(plan.contains(&format!("    at least   {least} (")), "{plan}");
+    // In one process there is no network.
+    let here = cluster.folder.ok("matmul a.npy a.npy --block 128 --out e.npy --report -");
+    let here: Value = serde_json::from_str(&here.stdout).expect("JSON");
+    assert_eq!((&here["bytes_network"], here["bytes_network_least"].is_null()), (&0.into(), true));
+    cluster.stop();
+}
+
+#[test]
 fn its_workers_and_runs_are_seen_and_why_a_task_is_where_it_is() {
     let mut cluster = Cluster::with_options("");
     cluster.wait_until_it_listens();

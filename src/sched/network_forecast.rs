@@ -1,0 +1,156 @@
+//! What goes from process to process in a run of a fleet: the scheduler itself, played through in virtual time with the
+//! seconds that it guesses before anything has been measured.
+
+use super::core::Core;
+use super::estimates::Estimates;
+use super::events::{Action, Event};
+use super::fleet_plan::{Seat, plan_fleet};
+use super::plan::PlanError;
+use crate::graph::Program;
+use crate::ids::{BlockId, MemoryId, TaskId, TaskList, WorkerId};
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap, VecDeque};
+use std::sync::Arc;
+
+/// What a link and a disk are taken to do.
+const BYTES_PER_SECOND: f64 = 1e9;
+/// Virtual time counts nanoseconds: numbers that are compared the same everywhere.
+const NANOSECOND: f64 = 1e-9;
+
+/// Threads of one class at a worker, and the tasks that wait for one of them.
+struct Threads {
+    free: u64,
+    /// With the time at which the last input is there.
+    waiting: VecDeque<(TaskId, u64)>,
+}
+
+struct Player {
+    program: Arc<Program>,
+    estimates: Estimates,
+    now: u64,
+    /// What happens when. The second number keeps the order of what happens at the same time.
+    due: BinaryHeap<Reverse<(u64, u64)>>,
+    happens: BTreeMap<u64, Event>,
+    /// By worker: threads that compute, and those that wait for files.
+    workers: Vec<[Threads; 2]>,
+    moved: u64,
+}
+
+/// Bytes of blocks that go from process to process when `program` is done by these workers. About so many: a run in
+/// real time goes another way. O(tasks · log tasks).
+///
+/// # Errors
+/// If they cannot do it, see [`plan_fleet`].
+pub fn forecast_network(program: &Arc<Program>, seats: &[Seat], scratch: u64) -> Result<u64, PlanError> {
+    let fleet = plan_fleet(program, seats, None, scratch)?;
+    let mut core = Core::for_fleet(program.clone(), &fleet, None);
+    let threads = |free: u64| Threads { free, waiting: VecDeque::new() };
+    let mut player = Player {
+        program: program.clone(),
+        estimates: Estimates::new(program),
+        now: 0,
+        due: BinaryHeap::new(),
+        happens: BTreeMap::new(),
+        workers: seats.iter().map(|seat| [threads(seat.threads.compute), threads(seat.threads.io)]).collect(),
+        moved: 0,
+    };
+    let join = |(number, seat): (u32, &Seat)| Event::Join {
+        worker: WorkerId(number),
+        threads: seat.threads.compute as u32,
+        memory: MemoryId(number),
+        bytes: fleet.bytes_of(*seat),
+    };
+    let mut events: Vec<Event> = (0..).zip(seats).map(join).collect();
+    let mut actions = Vec::new();
+    loop {
+        core.handle(events.drain(..), &mut actions);
+        actions.drain(..).for_each(|action| player.perform(action));
+        match player.next() {
+            Some(event) => events.push(event),
+            None => return Ok(player.moved),
+        }
+    }
+}
+
+impl Player {
+    /// What happens next, if anything does.
+    fn next(&mut self) -> Option<Event> {
+        let Reverse((at, number)) = self.due.pop()?;
+        self.now = at;
+        let event = self.happens.remove(&number)?;
+        if let Event::Finished { worker, tasks, .. } = &event {
+            for task in tasks.iter() {
+                let class = self.class(task);
+                self.workers[worker.0 as usize][class].free += 1;
+                self.begin(*worker, class);
+            }
+        }
+        Some(event)
+    }
+
+    fn later(&mut self, at: u64, event: Event) {
+        let number = self.happens.last_key_value().map_or(0, |(last, _)| last + 1);
+        self.due.push(Reverse((at, number)));
+        self.happens.insert(number, event);
+    }
+
+    fn class(&self, task: TaskId) -> usize {
+        usize::from(self.program.stage(task.stage).kind.is_io())
+    }
+
+    fn bytes(&self, block: BlockId) -> u64 {
+        self.program.stage(block.stage).bytes(block.index)
+    }
+
+    fn perform(&mut self, action: Action) {
+        match action {
+            Action::Assign { worker, tasks, fetch } => {
+                let there = self.now + nanoseconds(self.fetch(worker, &fetch) as f64 / BYTES_PER_SECOND);
+                for task in tasks.iter() {
+                    let class = self.class(task);
+                    self.workers[worker.0 as usize][class].waiting.push_back((task, there));
+                    self.begin(worker, class);
+                }
+            }
+            Action::TakeBack { worker, tasks } => {
+                let waiting = &mut self.workers[worker.0 as usize][0].waiting;
+                let kept = waiting.len().saturating_sub(tasks as usize);
+                let tasks: TaskList = waiting.drain(kept..).map(|(task, _)| task).collect();
+                self.later(self.now, Event::Returned { worker, tasks });
+            }
+            Action::Spill { worker, blocks } => {
+                for block in blocks.iter() {
+                    let written = self.now + nanoseconds(self.bytes(block) as f64 / BYTES_PER_SECOND);
+                    self.later(written, Event::Spilled { worker, block });
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Bytes that `worker` waits for. Those from others are counted; what it reads itself takes as long.
+    fn fetch(&mut self, worker: WorkerId, fetch: &[(BlockId, WorkerId)]) -> u64 {
+        let bytes = |(block, _): &(BlockId, WorkerId)| self.bytes(*block);
+        let from_others = fetch.iter().filter(|(_, from)| *from != worker).map(bytes).sum::<u64>();
+        let all = fetch.iter().map(bytes).sum();
+        self.moved += from_others;
+        all
+    }
+
+    /// Gives free threads of a worker the tasks that wait for them, in their order.
+    fn begin(&mut self, worker: WorkerId, class: usize) {
+        let threads = &mut self.workers[worker.0 as usize][class];
+        if threads.free == 0 {
+            return;
+        }
+        let Some((task, there)) = threads.waiting.pop_front() else { return };
+        threads.free -= 1;
+        let done = self.now.max(there) + nanoseconds(self.estimates.of(task));
+        let tasks = [task].into_iter().collect();
+        self.later(done, Event::Finished { worker, tasks, timings: Vec::new() });
+    }
+}
+
+fn nanoseconds(seconds: f64) -> u64 {
+    (seconds / NANOSECOND) as u64
+}
