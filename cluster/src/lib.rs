@@ -10,6 +10,7 @@
 //! - [`peer`], [`blocks`], [`limits`]: what happens on control connections, what others may ask for, what they may cost
 //! - [`frame`]: the header of a frame. Pure.
 //! - [`provider`]: where workers come from
+//! - [`slurm`]: workers as jobs of a batch system
 //! - [`policy`]: how many workers there should be. Pure: the time is an argument.
 //!
 //! What goes over the wire is told in `docs/protocol.md`.
@@ -38,6 +39,7 @@ mod random;
 pub mod role;
 pub mod scheduler_file;
 mod serve;
+pub mod slurm;
 mod stream;
 mod switchboard;
 pub mod tls;

@@ -1,0 +1,30 @@
+//! Workers as jobs of SLURM.
+//!
+//! - [`options`], [`script`]: what is submitted. Pure.
+//! - [`job_name`]: by which a next start knows its own jobs. Pure.
+//! - [`job_state`], [`listing`]: what `squeue` says, and what it means. Pure.
+//! - [`refused`], [`backoff`]: why SLURM did not do what it was asked, and when to ask again. Pure.
+//! - [`jobs`]: all jobs that are known. Pure.
+//! - [`commands`]: the programs that are called, and for how long they are waited for.
+//! - [`provider`]: [`SlurmProvider`], which calls them.
+//!
+//! One call of `squeue` tells the states of all jobs, those that have ended included, for as long as SLURM remembers
+//! them. Workers are asked for as an array of jobs, with one call of `sbatch`.
+
+pub mod backoff;
+pub mod commands;
+pub mod job_name;
+pub mod job_state;
+pub mod jobs;
+pub mod listing;
+pub mod options;
+pub mod provider;
+pub mod refused;
+pub mod script;
+
+pub use commands::Programs;
+pub use options::{OptionsError, SlurmOptions};
+pub use provider::SlurmProvider;
+
+#[cfg(test)]
+mod testing;
