@@ -20,6 +20,36 @@ pub struct Depot {
     pub is_client: bool,
 }
 
+/// A part of every worker's memory. Each is one run's at a time, so that a small run need not wait for a large one.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Share {
+    Large,
+    Small,
+}
+
+/// What a worker process brings along, by share. Threads are those of each share: the system divides the cores.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Seats {
+    pub large: Seat,
+    /// None if its memory is not worth dividing.
+    pub small: Option<Seat>,
+}
+
+impl Seats {
+    pub fn of(&self, share: Share) -> Option<Seat> {
+        match share {
+            Share::Large => Some(self.large),
+            Share::Small => self.small,
+        }
+    }
+
+    /// Both together.
+    pub fn all(&self) -> Seat {
+        let small = self.small.map_or(0, |small| small.budget);
+        Seat { budget: self.large.budget.saturating_add(small), ..self.large }
+    }
+}
+
 /// What is to be computed, as data: a program, and what its inputs and outputs are.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct RunSpec {
@@ -63,6 +93,7 @@ pub enum ToWorkerProcess {
     /// A run begins. Messages about it follow.
     Begin {
         run: RunId,
+        share: Share,
         spec: Box<RunSpec>,
         workspace: Workspace,
     },
@@ -88,7 +119,7 @@ pub enum ToWorkerProcess {
 pub enum FromWorkerProcess {
     /// The first message.
     Enlist {
-        seat: Seat,
+        seats: Seats,
         depot: SocketAddr,
     },
     Tell {

@@ -3,7 +3,7 @@
 use crate::ids::RunId;
 use crate::ids::WorkerId;
 use crate::net::line::Line;
-use crate::protocol::{Depot, ToClient, ToWorker, ToWorkerProcess};
+use crate::protocol::{Depot, Seats, ToClient, ToWorker, ToWorkerProcess};
 use crate::sched::Seat;
 use cluster::peer::PeerId;
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -12,7 +12,7 @@ use std::net::SocketAddr;
 /// A worker process.
 pub struct Member {
     pub name: String,
-    pub seat: Seat,
+    pub seats: Seats,
     pub line: Line,
     /// It wants to go.
     pub draining: bool,
@@ -65,27 +65,27 @@ impl Members {
     }
 
     /// A worker is there, and gets its number.
-    pub fn enlist(&mut self, line: Line, seat: Seat, depot: SocketAddr) -> WorkerId {
+    pub fn enlist(&mut self, line: Line, seats: Seats, depot: SocketAddr) -> WorkerId {
         let worker = self.next_number();
         let about = line.connection().peer();
         let name = &about.from.name;
-        let Seat { threads, budget, .. } = seat;
+        let Seat { threads, budget, .. } = seats.all();
         tracing::info!("worker {name} joins: {} threads, {budget} bytes, blocks at {depot}", threads.compute);
         self.by_peer.insert(about.id, worker);
-        self.add(worker, line, seat, depot, None);
+        self.add(worker, line, seats, depot, None);
         worker
     }
 
     /// A client takes part as this worker in a run that it calls `own_run`.
     pub fn add_client(&mut self, worker: WorkerId, line: Line, seat: Seat, depot: SocketAddr, own_run: u64) {
-        self.add(worker, line, seat, depot, Some(own_run));
+        self.add(worker, line, Seats { large: seat, small: Some(seat) }, depot, Some(own_run));
     }
 
-    fn add(&mut self, worker: WorkerId, line: Line, seat: Seat, depot: SocketAddr, own_run: Option<u64>) {
+    fn add(&mut self, worker: WorkerId, line: Line, seats: Seats, depot: SocketAddr, own_run: Option<u64>) {
         let about = line.connection().peer();
         let depot = Depot { address: depot, life: about.from.life.0, is_client: own_run.is_some() };
         let name = about.from.name.clone();
-        let member = Member { name, seat, line, draining: false, own_run, depot, met: HashSet::new() };
+        let member = Member { name, seats, line, draining: false, own_run, depot, met: HashSet::new() };
         member.send(ToWorkerProcess::Enlisted { worker });
         self.by_id.insert(worker, member);
     }

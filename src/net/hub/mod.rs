@@ -1,4 +1,4 @@
-//! The scheduler process: workers and clients come and go, runs are done one after the other.
+//! The scheduler process: workers and clients come and go, and two runs may go on at once: a large one and a small one.
 //!
 //! This file is who says what. `members` are the workers, `turns` is whose run is next, `run` is the run that goes on,
 //! `status` is what can be seen of all.
@@ -9,7 +9,7 @@ mod status;
 mod turns;
 
 use super::line::Line;
-use crate::ids::WorkerId;
+use crate::ids::{RunId, WorkerId};
 use crate::protocol::{
     FleetMember, FromClient, FromWorkerProcess, RunSpec, ToClient, ToWorkerProcess, decode,
 };
@@ -19,7 +19,7 @@ use cluster::role::Role;
 use futures_channel::oneshot;
 use members::{Member, Members, is_possible};
 use run::Current;
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::time::Instant;
 
 /// A client and what it asked for.
@@ -35,6 +35,8 @@ struct Request {
     asker: Asker,
     spec: Box<RunSpec>,
     submitted: Instant,
+    /// It does not fit the small share of the workers' memory.
+    is_large: bool,
 }
 
 struct Client {
@@ -51,8 +53,10 @@ pub struct Hub {
     waiting: VecDeque<Request>,
     /// A run whose core is being made.
     preparing: Option<Asker>,
-    current: Option<Current>,
-    runs: u64,
+    /// One for each share at most.
+    runs: BTreeMap<RunId, Current>,
+    /// How many have begun.
+    begun_runs: u64,
     /// Told when somebody wants the scheduler to end.
     stop: Option<oneshot::Sender<()>>,
 }
@@ -66,8 +70,8 @@ impl Hub {
             clients: HashMap::new(),
             waiting: VecDeque::new(),
             preparing: None,
-            current: None,
-            runs: 0,
+            runs: BTreeMap::new(),
+            begun_runs: 0,
             stop: Some(stop),
         }
     }
@@ -114,12 +118,12 @@ impl Hub {
     fn heard_worker(&mut self, peer: PeerId, message: FromWorkerProcess, ctx: &mut Context<Self>) {
         let Some(worker) = self.members.of_peer(peer) else {
             return match message {
-                FromWorkerProcess::Enlist { seat, .. } if !is_possible(&seat) => {
+                FromWorkerProcess::Enlist { seats, .. } if !is_possible(&seats.all()) => {
                     self.turn_away(peer, "no machine has what it says it brings along");
                 }
-                FromWorkerProcess::Enlist { seat, depot } => {
+                FromWorkerProcess::Enlist { seats, depot } => {
                     let Some(line) = self.arriving.remove(&peer) else { return };
-                    let worker = self.members.enlist(line, seat, depot);
+                    let worker = self.members.enlist(line, seats, depot);
                     self.tell_fleet();
                     self.begin_at(worker, ctx);
                     self.start_next(ctx);
@@ -160,12 +164,12 @@ impl Hub {
             }
             FromClient::Submit { number, spec } => {
                 let asker = Asker { client, number };
-                self.waiting.push_back(Request { asker, spec, submitted: Instant::now() });
+                self.waiting.push_back(Request { asker, spec, submitted: Instant::now(), is_large: false });
                 self.start_next(ctx);
             }
             FromClient::AsWorker { number, message } => {
                 let asker = Asker { client, number };
-                if let Some(worker) = self.current.as_ref().and_then(|current| current.worker_of(asker)) {
+                if let Some(worker) = self.runs.values().find_map(|run| run.worker_of(asker)) {
                     self.heard_as_worker(client, worker, message, ctx);
                 }
             }
@@ -206,7 +210,7 @@ impl Hub {
 
     /// Who is there, to all clients that want to know.
     fn tell_fleet(&mut self) {
-        let member = |member: &Member| FleetMember { name: member.name.clone(), seat: member.seat };
+        let member = |member: &Member| FleetMember { name: member.name.clone(), seat: member.seats.large };
         let fleet = ToClient::Fleet { members: self.members.all().map(|(_, at)| member(at)).collect() };
         self.clients.values_mut().filter(|client| client.watches).for_each(|client| client.line.send(&fleet));
     }
@@ -222,9 +226,7 @@ impl Hub {
         let Some(member) = self.members.get_mut(worker).filter(|member| !member.is_client()) else { return };
         tracing::info!("worker {} wants to leave", member.name);
         member.draining = true;
-        if !self.leave(worker, ctx) {
-            self.let_go(worker);
-        }
+        self.leave(worker, ctx);
     }
 
     /// Nothing at this worker is needed any more.

@@ -1,4 +1,4 @@
-//! The run that is going on, from its place in line to the last block of its results.
+//! A run that goes on, from its first task to the last block of its results.
 
 use super::members::Member;
 use super::{Asker, Hub};
@@ -7,11 +7,12 @@ use crate::failure::Failure;
 use crate::graph::Program;
 use crate::ids::{BlockId, MemoryId, RunId, TaskId, WorkerId};
 use crate::protocol::{
-    Depot, Ended, Figures, FromWorker, NotShared, RunSpec, ToClient, ToWorker, ToWorkerProcess, WorkerFigures,
+    Depot, Ended, Figures, FromWorker, NotShared, RunSpec, Share, ToClient, ToWorker, ToWorkerProcess,
+    WorkerFigures,
 };
 use crate::sched::{Core, Event, FleetPlan};
 use actix::Context;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -32,6 +33,8 @@ pub struct Current {
     /// Under this number the client takes part, if it does.
     pub client_worker: Option<WorkerId>,
     pub id: RunId,
+    /// The part of each worker's memory that it has.
+    pub share: Share,
     pub spec: Box<RunSpec>,
     pub program: Arc<Program>,
     pub plan: FleetPlan,
@@ -67,95 +70,126 @@ impl Current {
         }
     }
 
+    /// Are all tasks done?
+    fn is_complete(&self) -> bool {
+        !matches!(self.phase, Phase::Going)
+    }
+
     pub fn since_submitted(&self) -> Duration {
         self.began.elapsed() + self.waited
     }
 }
 
 impl Hub {
+    fn run(&mut self, id: RunId) -> Option<&mut Current> {
+        self.runs.get_mut(&id)
+    }
+
+    /// The runs in which a worker takes part.
+    pub(super) fn runs_of(&self, worker: WorkerId) -> Vec<RunId> {
+        let runs = self.runs.values().filter(|run| run.begun.contains(&worker));
+        runs.map(|run| run.id).collect()
+    }
+
     /// A worker that has just come takes part in what goes on.
     pub(super) fn begin_at(&mut self, worker: WorkerId, ctx: &mut Context<Self>) {
-        if matches!(&self.current, Some(current) if matches!(current.phase, Phase::Going)) {
-            let join = self.begin(worker);
-            self.feed(join.into_iter().collect(), ctx);
+        let going = self.runs.values().filter(|run| !run.is_complete());
+        let going: Vec<RunId> = going.map(|run| run.id).collect();
+        for id in going {
+            let join = self.begin(id, worker);
+            self.feed(id, join.into_iter().collect(), ctx);
         }
     }
 
     /// Tells a worker of the run; what the core has to know of it. None if the run has no room there.
-    pub(super) fn begin(&mut self, worker: WorkerId) -> Option<Event> {
-        let current = self.current.as_mut()?;
-        let member = self.members.get_mut(worker).filter(|member| !member.draining)?;
-        let bytes = current.plan.bytes_of(member.seat);
-        if bytes == 0 && current.program.stages().iter().any(|stage| stage.leaves_blocks()) {
-            tracing::warn!("worker {} has too little memory for run {}", member.name, current.id.0);
+    pub(super) fn begin(&mut self, id: RunId, worker: WorkerId) -> Option<Event> {
+        let run = self.runs.get_mut(&id)?;
+        let member = self.members.get(worker).filter(|member| !member.draining)?;
+        let seat = member.seats.of(run.share)?;
+        let bytes = run.plan.bytes_of(seat);
+        if bytes == 0 && run.program.stages().iter().any(|stage| stage.leaves_blocks()) {
+            tracing::warn!("worker {} has too little memory for run {}", member.name, id.0);
             return None;
         }
-        let (run, workspace) = (current.id, current.plan.plan.workspace);
-        member.send(ToWorkerProcess::Begin { run, spec: current.spec.clone(), workspace });
-        current.begun.insert(worker);
-        let threads = member.seat.threads.compute as u32;
+        let workspace = run.plan.plan.workspace;
+        member.send(ToWorkerProcess::Begin { run: id, share: run.share, spec: run.spec.clone(), workspace });
+        run.begun.insert(worker);
+        let threads = seat.threads.compute as u32;
         Some(Event::Join { worker, threads, memory: MemoryId(worker.0), bytes })
     }
 
+    /// What a worker says of its runs.
     pub(super) fn hear(&mut self, worker: WorkerId, messages: Vec<FromWorker>, ctx: &mut Context<Self>) {
-        let Some(current) = self.current.as_mut().filter(|current| current.begun.contains(&worker)) else {
-            return;
-        };
+        let mut by_run: BTreeMap<RunId, Vec<FromWorker>> = BTreeMap::new();
+        for message in messages {
+            by_run.entry(message.run()).or_default().push(message);
+        }
+        for (id, messages) in by_run {
+            self.hear_of(id, worker, messages, ctx);
+        }
+    }
+
+    fn hear_of(&mut self, id: RunId, worker: WorkerId, messages: Vec<FromWorker>, ctx: &mut Context<Self>) {
+        let Some(run) = self.run(id).filter(|run| run.begun.contains(&worker)) else { return };
         let loses = messages.iter().any(|message| matches!(message, FromWorker::Vanished { .. }));
-        let was_complete = !matches!(current.phase, Phase::Going);
-        let letters = current.conduct.hear(worker, messages);
-        self.follow(letters, ctx);
+        let was_complete = run.is_complete();
+        let letters = run.conduct.hear(worker, messages);
+        self.follow(id, letters, ctx);
         if loses && was_complete {
-            self.conclude_again(ctx);
+            self.conclude_again(id, ctx);
         }
     }
 
     /// Results of a complete run may lie elsewhere now, and who was to tell figures may be gone.
-    fn conclude_again(&mut self, ctx: &mut Context<Self>) {
-        if self.current.as_ref().is_some_and(|current| current.core().is_over()) {
-            self.conclude(ctx);
+    fn conclude_again(&mut self, id: RunId, ctx: &mut Context<Self>) {
+        if self.run(id).is_some_and(|run| run.core().is_over()) {
+            self.conclude(id, ctx);
         }
     }
 
-    pub(super) fn feed(&mut self, events: Vec<Event>, ctx: &mut Context<Self>) {
-        let Some(current) = &mut self.current else { return };
-        let letters = current.conduct.feed(events);
-        self.follow(letters, ctx);
+    pub(super) fn feed(&mut self, id: RunId, events: Vec<Event>, ctx: &mut Context<Self>) {
+        let Some(run) = self.run(id) else { return };
+        let letters = run.conduct.feed(events);
+        self.follow(id, letters, ctx);
     }
 
     /// Does what follows from events. What was complete may not be any more: results were lost that nobody has fetched.
-    fn follow(&mut self, letters: Letters, ctx: &mut Context<Self>) {
-        let Some(current) = &mut self.current else { return };
-        let resumes = !matches!(current.phase, Phase::Going) && !current.core().is_over();
+    fn follow(&mut self, id: RunId, letters: Letters, ctx: &mut Context<Self>) {
+        let Some(run) = self.run(id) else { return };
+        let resumes = run.is_complete() && !run.core().is_over();
         if resumes {
-            tracing::info!("run {} goes on: results were lost before they were fetched", current.id.0);
-            current.phase = Phase::Going;
+            tracing::info!("run {} goes on: results were lost before they were fetched", id.0);
+            run.phase = Phase::Going;
         }
-        self.deliver(letters, ctx);
+        self.deliver(id, letters, ctx);
         if resumes {
-            self.catch_up(ctx);
+            self.catch_up(id, ctx);
         }
     }
 
     /// Workers that came or wanted to go while the run was complete take part in it, or hand over.
-    fn catch_up(&mut self, ctx: &mut Context<Self>) {
-        let Some(current) = &self.current else { return };
-        let members = || self.members.all();
-        let came = members().map(|(worker, _)| worker).filter(|worker| !current.begun.contains(worker));
-        let came: Vec<WorkerId> = came.collect();
-        let draining = members().filter(|(worker, at)| at.draining && current.begun.contains(worker));
-        let leaves: Vec<Event> = draining.map(|(worker, _)| Event::Leave { worker }).collect();
-        let joins = came.into_iter().filter_map(|worker| self.begin(worker));
-        let events: Vec<Event> = joins.chain(leaves).collect();
-        self.feed(events, ctx);
+    fn catch_up(&mut self, id: RunId, ctx: &mut Context<Self>) {
+        let Some(run) = self.runs.get(&id) else { return };
+        let mut came = Vec::new();
+        let mut events = Vec::new();
+        for (worker, member) in self.members.all() {
+            if !run.begun.contains(&worker) {
+                came.push(worker);
+            } else if member.draining {
+                events.push(Event::Leave { worker });
+            }
+        }
+        events.extend(came.into_iter().filter_map(|worker| self.begin(id, worker)));
+        self.feed(id, events, ctx);
     }
 
-    fn deliver(&mut self, Letters { to, released, end }: Letters, ctx: &mut Context<Self>) {
-        let Some(current) = &mut self.current else { return };
-        let (id, asker) = (current.id, current.asker);
-        if current.told_progress.elapsed() >= TELL_PROGRESS {
-            current.told_progress = Instant::now();
-            let (done, total) = current.conduct.core().progress();
+    fn deliver(&mut self, id: RunId, Letters { to, released, end }: Letters, ctx: &mut Context<Self>) {
+        let Some(run) = self.run(id) else { return };
+        let asker = run.asker;
+        released.iter().for_each(|worker| drop(run.begun.remove(worker)));
+        if run.told_progress.elapsed() >= TELL_PROGRESS {
+            run.told_progress = Instant::now();
+            let (done, total) = run.core().progress();
             let progress =
                 ToClient::Progress { number: asker.number, done: done as u64, total: total as u64 };
             self.tell_client(asker.client, &progress);
@@ -164,73 +198,73 @@ impl Hub {
             self.members.tell(worker, id, messages);
         }
         for worker in released {
-            if let Some(current) = &mut self.current {
-                current.begun.remove(&worker);
-            }
-            self.let_go(worker);
+            self.members.tell(worker, id, vec![ToWorker::Forget { run: id }]);
+            self.let_go_if_idle(worker);
         }
         match end {
             None => {}
-            Some(Ok(())) => self.conclude(ctx),
-            Some(Err(failure)) => self.fail(failure, ctx),
+            Some(Ok(())) => self.conclude(id, ctx),
+            Some(Err(failure)) => self.fail(id, failure, ctx),
         }
     }
 
     /// All tasks are done: the workers tell what that took.
-    fn conclude(&mut self, ctx: &mut Context<Self>) {
-        let Some(current) = &mut self.current else { return };
-        for worker in &current.begun {
-            if let Some(member) = self.members.get_mut(*worker) {
-                member.send(ToWorkerProcess::Conclude { run: current.id });
-            }
+    fn conclude(&mut self, id: RunId, ctx: &mut Context<Self>) {
+        let Some(run) = self.runs.get_mut(&id) else { return };
+        for member in run.begun.iter().filter_map(|worker| self.members.get(*worker)) {
+            member.send(ToWorkerProcess::Conclude { run: id });
         }
-        current.figures.clear();
-        current.phase = Phase::Concluding(current.begun.clone());
-        self.end_if_concluded(ctx);
+        run.figures.clear();
+        run.phase = Phase::Concluding(run.begun.clone());
+        self.end_if_concluded(id, ctx);
     }
 
     pub(super) fn concluded(
         &mut self,
         worker: WorkerId,
-        run: RunId,
+        id: RunId,
         figures: Result<Figures, Failure>,
         ctx: &mut Context<Self>,
     ) {
-        let Some(current) = self.current.as_mut().filter(|current| current.id == run) else { return };
+        let Some(run) = self.runs.get_mut(&id) else { return };
         let Some(member) = self.members.get(worker) else { return };
-        let figures = match figures {
-            Ok(figures) => figures,
-            Err(failure) => return self.fail_at(worker, failure, ctx),
-        };
-        if let Phase::Concluding(missing) = &mut current.phase
-            && missing.remove(&worker)
-        {
-            let bound = member.seat.budget;
-            current.figures.push(WorkerFigures { name: member.name.clone(), bound, figures });
-            self.end_if_concluded(ctx);
+        let Phase::Concluding(missing) = &mut run.phase else { return };
+        if !missing.remove(&worker) {
+            return;
+        }
+        match figures {
+            Ok(figures) => {
+                let bound = member.seats.of(run.share).map_or(0, |seat| seat.budget);
+                run.figures.push(WorkerFigures { name: member.name.clone(), bound, figures });
+                self.end_if_concluded(id, ctx);
+            }
+            Err(failure) => self.fail_at(id, worker, failure, ctx),
         }
     }
 
     /// The results are the client's to fetch, once all workers have told their figures.
-    fn end_if_concluded(&mut self, ctx: &mut Context<Self>) {
-        let Some(current) = &mut self.current else { return };
-        if !matches!(&current.phase, Phase::Concluding(missing) if missing.is_empty()) {
+    fn end_if_concluded(&mut self, id: RunId, ctx: &mut Context<Self>) {
+        let Some(run) = self.runs.get_mut(&id) else { return };
+        if !matches!(&run.phase, Phase::Concluding(missing) if missing.is_empty()) {
             return;
         }
-        current.phase = Phase::Fetching;
-        let kept = kept(current, |worker| self.members.get(worker).map(Member::depot));
+        run.phase = Phase::Fetching;
+        let kept = kept(run, |worker| self.members.get(worker).map(Member::depot));
+        let nothing_kept = kept.is_empty();
+        let recomputed = run.conduct.core().recomputed();
         let ended = Ended {
-            run: current.id,
-            recomputed: current.conduct.core().recomputed(),
-            waited: current.waited.as_secs_f64(),
-            workers: std::mem::take(&mut current.figures),
+            run: id,
+            recomputed,
+            waited: run.waited.as_secs_f64(),
+            workers: std::mem::take(&mut run.figures),
             kept,
         };
-        let (asker, nothing_kept) = (current.asker, ended.kept.is_empty());
-        tracing::info!("run {} is done", current.id.0);
+        let asker = run.asker;
+        let seconds = run.began.elapsed().as_secs_f64();
+        tracing::info!("run {} is done after {seconds:.3} s, {recomputed} tasks were done again", id.0);
         self.tell_ended(asker, Ok(ended));
         if nothing_kept {
-            self.forget(ctx);
+            self.forget(id, ctx);
         }
     }
 
@@ -238,35 +272,46 @@ impl Hub {
         self.tell_client(asker.client, &ToClient::Ended { number: asker.number, result });
     }
 
-    fn fail(&mut self, failure: Failure, ctx: &mut Context<Self>) {
-        let Some(current) = &self.current else { return };
-        tracing::info!("run {} failed: {failure}", current.id.0);
-        let asker = current.asker;
+    fn fail(&mut self, id: RunId, failure: Failure, ctx: &mut Context<Self>) {
+        let Some(run) = self.run(id) else { return };
+        tracing::info!("run {} failed: {failure}", id.0);
+        let asker = run.asker;
         self.tell_ended(asker, Err(failure));
-        self.forget(ctx);
+        self.forget(id, ctx);
     }
 
     /// Nothing of the run is wanted any more: the next one begins.
-    fn forget(&mut self, ctx: &mut Context<Self>) {
-        let Some(current) = self.current.take() else { return };
-        for worker in current.begun {
-            self.members.tell(worker, current.id, vec![ToWorker::Forget { run: current.id }]);
+    fn forget(&mut self, id: RunId, ctx: &mut Context<Self>) {
+        let Some(run) = self.runs.remove(&id) else { return };
+        for worker in run.begun {
+            self.members.tell(worker, id, vec![ToWorker::Forget { run: id }]);
+            self.let_go_if_idle(worker);
         }
-        if let Some(worker) = current.client_worker {
+        if let Some(worker) = run.client_worker {
             self.members.remove(worker);
         }
-        let draining: Vec<WorkerId> =
-            self.members.all().filter(|(_, member)| member.draining).map(|(worker, _)| worker).collect();
-        draining.into_iter().for_each(|worker| self.let_go(worker));
         self.start_next(ctx);
+    }
+
+    /// A worker that wants to go goes when no run needs it any more.
+    fn let_go_if_idle(&mut self, worker: WorkerId) {
+        let wants = self.members.get(worker).is_some_and(|member| member.draining);
+        if wants && self.runs_of(worker).is_empty() {
+            self.let_go(worker);
+        }
     }
 
     /// Nobody wants the runs of these askers any more.
     pub(super) fn give_up(&mut self, is_meant: impl Fn(&Asker) -> bool, ctx: &mut Context<Self>) {
         self.waiting.retain(|request| !is_meant(&request.asker));
         self.preparing = self.preparing.filter(|asker| !is_meant(asker));
-        if self.current.as_ref().is_some_and(|current| is_meant(&current.asker)) {
-            self.forget(ctx);
+        let runs = self.runs.values().filter(|run| is_meant(&run.asker));
+        let runs: Vec<RunId> = runs.map(|run| run.id).collect();
+        for id in runs {
+            if self.run(id).is_some_and(|run| !run.is_complete()) {
+                tracing::info!("run {} is cancelled", id.0);
+            }
+            self.forget(id, ctx);
         }
     }
 
@@ -274,61 +319,56 @@ impl Hub {
     pub(super) fn cannot_begin(
         &mut self,
         worker: WorkerId,
-        run: RunId,
+        id: RunId,
         failure: Failure,
         not_shared: NotShared,
         ctx: &mut Context<Self>,
     ) {
-        let Some(current) = self.current.as_ref().filter(|current| current.id == run) else { return };
-        if !matches!(current.phase, Phase::Going) {
-            return;
-        }
+        let Some(run) = self.run(id).filter(|run| !run.is_complete()) else { return };
+        let Asker { client, number } = run.asker;
         if not_shared == NotShared::default() {
-            return self.fail_at(worker, failure, ctx);
+            return self.fail_at(id, worker, failure, ctx);
         }
-        let Asker { client, number } = current.asker;
         let name = self.members.get(worker).map_or("", |member| member.name.as_str());
-        tracing::info!("run {} is given up: worker {name}: {failure}", current.id.0);
+        tracing::info!("run {} is given up: worker {name}: {failure}", id.0);
         self.tell_client(client, &ToClient::NotShared { number, not_shared, failure });
-        self.forget(ctx);
+        self.forget(id, ctx);
     }
 
     /// The run cannot go on, for a reason that a worker names.
-    fn fail_at(&mut self, worker: WorkerId, failure: Failure, ctx: &mut Context<Self>) {
+    fn fail_at(&mut self, id: RunId, worker: WorkerId, failure: Failure, ctx: &mut Context<Self>) {
         let Some(member) = self.members.get(worker) else { return };
         let Failure { blame, message } = failure;
         let message = format!("worker {}: {message}", member.name);
-        self.fail(Failure { blame, message }, ctx);
+        self.fail(id, Failure { blame, message }, ctx);
     }
 
     /// A worker is gone with all that it had.
     pub(super) fn lose(&mut self, worker: WorkerId, ctx: &mut Context<Self>) {
-        let Some(current) = &mut self.current else { return };
-        if !current.begun.remove(&worker) {
-            return;
-        }
-        let was_complete = !matches!(current.phase, Phase::Going);
-        self.feed(vec![Event::Lost { worker }], ctx);
-        if was_complete {
-            self.conclude_again(ctx);
-        }
-        if let Some(current) = &self.current {
-            let (done, total) = current.core().progress();
-            let again = current.core().recomputed();
-            tracing::info!("run {}: {done} of {total} tasks are done, {again} again", current.id.0);
+        for id in self.runs_of(worker) {
+            let Some(run) = self.run(id) else { continue };
+            run.begun.remove(&worker);
+            let was_complete = run.is_complete();
+            self.feed(id, vec![Event::Lost { worker }], ctx);
+            if was_complete {
+                self.conclude_again(id, ctx);
+            }
+            if let Some(run) = self.run(id) {
+                let (done, total) = run.core().progress();
+                let again = run.core().recomputed();
+                tracing::info!("run {}: {done} of {total} tasks are done, {again} again", id.0);
+            }
         }
     }
 
-    /// A worker is to hand over what it has. False if it has nothing.
-    pub(super) fn leave(&mut self, worker: WorkerId, ctx: &mut Context<Self>) -> bool {
-        let Some(current) = self.current.as_ref().filter(|current| current.begun.contains(&worker)) else {
-            return false;
-        };
-        // It goes with the end of the run if that comes first.
-        if matches!(current.phase, Phase::Going) {
-            self.feed(vec![Event::Leave { worker }], ctx);
+    /// A worker is to hand over what it has. It goes with the end of a run if that comes first.
+    pub(super) fn leave(&mut self, worker: WorkerId, ctx: &mut Context<Self>) {
+        for id in self.runs_of(worker) {
+            if self.run(id).is_some_and(|run| !run.is_complete()) {
+                self.feed(id, vec![Event::Leave { worker }], ctx);
+            }
         }
-        true
+        self.let_go_if_idle(worker);
     }
 }
 

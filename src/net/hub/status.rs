@@ -7,7 +7,7 @@ use crate::failure::Failure;
 use crate::graph::Stage;
 use crate::ids::{TaskId, WorkerId};
 use crate::protocol::{RunStatus, StageStatus, Status, WorkerStatus};
-use crate::sched::Whereabouts;
+use crate::sched::{Whereabouts, WorkerView};
 use std::time::Duration;
 
 impl Hub {
@@ -22,31 +22,33 @@ impl Hub {
             recomputed: 0,
             stages: Vec::new(),
         };
-        let current = self.current.as_ref().map(|current| self.run_status(current));
+        let going = self.runs.values().map(|run| self.run_status(run));
         let planned = self.preparing.map(|asker| waits(asker, "is planned", Duration::ZERO));
         let others = self.waiting.iter();
         let others = others.map(|request| waits(request.asker, "waits", request.submitted.elapsed()));
-        Status { workers, runs: current.into_iter().chain(planned).chain(others).collect() }
+        Status { workers, runs: going.chain(planned).chain(others).collect() }
     }
 
-    fn client_name(&self, asker: Asker) -> String {
+    pub(super) fn client_name(&self, asker: Asker) -> String {
         let client = self.clients.get(&asker.client);
         client.map_or_else(String::new, |client| client.line.connection().peer().from.name.clone())
     }
 
     fn worker_status(&self, worker: WorkerId, member: &Member) -> WorkerStatus {
-        let view = self.current.as_ref().and_then(|current| current.core().look_at(worker));
+        let views: Vec<WorkerView> =
+            self.runs.values().filter_map(|run| run.core().look_at(worker)).collect();
+        let seat = member.seats.all();
         WorkerStatus {
             name: member.name.clone(),
             address: member.depot().address,
-            threads: member.seat.threads.compute,
-            memory_bytes: member.seat.budget,
+            threads: seat.threads.compute,
+            memory_bytes: seat.budget,
             leaving: member.draining,
-            computing: view.map_or(0, |view| view.computing),
-            io: view.map_or(0, |view| view.io),
-            queue_seconds: view.map_or(0.0, |view| view.queue_seconds),
-            held_bytes: view.map_or(0, |view| view.reserved),
-            most_held_bytes: view.map_or(0, |view| view.limit),
+            computing: views.iter().map(|view| view.computing).sum(),
+            io: views.iter().map(|view| view.io).sum(),
+            queue_seconds: views.iter().map(|view| view.queue_seconds).fold(0.0, f64::max),
+            held_bytes: views.iter().map(|view| view.reserved).sum(),
+            most_held_bytes: views.iter().map(|view| view.limit).sum(),
         }
     }
 
@@ -73,9 +75,9 @@ impl Hub {
         }
     }
 
-    /// What the scheduler knows of a task of the run that goes on, line by line.
+    /// What the scheduler knows of a task of the run that goes on, of the oldest if there are two, line by line.
     pub(super) fn explained(&self, task: TaskId) -> Result<Vec<String>, Failure> {
-        let current = self.current.as_ref().ok_or_else(|| Failure::of_request("no run goes on"))?;
+        let current = self.runs.values().next().ok_or_else(|| Failure::of_request("no run goes on"))?;
         let program = current.program();
         if !program.has_task(task) {
             return Err(Failure::of_request(format!(

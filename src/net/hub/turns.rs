@@ -8,7 +8,7 @@ use crate::failure::Failure;
 use crate::graph::{Kind, Program};
 use crate::ids::{RunId, StageId, WorkerId};
 use crate::net::opened::not_a_program;
-use crate::protocol::{ClientPart, RunSpec};
+use crate::protocol::{ClientPart, RunSpec, Share};
 use crate::sched::{ClientSeat, Core, Event, FleetPlan, Seat, plan_fleet};
 use crate::store::SpillPlace;
 use actix::{AsyncContext, Context, Handler};
@@ -54,11 +54,12 @@ fn is_possible_part(own: &ClientPart) -> bool {
     is_possible(&own.seat) && own.seat.threads.compute == 0
 }
 
-/// A core has been made.
+/// A core has been made, or cannot be.
 #[derive(actix::Message)]
 #[rtype(result = "()")]
 struct Ready {
     request: Request,
+    share: Share,
     client_worker: Option<WorkerId>,
     prepared: Result<Prepared, Failure>,
 }
@@ -66,58 +67,89 @@ struct Ready {
 impl Handler<Ready> for Hub {
     type Result = ();
 
-    fn handle(&mut self, Ready { request, client_worker, prepared }: Ready, ctx: &mut Self::Context) {
+    fn handle(&mut self, ready: Ready, ctx: &mut Self::Context) {
+        let Ready { mut request, share, client_worker, prepared } = ready;
         // Given up meanwhile.
         if self.preparing.take() != Some(request.asker) {
             return self.start_next(ctx);
         }
         match prepared {
-            Ok(prepared) => self.start(request, client_worker, prepared, ctx),
-            Err(failure) => {
-                self.tell_ended(request.asker, Err(failure));
-                self.start_next(ctx);
+            Ok(prepared) => self.start(request, share, client_worker, prepared, ctx),
+            // The next larger share may have room, or says better why not.
+            Err(_) if share == Share::Small => {
+                request.is_large = true;
+                let before = self.waiting.partition_point(|other| other.submitted < request.submitted);
+                self.waiting.insert(before, request);
             }
+            Err(failure) => self.tell_ended(request.asker, Err(failure)),
         }
+        self.start_next(ctx);
     }
 }
 
 impl Hub {
-    /// Has the core of the next run made, if there are workers and no other run goes on.
+    /// Has the core of the next run made, if there are workers and a share is free.
     pub(super) fn start_next(&mut self, ctx: &mut Context<Self>) {
-        let seats: Vec<Seat> = self.members.all().map(|(_, member)| member.seat).collect();
-        if self.current.is_some() || self.preparing.is_some() || seats.is_empty() {
-            return;
+        if self.preparing.is_none()
+            && let Some((share, request)) = self.next_in_line()
+        {
+            self.prepare(share, request, ctx);
         }
-        let Some(request) = self.waiting.pop_front() else { return };
+    }
+
+    /// The first in line has the large share. Beside it goes the first that fits the small one.
+    fn next_in_line(&mut self) -> Option<(Share, Request)> {
+        if self.is_free(Share::Large) {
+            return Some((Share::Large, self.waiting.pop_front()?));
+        }
+        if !self.is_free(Share::Small) {
+            return None;
+        }
+        let first = self.waiting.iter().position(|request| !request.is_large)?;
+        Some((Share::Small, self.waiting.remove(first)?))
+    }
+
+    /// Does no run have this share, though there are workers with one?
+    fn is_free(&self, share: Share) -> bool {
+        let has_one = self.members.all().any(|(_, member)| member.seats.of(share).is_some());
+        has_one && self.runs.values().all(|run| run.share != share)
+    }
+
+    fn prepare(&mut self, share: Share, request: Request, ctx: &mut Context<Self>) {
+        let seats = self.members.all().filter_map(|(_, member)| member.seats.of(share));
+        let seats: Vec<Seat> = seats.collect();
         self.preparing = Some(request.asker);
         let client_worker = request.spec.own.as_ref().map(|_| self.members.next_number());
         let hub = ctx.address();
         std::thread::spawn(move || {
             let prepared = prepare(&request.spec, &seats, client_worker);
-            hub.do_send(Ready { request, client_worker, prepared });
+            hub.do_send(Ready { request, share, client_worker, prepared });
         });
     }
 
     fn start(
         &mut self,
         request: Request,
+        share: Share,
         client_worker: Option<WorkerId>,
         prepared: Prepared,
         ctx: &mut Context<Self>,
     ) {
-        let Request { asker, spec, submitted } = request;
+        let Request { asker, spec, submitted, .. } = request;
         let Prepared { program, plan, core } = prepared;
-        let id = RunId(self.runs);
-        self.runs += 1;
-        tracing::info!("run {} of {} tasks begins", id.0, program.tasks());
+        let id = RunId(self.begun_runs);
+        self.begun_runs += 1;
+        let name = self.client_name(asker);
+        tracing::info!("run {} of {name} begins: {} tasks", id.0, program.tasks());
         let client = self.clients.get(&asker.client).map(|client| client.line.clone());
         if let (Some(worker), Some(own), Some(line)) = (client_worker, &spec.own, client) {
             self.members.add_client(worker, line, own.seat, own.depot, asker.number);
         }
-        self.current = Some(Current {
+        let run = Current {
             asker,
             client_worker,
             id,
+            share,
             spec,
             program,
             plan,
@@ -128,10 +160,11 @@ impl Hub {
             waited: submitted.elapsed(),
             began: Instant::now(),
             told_progress: Instant::now(),
-        });
+        };
+        self.runs.insert(id, run);
         let workers = self.members.all().map(|(worker, _)| worker);
         let workers: Vec<WorkerId> = client_worker.into_iter().chain(workers).collect();
-        let joins: Vec<Event> = workers.into_iter().filter_map(|worker| self.begin(worker)).collect();
-        self.feed(joins, ctx);
+        let joins: Vec<Event> = workers.into_iter().filter_map(|worker| self.begin(id, worker)).collect();
+        self.feed(id, joins, ctx);
     }
 }
