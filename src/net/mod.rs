@@ -18,6 +18,7 @@ mod identity;
 mod line;
 mod network;
 mod opened;
+mod portions;
 mod scheduler;
 mod worker;
 mod workplace;

@@ -5,7 +5,8 @@ use super::depot::BlockDepot;
 use super::identity::introduction;
 use super::line::Line;
 use super::opened::opened;
-use super::workplace::{Means, Workplace};
+use super::portions::{Workplaces, divide};
+use super::workplace::{Means, Say, Workplace};
 use crate::actors::{IO_THREADS, WorkerThreads};
 use crate::exec::Functions;
 use crate::failure::Failure;
@@ -64,7 +65,7 @@ pub fn run_worker(options: WorkerOptions, begun: impl FnOnce(Drainer)) -> Result
     let threads = Threads { compute: options.threads as u64, io: IO_THREADS as u64 };
     let budget = Budget::new(options.memory, threads).map_err(Failure::of_request)?.bytes;
     let folder = options.spill_folder.clone().unwrap_or_else(default_spill_folder);
-    let spill = SpillPlace::new(folder, options.spill_limit);
+    let spill = SpillPlace::new(folder.clone(), options.spill_limit);
     let may_spill = options.spill_limit != Some(0);
     if may_spill {
         spill.check().map_err(Failure::of_request)?;
@@ -85,24 +86,30 @@ pub fn run_worker(options: WorkerOptions, begun: impl FnOnce(Drainer)) -> Result
     here.set_port(0);
     let here = endpoint.listen(here).map_err(Failure::of_request)?;
     let line = Line::new(connection);
-    line.send(&FromWorkerProcess::Enlist { seat: Seat { threads, budget, may_spill }, depot: here });
+    let seats = divide(Seat { threads, budget, may_spill });
+    line.send(&FromWorkerProcess::Enlist { seats, depot: here });
     begun(drainer);
     let system = actix::System::new();
-    let of_each = WorkerThreads { compute: options.threads, io: IO_THREADS };
     let depth = Arc::new(Depth::default());
-    let means = Means { threads: of_each, budget, spill, depth: depth.clone() };
-    let functions = options.functions;
-    let open = move |spec, workspace| opened(spec, workspace, budget, &depth, &functions);
-    let say = {
+    let say: Say = {
         let line = line.clone();
-        move |message| line.send(&message)
+        Arc::new(move |message| line.send(&message))
     };
-    let workplace =
-        Workplace::new(means, Box::new(open), Arc::new(say), actix::Arbiter::current(), depot, endpoint);
+    let workplace = |budget: u64, spill: SpillPlace| {
+        let threads = WorkerThreads { compute: options.threads, io: IO_THREADS };
+        let means = Means { threads, budget, spill, depth: depth.clone() };
+        let (depth, functions) = (depth.clone(), options.functions.clone());
+        let open = move |spec, workspace| opened(spec, workspace, budget, &depth, &functions);
+        let arbiter = actix::Arbiter::current();
+        Workplace::new(means, Box::new(open), say.clone(), arbiter, depot.clone(), endpoint.clone())
+    };
+    let of_small = |seat: Seat| workplace(seat.budget, SpillPlace::new(folder, Some(0)));
+    let workplaces =
+        Workplaces { large: workplace(seats.large.budget, spill), small: seats.small.map(of_small) };
     let worked = std::thread::Builder::new().name("dolmen-worker".into()).spawn({
         let system = actix::System::current();
         move || {
-            let worked = work(workplace, &line, &happenings);
+            let worked = work(workplaces, &line, &happenings);
             system.stop();
             worked
         }
@@ -114,13 +121,13 @@ pub fn run_worker(options: WorkerOptions, begun: impl FnOnce(Drainer)) -> Result
 
 /// Does what the scheduler says until it says go.
 fn work(
-    mut workplace: Workplace,
+    mut workplaces: Workplaces,
     line: &Line,
     happenings: &mpsc::Receiver<Happening>,
 ) -> Result<(), Failure> {
     for happening in happenings {
         match happening {
-            Happening::Drain => workplace.say(FromWorkerProcess::Drain),
+            Happening::Drain => workplaces.say(FromWorkerProcess::Drain),
             Happening::Network(Event::Connected(_)) => {}
             Happening::Network(Event::Room { .. }) => line.go_on(),
             Happening::Network(Event::Lost { why, .. }) => {
@@ -130,7 +137,7 @@ fn work(
                 let told = decode(&message).map_err(|error| {
                     Failure::of_run(format!("the scheduler says what cannot be read: {error}"))
                 })?;
-                if workplace.heed(told).is_break() {
+                if workplaces.heed(told).is_break() {
                     return Ok(());
                 }
             }

@@ -105,7 +105,7 @@ impl Workplace {
     pub fn heed(&mut self, told: ToWorkerProcess) -> ControlFlow<()> {
         match told {
             ToWorkerProcess::Enlisted { worker } => self.enlisted(worker),
-            ToWorkerProcess::Begin { run, spec, workspace } => self.begin(run, *spec, workspace),
+            ToWorkerProcess::Begin { run, spec, workspace, .. } => self.begin(run, *spec, workspace),
             ToWorkerProcess::Meet { worker, depot } => self.neighbours.meet(worker, depot),
             ToWorkerProcess::Tell { run, messages } => self.told(run, messages),
             ToWorkerProcess::Conclude { run } => self.conclude(run),

@@ -10,7 +10,8 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 pub use processes::{
     BlockKey, ClientPart, Depot, Ended, Figures, FleetMember, FromClient, FromWorkerProcess, NotShared,
-    RunSpec, RunStatus, StageStatus, Status, ToClient, ToWorkerProcess, WorkerFigures, WorkerStatus,
+    Portion, RunSpec, RunStatus, Seats, StageStatus, Status, ToClient, ToWorkerProcess, WorkerFigures,
+    WorkerStatus,
 };
 
 /// From the scheduler to a worker, about the run it is in. Within one run they arrive in order.

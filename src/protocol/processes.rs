@@ -22,12 +22,12 @@ pub struct Depot {
 
 /// A part of every worker's memory. Each is one run's at a time, so that a small run need not wait for a large one.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub enum Share {
+pub enum Portion {
     Large,
     Small,
 }
 
-/// What a worker process brings along, by share. Threads are those of each share: the system divides the cores.
+/// What a worker process brings along, by portion. Threads are those of each portion: the system divides the cores.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Seats {
     pub large: Seat,
@@ -36,10 +36,10 @@ pub struct Seats {
 }
 
 impl Seats {
-    pub fn of(&self, share: Share) -> Option<Seat> {
-        match share {
-            Share::Large => Some(self.large),
-            Share::Small => self.small,
+    pub fn of(&self, portion: Portion) -> Option<Seat> {
+        match portion {
+            Portion::Large => Some(self.large),
+            Portion::Small => self.small,
         }
     }
 
@@ -93,7 +93,7 @@ pub enum ToWorkerProcess {
     /// A run begins. Messages about it follow.
     Begin {
         run: RunId,
-        share: Share,
+        portion: Portion,
         spec: Box<RunSpec>,
         workspace: Workspace,
     },

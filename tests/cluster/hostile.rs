@@ -16,7 +16,7 @@ use dolmen::failure::Failure;
 use dolmen::graph::ProgramBuilder;
 use dolmen::ids::{RunId, StageId, TaskId, TaskList};
 use dolmen::protocol::{
-    Figures, FromClient, FromWorker, FromWorkerProcess, NotShared, RunSpec, ToClient, ToWorkerProcess,
+    Figures, FromClient, FromWorker, FromWorkerProcess, NotShared, RunSpec, Seats, ToClient, ToWorkerProcess,
     decode, encode,
 };
 use dolmen::sched::{Seat, Threads, Timing};
@@ -76,7 +76,7 @@ impl Peer {
 }
 
 fn enlist(seat: Seat) -> FromWorkerProcess {
-    FromWorkerProcess::Enlist { seat, depot: ([127, 0, 0, 1], 9).into() }
+    FromWorkerProcess::Enlist { seats: Seats { large: seat, small: None }, depot: ([127, 0, 0, 1], 9).into() }
 }
 
 fn seat() -> Seat {

@@ -9,5 +9,6 @@ mod crashes;
 mod hostile;
 mod processes;
 mod refused;
+mod several;
 mod status;
 mod unshared;

@@ -35,7 +35,7 @@ struct Request {
     asker: Asker,
     spec: Box<RunSpec>,
     submitted: Instant,
-    /// It does not fit the small share of the workers' memory.
+    /// It does not fit the small portion of the workers' memory.
     is_large: bool,
 }
 
@@ -53,7 +53,7 @@ pub struct Hub {
     waiting: VecDeque<Request>,
     /// A run whose core is being made.
     preparing: Option<Asker>,
-    /// One for each share at most.
+    /// One for each portion at most.
     runs: BTreeMap<RunId, Current>,
     /// How many have begun.
     begun_runs: u64,

@@ -7,7 +7,7 @@ use crate::failure::Failure;
 use crate::graph::Program;
 use crate::ids::{BlockId, MemoryId, RunId, TaskId, WorkerId};
 use crate::protocol::{
-    Depot, Ended, Figures, FromWorker, NotShared, RunSpec, Share, ToClient, ToWorker, ToWorkerProcess,
+    Depot, Ended, Figures, FromWorker, NotShared, Portion, RunSpec, ToClient, ToWorker, ToWorkerProcess,
     WorkerFigures,
 };
 use crate::sched::{Core, Event, FleetPlan};
@@ -34,7 +34,7 @@ pub struct Current {
     pub client_worker: Option<WorkerId>,
     pub id: RunId,
     /// The part of each worker's memory that it has.
-    pub share: Share,
+    pub portion: Portion,
     pub spec: Box<RunSpec>,
     pub program: Arc<Program>,
     pub plan: FleetPlan,
@@ -105,14 +105,19 @@ impl Hub {
     pub(super) fn begin(&mut self, id: RunId, worker: WorkerId) -> Option<Event> {
         let run = self.runs.get_mut(&id)?;
         let member = self.members.get(worker).filter(|member| !member.draining)?;
-        let seat = member.seats.of(run.share)?;
+        let seat = member.seats.of(run.portion)?;
         let bytes = run.plan.bytes_of(seat);
         if bytes == 0 && run.program.stages().iter().any(|stage| stage.leaves_blocks()) {
             tracing::warn!("worker {} has too little memory for run {}", member.name, id.0);
             return None;
         }
         let workspace = run.plan.plan.workspace;
-        member.send(ToWorkerProcess::Begin { run: id, share: run.share, spec: run.spec.clone(), workspace });
+        member.send(ToWorkerProcess::Begin {
+            run: id,
+            portion: run.portion,
+            spec: run.spec.clone(),
+            workspace,
+        });
         run.begun.insert(worker);
         let threads = seat.threads.compute as u32;
         Some(Event::Join { worker, threads, memory: MemoryId(worker.0), bytes })
@@ -186,7 +191,7 @@ impl Hub {
     fn deliver(&mut self, id: RunId, Letters { to, released, end }: Letters, ctx: &mut Context<Self>) {
         let Some(run) = self.run(id) else { return };
         let asker = run.asker;
-        released.iter().for_each(|worker| drop(run.begun.remove(worker)));
+        run.begun.retain(|worker| !released.contains(worker));
         if run.told_progress.elapsed() >= TELL_PROGRESS {
             run.told_progress = Instant::now();
             let (done, total) = run.core().progress();
@@ -234,7 +239,7 @@ impl Hub {
         }
         match figures {
             Ok(figures) => {
-                let bound = member.seats.of(run.share).map_or(0, |seat| seat.budget);
+                let bound = member.seats.of(run.portion).map_or(0, |seat| seat.budget);
                 run.figures.push(WorkerFigures { name: member.name.clone(), bound, figures });
                 self.end_if_concluded(id, ctx);
             }

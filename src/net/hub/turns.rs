@@ -8,7 +8,7 @@ use crate::failure::Failure;
 use crate::graph::{Kind, Program};
 use crate::ids::{RunId, StageId, WorkerId};
 use crate::net::opened::not_a_program;
-use crate::protocol::{ClientPart, RunSpec, Share};
+use crate::protocol::{ClientPart, Portion, RunSpec};
 use crate::sched::{ClientSeat, Core, Event, FleetPlan, Seat, plan_fleet};
 use crate::store::SpillPlace;
 use actix::{AsyncContext, Context, Handler};
@@ -59,7 +59,7 @@ fn is_possible_part(own: &ClientPart) -> bool {
 #[rtype(result = "()")]
 struct Ready {
     request: Request,
-    share: Share,
+    portion: Portion,
     client_worker: Option<WorkerId>,
     prepared: Result<Prepared, Failure>,
 }
@@ -68,15 +68,17 @@ impl Handler<Ready> for Hub {
     type Result = ();
 
     fn handle(&mut self, ready: Ready, ctx: &mut Self::Context) {
-        let Ready { mut request, share, client_worker, prepared } = ready;
+        let Ready { mut request, portion, client_worker, prepared } = ready;
         // Given up meanwhile.
         if self.preparing.take() != Some(request.asker) {
             return self.start_next(ctx);
         }
         match prepared {
-            Ok(prepared) => self.start(request, share, client_worker, prepared, ctx),
-            // The next larger share may have room, or says better why not.
-            Err(_) if share == Share::Small => {
+            Ok(prepared) => self.start(request, portion, client_worker, prepared, ctx),
+            // The next larger portion may have room, or says better why not.
+            Err(failure) if portion == Portion::Small => {
+                let name = self.client_name(request.asker);
+                tracing::info!("what {name} asks for does not fit the small portion: {failure}");
                 request.is_large = true;
                 let before = self.waiting.partition_point(|other| other.submitted < request.submitted);
                 self.waiting.insert(before, request);
@@ -88,49 +90,49 @@ impl Handler<Ready> for Hub {
 }
 
 impl Hub {
-    /// Has the core of the next run made, if there are workers and a share is free.
+    /// Has the core of the next run made, if there are workers and a portion is free.
     pub(super) fn start_next(&mut self, ctx: &mut Context<Self>) {
         if self.preparing.is_none()
-            && let Some((share, request)) = self.next_in_line()
+            && let Some((portion, request)) = self.next_in_line()
         {
-            self.prepare(share, request, ctx);
+            self.prepare(portion, request, ctx);
         }
     }
 
-    /// The first in line has the large share. Beside it goes the first that fits the small one.
-    fn next_in_line(&mut self) -> Option<(Share, Request)> {
-        if self.is_free(Share::Large) {
-            return Some((Share::Large, self.waiting.pop_front()?));
+    /// The first in line has the large portion. Beside it goes the first that fits the small one.
+    fn next_in_line(&mut self) -> Option<(Portion, Request)> {
+        if self.is_free(Portion::Large) {
+            return Some((Portion::Large, self.waiting.pop_front()?));
         }
-        if !self.is_free(Share::Small) {
+        if !self.is_free(Portion::Small) {
             return None;
         }
         let first = self.waiting.iter().position(|request| !request.is_large)?;
-        Some((Share::Small, self.waiting.remove(first)?))
+        Some((Portion::Small, self.waiting.remove(first)?))
     }
 
-    /// Does no run have this share, though there are workers with one?
-    fn is_free(&self, share: Share) -> bool {
-        let has_one = self.members.all().any(|(_, member)| member.seats.of(share).is_some());
-        has_one && self.runs.values().all(|run| run.share != share)
+    /// Does no run have this portion, though there are workers with one?
+    fn is_free(&self, portion: Portion) -> bool {
+        let has_one = self.members.all().any(|(_, member)| member.seats.of(portion).is_some());
+        has_one && self.runs.values().all(|run| run.portion != portion)
     }
 
-    fn prepare(&mut self, share: Share, request: Request, ctx: &mut Context<Self>) {
-        let seats = self.members.all().filter_map(|(_, member)| member.seats.of(share));
+    fn prepare(&mut self, portion: Portion, request: Request, ctx: &mut Context<Self>) {
+        let seats = self.members.all().filter_map(|(_, member)| member.seats.of(portion));
         let seats: Vec<Seat> = seats.collect();
         self.preparing = Some(request.asker);
         let client_worker = request.spec.own.as_ref().map(|_| self.members.next_number());
         let hub = ctx.address();
         std::thread::spawn(move || {
             let prepared = prepare(&request.spec, &seats, client_worker);
-            hub.do_send(Ready { request, share, client_worker, prepared });
+            hub.do_send(Ready { request, portion, client_worker, prepared });
         });
     }
 
     fn start(
         &mut self,
         request: Request,
-        share: Share,
+        portion: Portion,
         client_worker: Option<WorkerId>,
         prepared: Prepared,
         ctx: &mut Context<Self>,
@@ -149,7 +151,7 @@ impl Hub {
             asker,
             client_worker,
             id,
-            share,
+            portion,
             spec,
             program,
             plan,
