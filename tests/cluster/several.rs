@@ -3,15 +3,17 @@
 use crate::processes::{Cluster, ended};
 use std::process::{Child, Stdio};
 
-/// It goes on for as long as these tests take, and needs more than the small portion of a worker.
-const LARGE: &str = "matmul a.npy a.npy --block 64 --quiet --out";
+/// It goes on for as long as these tests take.
+const LONG: &str = "matmul a.npy a.npy --block 64 --quiet --out";
+/// Three of its blocks of 32 MB are more than the small portion of a worker.
+const LARGE: &str = "matmul a.npy a.npy --block 2000 --quiet --out";
 
 fn begin(cluster: &Cluster, words: &str) -> Child {
     cluster.command(words).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("a process")
 }
 
 fn cluster() -> Cluster {
-    let cluster = Cluster::new(1, "--threads 1 --memory 1GiB");
+    let cluster = Cluster::new(1, "--threads 1 --memory 512MiB");
     cluster.folder.ok("generate normal --shape 3000x3000 --seed 1 --out a.npy");
     cluster.folder.ok("generate normal --shape 300x300 --seed 2 --out small.npy");
     cluster.folder.ok("transpose-add small.npy --out here.npy");
@@ -28,7 +30,7 @@ fn states(cluster: &Cluster) -> Vec<String> {
 #[test]
 fn a_small_run_is_done_beside_a_large_one_and_a_large_one_waits() {
     let cluster = cluster();
-    let mut first = begin(&cluster, &format!("{LARGE} first.npy"));
+    let mut first = begin(&cluster, &format!("{LONG} first.npy"));
     cluster.wait_for("run 0 of");
     let mut second = begin(&cluster, &format!("{LARGE} second.npy"));
     cluster.wait_for("does not fit the small portion");
@@ -49,7 +51,7 @@ fn a_small_run_is_done_beside_a_large_one_and_a_large_one_waits() {
 #[test]
 fn many_clients_at_once_are_all_served() {
     let cluster = cluster();
-    let mut large = begin(&cluster, &format!("{LARGE} first.npy"));
+    let mut large = begin(&cluster, &format!("{LONG} first.npy"));
     cluster.wait_for("run 0 of");
     let one = |number: usize| {
         let words = format!("transpose-add small.npy --out there{number}.npy --quiet");
