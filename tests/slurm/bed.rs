@@ -73,6 +73,15 @@ impl Bed {
         bed
     }
 
+    fn configuration(&self) -> String {
+        self.folder.join("slurm.conf").to_str().expect("UTF-8").to_string()
+    }
+
+    /// For `env`: by which programs find this SLURM.
+    pub fn variable(&self) -> String {
+        format!("SLURM_CONF={}", self.configuration())
+    }
+
     /// A command that finds this SLURM, and nothing of a job that the tests may run in.
     pub fn command(&self, words: &str) -> Command {
         let mut words = words.split_whitespace();
@@ -83,7 +92,7 @@ impl Bed {
             }
         }
         command.args(words).stdin(Stdio::null());
-        command.env("SLURM_CONF", self.folder.join("slurm.conf")).env("DOLMEN", env!("CARGO_BIN_EXE_dolmen"));
+        command.env("SLURM_CONF", self.configuration()).env("DOLMEN", env!("CARGO_BIN_EXE_dolmen"));
         command
     }
 

@@ -3,6 +3,8 @@
 
 mod bed;
 mod job;
+mod provider;
+mod scheduler;
 #[path = "../support/mod.rs"]
 mod support;
 mod svd;

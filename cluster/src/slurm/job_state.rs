@@ -25,7 +25,7 @@ pub fn place_state(state: &str, reason: &str) -> PlaceState {
 }
 
 /// Reasons that do not go away by waiting.
-const FOR_EVER: [&str; 16] = [
+const FOR_EVER: [&str; 17] = [
     "AccountNotAllowed",
     "BadConstraints",
     "DependencyNeverSatisfied",
@@ -34,6 +34,7 @@ const FOR_EVER: [&str; 16] = [
     "JobHeldAdmin",
     "JobHeldUser",
     "JobLaunchFailure",
+    "PartitionConfig",
     "PartitionDown",
     "PartitionInactive",
     "PartitionNodeLimit",
@@ -108,6 +109,7 @@ mod tests {
         }
         for reason in [
             "PartitionTimeLimit",
+            "PartitionConfig",
             "BadConstraints",
             "JobHeldUser",
             "job_requeued_in_held_state",

@@ -3,7 +3,7 @@
 use crate::provider::Cause;
 
 /// Parts of what `sbatch` says where the request is wrong: the next one would be refused as well.
-const FOR_GOOD: [&str; 21] = [
+const FOR_GOOD: [&str; 22] = [
     "access/permission denied",
     "ambiguous option",
     "cpu count per node can not be satisfied",
@@ -13,6 +13,7 @@ const FOR_GOOD: [&str; 21] = [
     "invalid feature",
     "invalid generic resource",
     "invalid gres",
+    "invalid job array",
     "invalid node",
     "invalid option",
     "invalid partition",
@@ -27,8 +28,9 @@ const FOR_GOOD: [&str; 21] = [
     "user's group not permitted",
 ];
 /// Parts of what all of them say where nobody answers.
-const SILENT: [&str; 9] = [
+const SILENT: [&str; 10] = [
     "authentication",
+    "configuration file",
     "configuration source",
     "connection refused",
     "connection timed out",
@@ -52,9 +54,10 @@ pub fn cause(words: &str) -> Cause {
     }
 }
 
-/// The line of what a program said that tells most: the last one that is not empty, without its prefixes.
+/// The line of what a program said that tells most: the last one that is not empty and no advice, without its prefixes.
 pub fn told(text: &str) -> Option<String> {
-    let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    let tells = |line: &&str| !line.is_empty() && !line.starts_with("Try \"");
+    let lines: Vec<&str> = text.lines().map(str::trim).filter(tells).collect();
     // "Batch job submission failed: reason" says more than what stands around it.
     let line = lines.iter().find(|line| line.contains("failed:")).or(lines.last())?;
     let mut rest = *line;
@@ -85,6 +88,8 @@ mod tests {
                 Cause::ForGood,
             ),
             ("sbatch: unrecognized option '--nonsense'", Cause::ForGood),
+            ("sbatch: error: Batch job submission failed: Invalid job array specification", Cause::ForGood),
+            ("squeue: fatal: Unable to process configuration file", Cause::Silent),
             ("Batch job submission failed: Resource temporarily unavailable", Cause::ForNow),
             ("sbatch: error: Slurm temporarily unable to accept job, sleeping and retrying", Cause::ForNow),
             (
@@ -107,6 +112,8 @@ mod tests {
                     sbatch: error: Batch job submission failed: Invalid partition name specified\n";
         assert_eq!(told(text).unwrap(), "Batch job submission failed: Invalid partition name specified");
         assert_eq!(told("\nsbatch: error: one\nsbatch: error: two\n\n").unwrap(), "two");
+        let text = "sbatch: unrecognized option '--nonsense'\nTry \"sbatch --help\" for more information\n";
+        assert_eq!(told(text).unwrap(), "unrecognized option '--nonsense'");
         assert_eq!(told(" \n"), None);
     }
 }
