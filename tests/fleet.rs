@@ -139,14 +139,30 @@ fn a_task_goes_where_its_data_lie() {
     assert_eq!(scene.take_assigned(), [(task(2), SECOND)].into());
 }
 
+/// A copy counts as what it is.
+#[test]
+fn a_task_goes_where_a_copy_of_its_data_lies() {
+    let readers = 6;
+    let inputs = std::iter::once(vec![]).chain((0..readers).map(|_| vec![0]));
+    let mut scene = Scene::new(Core::new(wired(&inputs.collect::<Vec<_>>(), true), PLENTY));
+    scene.hear_all([join(FIRST, 1, PLENTY), join(SECOND, 1, PLENTY)]);
+    scene.done(FIRST, task(0));
+    let assigned = scene.take_assigned();
+    // Two begin where the block is, and two wait for them. Then fetching it is quicker, and needs to be done once.
+    assert_eq!(assigned[&task(5)], SECOND);
+    assert_eq!(assigned.get(&task(6)), Some(&SECOND), "{assigned:?}");
+}
+
 #[test]
 fn the_run_goes_further_ahead_when_workers_join() {
     let program = wired(&vec![vec![]; 40], true);
-    let plan = plan_fleet(&program, &[seat(1, PLENTY)], None, 0).unwrap();
+    // With more it would go further ahead in any case.
+    let just_enough = 40 * block_bytes();
+    let plan = plan_fleet(&program, &[seat(1, just_enough)], None, 0).unwrap();
     let mut scene = Scene::new(Core::for_fleet(program, &plan, None));
-    let alone = scene.hear(join(FIRST, 1, PLENTY)).take_assigned().len();
+    let alone = scene.hear(join(FIRST, 1, just_enough)).take_assigned().len();
     assert!(alone < 5, "{alone}");
-    let more = scene.hear(join(SECOND, 8, PLENTY)).take_assigned();
+    let more = scene.hear(join(SECOND, 8, just_enough)).take_assigned();
     assert!(more.len() >= 8, "{more:?}");
 }
 

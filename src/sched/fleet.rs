@@ -309,6 +309,11 @@ impl Fleet {
         std::mem::take(&mut worker.parked)
     }
 
+    /// The workers that stay and compute, with their threads.
+    pub fn computing(&self) -> impl Iterator<Item = (WorkerId, u32)> + '_ {
+        self.iter().filter(|(_, worker)| worker.takes_any()).map(|(id, worker)| (id, worker.threads))
+    }
+
     /// Threads of the workers that stay.
     pub fn threads(&self) -> usize {
         self.threads

@@ -110,8 +110,10 @@ fn plan_to_spill(
     let blocks = workers.iter().copied().chain(client).map(|seat| seat.bytes(workspace));
     let blocks_limit = blocks.fold(0, u64::saturating_add);
     let step = least.max(of_client);
+    // Half of what is not needed for anything else is for going ahead.
+    let spare = blocks_limit.saturating_sub(needs(program).serial) / 2;
     let spill = SpillPlan {
-        window: step.saturating_mul(1 + COMING),
+        window: step.saturating_mul(1 + COMING).max(spare),
         window_per_thread: step,
         least,
         results: Results::MayLeave,

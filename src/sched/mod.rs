@@ -7,6 +7,7 @@
 //! - `ahead`: how far a run goes ahead of the walk
 //! - `memories`, `ledger`: bytes that are reserved in each memory
 //! - `holders`: copies of blocks
+//! - `homes`: where the blocks of a product are best made
 //! - `eviction`, `transit`: which blocks leave memory; blocks on their way out, and where they have been written
 //! - `sacrifice`: what is given up after a loss
 //! - `outbox`: what is said to each worker
@@ -23,6 +24,7 @@ mod fleet;
 mod fleet_plan;
 mod forecast;
 mod holders;
+mod homes;
 mod lane;
 mod ledger;
 mod memories;

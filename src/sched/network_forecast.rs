@@ -9,7 +9,7 @@ use super::plan::PlanError;
 use crate::graph::Program;
 use crate::ids::{BlockId, MemoryId, TaskId, TaskList, WorkerId};
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap, VecDeque};
+use std::collections::{BTreeMap, BinaryHeap, HashMap, VecDeque};
 use std::sync::Arc;
 
 /// What a link and a disk are taken to do.
@@ -33,6 +33,8 @@ struct Player {
     happens: BTreeMap<u64, Event>,
     /// By worker: threads that compute, and those that wait for files.
     workers: Vec<[Threads; 2]>,
+    /// Blocks that have been fetched, and when they come. A worker asks for each once.
+    fetched: HashMap<(WorkerId, BlockId), u64>,
     moved: u64,
 }
 
@@ -52,6 +54,7 @@ pub fn forecast_network(program: &Arc<Program>, seats: &[Seat], scratch: u64) ->
         due: BinaryHeap::new(),
         happens: BTreeMap::new(),
         workers: seats.iter().map(|seat| [threads(seat.threads.compute), threads(seat.threads.io)]).collect(),
+        fetched: HashMap::new(),
         moved: 0,
     };
     let join = |(number, seat): (u32, &Seat)| Event::Join {
@@ -105,7 +108,7 @@ impl Player {
     fn perform(&mut self, action: Action) {
         match action {
             Action::Assign { worker, tasks, fetch } => {
-                let there = self.now + nanoseconds(self.fetch(worker, &fetch) as f64 / BYTES_PER_SECOND);
+                let there = self.fetch(worker, &fetch);
                 for task in tasks.iter() {
                     let class = self.class(task);
                     self.workers[worker.0 as usize][class].waiting.push_back((task, there));
@@ -124,17 +127,34 @@ impl Player {
                     self.later(written, Event::Spilled { worker, block });
                 }
             }
+            Action::Free { worker, blocks } | Action::Drop { worker, blocks } => {
+                for block in blocks.iter() {
+                    self.fetched.remove(&(worker, block));
+                }
+            }
             _ => {}
         }
     }
 
-    /// Bytes that `worker` waits for. Those from others are counted; what it reads itself takes as long.
+    /// When all of these are at `worker`, one after the other. Those from others are counted; what it reads itself
+    /// takes as long.
     fn fetch(&mut self, worker: WorkerId, fetch: &[(BlockId, WorkerId)]) -> u64 {
-        let bytes = |(block, _): &(BlockId, WorkerId)| self.bytes(*block);
-        let from_others = fetch.iter().filter(|(_, from)| *from != worker).map(bytes).sum::<u64>();
-        let all = fetch.iter().map(bytes).sum();
-        self.moved += from_others;
-        all
+        let mut all_there = self.now;
+        let mut free = self.now;
+        for (block, from) in fetch {
+            let there = match self.fetched.get(&(worker, *block)) {
+                Some(there) => *there,
+                None => {
+                    let bytes = self.bytes(*block);
+                    self.moved += if *from == worker { 0 } else { bytes };
+                    free += nanoseconds(bytes as f64 / BYTES_PER_SECOND);
+                    self.fetched.insert((worker, *block), free);
+                    free
+                }
+            };
+            all_there = all_there.max(there);
+        }
+        all_there
     }
 
     /// Gives free threads of a worker the tasks that wait for them, in their order.

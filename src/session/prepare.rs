@@ -157,7 +157,11 @@ impl Planner {
         if self.block == BlockSize::Auto && chunks.is_none() {
             blocks = operation.blocks_for_disk(blocks, self.memory)?;
         }
-        let all = operation.ways(blocks, request.care)?;
+        let mut all = operation.ways(blocks, request.care)?;
+        if matches!(self.place, Place::Fleet(_)) && all.iter().any(|ways| ways.pieces.is_some()) {
+            // Its chains in lockstep are spread so that little goes from process to process.
+            all.retain(|ways| ways.pieces.is_some());
+        }
         let Some((first, others)) = all.split_first() else { unreachable!("there is always a way") };
         let mut needed = match self.attempt(request, blocks, *first, Hold::All)? {
             Ok(ready) => return Ok(ready),

@@ -31,6 +31,7 @@ impl Core {
     /// The run goes as far ahead as it may with the fleet as it is.
     pub(super) fn fit_window(&mut self) {
         self.ahead.fit_to(self.fleet.threads() as u64, self.memories.bytes());
+        self.homes.forget();
     }
 
     /// Nothing new goes to `worker`; what it has not started comes back.
@@ -69,6 +70,9 @@ impl Core {
         while let Some(urgent) = self.fleet.pop_parked(busy, &self.estimates) {
             if self.tasks.state(urgent.task) != TaskState::Ready {
                 continue;
+            }
+            if self.home(urgent.task) == Some(busy) {
+                return self.fleet.park(busy, urgent, self.estimates.of(urgent.task));
             }
             let seconds = self.estimates.of(urgent.task);
             let spare = self.fleet.least_loaded(Lane::Compute, seconds);

@@ -27,6 +27,7 @@ use super::eviction::Eviction;
 use super::fleet::Fleet;
 use super::fleet_plan::FleetPlan;
 use super::holders::Holders;
+use super::homes::Homes;
 use super::lane::Lane;
 use super::memories::Memories;
 use super::outbox::Outboxes;
@@ -78,6 +79,7 @@ pub struct Core {
     /// The run goes on as long as one memory holds so many bytes.
     least_memory: u64,
     holders: Holders,
+    homes: Homes,
     eviction: Eviction,
     transit: Transit,
     /// Assigned steps of chains that do not go on in the block of the step before.
@@ -104,6 +106,7 @@ impl Core {
             memories: Memories::default(),
             least_memory: limit,
             holders: Holders::default(),
+            homes: Homes::default(),
             eviction: Eviction::default(),
             transit: Transit::default(),
             apart: HashSet::new(),

@@ -14,6 +14,7 @@ const MOST_HOLDERS: usize = 8;
 
 /// An input of a task that is to be placed.
 struct Held {
+    block: BlockId,
     holder: WorkerId,
     bytes: u64,
 }
@@ -63,7 +64,7 @@ impl Core {
     fn place(&mut self, urgent: Urgent, lane: Lane, spare: WorkerId) -> bool {
         let task = urgent.task;
         let seconds = self.estimates.of(task);
-        let best = self.choose(task, spare);
+        let best = self.home(task).unwrap_or_else(|| self.choose(task, spare));
         if lane == Lane::Compute && !self.fleet.has_room(best, lane, seconds) {
             self.ready.pop(lane);
             self.fleet.park(best, urgent, seconds);
@@ -74,6 +75,15 @@ impl Core {
         self.ready.pop(lane);
         self.assign(worker, task);
         true
+    }
+
+    /// Where `task` is to be done if there is one such worker. Memories that are shared have no homes in them.
+    pub(super) fn home(&mut self, task: TaskId) -> Option<WorkerId> {
+        let begins = self.tasks.lane(task) != Lane::Pinned && !self.tasks.program.takes_over(task);
+        if !begins || self.memories.is_one() {
+            return None;
+        }
+        self.homes.of(&self.tasks.program, &self.fleet, task)
     }
 
     /// Whose memory has room for `task`: `first`, or the next best.
@@ -157,7 +167,7 @@ impl Core {
         tasks.program.inputs(task, inputs);
         let held = |input: &TaskId| {
             let bytes = tasks.program.stage(input.stage).bytes(input.index);
-            Some(Held { holder: tasks.location(*input)?, bytes })
+            Some(Held { block: *input, holder: tasks.location(*input)?, bytes })
         };
         inputs.iter().take(MOST_HOLDERS).filter_map(held).collect()
     }
@@ -167,7 +177,8 @@ impl Core {
         let Some(queue) = self.fleet.get(worker).filter(|queue| !queue.draining) else {
             return f64::INFINITY;
         };
-        let missing: u64 = held.iter().filter(|held| held.holder != worker).map(|held| held.bytes).sum();
+        let is_missing = |held: &&Held| held.holder != worker && !self.holders.expects(held.block, worker);
+        let missing: u64 = held.iter().filter(is_missing).map(|held| held.bytes).sum();
         queue.queue() + missing as f64 / LINK_BYTES_PER_SECOND
     }
 
