@@ -44,11 +44,31 @@ impl Stopper {
     }
 }
 
-/// A scheduler that listens.
-struct Listening {
-    /// Removed when it ends.
-    _file: Option<SchedulerFile>,
-    _own_keys: Option<TemporaryFolder>,
+/// The scheduler's keys.
+enum KeyFolder {
+    Given(PathBuf),
+    /// Its own ones go with it.
+    Own(TemporaryFolder),
+}
+
+impl KeyFolder {
+    fn of(options: &SchedulerOptions) -> Result<KeyFolder, Failure> {
+        match &options.keys {
+            Some(folder) => Ok(KeyFolder::Given(std::path::absolute(folder).map_err(Failure::of_request)?)),
+            None if options.listen.ip().is_loopback() => make_keys().map(KeyFolder::Own),
+            None => Err(Failure::of_request(format!(
+                "{} is not on this machine only: make keys with dolmen keygen DIR and give --keys DIR",
+                options.listen
+            ))),
+        }
+    }
+
+    fn path(&self) -> &Path {
+        match self {
+            KeyFolder::Given(folder) => folder,
+            KeyFolder::Own(folder) => folder.path(),
+        }
+    }
 }
 
 /// Runs a scheduler until a client stops it. When it listens, `begun` hears its address and the folder of its keys, and
@@ -60,20 +80,9 @@ pub fn run_scheduler(
     options: &SchedulerOptions,
     begun: impl FnOnce(SocketAddr, &Path, Stopper),
 ) -> Result<(), Failure> {
-    let own_keys = match &options.keys {
-        Some(_) => None,
-        None if options.listen.ip().is_loopback() => Some(make_keys()?),
-        None => {
-            return Err(Failure::of_request(format!(
-                "{} is not on this machine only: make keys with dolmen keygen DIR and give --keys DIR",
-                options.listen
-            )));
-        }
-    };
-    let folder = options.keys.as_deref().or(own_keys.as_ref().map(TemporaryFolder::path));
-    let Some(folder) = folder.map(Path::to_path_buf) else { unreachable!("one of both is there") };
-    let folder = std::path::absolute(&folder).map_err(Failure::of_request)?;
-    let trust = Trust::Keys(Keys::load(&folder, Role::Scheduler).map_err(Failure::of_request)?);
+    let keys = KeyFolder::of(options)?;
+    let folder = keys.path();
+    let trust = Trust::Keys(Keys::load(folder, Role::Scheduler).map_err(Failure::of_request)?);
     let limits = Limits { lost_after: options.lost_after, ..Limits::default() };
     let me = introduction(Role::Scheduler, own_name(0));
     let config = Config { me, trust, mixed_machines: false, limits };
@@ -86,11 +95,11 @@ pub fn run_scheduler(
         let on_event = move |event| heard.do_send(FromNetwork(event));
         let endpoint = Endpoint::start(config, Arc::new(NoBlocks), on_event).map_err(Failure::of_request)?;
         let address = endpoint.listen(options.listen).map_err(Failure::of_request)?;
-        let content = SchedulerAddress::of_this_process(address.to_string(), Some(folder.clone()));
+        let content = SchedulerAddress::of_this_process(address.to_string(), Some(folder.to_path_buf()));
         let write = |path: &PathBuf| SchedulerFile::write(path, content.clone());
-        let file = options.file.as_ref().map(write).transpose().map_err(Failure::of_request)?;
-        let _listening = Listening { _file: file, _own_keys: own_keys };
-        begun(address, &folder, Stopper(hub.clone()));
+        // Removed at the end.
+        let _file = options.file.as_ref().map(write).transpose().map_err(Failure::of_request)?;
+        begun(address, folder, Stopper(hub.clone()));
         // Told, or the hub is gone: both are the end.
         let _ = stop.await;
         let _ = hub.send(Dismiss).await;
@@ -100,7 +109,7 @@ pub fn run_scheduler(
 }
 
 fn make_keys() -> Result<TemporaryFolder, Failure> {
-    let parent = std::env::temp_dir();
+    let parent = std::path::absolute(std::env::temp_dir()).map_err(Failure::of_request)?;
     let failed = |error: &dyn std::fmt::Display| {
         Failure::of_run(format!("cannot make keys in {}: {error}", parent.display()))
     };
