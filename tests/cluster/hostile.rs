@@ -1,99 +1,27 @@
 //! Peers that have a key and say what they should not. The run beside them goes on.
 
+use crate::peer::{Peer, enlist, seat};
 use crate::processes::{Cluster, ended, result};
-use cluster::blocks::NoBlocks;
-use cluster::endpoint::{Config, Endpoint};
-use cluster::hello::Introduction;
-use cluster::keys::Keys;
-use cluster::life::Life;
-use cluster::limits::Limits;
-use cluster::peer::{Connection, Event};
 use cluster::role::Role;
-use cluster::scheduler_file::SchedulerAddress;
-use cluster::tls::Trust;
-use dolmen::exec;
 use dolmen::failure::Failure;
 use dolmen::graph::ProgramBuilder;
 use dolmen::ids::{RunId, StageId, TaskId, TaskList};
 use dolmen::protocol::{
-    Figures, FromClient, FromWorker, FromWorkerProcess, NotShared, RunSpec, Seats, ToClient, ToWorkerProcess,
-    decode, encode,
+    Figures, FromClient, FromWorker, FromWorkerProcess, NotShared, RunSpec, ToClient, ToWorkerProcess,
 };
 use dolmen::sched::{Seat, Threads, Timing};
-use std::sync::Arc;
-use std::sync::mpsc::{Receiver, channel};
-use std::time::Duration;
-
-const HANGS: Duration = Duration::from_secs(60);
-
-/// Somebody with the right key and bad manners.
-struct Peer {
-    connection: Connection,
-    events: Receiver<Event>,
-    _endpoint: Endpoint,
-}
-
-impl Peer {
-    fn of(cluster: &Cluster, role: Role, name: &str) -> Peer {
-        cluster.wait_until_it_listens();
-        let found = SchedulerAddress::read(&cluster.folder.path("cluster.json")).unwrap();
-        let trust = Trust::Keys(Keys::load(&found.keys.unwrap(), role).unwrap());
-        let me = Introduction {
-            role,
-            name: name.into(),
-            life: Life::random(),
-            release: env!("CARGO_PKG_VERSION").into(),
-            operations: exec::operations(),
-            kernels: exec::kernel_fingerprint(),
-        };
-        let (tell, events) = channel();
-        let config = Config { me, trust, mixed_machines: false, limits: Limits::default() };
-        let endpoint =
-            Endpoint::start(config, Arc::new(NoBlocks), move |event| drop(tell.send(event))).unwrap();
-        let connection = endpoint.connect(&found.address).unwrap();
-        Peer { connection, events, _endpoint: endpoint }
-    }
-
-    fn say(&self, message: &impl serde::Serialize) {
-        self.connection.send(encode(message).unwrap()).unwrap();
-    }
-
-    /// The next message; none if the scheduler has closed the connection.
-    fn hear<T: serde::de::DeserializeOwned>(&self) -> Option<T> {
-        loop {
-            match self.events.recv_timeout(HANGS).expect("an event") {
-                Event::Message { message, .. } => return Some(decode(&message).unwrap()),
-                Event::Lost { .. } => return None,
-                Event::Connected(_) | Event::Room { .. } => {}
-            }
-        }
-    }
-
-    #[track_caller]
-    fn is_turned_away(&self) {
-        assert!(self.hear::<ToWorkerProcess>().is_none(), "it is still listened to");
-    }
-}
-
-fn enlist(seat: Seat) -> FromWorkerProcess {
-    FromWorkerProcess::Enlist { seats: Seats { large: seat, small: None }, depot: ([127, 0, 0, 1], 9).into() }
-}
-
-fn seat() -> Seat {
-    Seat { threads: Threads { compute: 1, io: 4 }, budget: 100 << 20, may_spill: true }
-}
 
 #[test]
 fn who_breaks_the_protocol_is_turned_away_and_told_of_once() {
     let cluster = Cluster::with_options("");
     let peer = Peer::of(&cluster, Role::Worker, "garbage");
-    peer.connection.send(vec![0xFF; 100]).unwrap();
+    peer.send(vec![0xFF; 100]);
     peer.is_turned_away();
     let peer = Peer::of(&cluster, Role::Worker, "hasty");
     peer.say(&FromWorkerProcess::Drain);
     peer.is_turned_away();
     let peer = Peer::of(&cluster, Role::Client, "chatter");
-    peer.connection.send(vec![7; 3]).unwrap();
+    peer.send(vec![7; 3]);
     peer.is_turned_away();
     let absurd = |compute, budget| Seat { threads: Threads { compute, io: 4 }, budget, may_spill: true };
     for (number, seat) in [absurd(u64::MAX, 1 << 30), absurd(1, u64::MAX)].into_iter().enumerate() {
@@ -142,18 +70,16 @@ fn a_worker_that_makes_things_up_changes_nothing() {
     let mut cluster = Cluster::new(2, "--threads 1 --memory 200MiB");
     cluster.folder.ok("generate normal --shape 1000x1000 --seed 1 --out a.npy");
     cluster.folder.ok("matmul a.npy a.npy --block 64 --out here.npy --quiet");
-    let liar = Peer::of(&cluster, Role::Worker, "liar");
-    liar.say(&enlist(seat()));
-    let Some(ToWorkerProcess::Enlisted { .. }) = liar.hear() else { panic!("not enlisted") };
+    let liar = Peer::enlisted(&cluster, "liar", seat());
     let mut run = cluster.folder.command("matmul a.npy a.npy --block 64 --out there.npy --scheduler-file cluster.json --wait-workers 3 --quiet");
     let mut run = run.spawn().unwrap();
     let Some(ToWorkerProcess::Begin { run: id, spec, .. }) = liar.hear() else { panic!("it does not begin") };
     let last = StageId(spec.stages.len() as u32 - 1);
     // It works on nothing that it is given, and is lost in the end: what it was given is done by others.
     lies(id, last).iter().for_each(|lie| liar.say(lie));
-    cluster.wait_for("run 0 of");
-    std::thread::sleep(Duration::from_millis(300));
-    drop(liar);
+    // Its messages are heard in order: when this one ends its connection, all others have been.
+    liar.say(&enlist(seat()));
+    cluster.wait_for("it enlists a second time");
     assert_eq!(ended(&mut run), Some(0), "{}", cluster.log());
     assert!(result(&cluster.folder, "here") == result(&cluster.folder, "there"));
     assert_eq!(cluster.stop().0, Some(0));

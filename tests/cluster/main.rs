@@ -7,6 +7,7 @@ mod bits;
 mod chaos;
 mod crashes;
 mod hostile;
+mod peer;
 mod processes;
 mod refused;
 mod several;

@@ -1,0 +1,90 @@
+//! Peers that are no processes of their own and do what a test wants.
+
+use crate::processes::Cluster;
+use cluster::blocks::NoBlocks;
+use cluster::endpoint::{Config, Endpoint};
+use cluster::hello::Introduction;
+use cluster::keys::Keys;
+use cluster::life::Life;
+use cluster::limits::Limits;
+use cluster::peer::{Connection, Event};
+use cluster::role::Role;
+use cluster::scheduler_file::SchedulerAddress;
+use cluster::tls::Trust;
+use dolmen::exec;
+use dolmen::protocol::{FromWorkerProcess, Seats, ToWorkerProcess, decode, encode};
+use dolmen::sched::{Seat, Threads};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
+
+const HANGS: Duration = Duration::from_secs(60);
+
+/// Somebody with the right key and bad manners.
+pub struct Peer {
+    connection: Connection,
+    events: Receiver<Event>,
+    _endpoint: Endpoint,
+}
+
+impl Peer {
+    pub fn of(cluster: &Cluster, role: Role, name: &str) -> Peer {
+        cluster.wait_until_it_listens();
+        let found = SchedulerAddress::read(&cluster.folder.path("cluster.json")).unwrap();
+        let trust = Trust::Keys(Keys::load(&found.keys.unwrap(), role).unwrap());
+        let me = Introduction {
+            role,
+            name: name.into(),
+            life: Life::random(),
+            release: env!("CARGO_PKG_VERSION").into(),
+            operations: exec::operations(),
+            kernels: exec::kernel_fingerprint(),
+        };
+        let (tell, events) = channel();
+        let config = Config { me, trust, mixed_machines: false, limits: Limits::default() };
+        let endpoint =
+            Endpoint::start(config, Arc::new(NoBlocks), move |event| drop(tell.send(event))).unwrap();
+        let connection = endpoint.connect(&found.address).unwrap();
+        Peer { connection, events, _endpoint: endpoint }
+    }
+
+    /// A worker that does nothing, whatever it is given.
+    pub fn enlisted(cluster: &Cluster, name: &str, seat: Seat) -> Peer {
+        let peer = Peer::of(cluster, Role::Worker, name);
+        peer.say(&enlist(seat));
+        let Some(ToWorkerProcess::Enlisted { .. }) = peer.hear() else { panic!("{name} is not enlisted") };
+        peer
+    }
+
+    pub fn send(&self, bytes: Vec<u8>) {
+        self.connection.send(bytes).unwrap();
+    }
+
+    pub fn say(&self, message: &impl serde::Serialize) {
+        self.send(encode(message).unwrap());
+    }
+
+    /// The next message; none if the scheduler has closed the connection.
+    pub fn hear<T: serde::de::DeserializeOwned>(&self) -> Option<T> {
+        loop {
+            match self.events.recv_timeout(HANGS).expect("an event") {
+                Event::Message { message, .. } => return Some(decode(&message).unwrap()),
+                Event::Lost { .. } => return None,
+                Event::Connected(_) | Event::Room { .. } => {}
+            }
+        }
+    }
+
+    #[track_caller]
+    pub fn is_turned_away(&self) {
+        assert!(self.hear::<ToWorkerProcess>().is_none(), "it is still listened to");
+    }
+}
+
+pub fn enlist(seat: Seat) -> FromWorkerProcess {
+    FromWorkerProcess::Enlist { seats: Seats { large: seat, small: None }, depot: ([127, 0, 0, 1], 9).into() }
+}
+
+pub fn seat() -> Seat {
+    Seat { threads: Threads { compute: 1, io: 4 }, budget: 100 << 20, may_spill: true }
+}
