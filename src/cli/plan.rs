@@ -1,6 +1,6 @@
 //! What `dolmen plan` says.
 
-use crate::session::{Preview, Session, human};
+use crate::session::{Preview, Session, counted, human};
 
 /// Bytes that go from process to process in a cluster.
 pub struct Network {
@@ -20,7 +20,7 @@ pub fn described(title: &str, session: &Session, preview: &Preview, network: Net
     let bytes = |bytes: u64| format!("{bytes} ({})", human(bytes));
     let memory = |bytes: u64| format!("{bytes} bytes ({})", human(bytes));
     line(format!("blocks         {}x{}", preview.blocks.0, preview.blocks.1));
-    line(format!("workers        {} with {} threads each", session.workers(), session.threads()));
+    line(format!("workers        {}", workers(session)));
     line(format!("tasks          {}", preview.tasks));
     line(format!("flops          {:.4e}", preview.flops));
     line(format!("bytes read     {}", bytes(preview.bytes_read)));
@@ -39,7 +39,8 @@ pub fn described(title: &str, session: &Session, preview: &Preview, network: Net
         line(format!("bytes spilled  about {}", bytes(preview.swapped.written)));
         line(format!("    read back  about {}", bytes(preview.swapped.read_back)));
     }
-    line(format!("memory bound   {}", memory(preview.memory_bound)));
+    let whose = if session.is_cluster() { ", of the largest worker" } else { "" };
+    line(format!("memory bound   {}{whose}", memory(preview.memory_bound)));
     line(format!("memory allowed {}: {}", memory(session.memory()), session.memory_limit()));
     line(format!("runs from      {}, in this way", memory(preview.smallest_memory)));
     line("stages".into());
@@ -47,4 +48,13 @@ pub fn described(title: &str, session: &Session, preview: &Preview, network: Net
         line(format!("  {name:<12} {tasks:>8} tasks, blocks of {rows}x{cols}"));
     }
     text
+}
+
+fn workers(session: &Session) -> String {
+    let threads = counted(session.threads() as u64, "thread");
+    match session.workers() {
+        1 => format!("1 with {threads}"),
+        many if session.is_cluster() => format!("{many} with up to {threads} each"),
+        many => format!("{many} with {threads} each"),
+    }
 }

@@ -1,5 +1,6 @@
 //! Scheduler, workers and clients as processes of their own, over the connections of `cluster/`.
 //!
+//! - `counted.rs`: numbers of things, for people
 //! - `line.rs`: messages of one connection, none lost and none waited for
 //! - `identity.rs`: who a process says it is
 //! - `address.rs`: where the scheduler is, and whom to trust there
@@ -12,6 +13,7 @@
 mod address;
 mod client;
 mod client_part;
+mod counted;
 mod depot;
 mod hub;
 mod identity;
@@ -26,6 +28,8 @@ mod workplace;
 pub use address::SchedulerAt;
 pub use client::{Client, RemoteEnd, RunError};
 pub use client_part::OwnPart;
+pub use counted::counted;
 pub use identity::own_name;
+pub use portions::whole_for;
 pub use scheduler::{SchedulerOptions, Stopper, run_scheduler};
 pub use worker::{Drainer, WorkerOptions, run_worker};

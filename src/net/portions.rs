@@ -21,6 +21,11 @@ pub fn divide(all: Seat) -> Seats {
     Seats { large, small: Some(small) }
 }
 
+/// The bytes that a process needs so that a large run has so many of them.
+pub fn whole_for(large: u64) -> u64 {
+    if large < LEAST * SMALL { large } else { large.saturating_add(large.div_ceil(SMALL - 1)) }
+}
+
 /// Where a worker process does its tasks, by portion. Both have all threads: the system divides the cores.
 pub struct Workplaces {
     pub large: Workplace,
@@ -60,6 +65,8 @@ mod tests {
             let seats = divide(all);
             assert_eq!(seats.all(), all);
             assert_eq!(seats.small.is_some(), budget >= LEAST * SMALL, "{budget}");
+            let enough = divide(Seat { budget: whole_for(budget), ..all });
+            assert!(enough.large.budget >= budget || whole_for(budget) == u64::MAX, "{budget}");
         }
     }
 }

@@ -98,7 +98,7 @@ impl Plan {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
-#[error("needs {needed} bytes of memory{whose}, but only {budget} are allowed")]
+#[error("needs {needed} bytes of memory{whose}, but only {budget} are allowed{}", whose.mend())]
 pub struct PlanError {
     pub needed: u64,
     pub budget: u64,
@@ -115,6 +115,17 @@ pub enum Whose {
     /// That of one worker at least, and all of them have to hold the run: one may not spill.
     EachWorker,
     Client,
+}
+
+impl Whose {
+    /// How to mend it, where another process has to.
+    fn mend(self) -> &'static str {
+        match self {
+            Whose::Process | Whose::Client => "",
+            Whose::OneWorker => ": give a worker more with --memory",
+            Whose::EachWorker => ": give each worker more with --memory",
+        }
+    }
 }
 
 impl fmt::Display for Whose {

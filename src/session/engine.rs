@@ -97,10 +97,7 @@ impl Engine {
                 may_spill: here.may_spill,
                 budget: here.memory.bytes,
             },
-            Engine::Cluster(cluster) => {
-                let fleet = cluster.wait(Instant::now() + cluster.patience)?;
-                Place::Fleet(fleet.iter().map(|member| member.seat).collect())
-            }
+            Engine::Cluster(cluster) => Place::Fleet(cluster.wait(Instant::now() + cluster.patience)?),
         })
     }
 }

@@ -31,6 +31,7 @@ pub mod cluster {
 }
 
 pub use crate::net::SchedulerAt;
+pub(crate) use crate::net::counted;
 pub use crate::store::{Limit, own_cores, own_process};
 pub use algorithms::{Qr, Rsvd, Svd};
 pub use error::Error;

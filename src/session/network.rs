@@ -3,7 +3,7 @@
 use super::error::Error;
 use super::operation::Operation;
 use super::planned::Planned;
-use super::prepare::{Place, spill_scratch};
+use super::prepare::{Place, seats, spill_scratch};
 use super::runtime::Session;
 use crate::sched::forecast_network;
 
@@ -33,8 +33,8 @@ impl Session {
     pub fn forecast_network(&self, planned: &Planned) -> Result<Option<u64>, Error> {
         let program = &planned.ready.program;
         match self.planner()?.place {
-            Place::Fleet(seats) if program.tasks() <= LONGEST_PLAYED => {
-                Ok(forecast_network(program, &seats, spill_scratch(program)).ok())
+            Place::Fleet(workers) if program.tasks() <= LONGEST_PLAYED => {
+                Ok(forecast_network(program, &seats(&workers), spill_scratch(program)).ok())
             }
             _ => Ok(None),
         }

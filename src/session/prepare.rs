@@ -8,6 +8,8 @@ use crate::data::Chunks;
 use crate::exec::{self, Bindings};
 use crate::graph::kinds::Io;
 use crate::graph::{Program, Stage};
+use crate::net::{counted, whole_for};
+use crate::protocol::FleetMember;
 use crate::sched::{Plan, PlanError, Seat, Swapped, Threads, forecast, plan, plan_fleet, plan_spilling};
 use crate::store::{Limit, SpillPlace};
 use std::sync::Arc;
@@ -41,6 +43,8 @@ pub(super) struct Ready {
     pub results: Vec<Piece>,
     pub spreads: Vec<Spread>,
     pub plan: Plan,
+    /// The most bytes that one process will hold, proven.
+    pub bound: u64,
     pub blocks: (u64, u64),
     /// What will leave memory and come back, about.
     pub swapped: Swapped,
@@ -72,16 +76,23 @@ pub(super) enum Place {
         may_spill: bool,
     },
     /// By processes with a memory each.
-    Fleet(Vec<Seat>),
+    Fleet(Vec<FleetMember>),
+}
+
+/// A process whose memory is too small, as a refusal names it.
+struct TooSmall<'a> {
+    worker: &'a FleetMember,
+    /// All of them have to be large enough, since one may not spill. Else one has to be.
+    of_all: bool,
 }
 
 impl Place {
     fn threads(&self) -> Threads {
         match self {
             Place::Here { threads, .. } => *threads,
-            Place::Fleet(seats) => Threads {
-                compute: seats.iter().map(|seat| seat.threads.compute).sum(),
-                io: seats.iter().map(|seat| seat.threads.io).sum(),
+            Place::Fleet(workers) => Threads {
+                compute: workers.iter().map(|worker| worker.seat.threads.compute).sum(),
+                io: workers.iter().map(|worker| worker.seat.threads.io).sum(),
             },
         }
     }
@@ -90,14 +101,40 @@ impl Place {
     fn bytes(&self) -> u64 {
         match self {
             Place::Here { budget, .. } => *budget,
-            Place::Fleet(seats) => seats.iter().map(|seat| seat.budget).sum(),
+            Place::Fleet(workers) => workers.iter().map(|worker| worker.seat.budget).sum(),
         }
+    }
+
+    /// The most bytes that one process will hold under this plan.
+    fn bound(&self, plan: &Plan) -> u64 {
+        match self {
+            Place::Here { .. } => plan.bound(),
+            // Each may be filled up to its budget, and not beyond.
+            Place::Fleet(workers) => workers.iter().map(|worker| worker.seat.budget).max().unwrap_or(0),
+        }
+    }
+
+    /// Whose memory a run lacks that fits nowhere. None if all is one memory.
+    fn too_small(&self) -> Option<TooSmall<'_>> {
+        let Place::Fleet(workers) = self else { return None };
+        let of_all = !self.all_may_spill();
+        let budget = |worker: &&FleetMember| worker.seat.budget;
+        let worker =
+            if of_all { workers.iter().min_by_key(budget) } else { workers.iter().max_by_key(budget) };
+        worker.map(|worker| TooSmall { worker, of_all })
     }
 
     fn may_spill(&self) -> bool {
         match self {
             Place::Here { may_spill, .. } => *may_spill,
-            Place::Fleet(seats) => seats.iter().any(|seat| seat.may_spill),
+            Place::Fleet(workers) => workers.iter().any(|worker| worker.seat.may_spill),
+        }
+    }
+
+    fn all_may_spill(&self) -> bool {
+        match self {
+            Place::Here { may_spill, .. } => *may_spill,
+            Place::Fleet(workers) => workers.iter().all(|worker| worker.seat.may_spill),
         }
     }
 
@@ -109,15 +146,20 @@ impl Place {
             (Place::Here { threads, budget, .. }, Hold::Spill) => {
                 plan_spilling(program, *threads, *budget, scratch)
             }
-            (Place::Fleet(seats), hold) => {
+            (Place::Fleet(workers), hold) => {
                 if hold == Hold::All {
                     // Together they would hold it. Each of them is still planned as one that may spill.
                     plan(program, self.threads(), self.bytes())?;
                 }
-                plan_fleet(program, seats, None, scratch).map(|fleet| fleet.plan)
+                plan_fleet(program, &seats(workers), None, scratch).map(|fleet| fleet.plan)
             }
         }
     }
+}
+
+/// What these workers bring along.
+pub(super) fn seats(workers: &[FleetMember]) -> Vec<Seat> {
+    workers.iter().map(|worker| worker.seat).collect()
 }
 
 /// What a run may use, as far as planning has to know.
@@ -230,7 +272,8 @@ impl Planner {
             Ok(plan) => {
                 let program = Arc::new(program);
                 let swapped = forecast(&program, &plan);
-                Ok(Ready { program, results, spreads, plan, blocks, swapped })
+                let bound = self.place.bound(&plan);
+                Ok(Ready { program, results, spreads, plan, bound, blocks, swapped })
             }
             Err(error) => Err(error.needed),
         })
@@ -243,10 +286,10 @@ impl Planner {
         let longest = operation.longest().unwrap_or(u64::MAX);
         let mut smaller = (blocks.0.min(longest), blocks.1.min(longest));
         let mut hint = String::new();
-        let limit = self.limit;
-        // What the system does not give cannot be asked for.
-        let (mend, use_it) = match limit {
+        // What cannot be asked for here is to be had elsewhere, or not at all.
+        let (mend, use_it) = match self.limit {
             Limit::Ulimit(command) => (format!("raise {command}"), "use "),
+            Limit::Worker => (self.larger_worker(needed), "use "),
             _ => (format!("use --memory {}", human_up(needed)), ""),
         };
         while smaller.0 > 64 {
@@ -266,17 +309,43 @@ impl Planner {
         if matches!(operation, Operation::Qr(_) | Operation::Svd { .. }) {
             hint += " or, if its leading singular triplets will do, rsvd";
         }
+        let what = format!("blocks of {}x{}", blocks.0, blocks.1);
+        Error::Request(format!("this run needs {}: {mend}{hint}", self.needed(needed, &what)))
+    }
+
+    /// What a cluster would have to have that this run needs.
+    fn larger_worker(&self, needed: u64) -> String {
+        let whom = match self.place.too_small() {
+            Some(TooSmall { of_all: true, .. }) => "each worker",
+            _ => "a worker",
+        };
+        format!("give {whom} --memory {}", human_up(whole_for(needed)))
+    }
+
+    /// How much memory is needed with such blocks, and how much there is, and whose.
+    fn needed(&self, needed: u64, blocks: &str) -> String {
+        let there = self.place.too_small().map_or(self.memory, |small| small.worker.seat.budget);
         // In bytes where both would read alike.
-        let alike = human(needed) == human(self.memory);
+        let alike = human(needed) == human(there);
         let amount = |bytes| if alike { format!("{bytes} bytes") } else { human(bytes) };
-        Error::Request(format!(
-            "this run needs {} of memory with blocks of {}x{} on {} threads, but {} are allowed ({limit}): {mend}{hint}",
-            amount(needed),
-            blocks.0,
-            blocks.1,
-            self.place.threads().compute,
-            amount(self.memory),
-        ))
+        let (needed, there) = (amount(needed), amount(there));
+        match self.place.too_small() {
+            None => {
+                let threads = counted(self.place.threads().compute, "thread");
+                let limit = self.limit;
+                format!("{needed} of memory with {blocks} on {threads}, but {there} are allowed ({limit})")
+            }
+            Some(TooSmall { worker, of_all: false }) => {
+                format!(
+                    "{needed} of memory at one worker with {blocks}, but {}, the largest, has {there}",
+                    worker.name
+                )
+            }
+            Some(TooSmall { worker, of_all: true }) => format!(
+                "{needed} of memory at each worker with {blocks}, since one may not spill, but {} has {there}",
+                worker.name
+            ),
+        }
     }
 }
 

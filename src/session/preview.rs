@@ -15,7 +15,7 @@ pub struct Preview {
     pub bytes_written: u64,
     /// About what moves beside that because memory is short.
     pub swapped: Swapped,
-    /// The most bytes that the run will hold, proven.
+    /// The most bytes that the run will hold, proven; in a cluster, at the largest worker.
     pub memory_bound: u64,
     /// What any product of matrices in files has to move with as much memory.
     pub least_bytes: Option<f64>,
@@ -30,7 +30,7 @@ pub struct Preview {
 impl Preview {
     /// What `operation` would do in the way that has been found.
     pub(super) fn of(operation: &Operation, ready: &Ready) -> Result<Preview, Error> {
-        let Ready { program, plan, blocks, swapped, .. } = ready;
+        let Ready { program, plan, bound, blocks, swapped, .. } = ready;
         let gone_over = |s: &Stage| s.grid().map_or((0, 0), |grid| grid.block_shape());
         let shape = |s: &Stage| if s.leaves_blocks() { s.largest_shape() } else { gone_over(s) };
         let stage = |s: &Stage| (s.kind.name(), u64::from(s.space.tasks()), shape(s));
@@ -42,7 +42,7 @@ impl Preview {
             bytes_written,
             swapped: *swapped,
             least_bytes: operation.least_bytes(plan.bound())?,
-            memory_bound: plan.bound(),
+            memory_bound: *bound,
             smallest_memory: plan.smallest_budget,
             shape: operation.shape()?,
             blocks: *blocks,

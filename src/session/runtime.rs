@@ -96,7 +96,7 @@ impl Session {
     }
 
     /// Do processes of a cluster do its work?
-    pub(super) fn is_cluster(&self) -> bool {
+    pub(crate) fn is_cluster(&self) -> bool {
         matches!(self.inner.engine, Engine::Cluster(_))
     }
 

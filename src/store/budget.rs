@@ -38,7 +38,7 @@ impl fmt::Display for Limit {
             Limit::Cgroup => f.write_str("80 % of the cgroup's limit"),
             Limit::Ulimit(command) => write!(f, "80 % of what {command} leaves"),
             Limit::Free => f.write_str("80 % of what is free"),
-            Limit::Worker => f.write_str("--memory of the largest worker"),
+            Limit::Worker => f.write_str("what the largest worker has for one run"),
             Limit::Unknown => f.write_str("the system does not say how much is free"),
         }
     }

@@ -26,6 +26,16 @@ fn who_finds_no_scheduler_or_no_worker_is_told_so() {
 fn a_run_that_fits_no_worker_is_refused_with_what_would() {
     let cluster = Cluster::new(2, "--threads 1 --memory 8MiB");
     cluster.folder.ok("generate normal --shape 1000x1000 --out a.npy");
-    let words = "matmul a.npy a.npy --block 1000 --out b.npy";
-    cluster.refused(words, &["memory", "--block"]);
+    let words = "matmul a.npy a.npy --block 1000 --out b.npy --wait-workers 2";
+    cluster.refused(words, &["8.0 MiB", ", the largest, has", "give a worker --memory", "use --block"]);
+}
+
+/// Blocks that one worker may not put away all of them have to hold.
+#[test]
+fn where_one_worker_may_not_spill_a_refusal_names_the_smallest() {
+    let mut cluster = Cluster::new(1, "--threads 1 --memory 300MiB");
+    cluster.add("small", "--threads 1 --memory 8MiB --spill-limit 0");
+    cluster.folder.ok("generate normal --shape 1000x1000 --out a.npy");
+    let words = "matmul a.npy a.npy --block 1000 --out b.npy --wait-workers 2";
+    cluster.refused(words, &["at each worker", "but small has 8.0 MiB", "give each worker --memory"]);
 }

@@ -9,6 +9,22 @@ fn status(folder: &Folder) -> Value {
     serde_json::from_str(&outcome.stdout).expect("JSON")
 }
 
+/// Not the sum of all workers beside what one of them may hold.
+#[test]
+fn a_plan_tells_how_many_workers_there_are_and_what_the_largest_may_hold() {
+    let mut cluster = Cluster::new(1, "--threads 1 --memory 200MiB");
+    cluster.add("large", "--threads 2 --memory 300MiB");
+    cluster.folder.ok("generate normal --shape 1500x1500 --seed 1 --out a.npy");
+    let plan = cluster.ok("plan matmul a.npy a.npy --block 64 --out b.npy").stdout;
+    for line in [
+        "workers        2 with up to 2 threads each\n",
+        "memory bound   314572800 bytes (300.0 MiB), of the largest worker\n",
+        "memory allowed 314572800 bytes (300.0 MiB): what the largest worker has for one run\n",
+    ] {
+        assert!(plan.contains(line), "no {line:?} in {plan}");
+    }
+}
+
 #[test]
 fn what_goes_from_process_to_process_is_forecast_counted_and_compared_with_the_least() {
     let mut cluster = Cluster::new(2, "--threads 1 --memory 100MiB");
