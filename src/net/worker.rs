@@ -1,6 +1,7 @@
 //! A worker process: its connection to the scheduler, and the place where it works.
 
 use super::address::{Found, SchedulerAt, connect};
+use super::counted::counted;
 use super::depot::BlockDepot;
 use super::identity::introduction;
 use super::line::Line;
@@ -88,6 +89,8 @@ pub fn run_worker(options: WorkerOptions, begun: impl FnOnce(Drainer)) -> Result
     let line = Line::new(connection);
     let seats = divide(Seat { threads, budget, may_spill });
     line.send(&FromWorkerProcess::Enlist { seats, depot: here });
+    let cores = counted(threads.compute, "thread");
+    tracing::info!("worker {} joins the scheduler at {address}: {cores}, {budget} bytes", options.name);
     begun(drainer);
     let system = actix::System::new();
     let depth = Arc::new(Depth::default());
@@ -127,10 +130,14 @@ fn work(
 ) -> Result<(), Failure> {
     for happening in happenings {
         match happening {
-            Happening::Drain => workplaces.say(FromWorkerProcess::Drain),
+            Happening::Drain => {
+                tracing::info!("wants to leave: hands over what only it has");
+                workplaces.say(FromWorkerProcess::Drain);
+            }
             Happening::Network(Event::Connected(_)) => {}
             Happening::Network(Event::Room { .. }) => line.go_on(),
             Happening::Network(Event::Lost { why, .. }) => {
+                tracing::warn!("the scheduler is lost: {why}");
                 return Err(Failure::of_run(format!("the scheduler is lost: {why}")));
             }
             Happening::Network(Event::Message { message, .. }) => {
@@ -138,6 +145,7 @@ fn work(
                     Failure::of_run(format!("the scheduler says what cannot be read: {error}"))
                 })?;
                 if workplaces.heed(told).is_break() {
+                    tracing::info!("told to leave");
                     return Ok(());
                 }
             }

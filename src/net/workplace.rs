@@ -135,9 +135,11 @@ impl Workplace {
         let (program, bindings) = match (self.open)(spec, workspace) {
             Ok(opened) => opened,
             Err(CannotOpen { failure, not_shared }) => {
+                tracing::info!("run {} cannot begin here: {failure}", id.0);
                 return self.say(FromWorkerProcess::CannotBegin { run: id, failure, not_shared });
             }
         };
+        tracing::info!("run {} begins here", id.0);
         self.neighbours.begin();
         self.activity.begin();
         let run = Arc::new(Run {
@@ -166,6 +168,7 @@ impl Workplace {
         // It passes the mailbox limit: the scheduler says no more than what this worker can hold.
         actor.do_send(ToWorkers { run: here.run.clone(), messages });
         if is_over {
+            tracing::info!("run {} is over here", id.0);
             self.activity.end();
             self.here = None;
             self.depot.end(id);

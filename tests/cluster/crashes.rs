@@ -86,6 +86,7 @@ fn without_its_scheduler_a_worker_and_a_client_end_with_one_line() {
     assert_eq!((outcome.code, outcome.stderr.lines().count()), (Some(1), 1), "{outcome:?}");
     assert!(outcome.stderr.contains("the scheduler is lost"), "{outcome:?}");
     assert_eq!(ended(cluster.worker("n0")), Some(1));
+    assert!(cluster.log_of("n0").contains("WARN the scheduler is lost"), "{}", cluster.log_of("n0"));
     assert!(
         !cluster.folder.names().iter().any(|name| name.contains("partial")),
         "{:?}",

@@ -9,7 +9,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// Nothing takes so long unless it hangs.
-const HANGS: Duration = Duration::from_secs(120);
+pub const HANGS: Duration = Duration::from_secs(120);
 
 pub struct Cluster {
     pub folder: Folder,
@@ -169,6 +169,11 @@ impl Cluster {
         let file = std::fs::File::open(self.folder.path("scheduler.log"));
         file.and_then(|mut file| file.read_to_string(&mut text)).expect("a log");
         text
+    }
+
+    /// What a worker has said so far.
+    pub fn log_of(&self, name: &str) -> String {
+        std::fs::read_to_string(self.folder.path(&format!("{name}.log"))).expect("a log")
     }
 
     /// Comes back when the scheduler has said this.

@@ -2,6 +2,7 @@
 
 use crate::ids::RunId;
 use crate::ids::WorkerId;
+use crate::net::counted::counted;
 use crate::net::line::Line;
 use crate::protocol::{Depot, Seats, ToClient, ToWorker, ToWorkerProcess};
 use crate::sched::Seat;
@@ -70,7 +71,8 @@ impl Members {
         let about = line.connection().peer();
         let name = &about.from.name;
         let Seat { threads, budget, .. } = seats.all();
-        tracing::info!("worker {name} joins: {} threads, {budget} bytes, blocks at {depot}", threads.compute);
+        let threads = counted(threads.compute, "thread");
+        tracing::info!("worker {name} joins: {threads}, {budget} bytes, blocks at {depot}");
         self.by_peer.insert(about.id, worker);
         self.add(worker, line, seats, depot, None);
         worker
