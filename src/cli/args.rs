@@ -98,14 +98,13 @@ pub struct WorkerArgs {
     pub wait: Duration,
 }
 
-/// Where the scheduler is.
+/// Where the scheduler of a cluster is.
 #[derive(Args, Debug)]
-#[group(required = true, multiple = true)]
 pub struct ClusterArgs {
-    /// The file that dolmen scheduler wrote
+    /// The file that the scheduler of the cluster wrote
     #[arg(long, conflicts_with_all = ["scheduler", "keys"])]
     pub scheduler_file: Option<PathBuf>,
-    /// The scheduler's host and port
+    /// Host and port of the cluster's scheduler
     #[arg(long, requires = "keys")]
     pub scheduler: Option<String>,
     /// A folder of keys made by dolmen keygen
@@ -115,16 +114,10 @@ pub struct ClusterArgs {
 
 /// A cluster that does the work, if one does.
 #[derive(Args, Debug)]
+#[command(next_help_heading = "On a cluster")]
 pub struct OnCluster {
-    /// Have the cluster do it whose scheduler wrote this file
-    #[arg(long, conflicts_with_all = ["scheduler", "keys"])]
-    pub scheduler_file: Option<PathBuf>,
-    /// Have the cluster do it whose scheduler is at this host and port
-    #[arg(long, requires = "keys")]
-    pub scheduler: Option<String>,
-    /// A folder of keys made by dolmen keygen
-    #[arg(long, requires = "scheduler")]
-    pub keys: Option<PathBuf>,
+    #[command(flatten)]
+    pub place: ClusterArgs,
     /// Workers of the cluster to wait for; default: 1
     #[arg(long, allow_negative_numbers = true, value_parser = clap::value_parser!(u16).range(1..))]
     pub wait_workers: Option<u16>,
@@ -279,26 +272,15 @@ pub struct Common {
 }
 
 impl ClusterArgs {
-    pub fn scheduler(&self) -> SchedulerAt {
-        at(self.scheduler_file.as_ref(), self.scheduler.as_ref(), self.keys.as_ref())
-            .expect("the group of arguments demands one")
-    }
-}
-
-impl OnCluster {
-    /// Where the cluster's scheduler is, if one is to do the work.
+    /// None if no cluster is named.
     pub fn scheduler(&self) -> Option<SchedulerAt> {
-        at(self.scheduler_file.as_ref(), self.scheduler.as_ref(), self.keys.as_ref())
-    }
-}
-
-fn at(file: Option<&PathBuf>, address: Option<&String>, keys: Option<&PathBuf>) -> Option<SchedulerAt> {
-    match (file, address, keys) {
-        (Some(file), _, _) => Some(SchedulerAt::File(file.clone())),
-        (None, Some(address), Some(keys)) => {
-            Some(SchedulerAt::Address { address: address.clone(), keys: keys.clone() })
+        match (&self.scheduler_file, &self.scheduler, &self.keys) {
+            (Some(file), _, _) => Some(SchedulerAt::File(file.clone())),
+            (None, Some(address), Some(keys)) => {
+                Some(SchedulerAt::Address { address: address.clone(), keys: keys.clone() })
+            }
+            _ => None,
         }
-        _ => None,
     }
 }
 
@@ -444,12 +426,11 @@ mod tests {
             "dolmen qr a.npy --out d --threads 0",
             "dolmen qr a.npy --out d --nonsense",
             "dolmen keygen",
-            "dolmen worker",
             "dolmen worker --scheduler n1:7077",
             "dolmen worker --scheduler-file f --scheduler n1:7077 --keys d",
             "dolmen scheduler --listen nowhere",
             "dolmen scheduler --lost-after soon",
-            "dolmen stop",
+            "dolmen stop --keys d",
             "dolmen explain everything --scheduler-file f",
         ] {
             let (message, code) = words(line).unwrap_err();

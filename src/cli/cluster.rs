@@ -5,13 +5,13 @@ use super::console::{complain, say};
 use super::signals;
 use crate::ids::TaskId;
 use crate::session::cluster::{self, Client, SchedulerOptions, Status, Stopper, WorkerOptions, own_name};
-use crate::session::{Error, human, own_cores};
+use crate::session::{Error, SchedulerAt, counted, human, own_cores};
 use std::io::IsTerminal;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// How long dolmen stop looks for a scheduler.
+/// How long a command that only asks or tells something looks for the scheduler.
 const LOOK_FOR: Duration = Duration::from_secs(5);
 
 /// Log lines go to standard error.
@@ -23,6 +23,15 @@ fn log() {
         .with_ansi(stderr.is_terminal())
         .with_target(false)
         .try_init();
+}
+
+fn named(args: &ClusterArgs) -> Result<SchedulerAt, Error> {
+    let missing = "which cluster? Give --scheduler-file FILE, or --scheduler HOST:PORT and --keys DIR";
+    args.scheduler().ok_or_else(|| Error::Request(missing.into()))
+}
+
+fn connect(args: &ClusterArgs) -> Result<Client, Error> {
+    Ok(Client::connect(&named(args)?, Instant::now() + LOOK_FOR)?)
 }
 
 pub fn scheduler(args: SchedulerArgs) -> Result<(), Error> {
@@ -41,7 +50,7 @@ pub fn scheduler(args: SchedulerArgs) -> Result<(), Error> {
 pub fn worker(args: WorkerArgs) -> Result<(), Error> {
     log();
     let options = WorkerOptions {
-        scheduler: args.cluster.scheduler(),
+        scheduler: named(&args.cluster)?,
         name: args.name.unwrap_or_else(|| own_name(0)),
         threads: args.threads.map_or_else(own_cores, usize::from),
         memory: args.memory,
@@ -54,7 +63,7 @@ pub fn worker(args: WorkerArgs) -> Result<(), Error> {
 }
 
 pub fn status(args: &ClusterArgs, json: bool) -> Result<(), Error> {
-    let status = Client::connect(&args.scheduler(), Instant::now() + LOOK_FOR)?.status()?;
+    let status = connect(args)?.status()?;
     if json {
         let text = serde_json::to_string_pretty(&status).map_err(|error| Error::Run(error.to_string()))?;
         return say(&format!("{text}\n"));
@@ -67,14 +76,14 @@ fn described(status: &Status) -> String {
     let mut text = String::new();
     for worker in &status.workers {
         let leaving = if worker.leaving { ", leaving" } else { "" };
+        let queue = worker.queue_seconds.map_or("-".into(), |seconds| format!("{seconds:.2} s"));
         text += &format!(
-            "worker {} at {}: {} threads, {} computing, {} reading or writing, queue {:.2} s, holds {} of {}{leaving}\n",
+            "worker {} at {}: {}, {} computing, {} reading or writing, queue {queue}, holds {} of {}{leaving}\n",
             worker.name,
             worker.address,
-            worker.threads,
+            counted(worker.threads, "thread"),
             worker.computing,
             worker.io,
-            worker.queue_seconds,
             human(worker.held_bytes),
             human(worker.most_held_bytes.max(worker.memory_bytes)),
         );
@@ -95,11 +104,10 @@ fn described(status: &Status) -> String {
 }
 
 pub fn explain(task: TaskId, args: &ClusterArgs) -> Result<(), Error> {
-    let lines = Client::connect(&args.scheduler(), Instant::now() + LOOK_FOR)?.explain(task)?;
+    let lines = connect(args)?.explain(task)?;
     say(&format!("{}\n", lines.join("\n")))
 }
 
 pub fn stop(args: &ClusterArgs) -> Result<(), Error> {
-    let client = Client::connect(&args.scheduler(), Instant::now() + LOOK_FOR)?;
-    Ok(client.stop()?)
+    Ok(connect(args)?.stop()?)
 }

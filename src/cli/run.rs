@@ -55,7 +55,7 @@ fn own_resources(common: &Common) -> [(&'static str, bool); 5] {
 
 fn session(common: &Common) -> Result<Session, Error> {
     let mut builder = Session::builder().block(common.block).sync_results(!common.no_sync);
-    if let Some(scheduler) = common.cluster.scheduler() {
+    if let Some(scheduler) = common.cluster.place.scheduler() {
         if let Some((option, _)) = own_resources(common).into_iter().find(|(_, is_given)| *is_given) {
             return Err(Error::Request(format!(
                 "{option} is the workers' own: give it to dolmen worker, not to a command that has a cluster work"

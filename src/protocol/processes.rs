@@ -249,8 +249,8 @@ pub struct WorkerStatus {
     /// Tasks in its hands that compute, and tasks that wait for files.
     pub computing: u32,
     pub io: u32,
-    /// Until a task that is handed over now would start.
-    pub queue_seconds: f64,
+    /// Until a task that is handed over now would start; none if it gets no more.
+    pub queue_seconds: Option<f64>,
     /// Bytes of blocks that it holds or is going to, and may hold.
     pub held_bytes: u64,
     pub most_held_bytes: u64,

@@ -38,6 +38,7 @@ impl Hub {
         let views: Vec<WorkerView> =
             self.runs.values().filter_map(|run| run.core().look_at(worker)).collect();
         let seat = member.seats.all();
+        let queue = views.iter().map(|view| view.queue_seconds).fold(0.0, f64::max);
         WorkerStatus {
             name: member.name.clone(),
             address: member.depot().address,
@@ -46,7 +47,7 @@ impl Hub {
             leaving: member.draining,
             computing: views.iter().map(|view| view.computing).sum(),
             io: views.iter().map(|view| view.io).sum(),
-            queue_seconds: views.iter().map(|view| view.queue_seconds).fold(0.0, f64::max),
+            queue_seconds: Some(queue).filter(|seconds| seconds.is_finite()),
             held_bytes: views.iter().map(|view| view.reserved).sum(),
             most_held_bytes: views.iter().map(|view| view.limit).sum(),
         }
@@ -98,7 +99,7 @@ impl Hub {
             lines.push(format!("  reads {input:?}, {bytes} bytes: {at}"));
         }
         for (worker, member) in self.members.all() {
-            if let Some(view) = current.core().look_at(worker) {
+            if let Some(view) = current.core().look_at(worker).filter(|view| !view.is_leaving) {
                 let free = view.limit.saturating_sub(view.reserved);
                 lines.push(format!(
                     "  {} could start another task in {:.3} s and has room for {free} bytes",
