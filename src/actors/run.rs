@@ -45,12 +45,25 @@ pub trait Network: Send + Sync {
 pub struct Progress {
     done: AtomicU64,
     total: AtomicU64,
+    /// Runs that come first, while it is in line.
+    before: AtomicU64,
 }
 
 impl Progress {
     pub fn set(&self, done: usize, total: usize) {
         self.total.store(total as u64, Ordering::Relaxed);
         self.done.store(done as u64, Ordering::Relaxed);
+        self.before.store(0, Ordering::Relaxed);
+    }
+
+    /// It is in line behind so many others, until its tasks are counted.
+    pub fn wait_behind(&self, runs: u64) {
+        self.before.store(runs, Ordering::Relaxed);
+    }
+
+    /// Runs of a cluster that come before it, while it waits for its turn.
+    pub fn runs_before(&self) -> u64 {
+        self.before.load(Ordering::Relaxed)
     }
 
     /// (tasks done, tasks in all)

@@ -39,11 +39,19 @@ struct Told {
     gone: Option<String>,
 }
 
+/// How far a run is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Standing {
+    /// So many others come first.
+    Waits { before: u64 },
+    /// So many of all its tasks are done.
+    Goes { done: u64, total: u64 },
+}
+
 /// What it has told of one run.
 #[derive(Default)]
 struct ToldOfRun {
-    /// Tasks that are done, and all.
-    progress: Option<(u64, u64)>,
+    standing: Option<Standing>,
     /// How it ended, until somebody has looked.
     end: Option<Result<Ended, RunError>>,
     /// The client's part in the run hears what is said to it as a worker.
@@ -57,8 +65,11 @@ impl Told {
             ToClient::Fleet { members } => self.fleet = members,
             ToClient::Status(status) => self.status = Some(status),
             ToClient::Explained(lines) => self.explained = Some(lines),
+            ToClient::Waits { number, before } => {
+                self.about(number, |run| run.standing = Some(Standing::Waits { before }));
+            }
             ToClient::Progress { number, done, total } => {
-                self.about(number, |run| run.progress = Some((done, total)));
+                self.about(number, |run| run.standing = Some(Standing::Goes { done, total }));
             }
             ToClient::Ended { number, result } => {
                 self.about(number, |run| run.end = Some(result.map_err(RunError::Failed)));
@@ -250,14 +261,14 @@ impl Client {
         }
     }
 
-    /// Has the cluster do a run, and fetches the blocks that `program`, which is the run's, keeps. `progress` hears the
-    /// number of tasks that are done and of all.
+    /// Has the cluster do a run, and fetches the blocks that `program`, which is the run's, keeps. `tell` hears how far
+    /// it is.
     pub fn run(
         &self,
         program: &Arc<Program>,
         mut spec: RunSpec,
         own: Option<OwnPart>,
-        progress: impl Fn(u64, u64),
+        tell: impl Fn(Standing),
     ) -> Result<RemoteEnd, RunError> {
         let number = self.numbers.fetch_add(1, Ordering::Relaxed);
         let mut waiter = Waiter::new(&self.inbox, number);
@@ -265,7 +276,7 @@ impl Client {
             waiter.at_work = Some(self.take_part(number, own, program, &mut spec)?);
         }
         self.say(&FromClient::Submit { number, spec: Box::new(spec) })?;
-        let end = self.finished(number, program, progress);
+        let end = self.finished(number, program, tell);
         // If it cannot be told the scheduler is gone, and nothing of the run is left there.
         let _ = self.say(&FromClient::Release { number });
         end
@@ -277,11 +288,11 @@ impl Client {
         &self,
         number: u64,
         program: &Program,
-        progress: impl Fn(u64, u64),
+        tell: impl Fn(Standing),
     ) -> Result<RemoteEnd, RunError> {
         let mut lost = None;
         loop {
-            let ended = self.wait_for_end(number, &progress, lost)?;
+            let ended = self.wait_for_end(number, &tell, lost)?;
             match self.fetch_all(program, &ended) {
                 Ok(blocks) => return Ok(RemoteEnd { blocks, ended }),
                 Err(failure) => lost = Some(failure),
@@ -325,10 +336,10 @@ impl Client {
     fn wait_for_end(
         &self,
         number: u64,
-        progress: &impl Fn(u64, u64),
+        tell: &impl Fn(Standing),
         lost: Option<Failure>,
     ) -> Result<Ended, RunError> {
-        let mut so_far = None;
+        let mut last = None;
         let mut got_on = Instant::now();
         let mut told = self.inbox.lock();
         loop {
@@ -340,9 +351,9 @@ impl Client {
             if let Some(why) = gone {
                 return Err(Failure::of_run(why).into());
             }
-            if let Some((done, total)) = run.progress.filter(|_| run.progress != so_far) {
-                progress(done, total);
-                so_far = run.progress;
+            if let Some(standing) = run.standing.filter(|_| run.standing != last) {
+                tell(standing);
+                last = run.standing;
                 got_on = Instant::now();
             }
             if let Some(lost) = lost.as_ref().filter(|_| got_on.elapsed() >= MADE_AGAIN) {

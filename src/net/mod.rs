@@ -26,7 +26,7 @@ mod worker;
 mod workplace;
 
 pub use address::SchedulerAt;
-pub use client::{Client, RemoteEnd, RunError};
+pub use client::{Client, RemoteEnd, RunError, Standing};
 pub use client_part::OwnPart;
 pub use counted::counted;
 pub use identity::own_name;

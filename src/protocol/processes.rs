@@ -203,6 +203,11 @@ pub enum ToClient {
     Fleet {
         members: Vec<FleetMember>,
     },
+    /// The run is in line: so many others come first.
+    Waits {
+        number: u64,
+        before: u64,
+    },
     Progress {
         number: u64,
         done: u64,

@@ -20,7 +20,7 @@ mod stats;
 mod targets;
 mod there;
 
-pub use crate::actors::{Stalls, tell_panics};
+pub use crate::actors::{Progress, Stalls, tell_panics};
 pub use crate::data::{Matrix, Real};
 /// The processes of a cluster, for whoever starts them.
 pub mod cluster {

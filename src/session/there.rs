@@ -10,7 +10,7 @@ use crate::array::InputId;
 use crate::data::Sink;
 use crate::exec::Bindings;
 use crate::graph::Program;
-use crate::net::{OwnPart, RunError};
+use crate::net::{OwnPart, RunError, Standing};
 use crate::protocol::{Ended, Figures, NotShared, RunSpec};
 use crate::sched::Threads;
 use crate::store::{Budget, SpillPlace, default_spill_folder};
@@ -39,7 +39,10 @@ impl Session {
         loop {
             let began = Instant::now();
             let progress = self.progress();
-            let tell = |done: u64, total: u64| progress.set(done as usize, total as usize);
+            let tell = |standing| match standing {
+                Standing::Waits { before } => progress.wait_behind(before),
+                Standing::Goes { done, total } => progress.set(done as usize, total as usize),
+            };
             let spec = unshared.run_spec(program, &bindings, self.options().sync_results);
             let own = unshared.part(self, &bindings)?;
             match cluster.client.run(program, spec, own, tell) {

@@ -94,7 +94,7 @@ fn a_run_that_cannot_be_submitted_ends_the_part_of_its_client() {
             spill: SpillPlace::new(folder, None),
             depth: Arc::default(),
         };
-        tell.send(client.run(&program, spec, Some(own), |_, _| {}).err()).unwrap();
+        tell.send(client.run(&program, spec, Some(own), |_| {}).err()).unwrap();
     });
     match told.recv_timeout(HANGS).expect("an answer") {
         Some(RunError::Failed(failure)) => assert!(failure.message.contains("bytes"), "{failure}"),

@@ -166,6 +166,7 @@ impl Hub {
                 let asker = Asker { client, number };
                 self.waiting.push_back(Request { asker, spec, submitted: Instant::now(), is_large: false });
                 self.start_next(ctx);
+                self.tell_place_in_line(asker);
             }
             FromClient::AsWorker { number, message } => {
                 let asker = Asker { client, number };
@@ -184,6 +185,13 @@ impl Hub {
             }
             FromClient::Stop => self.stop(),
         }
+    }
+
+    /// A client whose run waits hears how many others come first.
+    fn tell_place_in_line(&mut self, asker: Asker) {
+        let Some(at) = self.waiting.iter().position(|request| request.asker == asker) else { return };
+        let before = (at + self.runs.len() + usize::from(self.preparing.is_some())) as u64;
+        self.tell_client(asker.client, &ToClient::Waits { number: asker.number, before });
     }
 
     fn stop(&mut self) {

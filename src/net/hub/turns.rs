@@ -8,7 +8,7 @@ use crate::failure::Failure;
 use crate::graph::{Kind, Program};
 use crate::ids::{RunId, StageId, WorkerId};
 use crate::net::opened::not_a_program;
-use crate::protocol::{ClientPart, Portion, RunSpec};
+use crate::protocol::{ClientPart, Portion, RunSpec, ToClient};
 use crate::sched::{ClientSeat, Core, Event, FleetPlan, Seat, plan_fleet};
 use crate::store::SpillPlace;
 use actix::{AsyncContext, Context, Handler};
@@ -81,7 +81,9 @@ impl Handler<Ready> for Hub {
                 tracing::info!("what {name} asks for does not fit the small portion: {failure}");
                 request.is_large = true;
                 let before = self.waiting.partition_point(|other| other.submitted < request.submitted);
+                let asker = request.asker;
                 self.waiting.insert(before, request);
+                self.tell_place_in_line(asker);
             }
             Err(failure) => self.tell_ended(request.asker, Err(failure)),
         }
@@ -147,6 +149,8 @@ impl Hub {
         if let (Some(worker), Some(own), Some(line)) = (client_worker, &spec.own, client) {
             self.members.add_client(worker, line, own.seat, own.depot, asker.number);
         }
+        let standing = ToClient::Progress { number: asker.number, done: 0, total: program.tasks() as u64 };
+        self.tell_client(asker.client, &standing);
         let run = Current {
             asker,
             client_worker,
