@@ -51,6 +51,13 @@ pub enum Command {
         #[command(flatten)]
         cluster: ClusterArgs,
     },
+    /// Let a worker go once others have what only it has, and wait until it has left
+    Drain {
+        /// What the worker is called
+        name: String,
+        #[command(flatten)]
+        cluster: ClusterArgs,
+    },
     /// End a scheduler and all its workers
     Stop {
         #[command(flatten)]
@@ -406,6 +413,7 @@ mod tests {
             "dolmen worker --scheduler n1:7077 --keys d",
             "dolmen svd a.npy --out d --scheduler-file f --wait-workers 4 --wait 60s",
             "dolmen qr a.npy --out d --scheduler n1:7077 --keys d",
+            "dolmen drain n1 --scheduler-file f",
             "dolmen stop --scheduler-file f",
             "dolmen status --scheduler-file f --json",
             "dolmen explain s3.17 --scheduler-file f",
@@ -430,6 +438,7 @@ mod tests {
             "dolmen worker --scheduler-file f --scheduler n1:7077 --keys d",
             "dolmen scheduler --listen nowhere",
             "dolmen scheduler --lost-after soon",
+            "dolmen drain --scheduler-file f",
             "dolmen stop --keys d",
             "dolmen explain everything --scheduler-file f",
         ] {

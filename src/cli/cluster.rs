@@ -108,6 +108,10 @@ pub fn explain(task: TaskId, args: &ClusterArgs) -> Result<(), Error> {
     say(&format!("{}\n", lines.join("\n")))
 }
 
+pub fn drain(name: &str, args: &ClusterArgs) -> Result<(), Error> {
+    Ok(connect(args)?.drain(name)?)
+}
+
 pub fn stop(args: &ClusterArgs) -> Result<(), Error> {
     Ok(connect(args)?.stop()?)
 }

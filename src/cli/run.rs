@@ -28,6 +28,7 @@ pub fn main(words: impl IntoIterator<Item = OsString>) -> ExitCode {
         Ok(Command::Worker(args)) => cluster::worker(args),
         Ok(Command::Status { cluster, json }) => cluster::status(&cluster, json),
         Ok(Command::Explain { task, cluster }) => cluster::explain(task, &cluster),
+        Ok(Command::Drain { name, cluster }) => cluster::drain(&name, &cluster),
         Ok(Command::Stop { cluster }) => cluster::stop(&cluster),
         Err((help, 0)) => say(&help),
         Err((message, _)) => Err(Error::Request(message)),

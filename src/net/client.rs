@@ -35,6 +35,7 @@ struct Told {
     runs: HashMap<u64, ToldOfRun>,
     status: Option<Status>,
     explained: Option<Result<Vec<String>, Failure>>,
+    drained: Option<Result<(), Failure>>,
     /// Why nothing more will be told.
     gone: Option<String>,
 }
@@ -65,6 +66,7 @@ impl Told {
             ToClient::Fleet { members } => self.fleet = members,
             ToClient::Status(status) => self.status = Some(status),
             ToClient::Explained(lines) => self.explained = Some(lines),
+            ToClient::Drained(result) => self.drained = Some(result),
             ToClient::Waits { number, before } => {
                 self.about(number, |run| run.standing = Some(Standing::Waits { before }));
             }
@@ -439,6 +441,14 @@ impl Client {
             }
             told = self.inbox.wait(told, LOOK);
         }
+    }
+
+    /// Lets the worker of this name go once others have what only it has, and waits until it has left.
+    ///
+    /// # Errors
+    /// If there is none of that name, or if it is lost before it could leave.
+    pub fn drain(&self, name: &str) -> Result<(), Failure> {
+        self.ask(&FromClient::Drain { name: name.into() }, |told| told.drained.take())?
     }
 
     /// Ends the scheduler and its workers, and waits until it is gone.

@@ -186,6 +186,10 @@ pub enum FromClient {
     Explain {
         task: TaskId,
     },
+    /// Let the worker of this name go, once others have what only it has. Answered by [`ToClient::Drained`].
+    Drain {
+        name: String,
+    },
     /// End the scheduler and all workers.
     Stop,
 }
@@ -231,6 +235,8 @@ pub enum ToClient {
     Status(Status),
     /// Lines of text, or why there are none.
     Explained(Result<Vec<String>, Failure>),
+    /// The worker has left, or why it has not.
+    Drained(Result<(), Failure>),
 }
 
 /// What goes on at a cluster.

@@ -7,6 +7,7 @@ mod bits;
 mod chaos;
 mod crashes;
 mod hostile;
+mod leaving;
 mod line;
 mod peer;
 mod processes;

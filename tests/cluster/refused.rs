@@ -17,7 +17,7 @@ fn who_finds_no_scheduler_or_no_worker_is_told_so() {
     let folder = Folder::new();
     folder.refused("generate normal --shape 9x9 --out a.npy --scheduler-file none --wait 0s", &["none"]);
     folder.refused("worker --scheduler-file none --wait 0s", &["none"]);
-    for command in ["worker", "status", "explain s0.0", "stop"] {
+    for command in ["worker", "status", "explain s0.0", "drain n0", "stop"] {
         folder.refused(command, &["--scheduler-file FILE", "--keys DIR"]);
     }
     folder.refused("stop --scheduler 127.0.0.1:1 --keys none", &["none", "dolmen keygen"]);

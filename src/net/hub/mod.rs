@@ -3,6 +3,7 @@
 //! This file is who says what. `members` are the workers, `turns` is whose run is next, `run` is the run that goes on,
 //! `status` is what can be seen of all.
 
+mod drains;
 mod members;
 mod run;
 mod status;
@@ -16,6 +17,7 @@ use crate::protocol::{
 use actix::{Actor, Context, Handler};
 use cluster::peer::{Connection, Event, Message, PeerId};
 use cluster::role::Role;
+use drains::AskedDrain;
 use futures_channel::oneshot;
 use members::{Member, Members, is_possible};
 use run::Current;
@@ -51,6 +53,7 @@ pub struct Hub {
     members: Members,
     clients: HashMap<PeerId, Client>,
     waiting: VecDeque<Request>,
+    drains: Vec<AskedDrain>,
     /// A run whose core is being made.
     preparing: Option<Asker>,
     /// One for each portion at most.
@@ -69,6 +72,7 @@ impl Hub {
             members: Members::default(),
             clients: HashMap::new(),
             waiting: VecDeque::new(),
+            drains: Vec::new(),
             preparing: None,
             runs: BTreeMap::new(),
             begun_runs: 0,
@@ -183,6 +187,7 @@ impl Hub {
                 let explained = ToClient::Explained(self.explained(task));
                 self.tell_client(client, &explained);
             }
+            FromClient::Drain { name } => self.drain_for(client, name, ctx),
             FromClient::Stop => self.stop(),
         }
     }
@@ -208,7 +213,9 @@ impl Hub {
             tracing::info!("client {} is gone: {why}", client.line.connection().peer().from.name);
             return self.give_up(|asker| asker.client == peer, ctx);
         }
-        let Some(worker) = self.members.of_peer(peer) else { return };
+        let worker = self.members.of_peer(peer);
+        self.answer_drains(peer, worker.is_none());
+        let Some(worker) = worker else { return };
         if let Some(member) = self.members.remove(worker) {
             tracing::info!("worker {} is lost: {why}", member.name);
             self.tell_fleet();
@@ -229,10 +236,11 @@ impl Hub {
         }
     }
 
-    /// A worker wants to go. A client goes with its run.
+    /// A worker is to go. A client goes with its run.
     fn drain(&mut self, worker: WorkerId, ctx: &mut Context<Self>) {
-        let Some(member) = self.members.get_mut(worker).filter(|member| !member.is_client()) else { return };
-        tracing::info!("worker {} wants to leave", member.name);
+        let stays = |member: &&mut Member| !member.is_client() && !member.draining;
+        let Some(member) = self.members.get_mut(worker).filter(stays) else { return };
+        tracing::info!("worker {} is to leave", member.name);
         member.draining = true;
         self.leave(worker, ctx);
     }
