@@ -15,3 +15,4 @@ mod refused;
 mod several;
 mod status;
 mod unshared;
+mod wire;
