@@ -43,6 +43,7 @@ fn worker(file: PathBuf, name: &str) -> Done {
         memory: Some(MEMORY),
         spill_folder: None,
         spill_limit: None,
+        interface: None,
         patience: Duration::from_secs(30),
         functions: Default::default(),
     };

@@ -100,6 +100,9 @@ pub struct WorkerArgs {
     /// Disk space that they may take; 0 forbids it; default: what is free
     #[arg(long, allow_hyphen_values = true, value_parser = sizes::space)]
     pub spill_limit: Option<u64>,
+    /// The network interface at whose address others get blocks, like ib0; default: the one that leads to the scheduler
+    #[arg(long)]
+    pub interface: Option<String>,
     /// How long to wait for a scheduler that is not there yet
     #[arg(long, default_value = "60s", value_parser = sizes::time)]
     pub wait: Duration,

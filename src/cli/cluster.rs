@@ -2,9 +2,11 @@
 
 use super::args::{ClusterArgs, SchedulerArgs, WorkerArgs};
 use super::console::{complain, say};
-use super::signals;
+use super::{signals, walltime};
 use crate::ids::TaskId;
-use crate::session::cluster::{self, Client, SchedulerOptions, Status, Stopper, WorkerOptions, own_name};
+use crate::session::cluster::{
+    self, Client, Drainer, SchedulerOptions, Status, Stopper, WorkerOptions, own_name,
+};
 use crate::session::{Error, SchedulerAt, counted, human, own_cores};
 use std::io::IsTerminal;
 use std::net::SocketAddr;
@@ -56,10 +58,16 @@ pub fn worker(args: WorkerArgs) -> Result<(), Error> {
         memory: args.memory,
         spill_folder: args.spill_dir,
         spill_limit: args.spill_limit,
+        interface: args.interface,
         patience: args.wait,
         functions: Default::default(),
     };
-    Ok(cluster::run_worker(options, |drainer| signals::on_signal_to_leave(move || drainer.drain()))?)
+    let begun = |drainer: Drainer| {
+        let leaving = drainer.clone();
+        walltime::before_its_end(move || leaving.drain());
+        signals::on_signal_to_leave(move || drainer.drain());
+    };
+    Ok(cluster::run_worker(options, begun)?)
 }
 
 pub fn status(args: &ClusterArgs, json: bool) -> Result<(), Error> {

@@ -10,6 +10,7 @@ mod report;
 mod run;
 mod signals;
 mod sizes;
+mod walltime;
 
 pub use args::{Command, parse};
 pub use run::main;

@@ -4,6 +4,7 @@
 //! - `line.rs`: messages of one connection, none lost and none waited for
 //! - `identity.rs`: who a process says it is
 //! - `address.rs`: where the scheduler is, and whom to trust there
+//! - `interface.rs`: the addresses of this machine
 //! - `scheduler.rs`, `hub/`: the scheduler process
 //! - `workplace.rs`: where a process does tasks
 //! - `worker.rs`, `opened.rs`: a worker process, and what a run's names stand for there
@@ -17,6 +18,7 @@ mod counted;
 mod depot;
 mod hub;
 mod identity;
+mod interface;
 mod line;
 mod network;
 mod opened;

@@ -4,6 +4,7 @@ use super::address::{Found, SchedulerAt, connect};
 use super::counted::counted;
 use super::depot::BlockDepot;
 use super::identity::introduction;
+use super::interface::own_address;
 use super::line::Line;
 use super::opened::opened;
 use super::portions::{Workplaces, divide};
@@ -35,6 +36,8 @@ pub struct WorkerOptions {
     pub spill_folder: Option<PathBuf>,
     /// Bytes on disk; 0 forbids it.
     pub spill_limit: Option<u64>,
+    /// The network interface whose address others get blocks at. None: the one by which it reaches the scheduler.
+    pub interface: Option<String>,
     /// How long to wait for a scheduler that is not there yet.
     pub patience: Duration,
     pub functions: Functions,
@@ -83,8 +86,7 @@ pub fn run_worker(options: WorkerOptions, begun: impl FnOnce(Drainer)) -> Result
     let endpoint = Endpoint::start(config, Arc::new(depot.clone()), on_event);
     let endpoint = Arc::new(endpoint.map_err(Failure::of_request)?);
     let connection = connect(&endpoint, &address, deadline)?;
-    let mut here = connection.peer().local;
-    here.set_port(0);
+    let here = own_address(connection.peer().local, options.interface.as_deref())?;
     let here = endpoint.listen(here).map_err(Failure::of_request)?;
     let line = Line::new(connection);
     let seats = divide(Seat { threads, budget, may_spill });

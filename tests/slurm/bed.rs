@@ -25,11 +25,14 @@ pub fn testbed() -> Command {
     command
 }
 
+fn folders() -> Vec<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).chain(FOLDERS.map(PathBuf::from)).collect()
+}
+
 /// Why there can be no SLURM here, if so.
 fn missing() -> Option<String> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let folders: Vec<PathBuf> = std::env::split_paths(&path).chain(FOLDERS.map(PathBuf::from)).collect();
-    let is_missing = |program: &&str| !folders.iter().any(|folder| folder.join(program).is_file());
+    let is_missing = |program: &&str| !folders().iter().any(|folder| folder.join(program).is_file());
     let program = ["munged", "slurmctld", "slurmd", "sbatch"].into_iter().find(is_missing)?;
     Some(format!("no {program}; as root on Debian: slurm/testbed install"))
 }
@@ -44,6 +47,11 @@ pub fn is_possible() -> bool {
     let missing = missing();
     missing.iter().for_each(|why| skipped("the tests on a real SLURM", why));
     missing.is_none()
+}
+
+/// A test bed that no other test uses.
+pub fn own() -> Option<Arc<Bed>> {
+    is_possible().then(|| Arc::new(Bed::start()))
 }
 
 /// The test bed of this process, if there is a SLURM to be had.
@@ -92,8 +100,21 @@ impl Bed {
             }
         }
         command.args(words).stdin(Stdio::null());
-        command.env("SLURM_CONF", self.configuration()).env("DOLMEN", env!("CARGO_BIN_EXE_dolmen"));
+        let path = std::env::join_paths(folders()).expect("a path");
         command
+            .env("PATH", path)
+            .env("SLURM_CONF", self.configuration())
+            .env("DOLMEN", env!("CARGO_BIN_EXE_dolmen"));
+        command
+    }
+
+    /// Ends the controller as an administrator would.
+    pub fn end_controller(&self) {
+        let file = self.folder.join("run/slurmctld.pid");
+        let number = std::fs::read_to_string(file).expect("its number");
+        // SAFETY: a signal to a daemon of this test bed, which is alive.
+        let sent = unsafe { libc::kill(number.trim().parse().expect("a number"), libc::SIGTERM) };
+        assert_eq!(sent, 0);
     }
 
     /// What a command prints, which must succeed.

@@ -4,8 +4,10 @@
 mod bed;
 mod job;
 mod provider;
+mod run;
 mod scheduler;
 #[path = "../support/mod.rs"]
 mod support;
 mod svd;
 mod testbed;
+mod world;

@@ -1,83 +1,11 @@
 //! Workers as jobs: the provider and a real SLURM.
 
-use super::bed::{Bed, shared};
+use super::bed::shared;
 use super::scheduler::{Scheduler, until};
 use super::support::dolmen::Folder;
-use cluster::life::Life;
-use cluster::provider::{Cause, End, Place, PlaceState, Provider, Release};
-use cluster::slurm::commands::{Call, Called, Commands};
-use cluster::slurm::job_name::JobName;
-use cluster::slurm::{Programs, SlurmOptions, SlurmProvider};
-use std::sync::Arc;
-use std::time::Instant;
-
-/// Programs that find the test bed.
-struct InBed(Arc<Bed>);
-
-impl Commands for InBed {
-    fn call(&mut self, call: &Call) -> Called {
-        let mut words = vec![self.0.variable(), call.program.to_string()];
-        words.extend(call.words.iter().cloned());
-        Programs::default().call(&Call { program: "env", words, input: call.input.clone() })
-    }
-}
-
-/// A provider, and the time of its calls.
-struct World {
-    bed: Arc<Bed>,
-    provider: SlurmProvider<InBed>,
-    name: JobName,
-    began: Instant,
-}
-
-fn options(folder: &Folder) -> SlurmOptions {
-    SlurmOptions {
-        partition: None,
-        account: None,
-        qos: None,
-        constraint: None,
-        time: None,
-        extra: Vec::new(),
-        prologue: None,
-        interface: None,
-        threads: 1,
-        memory: Some(300 << 20),
-        program: env!("CARGO_BIN_EXE_dolmen").into(),
-        scheduler_file: folder.path("cluster.json"),
-        logs: Some(folder.path("")),
-        most: 4,
-    }
-}
-
-impl World {
-    fn new(bed: &Arc<Bed>, options: SlurmOptions) -> World {
-        let name = JobName::new(&options.scheduler_file.to_string_lossy(), Life::random());
-        let provider = SlurmProvider::new(options, name.clone(), InBed(bed.clone())).expect("options");
-        World { bed: bed.clone(), provider, name, began: Instant::now() }
-    }
-
-    fn now(&self) -> f64 {
-        self.began.elapsed().as_secs_f64()
-    }
-
-    /// Waits until a place is in this state.
-    #[track_caller]
-    fn until(&mut self, name: &str, state: PlaceState) -> Place {
-        let mut found = None;
-        until(&format!("{name}: {state}"), || {
-            // Not as seldom as SLURM is asked otherwise: it is ours alone.
-            let now = self.now() * 100.0;
-            let mut places = self.provider.state(now).expect("places").into_iter();
-            found = places.find(|place| place.name == name && place.state == state);
-            found.is_some()
-        });
-        found.expect("it was found")
-    }
-
-    fn in_queue(&self) -> String {
-        self.bed.ok(&format!("squeue --noheader --name={}", self.name.as_str()))
-    }
-}
+use super::world::{World, options};
+use cluster::provider::{Cause, End, PlaceState, Provider, Release};
+use cluster::slurm::SlurmOptions;
 
 #[test]
 fn workers_come_work_and_go() {
@@ -108,8 +36,7 @@ fn workers_come_work_and_go() {
     bed.ok(&format!("scancel {job}"));
     world.until(&names[0], PlaceState::Ended(End::Cancelled));
     scheduler.wait_for(&format!("worker {} leaves", names[0]), 1);
-    world.provider.release(Release::All, world.now()).expect("released");
-    until("an empty queue", || world.in_queue().is_empty());
+    world.end();
     let log = std::fs::read_to_string(folder.path(&format!("worker-{}.log", &names[1]["slurm-".len()..])));
     let log = log.expect("a log");
     assert!(log.starts_with("the beginning\n") && log.contains("the end\n"), "{log}");
@@ -130,8 +57,7 @@ fn a_worker_that_is_requeued_comes_again_under_its_name() {
     bed.ok(&format!("scontrol update JobId={job} StartTime=now"));
     scheduler.wait_for(&joins, 2);
     world.until(&names[0], PlaceState::Running);
-    world.provider.release(Release::All, world.now()).expect("released");
-    until("an empty queue", || world.in_queue().is_empty());
+    world.end();
 }
 
 #[test]

@@ -6,6 +6,7 @@
 //! - [`refused`], [`backoff`]: why SLURM did not do what it was asked, and when to ask again. Pure.
 //! - [`jobs`]: all jobs that are known. Pure.
 //! - [`commands`]: the programs that are called, and for how long they are waited for.
+//! - [`walltime`]: when the job ends that a process is a part of.
 //! - [`provider`]: [`SlurmProvider`], which calls them.
 //!
 //! One call of `squeue` tells the states of all jobs, those that have ended included, for as long as SLURM remembers
@@ -21,6 +22,7 @@ pub mod options;
 pub mod provider;
 pub mod refused;
 pub mod script;
+pub mod walltime;
 
 pub use commands::Programs;
 pub use options::{OptionsError, SlurmOptions};
