@@ -4,7 +4,9 @@ use dolmen::array::{Array, Axis, BlockGrid, Element, Input, InputId, Origin, foo
 use dolmen::graph::{Blocks, Edges, Kind, Lowering, Order, Pattern, Program, ProgramBuilder, Read};
 use dolmen::graph::{Space, Stage, Work};
 use dolmen::ids::{BlockId, MemoryId, StageId, TaskId, WorkerId};
-use dolmen::sched::{Action, ClientSeat, Core, Event, Seat, Threads, Whereabouts, Whose, plan, plan_fleet};
+use dolmen::sched::{
+    Action, ClientSeat, Core, Event, Seat, Threads, Unbegun, Whereabouts, Whose, plan, plan_fleet,
+};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -129,14 +131,95 @@ fn task(index: u32) -> TaskId {
 
 #[test]
 fn a_task_goes_where_its_data_lie() {
-    let program = wired(&[vec![], vec![], vec![1]], true);
+    let program = wired(&[vec![], vec![], vec![], vec![], vec![0, 1, 3]], true);
     let mut scene = Scene::new(Core::new(program, PLENTY));
     scene.hear_all([join(FIRST, 1, PLENTY), join(SECOND, 1, PLENTY)]);
     // If there is nothing to move, and both are idle, the first one gets it.
     let assigned = scene.take_assigned();
-    assert_eq!(assigned, [(task(0), FIRST), (task(1), SECOND)].into());
+    let in_turn = [(task(0), FIRST), (task(1), SECOND), (task(2), FIRST), (task(3), SECOND)];
+    assert_eq!(assigned, in_turn.into());
+    for (task, worker) in in_turn {
+        scene.done(worker, task);
+    }
+    assert_eq!(scene.take_assigned(), [(task(4), SECOND)].into());
+}
+
+/// What `worker` has been told to do, in this order.
+fn told(scene: &mut Scene, worker: WorkerId) -> Vec<TaskId> {
+    let tasks = |action: Action| match action {
+        Action::Assign { worker: to, tasks, .. } if to == worker => tasks.iter().collect(),
+        _ => Vec::new(),
+    };
+    scene.actions.drain(..).flat_map(tasks).collect()
+}
+
+#[test]
+fn a_task_follows_those_that_make_what_it_reads() {
+    let program = wired(&[vec![], vec![0], vec![], vec![1, 2]], true);
+    let mut scene = Scene::new(Core::new(program, PLENTY));
+    scene.hear(join(FIRST, 1, PLENTY));
+    assert_eq!(told(&mut scene, FIRST), [0, 2, 1, 3].map(task), "all of it, and makers first");
+    let last = scene.core.explain(task(3));
+    assert_eq!((last.state.as_str(), last.missing.len()), ("at worker 0, to follow what it reads", 2));
+}
+
+#[test]
+fn nobody_follows_two_workers() {
+    let program = wired(&[vec![], vec![], vec![0, 1]], true);
+    let mut scene = Scene::new(Core::new(program, PLENTY));
+    scene.hear_all([join(FIRST, 1, PLENTY), join(SECOND, 1, PLENTY)]);
+    assert_eq!(scene.take_assigned(), [(task(0), FIRST), (task(1), SECOND)].into());
     scene.done(FIRST, task(0)).done(SECOND, task(1));
-    assert_eq!(scene.take_assigned(), [(task(2), SECOND)].into());
+    assert_eq!(scene.take_assigned().len(), 1);
+}
+
+#[test]
+fn nothing_goes_out_of_memory_for_a_task_that_follows() {
+    let program = wired(&[vec![], vec![0], vec![1]], true);
+    let plan = plan_fleet(&program, &[seat(1, PLENTY)], None, 0).unwrap();
+    let mut scene = Scene::new(Core::for_fleet(program, &plan, None));
+    scene.hear(join(FIRST, 1, 2 * block_bytes()));
+    assert_eq!(told(&mut scene, FIRST), [0, 1].map(task), "there is room for two blocks");
+    scene.done(FIRST, task(0));
+    assert_eq!(told(&mut scene, FIRST), [], "and none for a third yet");
+}
+
+#[test]
+fn who_follows_comes_back_with_what_it_follows() {
+    let program = wired(&[vec![], vec![0], vec![1]], true);
+    let mut scene = Scene::new(Core::new(program, PLENTY));
+    scene.hear(join(FIRST, 1, PLENTY)).hear(Event::Leave { worker: FIRST });
+    let share = Unbegun::All;
+    assert_eq!(scene.actions.last(), Some(&Action::TakeBack { worker: FIRST, share }));
+    let tasks = [0, 1, 2].into_iter().map(task).collect();
+    scene.hear(Event::Returned { worker: FIRST, tasks });
+    scene.actions.clear();
+    scene.hear(join(SECOND, 1, PLENTY));
+    assert_eq!(told(&mut scene, SECOND), [0, 1, 2].map(task));
+}
+
+/// The worker gives back of itself what makes something, and hears only then of the tasks that were to follow.
+#[test]
+fn a_task_that_was_handed_out_in_vain_does_not_count_as_a_reader() {
+    let program = wired(&[vec![], vec![], vec![], vec![], vec![0, 1], vec![1], vec![1, 2, 3]], true);
+    let mut scene = Scene::new(Core::new(program, PLENTY));
+    scene.hear(join(FIRST, 1, PLENTY)).done(FIRST, task(2)).done(FIRST, task(3));
+    assert_eq!(told(&mut scene, FIRST), [0, 1, 2, 3, 4, 5].map(task));
+    let back = |tasks: &[u32]| {
+        let tasks = tasks.iter().map(|index| task(*index)).collect();
+        Event::Returned { worker: FIRST, tasks }
+    };
+    scene.hear_all([back(&[1]), join(SECOND, 1, PLENTY)]);
+    assert_eq!(scene.take_assigned(), [(task(1), SECOND)].into());
+    scene.done(FIRST, task(0)).done(SECOND, task(1));
+    assert_eq!(
+        scene.take_assigned(),
+        [(task(6), FIRST)].into(),
+        "it fetches what the two others wait for in vain"
+    );
+    // If they counted as readers, 6 would lose its copy, which the check of the invariants sees.
+    scene.hear(back(&[4, 5]));
+    assert_eq!(scene.core.explain(task(6)).state, "at worker 0");
 }
 
 /// A copy counts as what it is.
@@ -219,7 +302,8 @@ fn who_is_too_small_is_told() {
     assert_eq!(
         refused.to_string(),
         format!(
-            "needs {holding} bytes of memory at each worker, since one may not spill, but only {} are allowed",
+            "needs {holding} bytes of memory at each worker, since one may not spill, but only {} are allowed: give \
+             each worker more with --memory",
             holding - 1
         )
     );

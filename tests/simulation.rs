@@ -32,6 +32,7 @@ struct Tally {
     recomputed: u64,
     excuse: u64,
     spills: u64,
+    ahead: u64,
     failed_copies: u64,
     resumed: u64,
 }
@@ -137,6 +138,7 @@ fn run(seed: u64, tally: &mut Tally) {
     tally.recomputed += world.core.recomputed();
     tally.excuse += world.excuse;
     tally.spills += world.spills;
+    tally.ahead += world.ahead;
     tally.failed_copies += world.failed_copies();
     tally.resumed += world.resumed;
     if let Some(message) = &world.failed {
@@ -317,8 +319,9 @@ fn a_task_can_be_explained() {
     let worker = WorkerId(0);
     core.handle([Event::Join { worker, threads: 1, memory: MemoryId(0), bytes: 0 }], &mut actions);
     assert_eq!(core.explain(task(0)).state, "at worker 0");
-    let first = Action::Assign { worker, tasks: [task(0)].into_iter().collect(), fetch: Vec::new() };
-    assert_eq!(actions, [first]);
+    assert_eq!(core.explain(task(2)).state, "at worker 0, to follow what it reads");
+    let all = Action::Assign { worker, tasks: (0..3).map(task).collect(), fetch: Vec::new() };
+    assert_eq!(actions, [all]);
     for index in 0..3 {
         actions.clear();
         let tasks = [task(index)].into_iter().collect();

@@ -68,7 +68,7 @@ fn letter(run: RunId, action: Action) -> (WorkerId, ToWorker) {
         Action::Free { worker, blocks } => (worker, ToWorker::Free { run, blocks }),
         Action::Drop { worker, blocks } => (worker, ToWorker::Drop { run, blocks }),
         Action::Spill { worker, blocks } => (worker, ToWorker::Spill { run, blocks }),
-        Action::TakeBack { worker, tasks } => (worker, ToWorker::TakeBack { run, tasks }),
+        Action::TakeBack { worker, share } => (worker, ToWorker::TakeBack { run, share }),
         Action::Copy { from, to, block } => (to, ToWorker::Copy { run, from, block }),
         Action::Release { .. } | Action::Completed | Action::Failed(_) => {
             unreachable!("these are not about what a worker holds")

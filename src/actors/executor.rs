@@ -3,6 +3,8 @@
 
 use super::activity::{Activity, WorkClass};
 use super::work_item::{Done, Report, Room, WorkItem, WorkKind};
+use crate::ids::TaskId;
+use crate::sched::Unbegun;
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -29,8 +31,8 @@ struct Items {
 }
 
 impl Queue {
-    fn new(class: WorkClass, activity: Arc<Activity>) -> Arc<Self> {
-        Arc::new(Queue { class, items: Mutex::default(), filled: Condvar::new(), activity })
+    fn new(class: WorkClass, activity: Arc<Activity>) -> Self {
+        Queue { class, items: Mutex::default(), filled: Condvar::new(), activity }
     }
 
     /// Wakes threads for so many new items.
@@ -79,6 +81,74 @@ impl Queue {
     }
 }
 
+/// What a worker's threads are to do.
+pub struct Queues {
+    compute: Queue,
+    io: Queue,
+    activity: Arc<Activity>,
+}
+
+impl Queues {
+    pub fn new(activity: Arc<Activity>) -> Queues {
+        Queues {
+            compute: Queue::new(WorkClass::Compute, activity.clone()),
+            io: Queue::new(WorkClass::Read, activity.clone()),
+            activity,
+        }
+    }
+
+    /// Adds items and wakes threads for them. One less if a thread of class `by` adds them, which looks for an item
+    /// itself then.
+    pub fn add(&self, by: Option<WorkClass>, items: impl IntoIterator<Item = WorkItem>) {
+        let mut compute = self.compute.lock();
+        let mut io = self.io.lock();
+        let before = (compute.waiting.len(), io.waiting.len());
+        for item in items {
+            let class = item.class();
+            self.activity.queued(class);
+            if class.is_io() { io.waiting.push_back(item) } else { compute.waiting.push_back(item) }
+        }
+        let new_compute = compute.waiting.len() - before.0;
+        let new_io = io.waiting.len() - before.1;
+        drop(compute);
+        drop(io);
+        let comes_itself = |is_io: bool| usize::from(by.is_some_and(|class| class.is_io() == is_io));
+        self.compute.wake(new_compute.saturating_sub(comes_itself(false)));
+        self.io.wake(new_io.saturating_sub(comes_itself(true)));
+    }
+
+    /// Takes compute tasks back that no thread has begun, the last ones first: half of them, or all. Only those that
+    /// `may` be.
+    pub fn take_back(&self, share: Unbegun, may: impl Fn(TaskId) -> bool) -> Vec<WorkItem> {
+        let mut items = self.compute.lock();
+        // A block that is made again is waited for here.
+        let is_task = |item: &WorkItem| matches!(item.kind, WorkKind::Task(_));
+        let tasks = items.waiting.iter().filter(|item| is_task(item)).count();
+        let most = if share == Unbegun::Half { tasks.div_ceil(2) } else { tasks };
+        let mut back = Vec::new();
+        let mut at = items.waiting.len();
+        while at > 0 && back.len() < most {
+            at -= 1;
+            let item = &items.waiting[at];
+            if is_task(item) && may(item.task) {
+                back.extend(items.waiting.remove(at));
+            }
+        }
+        back
+    }
+
+    /// Drops all items that have not begun.
+    pub fn clear(&self) {
+        self.compute.lock().waiting.clear();
+        let dropped = std::mem::take(&mut self.io.lock().waiting);
+        dropped.iter().for_each(|item| self.activity.finished(item.class()));
+    }
+
+    fn of(&self, class: WorkClass) -> &Queue {
+        if class.is_io() { &self.io } else { &self.compute }
+    }
+}
+
 /// Threads of a worker that wait for files, beside its compute threads. Two read while two write; how many requests
 /// each has in flight is measured.
 pub const IO_THREADS: usize = 4;
@@ -93,9 +163,7 @@ pub struct WorkerThreads {
 
 /// The threads of one worker.
 pub struct Executor {
-    compute: Arc<Queue>,
-    io: Arc<Queue>,
-    activity: Arc<Activity>,
+    queues: Arc<Queues>,
     threads: Vec<JoinHandle<()>>,
 }
 
@@ -103,77 +171,42 @@ impl Executor {
     pub fn start(
         name: &str,
         threads: WorkerThreads,
-        activity: Arc<Activity>,
+        queues: Arc<Queues>,
         report: Report,
     ) -> std::io::Result<Executor> {
-        let mut executor = Executor {
-            compute: Queue::new(WorkClass::Compute, activity.clone()),
-            io: Queue::new(WorkClass::Read, activity.clone()),
-            activity,
-            threads: Vec::new(),
-        };
+        let mut executor = Executor { queues, threads: Vec::new() };
         for at in 0..threads.compute {
-            executor.threads.push(start_thread(
+            executor.start_thread(
                 format!("{name}-compute-{at}"),
-                &executor.compute,
+                WorkClass::Compute,
                 threads.compute,
                 &report,
-            )?);
+            )?;
         }
         for at in 0..threads.io {
-            executor.threads.push(start_thread(
-                format!("{name}-io-{at}"),
-                &executor.io,
-                threads.io,
-                &report,
-            )?);
+            executor.start_thread(format!("{name}-io-{at}"), WorkClass::Read, threads.io, &report)?;
         }
         Ok(executor)
     }
 
-    pub fn add(&self, items: impl IntoIterator<Item = WorkItem>) {
-        let mut compute = self.compute.lock();
-        let mut io = self.io.lock();
-        let before = (compute.waiting.len(), io.waiting.len());
-        for item in items {
-            let class = item.class();
-            self.activity.queued(class);
-            if class.is_io() { io.waiting.push_back(item) } else { compute.waiting.push_back(item) }
-        }
-        let new_compute = compute.waiting.len() - before.0;
-        let new_io = io.waiting.len() - before.1;
-        drop(compute);
-        drop(io);
-        self.compute.wake(new_compute);
-        self.io.wake(new_io);
-    }
-
-    /// Takes up to `count` compute tasks back that no thread has begun.
-    pub fn take_back(&self, count: usize) -> Vec<WorkItem> {
-        let mut items = self.compute.lock();
-        let mut back = Vec::new();
-        let mut at = items.waiting.len();
-        while at > 0 && back.len() < count {
-            at -= 1;
-            // A block that is made again is waited for here.
-            if matches!(items.waiting[at].kind, WorkKind::Task { .. }) {
-                back.extend(items.waiting.remove(at));
-            }
-        }
-        back
-    }
-
-    /// Drops all items that have not begun.
-    pub fn clear(&self) {
-        self.compute.lock().waiting.clear();
-        let dropped = std::mem::take(&mut self.io.lock().waiting);
-        dropped.iter().for_each(|item| self.activity.finished(item.class()));
+    /// A thread that shares a queue with `count` in all.
+    fn start_thread(
+        &mut self,
+        name: String,
+        class: WorkClass,
+        count: usize,
+        report: &Report,
+    ) -> std::io::Result<()> {
+        let (queues, report) = (self.queues.clone(), report.clone());
+        let body = move || work(&queues, class, count, &report);
+        self.threads.push(std::thread::Builder::new().name(name).spawn(body)?);
+        Ok(())
     }
 }
 
 impl Drop for Executor {
     fn drop(&mut self) {
-        for queue in [&self.compute, &self.io] {
+        for queue in [&self.queues.compute, &self.queues.io] {
             let mut items = queue.lock();
             items.closed = true;
             items.waiting.clear();
@@ -186,18 +219,8 @@ impl Drop for Executor {
     }
 }
 
-/// A thread that shares a queue with `count` in all.
-fn start_thread(
-    name: String,
-    queue: &Arc<Queue>,
-    count: usize,
-    report: &Report,
-) -> std::io::Result<JoinHandle<()>> {
-    let (queue, report) = (queue.clone(), report.clone());
-    std::thread::Builder::new().name(name).spawn(move || work(&queue, count, &report))
-}
-
-fn work(queue: &Queue, threads: usize, report: &Report) {
+fn work(queues: &Queues, class: WorkClass, threads: usize, report: &Report) {
+    let queue = queues.of(class);
     let mut short = false;
     let mut room: Room = None;
     loop {
@@ -212,7 +235,7 @@ fn work(queue: &Queue, threads: usize, report: &Report) {
         }
         short = began.elapsed().as_secs_f64() < SHORT_SECONDS * count as f64;
         if !done.is_empty() {
-            report(done);
+            report(Some(class), done);
         }
     }
 }

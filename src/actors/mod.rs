@@ -4,7 +4,6 @@
 mod activity;
 mod conduct;
 mod executor;
-mod fetches;
 mod messages;
 mod panics;
 mod run;
@@ -12,6 +11,7 @@ mod scheduler;
 #[cfg(test)]
 mod tests;
 mod work_item;
+mod workbench;
 mod worker;
 
 pub use activity::{Activity, Stalls};

@@ -114,7 +114,7 @@ fn the_actor_thread_removes_no_file_and_an_io_thread_does() {
         worker.send(ToWorkers { run: run.clone(), messages }).await.expect("an answer");
         assert_eq!(place.in_use(), bytes);
     });
-    let report: Report = Arc::new(|_| {});
+    let report: Report = Arc::new(|_, _| {});
     let done = WorkItem { run, task: BLOCK, kind: WorkKind::Sweep }.perform(&mut None, &report);
     assert!(matches!(done.unwrap().outcome, WorkOutcome::Swept));
     assert_eq!(place.in_use(), 0);

@@ -6,6 +6,7 @@ use super::run::Run;
 use crate::exec;
 use crate::failure::Failure;
 use crate::ids::{BlockId, RunId, TaskId, WorkerId};
+use crate::sched::Prepared;
 use crate::store::{Block, Buffer, SpillFiles};
 use std::sync::Arc;
 use std::time::Instant;
@@ -19,11 +20,7 @@ pub struct WorkItem {
 }
 
 pub enum WorkKind {
-    Task {
-        ids: Vec<BlockId>,
-        inputs: Vec<Arc<Block>>,
-        taken: Option<Arc<Block>>,
-    },
+    Task(Prepared<Arc<Block>>),
     /// Write the block and let it go.
     Spill(Arc<Block>),
     /// Read the block back, or make it again if it is a source's.
@@ -48,8 +45,9 @@ pub struct Done {
     pub outcome: WorkOutcome,
 }
 
-/// Called with each batch of finished items, on whatever thread.
-pub type Report = Arc<dyn Fn(Vec<Done>) + Send + Sync>;
+/// Called with each batch of finished items: by a thread of this class, which looks for the next ones then, or by
+/// another one.
+pub type Report = Arc<dyn Fn(Option<WorkClass>, Vec<Done>) + Send + Sync>;
 
 pub enum WorkOutcome {
     /// A task is done; some leave a block.
@@ -73,6 +71,10 @@ pub enum WorkOutcome {
 pub type Room = Option<(RunId, Buffer)>;
 
 impl WorkItem {
+    pub fn task(run: &Arc<Run>, prepared: Prepared<Arc<Block>>) -> WorkItem {
+        WorkItem { run: run.clone(), task: prepared.task, kind: WorkKind::Task(prepared) }
+    }
+
     pub fn class(&self) -> WorkClass {
         match &self.kind {
             WorkKind::Spill(_) | WorkKind::Sweep => WorkClass::Spill,
@@ -119,7 +121,7 @@ impl WorkItem {
                 (false, Some(block)) => WorkOutcome::Loaded(block),
                 (false, None) => WorkOutcome::Missed,
             };
-            report(vec![done(outcome)]);
+            report(None, vec![done(outcome)]);
         };
         network.pull(id, task, from, block, Box::new(came));
         None
@@ -127,7 +129,7 @@ impl WorkItem {
 
     fn do_here(self, room: &mut Room) -> Done {
         let (run, task, began) = (self.run.id, self.task, Instant::now());
-        let moves = !matches!(self.kind, WorkKind::Task { .. });
+        let moves = !matches!(self.kind, WorkKind::Task(_));
         let outcome = guard(|| self.attempt(room));
         let outcome = outcome.unwrap_or_else(|message| Err(Failure::of_run(message)));
         let failed =
@@ -150,7 +152,7 @@ impl WorkItem {
         }
         let Some((_, scratch)) = room else { unreachable!("made above") };
         match kind {
-            WorkKind::Task { ids, inputs, taken } => {
+            WorkKind::Task(Prepared { ids, inputs, taken, .. }) => {
                 let taken = taken.map(|block| take_over(block, &run)).transpose()?;
                 let (program, inputs) = (&run.program, (&ids[..], &inputs[..]));
                 exec::run(program, &run.bindings, task, inputs, taken, &run.pool, scratch)

@@ -1,14 +1,15 @@
-//! The worker: holds blocks, sees to it that a task's inputs are here, hands it to the executor.
+//! The worker: hears the scheduler, fetches blocks, tells what its threads have done. What can begin and what waits its
+//! desk knows.
 
-use super::activity::Activity;
-use super::executor::{Executor, WorkerThreads};
-use super::fetches::Fetches;
+use super::activity::{Activity, WorkClass};
+use super::executor::{Executor, Queues, WorkerThreads};
 use super::messages::{Fetch, FromWorkers, Lost, Release, ToWorkers};
 use super::run::Run;
 use super::work_item::{Done, WorkItem, WorkKind, WorkOutcome};
-use crate::ids::{BlockId, RunId, StageId, TaskId, TaskList, WorkerId};
+use super::workbench::{Gathered, Here, Workbench};
+use crate::ids::{BlockId, RunId, StageId, TaskList, WorkerId};
 use crate::protocol::{FromWorker, ToWorker};
-use crate::sched::Timing;
+use crate::sched::{Orders, Timing, Unbegun};
 use crate::store::Block;
 use actix::{
     Actor, ActorContext, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message, Recipient,
@@ -25,10 +26,6 @@ const MAILBOX: usize = 1024;
 /// Where to find the other workers of this process.
 pub type Peers = Arc<Mutex<HashMap<WorkerId, Addr<Worker>>>>;
 
-/// Finished tasks, gathered until the actor comes to look.
-#[derive(Default)]
-struct Tray(Mutex<Vec<Done>>);
-
 pub struct Worker {
     id: WorkerId,
     threads: WorkerThreads,
@@ -36,15 +33,9 @@ pub struct Worker {
     /// Hears of it if this worker cannot work.
     lost: Recipient<Lost>,
     peers: Peers,
-    activity: Arc<Activity>,
     executor: Option<Executor>,
-    tray: Arc<Tray>,
-    run: Option<Arc<Run>>,
-    blocks: HashMap<BlockId, Arc<Block>>,
-    fetches: Fetches,
-    /// Fetched blocks that the scheduler does not know to be here yet, each with the tasks here that need it.
-    /// It learns of them when the first of these is done; those that are given back instead take them along.
-    unknown: HashMap<BlockId, usize>,
+    queues: Arc<Queues>,
+    bench: Arc<Workbench>,
     /// Blocks on their way off leaving workers. One that is freed meanwhile is not kept.
     copying: HashSet<BlockId>,
     /// Other workers that wait for blocks which are on their way here.
@@ -60,19 +51,17 @@ impl Worker {
         peers: Peers,
         activity: Arc<Activity>,
     ) -> Self {
+        let queues = Arc::new(Queues::new(activity));
+        let bench = Arc::new(Workbench::new(queues.clone()));
         Worker {
             id,
             threads,
             scheduler,
             lost,
             peers,
-            activity,
             executor: None,
-            tray: Arc::default(),
-            run: None,
-            blocks: HashMap::new(),
-            fetches: Fetches::default(),
-            unknown: HashMap::new(),
+            queues,
+            bench,
             copying: HashSet::new(),
             awaited: HashMap::new(),
         }
@@ -83,83 +72,19 @@ impl Worker {
     }
 
     fn assign(&mut self, tasks: &TaskList, fetch: &[(BlockId, WorkerId)], ctx: &mut Context<Self>) {
-        let Some(run) = self.run.clone() else { return };
-        if fetch.is_empty() {
-            return self.begin(&run, tasks.iter());
+        let Some(orders) = self.bench.order(|here| here.desk.assign(tasks, fetch)) else { return };
+        let Some(run) = self.bench.run() else { return };
+        for (block, from) in &orders.fetch {
+            self.fetch(&run, *block, *from, ctx);
         }
-        let from: HashMap<BlockId, WorkerId> = fetch.iter().copied().collect();
-        let mut inputs = Vec::new();
-        let mut complete = Vec::new();
-        for task in tasks.iter() {
-            run.program.inputs(task, &mut inputs);
-            inputs.retain(|id| from.contains_key(id));
-            for id in &inputs {
-                if self.unknown.contains_key(id) || !self.blocks.contains_key(id) {
-                    *self.unknown.entry(*id).or_default() += 1;
-                }
-            }
-            let missing: Vec<BlockId> =
-                inputs.iter().copied().filter(|id| !self.blocks.contains_key(id)).collect();
-            if missing.is_empty() {
-                complete.push(task);
-                continue;
-            }
-            for block in self.fetches.wait(task, missing) {
-                self.fetch(&run, block, from[&block], ctx);
-            }
-        }
-        self.begin(&run, complete.into_iter());
+        self.give_back(&run, orders);
     }
 
-    /// Hands tasks whose inputs are all here to the executor; gives those back that lack one.
-    fn begin(&mut self, run: &Arc<Run>, tasks: impl Iterator<Item = TaskId>) {
-        let mut returned = TaskList::default();
-        let mut items = Vec::new();
-        for task in tasks {
-            match self.item(run, task) {
-                Some(item) => items.push(item),
-                None => returned.push(task),
-            }
+    /// Tells the scheduler of tasks that cannot be done here.
+    fn give_back(&mut self, run: &Run, orders: Orders<Arc<Block>>) {
+        if !orders.returned.is_empty() {
+            self.tell(FromWorker::Returned { run: run.id, tasks: orders.returned });
         }
-        self.perform(items);
-        if !returned.is_empty() {
-            self.give_back(run, returned);
-        }
-    }
-
-    /// Tells the scheduler of tasks that are not done here, and drops what was fetched for them alone.
-    fn give_back(&mut self, run: &Run, tasks: TaskList) {
-        let mut inputs = Vec::new();
-        for task in tasks.iter() {
-            run.program.inputs(task, &mut inputs);
-            for id in &inputs {
-                let Some(users) = self.unknown.get_mut(id) else { continue };
-                *users -= 1;
-                if *users == 0 {
-                    self.unknown.remove(id);
-                    self.blocks.remove(id);
-                }
-            }
-        }
-        self.tell(FromWorker::Returned { run: run.id, tasks });
-    }
-
-    fn item(&mut self, run: &Arc<Run>, task: TaskId) -> Option<WorkItem> {
-        let mut ids = Vec::new();
-        run.program.inputs(task, &mut ids);
-        let has_block = |id: &BlockId| run.program.stage(id.stage).leaves_blocks();
-        if ids.iter().any(|id| has_block(id) && !self.blocks.contains_key(id)) {
-            return None;
-        }
-        ids.retain(has_block);
-        let mut taken = None;
-        if run.program.takes_over(task) && has_block(&task) {
-            let previous = TaskId::new(task.stage, task.index - 1);
-            ids.retain(|id| *id != previous);
-            taken = self.blocks.remove(&previous);
-        }
-        let inputs = ids.iter().map(|id| self.blocks[id].clone()).collect();
-        Some(WorkItem { run: run.clone(), task, kind: WorkKind::Task { ids, inputs, taken } })
     }
 
     /// Asks for a block: an I/O thread reads it back or makes it again, or another worker of this process passes it as
@@ -192,57 +117,41 @@ impl Worker {
     }
 
     fn perform(&self, items: impl IntoIterator<Item = WorkItem>) {
-        if let Some(executor) = &self.executor {
-            executor.add(items);
-        }
+        self.queues.add(None, items);
     }
 
     fn fetched(&mut self, run: &Arc<Run>, block: BlockId, found: Option<Arc<Block>>) {
-        if self.run.as_ref().is_none_or(|current| current.id != run.id) {
+        if !self.bench.is_in(run.id) {
             return;
         }
         for listener in self.awaited.remove(&block).unwrap_or_default() {
             // Whoever asked may be gone.
             let _ = listener.send(found.clone());
         }
-        let Some(found) = found else {
-            let returned: TaskList = self.fetches.failed(block).into_iter().collect();
-            if !returned.is_empty() {
-                self.give_back(run, returned);
-            }
-            return;
-        };
-        // Those it was for may have been given back meanwhile.
-        if self.unknown.contains_key(&block) {
-            self.blocks.insert(block, found);
-        }
-        let complete = self.fetches.arrived(block);
-        self.begin(run, complete.into_iter());
+        let orders = self.bench.order(|Here { desk, .. }| match found {
+            Some(found) => desk.arrived(block, found),
+            None => Orders { returned: desk.missed(block), ..Orders::default() },
+        });
+        self.give_back(run, orders.unwrap_or_default());
     }
 
-    fn take_back(&mut self, count: usize) {
+    fn take_back(&mut self, share: Unbegun) {
+        let Some(run) = self.bench.run() else { return };
+        let tasks = self.bench.take_back(share);
         // What is finished is told before what is given back.
         self.collect();
-        let (Some(run), Some(executor)) = (self.run.clone(), &self.executor) else { return };
-        let mut tasks = TaskList::default();
-        for item in executor.take_back(count) {
-            if let WorkKind::Task { taken: Some(taken), .. } = item.kind {
-                self.blocks.insert(TaskId::new(item.task.stage, item.task.index - 1), taken);
-            }
-            tasks.push(item.task);
-        }
-        self.give_back(&run, tasks);
+        self.tell(FromWorker::Returned { run: run.id, tasks });
     }
 
     fn copy(&mut self, from: WorkerId, block: BlockId, ctx: &mut Context<Self>) {
-        let Some(run) = self.run.clone() else { return };
+        let Some(run) = self.bench.run() else { return };
         self.copying.insert(block);
         if run.network.is_some() {
             return self.perform([WorkItem { run, task: block, kind: WorkKind::Copy { from } }]);
         }
         let answer = self.ask(from, run.id, block);
         ctx.spawn(answer.into_actor(self).map(move |found, worker, _| {
-            if worker.run.as_ref().is_some_and(|current| current.id == run.id) {
+            if worker.bench.is_in(run.id) {
                 worker.copied(&run, block, found);
             }
         }));
@@ -254,42 +163,23 @@ impl Worker {
         let Some(found) = found.filter(|_| is_wanted) else {
             return self.tell(FromWorker::CopyFailed { run: run.id, block });
         };
-        self.blocks.insert(block, found);
         // From now on the scheduler counts on it.
-        self.unknown.remove(&block);
+        self.bench.with(|here| here.desk.keep(block, found));
         self.tell(FromWorker::Copied { run: run.id, block });
     }
 
     fn forget(&mut self) {
-        if let Some(executor) = &self.executor {
-            executor.clear();
-        }
-        self.run = None;
-        self.blocks.clear();
-        self.fetches.clear();
-        self.unknown.clear();
+        self.bench.forget();
         self.copying.clear();
         self.awaited.clear();
     }
 
-    /// The scheduler learns with a task that its inputs are here.
-    fn known_from_now(&mut self, run: &Run, task: TaskId) {
-        if self.unknown.is_empty() {
-            return;
-        }
-        let mut inputs = Vec::new();
-        run.program.inputs(task, &mut inputs);
-        inputs.iter().for_each(|id| {
-            self.unknown.remove(id);
-        });
-    }
-
     /// Blocks are freed: from memory, and what was written of them, which an I/O thread removes.
     fn free(&mut self, blocks: &TaskList) {
-        let Some(run) = self.run.clone() else { return };
+        let Some(run) = self.bench.run() else { return };
         let mut written = None;
+        self.drop_blocks(blocks);
         for block in blocks.iter() {
-            self.blocks.remove(&block);
             self.copying.remove(&block);
             if run.spill.as_ref().is_some_and(|files| files.release(block)) {
                 written = Some(block);
@@ -300,35 +190,36 @@ impl Worker {
         }
     }
 
-    /// Blocks are to be written by the I/O threads.
-    fn spill(&mut self, blocks: &TaskList) {
-        let Some(run) = self.run.clone() else { return };
-        let mut items = Vec::new();
-        for task in blocks.iter() {
-            let kind = self.blocks.remove(&task).map(WorkKind::Spill);
-            items.extend(kind.map(|kind| WorkItem { run: run.clone(), task, kind }));
-        }
-        self.perform(items);
+    /// Blocks go out of memory.
+    fn drop_blocks(&mut self, blocks: &TaskList) {
+        let dropped: Option<Vec<Option<Arc<Block>>>> =
+            self.bench.with(|here| blocks.iter().map(|block| here.desk.remove(block)).collect());
+        drop(dropped);
     }
 
-    /// Takes what the executor has finished: blocks into the store, one message to the scheduler.
+    /// Blocks are to be written by the I/O threads.
+    fn spill(&mut self, blocks: &TaskList) {
+        let items = self.bench.with(|Here { run, desk }| {
+            let found = blocks.iter().filter_map(|task| Some((task, desk.remove(task)?)));
+            let item = |(task, block)| WorkItem { run: run.clone(), task, kind: WorkKind::Spill(block) };
+            found.map(item).collect::<Vec<_>>()
+        });
+        self.perform(items.unwrap_or_default());
+    }
+
+    /// Tells the scheduler what the threads have done.
     fn collect(&mut self) {
-        let done = std::mem::take(&mut *self.tray.0.lock().unwrap_or_else(PoisonError::into_inner));
-        let Some(run) = self.run.clone() else { return };
+        let Some(Gathered { run, done, returned }) = self.bench.gather() else { return };
         let mut tasks = TaskList::default();
         let mut timings: Vec<Timing> = Vec::new();
         let mut messages = Vec::new();
         let mut came = Vec::new();
         let mut copied = Vec::new();
-        for done in done.into_iter().filter(|done| done.run == run.id) {
+        for done in done {
             let (id, block) = (run.id, done.task);
             messages.push(match done.outcome {
-                WorkOutcome::Made(made) => {
-                    if let Some(made) = made {
-                        self.blocks.insert(block, Arc::new(made));
-                    }
+                WorkOutcome::Made(_) => {
                     tasks.push(block);
-                    self.known_from_now(&run, block);
                     add_timing(&mut timings, block.stage, done.seconds);
                     continue;
                 }
@@ -358,6 +249,9 @@ impl Worker {
             // First what was done, then what follows from it.
             messages.insert(0, FromWorker::Finished { run: run.id, tasks, timings });
         }
+        if !returned.is_empty() {
+            messages.push(FromWorker::Returned { run: run.id, tasks: returned });
+        }
         if !messages.is_empty() {
             self.scheduler.do_send(FromWorkers { worker: self.id, messages });
         }
@@ -382,20 +276,16 @@ impl Actor for Worker {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         ctx.set_mailbox_capacity(MAILBOX);
-        let (tray, me) = (self.tray.clone(), ctx.address());
-        let report = move |mut done: Vec<Done>| {
-            let mut tray = tray.0.lock().unwrap_or_else(PoisonError::into_inner);
-            let first = tray.is_empty();
-            tray.append(&mut done);
-            drop(tray);
+        let (bench, me) = (self.bench.clone(), ctx.address());
+        let report = move |by: Option<WorkClass>, done: Vec<Done>| {
             // One knock for all that gathers until the actor comes. `do_send` passes the mailbox limit,
             // and a worker that is gone wants no results.
-            if first {
+            if bench.finished(by, done) {
                 me.do_send(Knock);
             }
         };
         let name = format!("dolmen-{}", self.id.0);
-        match Executor::start(&name, self.threads, self.activity.clone(), Arc::new(report)) {
+        match Executor::start(&name, self.threads, self.queues.clone(), Arc::new(report)) {
             Ok(executor) => self.executor = Some(executor),
             Err(error) => self.lost.do_send(Lost { worker: self.id, why: error.to_string() }),
         }
@@ -420,19 +310,28 @@ impl Handler<Knock> for Worker {
     }
 }
 
+/// What comes of a look for a block.
+enum Lookup {
+    Found(Arc<Block>),
+    Coming,
+    Nowhere,
+}
+
 impl Handler<Fetch> for Worker {
     type Result = ResponseFuture<Option<Arc<Block>>>;
 
     /// Answers when the block is here, if it is on its way.
     fn handle(&mut self, Fetch { run, block }: Fetch, _: &mut Self::Context) -> Self::Result {
-        if self.run.as_ref().is_none_or(|current| current.id != run) {
-            return Box::pin(ready(None));
-        }
-        if let Some(found) = self.blocks.get(&block) {
-            return Box::pin(ready(Some(found.clone())));
-        }
-        if !self.fetches.is_coming(block) {
-            return Box::pin(ready(None));
+        let here = |Here { run: current, desk }: &mut Here| match desk.get(block) {
+            _ if current.id != run => Lookup::Nowhere,
+            Some(found) => Lookup::Found(found.clone()),
+            None if desk.is_coming(block) => Lookup::Coming,
+            None => Lookup::Nowhere,
+        };
+        match self.bench.with(here).unwrap_or(Lookup::Nowhere) {
+            Lookup::Found(found) => return Box::pin(ready(Some(found))),
+            Lookup::Nowhere => return Box::pin(ready(None)),
+            Lookup::Coming => {}
         }
         let (tell, hear) = oneshot::channel();
         self.awaited.entry(block).or_default().push(tell);
@@ -452,19 +351,17 @@ impl Handler<ToWorkers> for Worker {
     type Result = ();
 
     fn handle(&mut self, ToWorkers { run, messages }: ToWorkers, ctx: &mut Self::Context) {
-        if self.run.as_ref().is_none_or(|current| current.id != run.id) {
+        if !self.bench.is_in(run.id) {
             self.forget();
-            self.run = Some(run);
+            self.bench.begin(run);
         }
         for message in messages {
             match message {
                 ToWorker::Assign { tasks, fetch, .. } => self.assign(&tasks, &fetch, ctx),
                 ToWorker::Free { blocks, .. } => self.free(&blocks),
-                ToWorker::Drop { blocks, .. } => blocks.iter().for_each(|block| {
-                    self.blocks.remove(&block);
-                }),
+                ToWorker::Drop { blocks, .. } => self.drop_blocks(&blocks),
                 ToWorker::Spill { blocks, .. } => self.spill(&blocks),
-                ToWorker::TakeBack { tasks, .. } => self.take_back(tasks as usize),
+                ToWorker::TakeBack { share, .. } => self.take_back(share),
                 ToWorker::Copy { from, block, .. } => self.copy(from, block, ctx),
                 ToWorker::Forget { .. } => self.forget(),
             }

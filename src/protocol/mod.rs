@@ -5,7 +5,7 @@ mod processes;
 
 use crate::failure::Failure;
 use crate::ids::{BlockId, RunId, TaskId, TaskList, WorkerId};
-use crate::sched::Timing;
+use crate::sched::{Timing, Unbegun};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 pub use processes::{
@@ -38,7 +38,7 @@ pub enum ToWorker {
     },
     TakeBack {
         run: RunId,
-        tasks: u32,
+        share: Unbegun,
     },
     Copy {
         run: RunId,

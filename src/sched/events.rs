@@ -34,9 +34,10 @@ pub enum Event {
         tasks: TaskList,
         timings: Vec<Timing>,
     },
-    /// Given back without having been started: because asked to, or because an input could not be had.
-    /// The answer to every [`Action::TakeBack`], empty if there is nothing to give. Copies that the
-    /// worker fetched for these tasks only, and used for no other, are dropped by the worker itself.
+    /// Given back without having been started: because asked to, or because an input could not be had. With a task
+    /// come back all that were to read what it makes. The answer to every [`Action::TakeBack`], empty if there is
+    /// nothing to give. Copies that the worker fetched for these tasks only, and used for no other, are dropped by the
+    /// worker itself.
     Returned {
         worker: WorkerId,
         tasks: TaskList,
@@ -79,7 +80,8 @@ pub enum Event {
 pub enum Action {
     /// Run these; the inputs that are not at the worker lie where `fetch` says. That may be the worker itself: it reads
     /// back what was written, or makes it again from its source. At another worker it is in memory, or on its way
-    /// there, or has been written there.
+    /// there, or has been written there. Inputs of which nothing is said and that are not at the worker are made there
+    /// by tasks that it was given before.
     Assign {
         worker: WorkerId,
         tasks: TaskList,
@@ -100,10 +102,10 @@ pub enum Action {
         worker: WorkerId,
         blocks: TaskList,
     },
-    /// Return up to so many compute tasks that have not been started.
+    /// Give back compute tasks that have not been started.
     TakeBack {
         worker: WorkerId,
-        tasks: u32,
+        share: Unbegun,
     },
     /// Fetch a block that would otherwise be lost with a leaving worker.
     Copy {
@@ -117,6 +119,15 @@ pub enum Action {
     },
     Completed,
     Failed(Failure),
+}
+
+/// Which tasks that it has not begun a worker gives back. Those that wait for one of them come back with it; none does
+/// that waits for a block on its way, nor what such a task waits for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, serde::Serialize, serde::Deserialize)]
+pub enum Unbegun {
+    /// The later half of those that lack nothing: another worker could begin them at once.
+    Half,
+    All,
 }
 
 /// Why a task is where it is.

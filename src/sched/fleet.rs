@@ -105,6 +105,10 @@ impl WorkerQueue {
         }
     }
 
+    pub fn has_parked(&self) -> bool {
+        !self.parked.is_empty()
+    }
+
     pub fn is_idle(&self) -> bool {
         self.compute.assigned + self.io.assigned == 0
     }

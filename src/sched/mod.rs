@@ -4,6 +4,7 @@
 //! - `tasks`, `table`, `counts`: what has become of each task, and how many are where
 //! - `walk`, `admission`: the order in which tasks are admitted
 //! - `ready`, `lane`, `estimates`, `fleet`: which task is next, and what each worker has to do
+//! - `leads`: which assigned tasks others may follow before they are done
 //! - `ahead`: how far a run goes ahead of the walk
 //! - `memories`, `ledger`: bytes that are reserved in each memory
 //! - `holders`: copies of blocks
@@ -11,12 +12,14 @@
 //! - `eviction`, `transit`: which blocks leave memory; blocks on their way out, and where they have been written
 //! - `sacrifice`: what is given up after a loss
 //! - `outbox`: what is said to each worker
+//! - `desk`: a worker's side of a run
 //! - `plan`, `fleet_plan`, `forecast`, `network_forecast`: before a run, how much memory it needs and what it will move
 
 mod admission;
 mod ahead;
 mod core;
 mod counts;
+mod desk;
 mod estimates;
 mod events;
 mod eviction;
@@ -26,6 +29,7 @@ mod forecast;
 mod holders;
 mod homes;
 mod lane;
+mod leads;
 mod ledger;
 mod memories;
 mod network_forecast;
@@ -39,7 +43,8 @@ mod transit;
 mod walk;
 
 pub use core::{Core, WorkerView};
-pub use events::{Action, Event, Explain, Timing, Whereabouts};
+pub use desk::{Desk, Orders, Prepared};
+pub use events::{Action, Event, Explain, Timing, Unbegun, Whereabouts};
 pub use fleet_plan::{ClientSeat, FleetPlan, Seat, plan_fleet};
 pub use forecast::{Swapped, forecast};
 pub use network_forecast::forecast_network;

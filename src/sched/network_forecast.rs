@@ -2,8 +2,9 @@
 //! seconds that it guesses before anything has been measured.
 
 use super::core::Core;
+use super::desk::{Desk, Orders, Prepared};
 use super::estimates::Estimates;
-use super::events::{Action, Event};
+use super::events::{Action, Event, Unbegun};
 use super::fleet_plan::{Seat, plan_fleet};
 use super::plan::PlanError;
 use crate::graph::Program;
@@ -17,11 +18,19 @@ const BYTES_PER_SECOND: f64 = 1e9;
 /// Virtual time counts nanoseconds: numbers that are compared the same everywhere.
 const NANOSECOND: f64 = 1e-9;
 
-/// Threads of one class at a worker, and the tasks that wait for one of them.
+/// Threads of one class at a worker, and the tasks that lack nothing but one of them.
 struct Threads {
     free: u64,
-    /// With the time at which the last input is there.
-    waiting: VecDeque<(TaskId, u64)>,
+    waiting: VecDeque<Prepared<()>>,
+}
+
+/// A worker. What it fetches lies on its desk at once: the tasks that need it begin when it would be there.
+struct Workplace {
+    desk: Desk<()>,
+    /// Those that compute, and those that wait for files.
+    threads: [Threads; 2],
+    /// When all is there that was fetched for a task that has not begun.
+    there: BTreeMap<TaskId, u64>,
 }
 
 struct Player {
@@ -31,8 +40,7 @@ struct Player {
     /// What happens when. The second number keeps the order of what happens at the same time.
     due: BinaryHeap<Reverse<(u64, u64)>>,
     happens: BTreeMap<u64, Event>,
-    /// By worker: threads that compute, and those that wait for files.
-    workers: Vec<[Threads; 2]>,
+    workers: Vec<Workplace>,
     /// Blocks that have been fetched, and when they come. A worker asks for each once.
     fetched: HashMap<(WorkerId, BlockId), u64>,
     moved: u64,
@@ -47,13 +55,18 @@ pub fn forecast_network(program: &Arc<Program>, seats: &[Seat], scratch: u64) ->
     let fleet = plan_fleet(program, seats, None, scratch)?;
     let mut core = Core::for_fleet(program.clone(), &fleet, None);
     let threads = |free: u64| Threads { free, waiting: VecDeque::new() };
+    let workplace = |seat: &Seat| Workplace {
+        desk: Desk::new(program.clone()),
+        threads: [threads(seat.threads.compute), threads(seat.threads.io)],
+        there: BTreeMap::new(),
+    };
     let mut player = Player {
         program: program.clone(),
         estimates: Estimates::new(program),
         now: 0,
         due: BinaryHeap::new(),
         happens: BTreeMap::new(),
-        workers: seats.iter().map(|seat| [threads(seat.threads.compute), threads(seat.threads.io)]).collect(),
+        workers: seats.iter().map(workplace).collect(),
         fetched: HashMap::new(),
         moved: 0,
     };
@@ -83,9 +96,7 @@ impl Player {
         let event = self.happens.remove(&number)?;
         if let Event::Finished { worker, tasks, .. } = &event {
             for task in tasks.iter() {
-                let class = self.class(task);
-                self.workers[worker.0 as usize][class].free += 1;
-                self.begin(*worker, class);
+                self.is_done(*worker, task);
             }
         }
         Some(event)
@@ -107,29 +118,16 @@ impl Player {
 
     fn perform(&mut self, action: Action) {
         match action {
-            Action::Assign { worker, tasks, fetch } => {
-                let there = self.fetch(worker, &fetch);
-                for task in tasks.iter() {
-                    let class = self.class(task);
-                    self.workers[worker.0 as usize][class].waiting.push_back((task, there));
-                    self.begin(worker, class);
-                }
-            }
-            Action::TakeBack { worker, tasks } => {
-                let waiting = &mut self.workers[worker.0 as usize][0].waiting;
-                let kept = waiting.len().saturating_sub(tasks as usize);
-                let tasks: TaskList = waiting.drain(kept..).map(|(task, _)| task).collect();
-                self.later(self.now, Event::Returned { worker, tasks });
+            Action::Assign { worker, tasks, fetch } => self.assign(worker, &tasks, &fetch),
+            Action::TakeBack { worker, share } => self.take_back(worker, share),
+            Action::Free { worker, blocks } | Action::Drop { worker, blocks } => {
+                self.remove(worker, &blocks);
             }
             Action::Spill { worker, blocks } => {
+                self.remove(worker, &blocks);
                 for block in blocks.iter() {
                     let written = self.now + nanoseconds(self.bytes(block) as f64 / BYTES_PER_SECOND);
                     self.later(written, Event::Spilled { worker, block });
-                }
-            }
-            Action::Free { worker, blocks } | Action::Drop { worker, blocks } => {
-                for block in blocks.iter() {
-                    self.fetched.remove(&(worker, block));
                 }
             }
             _ => {}
@@ -157,14 +155,63 @@ impl Player {
         all_there
     }
 
+    fn assign(&mut self, worker: WorkerId, tasks: &TaskList, fetch: &[(BlockId, WorkerId)]) {
+        let there = self.fetch(worker, fetch);
+        let Workplace { desk, there: of_tasks, .. } = &mut self.workers[worker.0 as usize];
+        of_tasks.extend(tasks.iter().map(|task| (task, there)));
+        let mut begin = desk.assign(tasks, fetch).begin;
+        for (block, _) in fetch {
+            begin.extend(desk.arrived(*block, ()).begin);
+        }
+        self.enqueue(worker, begin);
+    }
+
+    fn enqueue(&mut self, worker: WorkerId, tasks: Vec<Prepared<()>>) {
+        for prepared in tasks {
+            let class = self.class(prepared.task);
+            self.workers[worker.0 as usize].threads[class].waiting.push_back(prepared);
+            self.begin(worker, class);
+        }
+    }
+
+    fn is_done(&mut self, worker: WorkerId, task: TaskId) {
+        let leaves_block = self.program.stage(task.stage).leaves_blocks();
+        let class = self.class(task);
+        let workplace = &mut self.workers[worker.0 as usize];
+        let mut orders = Orders::default();
+        workplace.desk.made(task, leaves_block.then_some(()), &mut orders);
+        workplace.threads[class].free += 1;
+        self.begin(worker, class);
+        self.enqueue(worker, orders.begin);
+    }
+
+    fn remove(&mut self, worker: WorkerId, blocks: &TaskList) {
+        for block in blocks.iter() {
+            self.workers[worker.0 as usize].desk.remove(block);
+            self.fetched.remove(&(worker, block));
+        }
+    }
+
+    fn take_back(&mut self, worker: WorkerId, share: Unbegun) {
+        let Workplace { desk, threads: [compute, _], .. } = &mut self.workers[worker.0 as usize];
+        let kept = if share == Unbegun::Half { compute.waiting.len() / 2 } else { 0 };
+        let mut tasks = TaskList::default();
+        for prepared in compute.waiting.drain(kept..) {
+            desk.unprepare(prepared, &mut tasks);
+        }
+        self.later(self.now, Event::Returned { worker, tasks });
+    }
+
     /// Gives free threads of a worker the tasks that wait for them, in their order.
     fn begin(&mut self, worker: WorkerId, class: usize) {
-        let threads = &mut self.workers[worker.0 as usize][class];
+        let Workplace { threads, there, .. } = &mut self.workers[worker.0 as usize];
+        let threads = &mut threads[class];
         if threads.free == 0 {
             return;
         }
-        let Some((task, there)) = threads.waiting.pop_front() else { return };
+        let Some(Prepared { task, .. }) = threads.waiting.pop_front() else { return };
         threads.free -= 1;
+        let there = there.remove(&task).unwrap_or(self.now);
         let done = self.now.max(there) + nanoseconds(self.estimates.of(task));
         let tasks = [task].into_iter().collect();
         self.later(done, Event::Finished { worker, tasks, timings: Vec::new() });

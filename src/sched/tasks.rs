@@ -13,13 +13,16 @@ pub(super) struct Tasks {
     pub table: Table,
     /// Of each stage: asked for every task, more than once.
     lanes: Vec<Lane>,
+    /// Of each stage: is it read?
+    has_users: Vec<bool>,
 }
 
 impl Tasks {
     pub fn new(program: Arc<Program>) -> Self {
         let lane = |stage: &Stage| if stage.kind.is_io() { Lane::Io } else { Lane::Compute };
         let lanes = program.stages().iter().map(lane).collect();
-        Tasks { table: Table::new(program.tasks()), lanes, program }
+        let has_users = program.stage_ids().map(|stage| program.users(stage).next().is_some()).collect();
+        Tasks { table: Table::new(program.tasks()), lanes, has_users, program }
     }
 
     /// Only the client can do the tasks of this stage, which reads or writes.
@@ -47,6 +50,11 @@ impl Tasks {
 
     pub fn leaves_blocks(&self, task: TaskId) -> bool {
         self.program.stage(task.stage).leaves_blocks()
+    }
+
+    /// Does any task read what tasks of this stage make?
+    pub fn has_consumers(&self, task: TaskId) -> bool {
+        self.has_users[task.stage.at()]
     }
 
     /// Is `input` the block of the step before `task`, with which that goes on?

@@ -29,7 +29,7 @@ impl World {
         self.client = Some(Client { id, pinned: pinned.iter().copied().collect() });
         let memory = MemoryId(id.0);
         self.memories.insert(memory, SimMemory { bytes, ..SimMemory::default() });
-        self.workers.insert(id, SimWorker::new(0, memory));
+        self.workers.insert(id, SimWorker::new(0, memory, self.program.clone()));
         self.send_core(id, vec![Event::Join { worker: id, threads: 0, memory, bytes }]);
         self
     }

@@ -1,9 +1,8 @@
 //! Blocks that go from one simulated worker to another, or do not arrive.
 
-use super::worker::{Held, Queued};
 use super::world::{COPY_ATTEMPTS, Chaos, Item, World};
-use dolmen::ids::{BlockId, TaskId, WorkerId};
-use dolmen::sched::Event;
+use dolmen::ids::{BlockId, WorkerId};
+use dolmen::sched::{Event, Orders};
 
 /// What comes of asking a worker for a block.
 enum Given {
@@ -37,8 +36,8 @@ impl World {
     fn give(&mut self, to: WorkerId, from: WorkerId, block: BlockId) -> Given {
         let Some(giver) = self.workers.get(&from) else { return Given::Nothing };
         if from != to {
-            if let Some(held) = giver.store.get(&block) {
-                return Given::Value(held.value);
+            if let Some(value) = giver.desk.get(block) {
+                return Given::Value(*value);
             }
             if giver.fetching.contains_key(&block) {
                 return Given::Later;
@@ -74,20 +73,17 @@ impl World {
                 self.say(to, Event::CopyFailed { worker: to, block });
             }
             let Some(worker) = self.workers.get_mut(&to) else { return };
-            let lacks = |queued: &&Queued| queued.reads(block);
-            let back: Vec<TaskId> = worker.queue.iter().filter(lacks).map(|queued| queued.task).collect();
-            if !back.is_empty() && !worker.store.contains_key(&block) {
-                self.give_back(to, &back);
-            }
-            return;
+            let returned = worker.desk.missed(block);
+            return self.follow(to, Orders { returned, ..Orders::default() });
         };
-        if copy || worker.queue.iter().any(|queued| queued.reads(block)) {
-            worker.store.entry(block).or_insert(Held { value, known: false }).known |= copy;
+        if copy {
+            worker.desk.keep(block, value);
         }
+        let orders = worker.desk.arrived(block, value);
         if copy {
             self.say(to, Event::Copied { worker: to, block });
         }
-        self.turn(to);
+        self.follow(to, orders);
     }
 
     /// How many copies off leaving workers have failed.

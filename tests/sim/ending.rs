@@ -49,8 +49,7 @@ impl World {
                 };
                 let worker = self.workers.get(&holder);
                 let worker = worker.unwrap_or_else(|| panic!("{holder:?} with {task:?} is gone"));
-                let held = worker.store.get(&task).unwrap_or_else(|| panic!("{task:?} is not at {holder:?}"));
-                assert_eq!(held.value, self.reference[&task]);
+                assert_eq!(worker.desk.get(task), Some(&self.reference[&task]), "{task:?} at {holder:?}");
             }
         }
     }
@@ -60,9 +59,8 @@ impl World {
         self.settle();
         let mut left = Vec::new();
         for (id, worker) in &self.workers {
-            left.extend(
-                worker.store.keys().filter(|block| !self.program.keeps(**block)).map(|block| (*id, *block)),
-            );
+            let unwanted = worker.holds().into_iter().filter(|block| !self.program.keeps(*block));
+            left.extend(unwanted.map(|block| (*id, block)));
         }
         // Who has crashed removes nothing: that goes with the run.
         let is_there = |memory: &MemoryId| self.workers.values().any(|worker| worker.memory == *memory);

@@ -54,7 +54,7 @@ impl World {
         let mut blocks: BTreeSet<BlockId> = BTreeSet::new();
         let mut bytes = 0;
         for (id, worker) in self.workers.iter().filter(|(_, worker)| worker.memory == memory) {
-            blocks.extend(worker.store.keys());
+            blocks.extend(worker.holds());
             bytes += worker.running.keys().map(size).sum::<u64>();
             let buffers = worker.fetching.iter().filter(|(_, coming)| coming.buffer);
             bytes += buffers.map(|(block, _)| size(block)).sum::<u64>();
@@ -67,7 +67,7 @@ impl World {
     /// What a worker holds, for a message.
     fn inventory(&self, id: WorkerId) -> String {
         let worker = &self.workers[&id];
-        let keys: Vec<_> = worker.store.keys().collect();
+        let keys = worker.holds();
         let running: Vec<_> = worker.running.keys().collect();
         let coming: Vec<_> = worker.fetching.keys().collect();
         let written: Vec<_> = self.writing.keys().filter(|(at, _)| *at == id).collect();
@@ -103,7 +103,7 @@ impl World {
         let previous = BlockId::new(task.stage, task.index - 1);
         let memory = self.memory_of(worker);
         let shares = |(id, other): (&WorkerId, &super::worker::SimWorker)| {
-            *id != worker && Some(other.memory) == memory && other.store.contains_key(&previous)
+            *id != worker && Some(other.memory) == memory && other.desk.get(previous).is_some()
         };
         if self.workers.iter().any(shares) { size } else { 0 }
     }

@@ -12,4 +12,5 @@ pub mod rng;
 mod spilling;
 pub mod values;
 pub mod worker;
+mod working;
 pub mod world;

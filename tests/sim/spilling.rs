@@ -17,14 +17,14 @@ impl World {
     pub(super) fn move_blocks(&mut self, id: WorkerId, action: Action) {
         match action {
             Action::Drop { blocks, .. } => blocks.iter().for_each(|block| {
-                self.workers.get_mut(&id).and_then(|worker| worker.store.remove(&block));
+                self.workers.get_mut(&id).and_then(|worker| worker.desk.remove(block));
             }),
             Action::Spill { blocks, .. } => {
                 for block in blocks.iter() {
-                    let held = self.workers.get_mut(&id).and_then(|worker| worker.store.remove(&block));
+                    let held = self.workers.get_mut(&id).and_then(|worker| worker.desk.remove(block));
                     let value =
                         held.unwrap_or_else(|| panic!("{id:?} is to write {block:?}, which is not there"));
-                    self.writing.insert((id, block), value.value);
+                    self.writing.insert((id, block), value);
                     let delay = self.delay(self.duration);
                     self.at(self.now + delay, Item::Written(id, block));
                 }

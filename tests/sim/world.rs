@@ -4,16 +4,16 @@ use super::client::Client;
 use super::made_up;
 use super::memory::{Given, SimMemory};
 use super::rng::Rng;
-use super::values::{begin, fold, reference};
-use super::worker::{Coming, Held, Input, Queued, SimWorker};
+use super::values::reference;
+use super::worker::SimWorker;
 use dolmen::graph::Program;
-use dolmen::ids::{BlockId, MemoryId, TaskId, TaskList, WorkerId};
-use dolmen::sched::{Action, Core, Event, Timing};
+use dolmen::ids::{BlockId, MemoryId, TaskId, WorkerId};
+use dolmen::sched::{Action, Core, Event};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap, HashMap};
 use std::sync::Arc;
 
-const SECOND: u64 = 1_000_000_000;
+pub(super) const SECOND: u64 = 1_000_000_000;
 /// So many failures to copy a block off a leaving worker mean that it has to be made again.
 pub(super) const COPY_ATTEMPTS: u32 = 3;
 
@@ -74,6 +74,8 @@ pub struct World {
     /// Blocks that are being written, by worker.
     pub(super) writing: BTreeMap<(WorkerId, BlockId), u64>,
     pub spills: u64,
+    /// Tasks that workers were given before their inputs existed.
+    pub ahead: u64,
     pub actions: u64,
     pub record: Option<Vec<String>>,
     pub verbose: bool,
@@ -94,8 +96,8 @@ pub struct World {
     handle_due: bool,
     pub(super) latency: u64,
     pub(super) duration: u64,
-    batching: u64,
-    duplicates: bool,
+    pub(super) batching: u64,
+    pub(super) duplicates: bool,
 }
 
 impl World {
@@ -124,6 +126,7 @@ impl World {
             lost: BTreeSet::new(),
             writing: BTreeMap::new(),
             spills: 0,
+            ahead: 0,
             actions: 0,
             record: None,
             verbose: false,
@@ -192,7 +195,7 @@ impl World {
     fn join_with(&mut self, threads: u32, large: bool) -> WorkerId {
         let worker = self.next_name();
         let memory = self.give_memory(worker, large);
-        self.workers.insert(worker, SimWorker::new(threads as usize, memory));
+        self.workers.insert(worker, SimWorker::new(threads as usize, memory, self.program.clone()));
         let bytes = self.memories[&memory].bytes;
         self.send_core(worker, vec![Event::Join { worker, threads, memory, bytes }]);
         worker
@@ -361,150 +364,6 @@ impl World {
             Action::Completed => self.completed = true,
             Action::Failed(failure) => self.failed = Some(failure.message),
         }
-    }
-
-    fn obey(&mut self, id: WorkerId, action: Action) {
-        let Some(worker) = self.workers.get_mut(&id) else { return };
-        match action {
-            Action::Assign { tasks, fetch, .. } => {
-                tasks.iter().for_each(|task| worker.accept(&self.program, task, &fetch));
-                self.turn(id);
-            }
-            Action::Free { blocks, .. } => {
-                for block in blocks.iter() {
-                    if let Some(memory) = self.memories.get_mut(&worker.memory) {
-                        memory.place.remove(&block);
-                    }
-                    worker.store.remove(&block);
-                    if let Some(coming) = worker.fetching.get_mut(&block) {
-                        coming.stale = true;
-                    }
-                }
-                self.turn(id);
-            }
-            Action::TakeBack { tasks, .. } => {
-                let is_io = |task: TaskId| self.program.stage(task.stage).kind.is_io();
-                let back: Vec<TaskId> = worker
-                    .queue
-                    .iter()
-                    .rev()
-                    .filter(|queued| !worker.waits(queued))
-                    .map(|queued| queued.task)
-                    .filter(|task| !is_io(*task))
-                    .take(tasks as usize)
-                    .collect();
-                self.give_back(id, &back);
-            }
-            Action::Copy { from, block, .. } => {
-                if let Some(held) = worker.store.get_mut(&block) {
-                    held.known = true;
-                    self.say(id, Event::Copied { worker: id, block });
-                } else if let Some(coming) = worker.fetching.get_mut(&block) {
-                    coming.copy = true;
-                } else {
-                    worker.fetching.insert(block, Coming { copy: true, ..Coming::default() });
-                    self.begin_fetch(id, from, block);
-                }
-            }
-            Action::Drop { .. } | Action::Spill { .. } => self.move_blocks(id, action),
-            Action::Release { .. } => {
-                assert!(worker.queue.is_empty() && worker.running.is_empty(), "{id:?} is let go with work");
-                self.workers.remove(&id);
-            }
-            Action::Completed | Action::Failed { .. } => unreachable!("not for a worker"),
-        }
-    }
-
-    /// The worker looks at its queue.
-    pub(super) fn turn(&mut self, id: WorkerId) {
-        let Some(worker) = self.workers.get_mut(&id) else { return };
-        worker.turn_due = false;
-        let turn = worker.turn(&self.program);
-        turn.fetch.into_iter().for_each(|(block, from)| self.begin_fetch(id, from, block));
-        turn.start.into_iter().for_each(|task| self.start(id, task));
-        if !turn.give_back.is_empty() {
-            self.give_back(id, &turn.give_back);
-        }
-    }
-
-    /// There was no room: the worker looks again later.
-    fn look_again(&mut self, id: WorkerId) {
-        let Some(worker) = self.workers.get_mut(&id) else { return };
-        if !worker.turn_due {
-            worker.turn_due = true;
-            let delay = self.delay(self.latency) + 1;
-            self.at(self.now + delay, Item::Turn(id));
-        }
-    }
-
-    fn start(&mut self, id: WorkerId, task: TaskId) {
-        if !self.has_room(id, self.bytes_to_start(id, task)) {
-            return self.look_again(id);
-        }
-        let Some(worker) = self.workers.get_mut(&id) else { return };
-        let queued = worker.take(task).expect("only queued tasks start");
-        let mut value = begin(task);
-        for Input { block, .. } in &queued.inputs {
-            let held = worker.store.get_mut(block).expect("inputs are here when a task starts");
-            held.known = true;
-            value = fold(value, held.value);
-            if block.stage == task.stage && self.program.takes_over(task) {
-                worker.store.remove(block);
-            }
-        }
-        worker.running.insert(task, value);
-        let delay = self.delay(self.duration);
-        self.at(self.now + delay, Item::Done(id, task));
-        if let Some(worker) = self.workers.get_mut(&id) {
-            worker.seconds.push((task, delay as f64 / SECOND as f64));
-        }
-    }
-
-    fn task_done(&mut self, id: WorkerId, task: TaskId) {
-        let Some(worker) = self.workers.get_mut(&id) else { return };
-        let value = worker.running.remove(&task).expect("it was running");
-        assert_eq!(Some(&value), self.reference.get(&task), "{task:?} at {id:?} made something else");
-        *self.ran.entry(task).or_insert(0) += 1;
-        worker.ran += 1;
-        if self.program.stage(task.stage).leaves_blocks() {
-            worker.store.insert(task, Held { value, known: true });
-        }
-        worker.report.push(task);
-        if !worker.report_due {
-            worker.report_due = true;
-            let wait = self.rng.range(0, self.batching);
-            self.at(self.now + wait, Item::Report(id));
-        }
-        self.turn(id);
-    }
-
-    fn report(&mut self, id: WorkerId) {
-        let Some(worker) = self.workers.get_mut(&id) else { return };
-        worker.report_due = false;
-        let tasks = std::mem::take(&mut worker.report);
-        if tasks.is_empty() {
-            return;
-        }
-        let timing = |(task, seconds): (TaskId, f64)| Timing { stage: task.stage, tasks: 1, seconds };
-        let timings = std::mem::take(&mut worker.seconds).into_iter().map(timing).collect();
-        let finished = Event::Finished { worker: id, tasks, timings };
-        let twice = self.duplicates && self.rng.chance(10);
-        let events = if twice { vec![finished.clone(), finished] } else { vec![finished] };
-        self.send_core(id, events);
-    }
-
-    /// What was done before is told before.
-    pub(super) fn say(&mut self, id: WorkerId, event: Event) {
-        self.report(id);
-        self.send_core(id, vec![event]);
-    }
-
-    pub(super) fn give_back(&mut self, id: WorkerId, tasks: &[TaskId]) {
-        let Some(worker) = self.workers.get_mut(&id) else { return };
-        let back: Vec<Queued> = tasks.iter().filter_map(|task| worker.take(*task)).collect();
-        worker.drop_unused(&back);
-        let tasks: TaskList = back.iter().map(|queued| queued.task).collect();
-        self.say(id, Event::Returned { worker: id, tasks });
     }
 
     fn accident(&mut self) {

@@ -20,8 +20,10 @@ impl Core {
         self.eviction.clear();
         self.ahead.clear();
         self.memories.clear();
-        let Core { apart, tasks, .. } = self;
-        apart.retain(|task| matches!(tasks.state(*task), TaskState::Assigned(_)));
+        let Core { apart, astray, tasks, .. } = self;
+        let is_assigned = |task: TaskId| matches!(tasks.state(task), TaskState::Assigned(_));
+        apart.retain(|task| is_assigned(*task));
+        astray.retain(|(task, _)| is_assigned(*task));
         self.count_readers();
         self.count_blocks();
         for (memory, bytes) in self.reserved_by_table() {
@@ -41,21 +43,24 @@ impl Core {
             if !state.is_pending() {
                 continue;
             }
-            for block in self.tasks.blocks_read(self.tasks.program.at_position(at)) {
+            let task = self.tasks.program.at_position(at);
+            for block in self.tasks.blocks_read(task) {
                 self.ahead.add_reader(block, self.window_bytes(block));
                 if let TaskState::Assigned(worker) = state {
-                    self.count_assigned_reader(block, worker);
+                    self.count_assigned_reader(worker, task, block);
                 }
             }
         }
         self.holders.forget_unread();
     }
 
-    fn count_assigned_reader(&mut self, block: BlockId, worker: WorkerId) {
+    fn count_assigned_reader(&mut self, worker: WorkerId, task: TaskId, block: BlockId) {
         if self.ahead.spills() {
             self.eviction.pin(block);
         }
-        self.holders.add_reader(block, worker);
+        if !self.astray.contains(&(task, block)) {
+            self.holders.add_reader(block, worker);
+        }
     }
 
     fn count_blocks(&mut self) {
@@ -96,7 +101,9 @@ impl Core {
             return false;
         }
         let previous = TaskId::new(task.stage, task.index - 1);
-        self.tasks.is_there(previous) || self.tasks.state(previous).is_pending()
+        let is_counted = self.tasks.is_there(previous) || self.tasks.state(previous).is_pending();
+        // One that is going to be given back does not go on with anything.
+        is_counted || self.astray.contains(&(task, previous))
     }
 
     /// What is reserved in each memory: blocks, copies, outputs of assigned tasks, and what is being written.

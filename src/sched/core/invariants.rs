@@ -32,7 +32,8 @@ impl Core {
     /// - I13: a block is pinned by just the assigned tasks that read it, in a run that spills.
     /// - I14: idle are just the blocks that may leave where they lie.
     /// - I15: what leaves is out of memory for all; what is out of memory can be read or made again.
-    /// - I16: what an assigned task reads is at its worker, or expected there, unless it was lost.
+    /// - I16: what an assigned task reads is at its worker, expected there or made there, unless it was lost, or was
+    ///   given back and the task will be.
     pub fn check_invariants(&self) {
         if self.is_over() {
             return;
@@ -78,10 +79,13 @@ impl Core {
     /// I16.
     fn check_promises(&self, at: usize) {
         let TaskState::Assigned(worker) = self.tasks.table.state(at) else { return };
-        for input in self.tasks.blocks_read(self.tasks.program.at_position(at)) {
-            let is_promised =
-                self.tasks.location(input) == Some(worker) || self.holders.expects(input, worker);
-            assert!(is_promised || !self.tasks.is_there(input), "I16: {input:?} for {worker:?}");
+        let task = self.tasks.program.at_position(at);
+        for input in self.tasks.blocks_read(task) {
+            let is_here = self.tasks.location(input) == Some(worker) || self.holders.expects(input, worker);
+            let is_lost = !self.tasks.is_there(input) && self.counts.recomputed() > 0;
+            let is_promised = is_here || self.is_made_at(worker, input) || is_lost;
+            let is_astray = self.astray.contains(&(task, input));
+            assert!(is_promised || is_astray, "I16: {task:?} at {worker:?} reads {input:?}");
         }
     }
 

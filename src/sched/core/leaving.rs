@@ -2,7 +2,7 @@
 
 use super::Core;
 use crate::ids::{BlockId, MemoryId, WorkerId};
-use crate::sched::events::Action;
+use crate::sched::events::{Action, Unbegun};
 use crate::sched::fleet::WorkerQueue;
 use crate::sched::holders::Transfer;
 use crate::sched::lane::Lane;
@@ -39,10 +39,10 @@ impl Core {
         self.ready.take_in(self.fleet.drain(worker));
         self.fit_window();
         let Some(queue) = self.fleet.get_mut(worker) else { return };
-        let tasks = queue.compute.assigned;
-        if tasks > queue.threads {
+        // One alone has been begun, or will be at once.
+        if queue.compute.assigned > 1 {
             queue.asked_back = true;
-            out.push(Action::TakeBack { worker, tasks });
+            out.push(Action::TakeBack { worker, share: Unbegun::All });
         }
     }
 
@@ -86,7 +86,7 @@ impl Core {
         }
     }
 
-    /// Asks the most loaded worker for half of what waits there.
+    /// Asks the most loaded worker for half of what waits for a thread there.
     fn steal(&mut self, out: &mut Vec<Action>) {
         let Some(worker) = self.fleet.busiest() else { return };
         let Some(queue) = self.fleet.get_mut(worker) else { return };
@@ -95,8 +95,7 @@ impl Core {
         }
         queue.asked_back = true;
         queue.rest = queue.threads;
-        let tasks = (queue.compute.assigned - queue.threads).div_ceil(2);
-        out.push(Action::TakeBack { worker, tasks });
+        out.push(Action::TakeBack { worker, share: Unbegun::Half });
     }
 
     /// Copies the only copies off workers that leave, and lets those go that hold nothing needed. True if one went.
@@ -133,6 +132,7 @@ impl Core {
             self.settle(block);
         });
         self.fleet.remove(worker);
+        self.leads.forget(worker);
         if self.memories.leave(memory, worker) {
             self.transit.forget_files(memory);
         }

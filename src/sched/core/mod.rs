@@ -2,14 +2,16 @@
 //!
 //! A task is *admitted* in the order of the walk while the run does not go too far ahead, *ready* when its inputs
 //! exist, *assigned* to the worker that would finish it first and has room for it, *done* when that worker says so. Its
-//! block is *released* when the last consumer is done.
+//! block is *released* when the last consumer is done. One that is not ready is assigned to the worker that makes what
+//! it lacks.
 //!
 //! This file is the way of a task from admission to release. The files below it are what else can happen:
-//! `placement` (which worker), `room` (what is reserved in its memory), `spilling` (blocks out of memory and back),
-//! `leaving` (workers that come and go as planned), `recovery` (those that are lost), `counting` (all counts anew),
-//! `invariants` (what always holds).
+//! `placement` (which worker), `following` (before its inputs exist), `room` (what is reserved in its memory),
+//! `spilling` (blocks out of memory and back), `leaving` (workers that come and go as planned), `recovery` (those that
+//! are lost), `counting` (all counts anew), `invariants` (what always holds).
 
 mod counting;
+mod following;
 mod invariants;
 mod leaving;
 mod looking;
@@ -29,6 +31,7 @@ use super::fleet_plan::FleetPlan;
 use super::holders::Holders;
 use super::homes::Homes;
 use super::lane::Lane;
+use super::leads::Leads;
 use super::memories::Memories;
 use super::outbox::Outboxes;
 use super::plan::{Plan, Results, SpillPlan, serial_order};
@@ -82,6 +85,10 @@ pub struct Core {
     homes: Homes,
     eviction: Eviction,
     transit: Transit,
+    leads: Leads,
+    /// Tasks handed out since an input was to be made at their worker, where it is not going to be made: the worker
+    /// will give them back. With that input.
+    astray: HashSet<(TaskId, BlockId)>,
     /// Assigned steps of chains that do not go on in the block of the step before.
     apart: HashSet<TaskId>,
     sacrifice: Sacrifice,
@@ -109,6 +116,8 @@ impl Core {
             homes: Homes::default(),
             eviction: Eviction::default(),
             transit: Transit::default(),
+            leads: Leads::default(),
+            astray: HashSet::new(),
             apart: HashSet::new(),
             sacrifice: Sacrifice::default(),
             outboxes: Outboxes::default(),
@@ -236,7 +245,8 @@ impl Core {
             }
             TaskState::Waiting => "waits for inputs".into(),
             TaskState::Ready => "ready: waits for a worker with room".into(),
-            TaskState::Assigned(worker) => format!("at {worker}"),
+            TaskState::Assigned(worker) if missing.is_empty() => format!("at {worker}"),
+            TaskState::Assigned(worker) => format!("at {worker}, to follow what it reads"),
             TaskState::Done(NOWHERE) => "done".into(),
             TaskState::Done(worker) => format!("done, block at {worker}"),
             TaskState::Spilled => "done, block out of memory until it is wanted".into(),
@@ -326,6 +336,7 @@ impl Core {
         }
         self.fleet.charge(worker, self.tasks.lane(task), -1, -self.estimates.of(task));
         self.fleet.rested(worker);
+        self.leads.touch(worker);
         self.counts.finish();
         self.has_read(task);
         self.make_block(worker, task);
@@ -386,6 +397,7 @@ impl Core {
         let mut inputs = std::mem::take(&mut self.inputs);
         self.tasks.program.inputs(task, &mut inputs);
         for &input in &inputs {
+            self.find_again(worker, task, input);
             self.holders.used(input, worker);
             let at = self.tasks.program.position(input);
             match self.tasks.table.state(at) {
@@ -452,6 +464,7 @@ impl Core {
                 break;
             }
         }
+        self.hand_out_followers();
         self.relieve();
     }
 
@@ -481,16 +494,23 @@ impl Core {
     }
 
     fn enter(&mut self, task: TaskId) {
-        let Core { tasks, counts, ready, inputs, .. } = self;
-        counts.admit();
-        tasks.program.inputs(task, inputs);
-        let missing = inputs.iter().filter(|input| !tasks.is_there(**input)).count();
-        let at = tasks.program.position(task);
-        tasks.table.set(at, TaskState::Waiting);
-        tasks.table.set_count(at, missing as u32);
+        self.counts.admit();
+        let mut inputs = std::mem::take(&mut self.inputs);
+        self.tasks.program.inputs(task, &mut inputs);
+        self.wait_or_be_ready(task, &inputs);
+        self.inputs = inputs;
+    }
+
+    /// An admitted task that is not assigned waits for those of its `inputs` that are missing, or is ready.
+    fn wait_or_be_ready(&mut self, task: TaskId, inputs: &[BlockId]) {
+        let missing = inputs.iter().filter(|input| !self.tasks.is_there(**input)).count();
         if missing == 0 {
-            ready.push(tasks, task);
+            return self.ready.push(&mut self.tasks, task);
         }
+        let at = self.tasks.program.position(task);
+        self.tasks.table.set(at, TaskState::Waiting);
+        self.tasks.table.set_count(at, missing as u32);
+        self.await_inputs(inputs);
     }
 
     fn conclude(&mut self, out: &mut Vec<Action>) {

@@ -183,7 +183,7 @@ impl Core {
     }
 
     /// There is room for it.
-    fn assign(&mut self, worker: WorkerId, task: TaskId) {
+    pub(super) fn assign(&mut self, worker: WorkerId, task: TaskId) {
         self.fleet.charge(worker, self.tasks.lane(task), 1, self.estimates.of(task));
         self.counts.assign();
         self.reserve_output(worker, task);
@@ -202,6 +202,9 @@ impl Core {
         }
         self.inputs = inputs;
         self.outboxes.assign(worker, task, fetch);
+        if self.tasks.has_consumers(task) {
+            self.leads.add(worker, task);
+        }
     }
 
     /// `worker` is going to read `input`. Says where it gets the block if that is not there.
@@ -209,7 +212,8 @@ impl Core {
         if self.tasks.location(input) == Some(worker) {
             return None;
         }
-        if self.holders.has(input, worker) {
+        // What is made there may lie there too, from before a loss.
+        if self.holders.has(input, worker) || self.is_made_at(worker, input) {
             self.holders.add_reader(input, worker);
             return None;
         }
@@ -220,13 +224,16 @@ impl Core {
 
     /// These were assigned to `worker` and have not been begun.
     pub(super) fn take_back(&mut self, worker: WorkerId, returned: &TaskList) {
-        for task in returned.iter() {
-            if self.tasks.state(task) == TaskState::Assigned(worker) {
-                self.take_one_back(worker, task);
-            }
-        }
-        if let Some(queue) = self.fleet.get_mut(worker) {
-            queue.asked_back = false;
+        let is_there = |task: &TaskId| self.tasks.state(*task) == TaskState::Assigned(worker);
+        let back: Vec<TaskId> = returned.iter().filter(is_there).collect();
+        back.iter().for_each(|task| self.take_one_back(worker, *task));
+        back.iter().for_each(|task| self.leave_astray(worker, *task));
+        self.leads.touch(worker);
+        let Some(queue) = self.fleet.get_mut(worker) else { return };
+        queue.asked_back = false;
+        if back.is_empty() {
+            // Nobody else could begin what it has.
+            queue.rest = queue.compute.assigned;
         }
     }
 
@@ -243,18 +250,19 @@ impl Core {
             if self.ahead.spills() {
                 self.eviction.unpin(input);
             }
+            self.find_again(worker, task, input);
             // What was fetched for it alone the worker drops with it.
             if self.holders.unexpect(input, worker) {
                 self.has_gone(input, worker);
             }
             self.settle(input);
         }
-        // The walk passes over what is admitted: to come to the inputs it has to begin anew.
-        if !inputs.iter().all(|input| self.tasks.is_there(*input)) {
+        // The walk passes over what is admitted: to come to inputs that were lost it has to begin anew.
+        if inputs.iter().any(|input| self.tasks.state(*input) == TaskState::Idle) {
             self.admission.make_stale();
         }
+        self.wait_or_be_ready(task, &inputs);
         self.inputs = inputs;
-        self.ready.push(&mut self.tasks, task);
         self.settle(task);
     }
 }

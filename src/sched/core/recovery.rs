@@ -16,6 +16,7 @@ impl Core {
     pub(super) fn lose(&mut self, worker: WorkerId) {
         let Some(gone) = self.fleet.remove(worker) else { return };
         self.holders.forget_worker(worker);
+        self.leads.forget(worker);
         let mut unreadable = self.transit.forget_worker(worker);
         if self.memories.leave(gone.memory, worker) {
             let files = self.transit.forget_files(gone.memory);

@@ -116,16 +116,33 @@ impl Core {
     fn wanted_at(&self, worker: WorkerId, task: TaskId, inputs: &[BlockId]) -> u64 {
         let Some(memory) = self.fleet.memory(worker) else { return u64::MAX };
         let output = if self.goes_on_in_place(worker, task) { 0 } else { self.tasks.size(task) };
-        let missing = inputs.iter().filter(|input| !self.is_in(**input, memory));
+        // What is made there has its room already.
+        let is_there = |input: BlockId| self.is_in(input, memory) || self.is_made_at(worker, input);
+        let missing = inputs.iter().filter(|input| !is_there(**input));
         missing.map(|input| self.tasks.size(*input)).sum::<u64>() + output
+    }
+
+    /// Is there room for `task` at `worker` in a memory that holds all inputs for sure?
+    fn fits_the_only_memory(&self, worker: WorkerId, task: TaskId) -> bool {
+        let is_one = !self.ahead.spills() && self.memories.is_one();
+        let ledger = self.fleet.memory(worker).and_then(|memory| self.memories.ledger(memory));
+        is_one && ledger.is_some_and(|ledger| ledger.fits(self.tasks.size(task)))
+    }
+
+    /// Is there room for `task` at `worker` without that anything goes?
+    pub(super) fn fits_beside_all(&self, worker: WorkerId, task: TaskId) -> bool {
+        if self.fits_the_only_memory(worker, task) {
+            return true;
+        }
+        let wanted = self.wanted_at(worker, task, &self.tasks.blocks_read(task));
+        let ledger = self.fleet.memory(worker).and_then(|memory| self.memories.ledger(memory));
+        ledger.is_some_and(|ledger| ledger.fits(wanted))
     }
 
     /// Is there room for `task` at `worker`, and for those of its inputs that are not there? Idle blocks go if need be.
     pub(super) fn fit(&mut self, worker: WorkerId, task: TaskId) -> Fit {
         // In one memory whose blocks stay, all inputs are there.
-        let is_one = !self.ahead.spills() && self.memories.is_one();
-        let ledger = self.fleet.memory(worker).and_then(|memory| self.memories.ledger(memory));
-        if is_one && ledger.is_some_and(|ledger| ledger.fits(self.tasks.size(task))) {
+        if self.fits_the_only_memory(worker, task) {
             return Fit::Now;
         }
         let inputs = self.tasks.blocks_read(task);

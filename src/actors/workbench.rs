@@ -1,0 +1,140 @@
+//! What a worker's actor and its threads share: the desk of the run. So a task that is done lets the next one begin,
+//! and nobody has to be asked.
+
+use super::activity::WorkClass;
+use super::executor::Queues;
+use super::run::Run;
+use super::work_item::{Done, WorkItem, WorkKind, WorkOutcome};
+use crate::ids::{RunId, TaskList};
+use crate::sched::{Desk, Orders, Unbegun};
+use crate::store::Block;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// The run that the worker is in.
+pub struct Here {
+    pub run: Arc<Run>,
+    pub desk: Desk<Arc<Block>>,
+}
+
+#[derive(Default)]
+struct State {
+    here: Option<Here>,
+    /// Finished items, gathered until the actor comes to look. Blocks of tasks are on the desk already.
+    tray: Vec<Done>,
+    /// Tasks that are to be given back.
+    returned: TaskList,
+}
+
+/// What the threads have left for the actor.
+pub struct Gathered {
+    pub run: Arc<Run>,
+    pub done: Vec<Done>,
+    pub returned: TaskList,
+}
+
+pub struct Workbench {
+    queues: Arc<Queues>,
+    state: Mutex<State>,
+}
+
+impl Workbench {
+    pub fn new(queues: Arc<Queues>) -> Workbench {
+        Workbench { queues, state: Mutex::default() }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The run that goes on here.
+    pub fn run(&self) -> Option<Arc<Run>> {
+        self.lock().here.as_ref().map(|here| here.run.clone())
+    }
+
+    /// Is the worker in this run?
+    pub fn is_in(&self, run: RunId) -> bool {
+        self.lock().here.as_ref().is_some_and(|here| here.run.id == run)
+    }
+
+    /// A run begins; what there was of another one is forgotten.
+    pub fn begin(&self, run: Arc<Run>) {
+        let desk = Desk::new(run.program.clone());
+        self.change_to(Some(Here { run, desk }));
+    }
+
+    pub fn forget(&self) {
+        self.change_to(None);
+    }
+
+    fn change_to(&self, here: Option<Here>) {
+        let mut state = self.lock();
+        self.queues.clear();
+        *state = State { here, ..State::default() };
+    }
+
+    /// Does something with the desk, if there is a run.
+    pub fn with<T>(&self, act: impl FnOnce(&mut Here) -> T) -> Option<T> {
+        self.lock().here.as_mut().map(act)
+    }
+
+    /// The same; what can begin then is handed to the threads. What is left to do.
+    pub fn order(&self, act: impl FnOnce(&mut Here) -> Orders<Arc<Block>>) -> Option<Orders<Arc<Block>>> {
+        let mut state = self.lock();
+        let here = state.here.as_mut()?;
+        let mut orders = act(here);
+        self.start(here, None, &mut orders);
+        Some(orders)
+    }
+
+    /// Hands what can begin to the threads.
+    fn start(&self, here: &Here, by: Option<WorkClass>, orders: &mut Orders<Arc<Block>>) {
+        if orders.begin.is_empty() {
+            return;
+        }
+        let item = |prepared| WorkItem::task(&here.run, prepared);
+        self.queues.add(by, orders.begin.drain(..).map(item));
+    }
+
+    /// A thread has finished items. True if the actor is to come and look.
+    pub fn finished(&self, by: Option<WorkClass>, done: Vec<Done>) -> bool {
+        let mut state = self.lock();
+        let State { here, tray, returned } = &mut *state;
+        let Some(here) = here else { return false };
+        let is_first = tray.is_empty();
+        let mut orders = Orders::default();
+        for mut done in done.into_iter().filter(|done| done.run == here.run.id) {
+            if let WorkOutcome::Made(block) = &mut done.outcome {
+                here.desk.made(done.task, block.take().map(Arc::new), &mut orders);
+            }
+            tray.push(done);
+        }
+        self.start(here, by, &mut orders);
+        orders.returned.iter().for_each(|task| returned.push(task));
+        is_first && !tray.is_empty()
+    }
+
+    /// What the threads have left.
+    pub fn gather(&self) -> Option<Gathered> {
+        let mut state = self.lock();
+        let run = state.here.as_ref()?.run.clone();
+        let done = std::mem::take(&mut state.tray);
+        let returned = std::mem::take(&mut state.returned);
+        Some(Gathered { run, done, returned })
+    }
+
+    /// Tasks that no thread has begun.
+    pub fn take_back(&self, share: Unbegun) -> TaskList {
+        let mut returned = TaskList::default();
+        self.with(|Here { desk, .. }| {
+            for item in self.queues.take_back(share, |task| desk.may_give_back(task)) {
+                if let WorkKind::Task(prepared) = item.kind {
+                    desk.unprepare(prepared, &mut returned);
+                }
+            }
+            if share == Unbegun::All {
+                desk.give_back_waiting(&mut returned);
+            }
+        });
+        returned
+    }
+}

@@ -1,0 +1,361 @@
+//! A worker's side of a run: its blocks, and which of its tasks can begin, which wait, and for what. Pure: a block is
+//! whatever stands for one.
+//!
+//! An input is here, on its way here, or to be made here by a task that was given before. A task that lacks one and can
+//! have it in none of these ways is given back, and with it all that wait for what it makes.
+
+use crate::graph::Program;
+use crate::ids::{BlockId, TaskId, TaskList, WorkerId};
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+/// A task with its inputs.
+pub struct Prepared<B> {
+    pub task: TaskId,
+    /// The blocks that it reads, but for the one that it takes over.
+    pub ids: Vec<BlockId>,
+    pub inputs: Vec<B>,
+    /// The block of the step before, which is not on the desk any more.
+    pub taken: Option<B>,
+}
+
+/// What follows from something that the desk is told.
+pub struct Orders<B> {
+    /// Tasks that lack nothing.
+    pub begin: Vec<Prepared<B>>,
+    /// Blocks to be got, and from whom.
+    pub fetch: Vec<(BlockId, WorkerId)>,
+    /// Tasks that cannot be done here.
+    pub returned: TaskList,
+}
+
+impl<B> Default for Orders<B> {
+    fn default() -> Self {
+        Orders { begin: Vec::new(), fetch: Vec::new(), returned: TaskList::default() }
+    }
+}
+
+/// A task that lacks something.
+struct Waiting {
+    /// Blocks that are missing.
+    missing: usize,
+    /// Of these, those on their way from elsewhere.
+    coming: usize,
+    /// When it was given.
+    turn: u64,
+}
+
+/// A block that tasks wait for.
+#[derive(Default)]
+struct Awaited {
+    by: Vec<TaskId>,
+    /// It has been asked for elsewhere. Perhaps nobody waits for it any more.
+    is_coming: bool,
+}
+
+/// Where an input is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Here,
+    At(WorkerId),
+    /// A task in hand makes it.
+    InTheMaking,
+    Nowhere,
+}
+
+/// What one worker has of one run.
+pub struct Desk<B> {
+    program: Arc<Program>,
+    blocks: HashMap<BlockId, B>,
+    /// Tasks that are neither done nor given back, of stages that others read.
+    in_hand: HashSet<TaskId>,
+    waiting: HashMap<TaskId, Waiting>,
+    awaited: HashMap<BlockId, Awaited>,
+    /// Fetched blocks that the scheduler does not know to be here yet, each with the tasks here that need it.
+    /// It learns of them when the first of these is done; those that are given back instead take them along.
+    unknown: HashMap<BlockId, usize>,
+    /// Tasks so far.
+    turn: u64,
+}
+
+impl<B: Clone> Desk<B> {
+    pub fn new(program: Arc<Program>) -> Self {
+        Desk {
+            program,
+            blocks: HashMap::new(),
+            in_hand: HashSet::new(),
+            waiting: HashMap::new(),
+            awaited: HashMap::new(),
+            unknown: HashMap::new(),
+            turn: 0,
+        }
+    }
+
+    pub fn get(&self, block: BlockId) -> Option<&B> {
+        self.blocks.get(&block)
+    }
+
+    /// The blocks that are here, in no order.
+    pub fn blocks(&self) -> impl Iterator<Item = BlockId> + '_ {
+        self.blocks.keys().copied()
+    }
+
+    /// A block is here that the scheduler knows of, or will.
+    pub fn keep(&mut self, block: BlockId, found: B) {
+        self.blocks.insert(block, found);
+        if !self.unknown.is_empty() {
+            self.unknown.remove(&block);
+        }
+    }
+
+    /// A block goes.
+    pub fn remove(&mut self, block: BlockId) -> Option<B> {
+        self.blocks.remove(&block)
+    }
+
+    /// Has this block been asked for elsewhere?
+    pub fn is_coming(&self, block: BlockId) -> bool {
+        self.awaited.get(&block).is_some_and(|awaited| awaited.is_coming)
+    }
+
+    /// Takes tasks in, each before those that read what it makes. `fetch` says where inputs lie that are not here.
+    /// O(inputs).
+    pub fn assign(&mut self, tasks: &TaskList, fetch: &[(BlockId, WorkerId)]) -> Orders<B> {
+        let from: HashMap<BlockId, WorkerId> = fetch.iter().copied().collect();
+        let mut orders = Orders::default();
+        for task in tasks.iter() {
+            self.take_in(task, &from, &mut orders);
+        }
+        orders
+    }
+
+    fn take_in(&mut self, task: TaskId, from: &HashMap<BlockId, WorkerId>, orders: &mut Orders<B>) {
+        let mut inputs = Vec::new();
+        self.program.inputs(task, &mut inputs);
+        for input in inputs.iter().filter(|input| from.contains_key(input)) {
+            if self.unknown.contains_key(input) || !self.blocks.contains_key(input) {
+                *self.unknown.entry(*input).or_default() += 1;
+            }
+        }
+        let mut missing: Vec<(BlockId, Place)> =
+            inputs.iter().map(|input| (*input, self.place(*input, from))).collect();
+        missing.retain(|(_, place)| *place != Place::Here);
+        if missing.iter().any(|(_, place)| *place == Place::Nowhere) {
+            self.forget_reader(task);
+            return orders.returned.push(task);
+        }
+        if self.program.users(task.stage).next().is_some() {
+            self.in_hand.insert(task);
+        }
+        if missing.is_empty() {
+            return self.begin(task, inputs, orders);
+        }
+        let coming = missing.iter().filter(|(_, place)| *place != Place::InTheMaking).count();
+        self.waiting.insert(task, Waiting { missing: missing.len(), coming, turn: self.turn });
+        self.turn += 1;
+        for (block, place) in missing {
+            let awaited = self.awaited.entry(block).or_default();
+            awaited.by.push(task);
+            if let Place::At(worker) = place
+                && !std::mem::replace(&mut awaited.is_coming, true)
+            {
+                orders.fetch.push((block, worker));
+            }
+        }
+    }
+
+    /// A task without a block that is not in hand is done, here or elsewhere: it is given back only if that is asked
+    /// for, and then with all that wait for it.
+    fn place(&self, input: BlockId, from: &HashMap<BlockId, WorkerId>) -> Place {
+        if self.blocks.contains_key(&input) {
+            return Place::Here;
+        }
+        if let Some(worker) = from.get(&input) {
+            return Place::At(*worker);
+        }
+        match self.in_hand.contains(&input) {
+            true => Place::InTheMaking,
+            false if self.program.stage(input.stage).leaves_blocks() => Place::Nowhere,
+            false => Place::Here,
+        }
+    }
+
+    /// All is here for `task` that was missing. What has been freed meanwhile, after a loss, is not.
+    fn begin(&mut self, task: TaskId, mut ids: Vec<BlockId>, orders: &mut Orders<B>) {
+        ids.retain(|id| self.program.stage(id.stage).leaves_blocks());
+        if ids.iter().any(|id| !self.blocks.contains_key(id)) {
+            return self.give_back(task, &mut orders.returned);
+        }
+        let mut taken = None;
+        if self.program.takes_over(task) && self.program.stage(task.stage).leaves_blocks() {
+            let previous = TaskId::new(task.stage, task.index - 1);
+            ids.retain(|id| *id != previous);
+            taken = self.blocks.remove(&previous);
+        }
+        let inputs = ids.iter().map(|id| self.blocks[id].clone()).collect();
+        orders.begin.push(Prepared { task, ids, inputs, taken });
+    }
+
+    /// `task` is done, and this is its block if it leaves one.
+    pub fn made(&mut self, task: TaskId, block: Option<B>, orders: &mut Orders<B>) {
+        if let Some(block) = block {
+            self.keep(task, block);
+        }
+        if !self.in_hand.is_empty() {
+            self.in_hand.remove(&task);
+        }
+        if !self.unknown.is_empty() {
+            let mut inputs = Vec::new();
+            self.program.inputs(task, &mut inputs);
+            inputs.iter().for_each(|input| {
+                self.unknown.remove(input);
+            });
+        }
+        self.is_here(task, orders);
+    }
+
+    /// A block has come that was asked for.
+    pub fn arrived(&mut self, block: BlockId, found: B) -> Orders<B> {
+        let mut orders = Orders::default();
+        // Those it was for may have been given back meanwhile.
+        if self.unknown.contains_key(&block) {
+            self.blocks.entry(block).or_insert(found);
+        }
+        if let Some(awaited) = self.awaited.get_mut(&block)
+            && std::mem::take(&mut awaited.is_coming)
+        {
+            for task in &awaited.by {
+                let waiting = self.waiting.get_mut(task).expect("it waits");
+                waiting.coming = waiting.coming.saturating_sub(1);
+            }
+        }
+        self.is_here(block, &mut orders);
+        orders
+    }
+
+    /// Those that lacked nothing else can begin.
+    fn is_here(&mut self, block: BlockId, orders: &mut Orders<B>) {
+        let Some(awaited) = self.awaited.get_mut(&block) else { return };
+        let by = std::mem::take(&mut awaited.by);
+        if !awaited.is_coming {
+            self.awaited.remove(&block);
+        }
+        for task in by {
+            let waiting = self.waiting.get_mut(&task).expect("it waits");
+            waiting.missing -= 1;
+            if waiting.missing == 0 {
+                self.waiting.remove(&task);
+                let mut inputs = Vec::new();
+                self.program.inputs(task, &mut inputs);
+                self.begin(task, inputs, orders);
+            }
+        }
+    }
+
+    /// A block that was asked for cannot be had. The tasks that are given back for it.
+    pub fn missed(&mut self, block: BlockId) -> TaskList {
+        let mut returned = TaskList::default();
+        let by = self.awaited.remove(&block).map_or_else(Vec::new, |awaited| awaited.by);
+        for task in by {
+            if self.stops_waiting(task) {
+                self.give_back(task, &mut returned);
+            }
+        }
+        returned
+    }
+
+    /// Can `task`, which lacks nothing, be given back? Not if one that would come with it waits for a block on its way:
+    /// the room for that is taken. O(tasks that wait for it).
+    pub fn may_give_back(&self, task: TaskId) -> bool {
+        let mut seen = HashSet::new();
+        let mut open = vec![task];
+        while let Some(task) = open.pop() {
+            for waits in self.awaited.get(&task).into_iter().flat_map(|awaited| &awaited.by) {
+                if self.waiting[waits].coming > 0 {
+                    return false;
+                }
+                if seen.insert(*waits) {
+                    open.push(*waits);
+                }
+            }
+        }
+        true
+    }
+
+    /// `prepared` has not been begun and is given back, with all that wait for it.
+    pub fn unprepare(&mut self, prepared: Prepared<B>, returned: &mut TaskList) {
+        let Prepared { task, taken, .. } = prepared;
+        if let Some(taken) = taken {
+            self.blocks.insert(TaskId::new(task.stage, task.index - 1), taken);
+        }
+        self.give_back(task, returned);
+    }
+
+    /// Gives back all that waits, but for tasks that wait for a block on its way, and those that they wait for.
+    /// O(n log n).
+    pub fn give_back_waiting(&mut self, returned: &mut TaskList) {
+        let mut tasks: Vec<(u64, TaskId)> =
+            self.waiting.iter().map(|(task, waiting)| (waiting.turn, *task)).collect();
+        tasks.sort_unstable();
+        for (_, task) in tasks.into_iter().rev() {
+            let stays = self.awaited.get(&task).is_some_and(|awaited| !awaited.by.is_empty());
+            if !stays && self.waiting[&task].coming == 0 && self.stops_waiting(task) {
+                self.give_back(task, returned);
+            }
+        }
+    }
+
+    /// `task`, which waits for nothing, is not done here, nor is what waits for it.
+    fn give_back(&mut self, task: TaskId, returned: &mut TaskList) {
+        let mut open = vec![task];
+        while let Some(task) = open.pop() {
+            self.in_hand.remove(&task);
+            self.forget_reader(task);
+            returned.push(task);
+            let Some(awaited) = self.awaited.get_mut(&task) else { continue };
+            let by = std::mem::take(&mut awaited.by);
+            if !awaited.is_coming {
+                self.awaited.remove(&task);
+            }
+            open.extend(by.into_iter().filter(|waits| self.stops_waiting(*waits)));
+        }
+    }
+
+    /// True if it was waiting.
+    fn stops_waiting(&mut self, task: TaskId) -> bool {
+        if self.waiting.remove(&task).is_none() {
+            return false;
+        }
+        let mut inputs = Vec::new();
+        self.program.inputs(task, &mut inputs);
+        for input in inputs {
+            let Some(awaited) = self.awaited.get_mut(&input) else { continue };
+            awaited.by.retain(|other| *other != task);
+            if awaited.by.is_empty() && !awaited.is_coming {
+                self.awaited.remove(&input);
+            }
+        }
+        true
+    }
+
+    /// A task does not read here what was fetched for it: that goes if it was for this task alone.
+    fn forget_reader(&mut self, task: TaskId) {
+        if self.unknown.is_empty() {
+            return;
+        }
+        let mut inputs = Vec::new();
+        self.program.inputs(task, &mut inputs);
+        for input in inputs {
+            let Some(readers) = self.unknown.get_mut(&input) else { continue };
+            *readers -= 1;
+            if *readers == 0 {
+                self.unknown.remove(&input);
+                self.blocks.remove(&input);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "desk_tests.rs"]
+mod tests;

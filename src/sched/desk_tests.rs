@@ -1,0 +1,161 @@
+use super::{Desk, Orders};
+use crate::array::Element;
+use crate::graph::{Blocks, Edges, Kind, Order, Pattern, Program, Read, Space, Stage, Work};
+use crate::ids::{StageId, TaskId, TaskList, WorkerId};
+use std::sync::Arc;
+
+const ELSEWHERE: WorkerId = WorkerId(7);
+
+fn id(index: u32) -> TaskId {
+    TaskId::new(StageId(0), index)
+}
+
+fn list(indices: &[u32]) -> TaskList {
+    indices.iter().map(|index| id(*index)).collect()
+}
+
+/// Tasks that read each other as told, and leave blocks.
+fn desk(inputs: &[&[u32]]) -> Desk<u32> {
+    let inputs: Vec<Vec<u32>> = inputs.iter().map(|list| list.to_vec()).collect();
+    let edges = Pattern::Edges(Arc::new(Edges::new(&inputs)));
+    let stage = Stage {
+        kind: Kind::Null,
+        space: Space::new(inputs.len() as u32, 1, 1, Order::Rows),
+        blocks: Blocks::Each { rows: 1, cols: 1 },
+        element: Element::F64,
+        reads: vec![Read { source: StageId(0), pattern: edges }],
+        keep: false,
+        lockstep: false,
+        work: Work::default(),
+    };
+    Desk::new(Arc::new(Program::new(vec![stage])))
+}
+
+fn begun(orders: &Orders<u32>) -> Vec<u32> {
+    orders.begin.iter().map(|prepared| prepared.task.index).collect()
+}
+
+fn returned(tasks: &TaskList) -> Vec<u32> {
+    let mut tasks: Vec<u32> = tasks.iter().map(|task| task.index).collect();
+    tasks.sort_unstable();
+    tasks
+}
+
+fn made(desk: &mut Desk<u32>, index: u32) -> Orders<u32> {
+    let mut orders = Orders::default();
+    desk.made(id(index), Some(index), &mut orders);
+    orders
+}
+
+/// Two blocks from elsewhere, and tasks that read one or both of them.
+const A: u32 = 0;
+const B: u32 = 1;
+const BOTH: u32 = 2;
+const ONLY_B: u32 = 3;
+const AFTER_BOTH: u32 = 4;
+const READS: [&[u32]; 5] = [&[], &[], &[A, B], &[B], &[BOTH]];
+
+fn from_elsewhere(indices: &[u32]) -> Vec<(TaskId, WorkerId)> {
+    indices.iter().map(|index| (id(*index), ELSEWHERE)).collect()
+}
+
+#[test]
+fn a_block_is_asked_for_once_and_a_task_begins_with_its_last_block() {
+    let mut desk = desk(&READS);
+    let orders = desk.assign(&list(&[BOTH, ONLY_B]), &from_elsewhere(&[A, B]));
+    assert_eq!(orders.fetch, from_elsewhere(&[A, B]));
+    assert!(orders.begin.is_empty() && desk.is_coming(id(A)));
+    assert_eq!(begun(&desk.arrived(id(B), B)), [ONLY_B]);
+    let orders = desk.arrived(id(A), A);
+    assert_eq!(begun(&orders), [BOTH]);
+    assert_eq!(orders.begin[0].inputs, [A, B]);
+}
+
+#[test]
+fn a_task_that_comes_again_waits_for_each_block_once() {
+    let mut desk = desk(&READS);
+    desk.assign(&list(&[BOTH]), &from_elsewhere(&[A, B]));
+    assert_eq!(returned(&desk.missed(id(A))), [BOTH]);
+    let orders = desk.assign(&list(&[BOTH]), &from_elsewhere(&[A, B]));
+    assert_eq!(orders.fetch, from_elsewhere(&[A]), "B is still on its way");
+    assert!(desk.arrived(id(B), B).begin.is_empty());
+    assert_eq!(begun(&desk.arrived(id(A), A)), [BOTH]);
+}
+
+#[test]
+fn what_was_given_back_is_not_begun_when_a_block_comes_late() {
+    let mut desk = desk(&READS);
+    desk.assign(&list(&[BOTH]), &from_elsewhere(&[A, B]));
+    desk.missed(id(A));
+    assert!(desk.arrived(id(B), B).begin.is_empty());
+    assert_eq!(desk.get(id(B)), None, "it was for that task alone");
+    assert!(desk.missed(id(B)).is_empty());
+}
+
+#[test]
+fn a_task_waits_for_what_is_made_here_before_it() {
+    let mut desk = desk(&READS);
+    let orders = desk.assign(&list(&[A, B, BOTH, AFTER_BOTH]), &[]);
+    assert_eq!(begun(&orders), [A, B]);
+    assert!(made(&mut desk, A).begin.is_empty());
+    assert_eq!(begun(&made(&mut desk, B)), [BOTH]);
+    assert_eq!(begun(&made(&mut desk, BOTH)), [AFTER_BOTH]);
+}
+
+#[test]
+fn what_is_nowhere_is_given_back_with_all_that_wait_for_it() {
+    let mut desk = desk(&READS);
+    assert_eq!(returned(&desk.assign(&list(&[BOTH, AFTER_BOTH]), &[]).returned), [BOTH, AFTER_BOTH]);
+    desk.assign(&list(&[A, BOTH, AFTER_BOTH]), &from_elsewhere(&[B]));
+    assert_eq!(returned(&desk.missed(id(B))), [BOTH, AFTER_BOTH]);
+    assert!(made(&mut desk, A).begin.is_empty());
+}
+
+#[test]
+fn what_can_begin_is_given_back_with_all_that_wait_for_it() {
+    let mut desk = desk(&READS);
+    let mut orders = desk.assign(&list(&[A, B, BOTH, AFTER_BOTH]), &[]);
+    let mut back = TaskList::default();
+    let last = orders.begin.pop().expect("B lacks nothing");
+    assert!(desk.may_give_back(last.task));
+    desk.unprepare(last, &mut back);
+    assert_eq!(returned(&back), [B, BOTH, AFTER_BOTH]);
+    assert!(made(&mut desk, A).begin.is_empty());
+}
+
+#[test]
+fn nothing_is_given_back_that_waits_for_a_block_on_its_way_nor_what_it_waits_for() {
+    let mut desk = desk(&READS);
+    let orders = desk.assign(&list(&[A, BOTH, AFTER_BOTH]), &from_elsewhere(&[B]));
+    assert_eq!(begun(&orders), [A]);
+    assert!(!desk.may_give_back(id(A)));
+    let mut back = TaskList::default();
+    desk.give_back_waiting(&mut back);
+    assert_eq!(returned(&back), [AFTER_BOTH], "the one behind it does not wait for that itself");
+    desk.arrived(id(B), B);
+    assert!(desk.may_give_back(id(A)));
+    assert_eq!(begun(&made(&mut desk, A)), [BOTH]);
+}
+
+#[test]
+fn the_block_of_the_step_before_is_taken_over_and_comes_back() {
+    let stage = |reads| Stage {
+        kind: Kind::Null,
+        space: Space::new(1, 1, 3, Order::Rows),
+        blocks: Blocks::Each { rows: 1, cols: 1 },
+        element: Element::F64,
+        reads,
+        keep: true,
+        lockstep: false,
+        work: Work::default(),
+    };
+    let previous = Read { source: StageId(0), pattern: Pattern::Previous };
+    let mut desk: Desk<u32> = Desk::new(Arc::new(Program::new(vec![stage(vec![previous])])));
+    desk.assign(&list(&[0, 1, 2]), &[]);
+    let mut orders = made(&mut desk, 0);
+    assert_eq!(begun(&orders), [1]);
+    assert_eq!((orders.begin[0].taken, desk.get(id(0))), (Some(0), None));
+    let mut back = TaskList::default();
+    desk.unprepare(orders.begin.remove(0), &mut back);
+    assert_eq!((returned(&back), desk.get(id(0))), (vec![1, 2], Some(&0)));
+}
