@@ -48,6 +48,6 @@ fn blocks_are_announced_at_the_network_that_is_named() {
     let mut cluster = Cluster::with_options("");
     cluster.wait_until_it_listens();
     cluster.add("n0", "--threads 1 --memory 100MiB --interface lo");
-    cluster.wait_for("worker n0 joins: 1 threads, 104857600 bytes, blocks at 127.0.0.1:");
+    cluster.wait_for("worker n0 joins: 1 thread, 104857600 bytes, blocks at 127.0.0.1:");
     cluster.refused("worker --threads 1 --memory 100MiB --interface nope0", &["nope0", "lo"]);
 }

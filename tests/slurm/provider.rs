@@ -22,7 +22,7 @@ fn workers_come_work_and_go() {
     let names = world.provider.ask(2, world.now()).expect("two places");
     // The workers call themselves as their places are called.
     for name in &names {
-        scheduler.wait_for(&format!("worker {name} joins: 1 threads, {} bytes", 300 << 20), 1);
+        scheduler.wait_for(&format!("worker {name} joins: 1 thread, {} bytes", 300 << 20), 1);
     }
     let job = names[0].trim_start_matches("slurm-");
     let about = bed.ok(&format!("scontrol show job --oneliner {job}"));

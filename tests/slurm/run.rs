@@ -41,6 +41,11 @@ impl Disturbed {
         self.names[worker].trim_start_matches("slurm-").to_string()
     }
 
+    fn node(&self, worker: usize) -> String {
+        let node = self.bed.ok(&format!("squeue --noheader --format=%N --jobs={}", self.job(worker)));
+        node.trim().to_string()
+    }
+
     /// Waits for the end of the run; its report. Nothing is left in the queue then.
     #[track_caller]
     fn end(mut self) -> Value {
@@ -79,8 +84,7 @@ fn a_node_that_fails_is_done_without() {
     // A node of its own, so to speak: no other test has jobs there.
     let Some(bed) = own() else { return };
     let mut run = Disturbed::begin(bed);
-    let node = run.bed.ok(&format!("squeue --noheader --format=%N --jobs={}", run.job(1)));
-    let node = node.trim();
+    let node = run.node(1);
     run.bed.ok(&format!("scontrol update NodeName={node} State=DOWN Reason=test"));
     // SLURM puts the job back into the queue.
     run.world.until(&run.names[1].clone(), PlaceState::Waiting);
@@ -88,6 +92,22 @@ fn a_node_that_fails_is_done_without() {
     let state = format!("sinfo --noheader --Node --format=%T --partition=debug --nodes={node}");
     until("the node", || run.bed.ok(&state).trim() == "idle");
     run.end();
+}
+
+#[test]
+fn a_worker_that_is_preempted_hands_over_and_comes_back() {
+    let Some(bed) = own() else { return };
+    let mut run = Disturbed::begin(bed);
+    let node = run.node(1);
+    let preempts = format!("sbatch --partition=high --exclusive --nodelist={node} --output=/dev/null --wait");
+    // A script without a word does nothing.
+    let script = run.scheduler.folder.path("nothing.sh");
+    std::fs::write(&script, "#!/bin/sh\n").expect("writable");
+    run.bed.ok(&format!("{preempts} {}", script.display()));
+    run.scheduler.wait_for(&format!("worker {} leaves", run.names[1]), 1);
+    // SLURM puts the job back into the queue.
+    run.world.until(&run.names[1].clone(), PlaceState::Waiting);
+    assert_eq!(run.end()["recomputed_tasks"], 0);
 }
 
 #[test]

@@ -40,7 +40,7 @@ fn the_singular_values_of_mnist() {
     for (i, (found, expected)) in found.iter().zip(&expected).enumerate() {
         assert!((found - expected).abs() <= bound, "σ{i} is {found}, not {expected}");
     }
-    let joined = |bytes: u64| job.log().matches(&format!(" threads, {bytes} bytes")).count();
+    let joined = |bytes: u64| job.log().matches(&format!(", {bytes} bytes, blocks")).count();
     // 80 % of 2000 MiB for whoever is alone, and of half of it for each of two.
     assert_eq!((joined(1600 << 20), joined(800 << 20)), (1, 2), "{}", job.log());
     assert_eq!(left(&folder), ["out/", "out/s.npy"], "{}", job.log());
