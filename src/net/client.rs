@@ -159,6 +159,8 @@ pub struct Client {
     /// Its blocks, and where others get them once it takes part in a run.
     depot: BlockDepot,
     listens: Mutex<Option<SocketAddr>>,
+    /// Held by the run in which it takes part: each part may fill the memory that this process has for all.
+    taking_part: Mutex<()>,
     inbox: Arc<Inbox>,
     numbers: AtomicU64,
 }
@@ -215,8 +217,9 @@ impl Client {
         let line = Line::new(connection.clone());
         // It is connected once.
         let _ = inbox.line.set(line.clone());
-        let (listens, numbers) = (Mutex::default(), AtomicU64::new(0));
-        let client = Client { endpoint, connection, line, depot, listens, inbox, numbers };
+        let (listens, taking_part) = (Mutex::default(), Mutex::default());
+        let numbers = AtomicU64::new(0);
+        let client = Client { endpoint, connection, line, depot, listens, taking_part, inbox, numbers };
         client.say(&FromClient::WatchFleet)?;
         Ok(client)
     }
@@ -264,7 +267,7 @@ impl Client {
     }
 
     /// Has the cluster do a run, and fetches the blocks that `program`, which is the run's, keeps. `tell` hears how far
-    /// it is.
+    /// it is. A client takes part in one run at a time: another in which it has a part waits here.
     pub fn run(
         &self,
         program: &Arc<Program>,
@@ -273,6 +276,9 @@ impl Client {
         tell: impl Fn(Standing),
     ) -> Result<RemoteEnd, RunError> {
         let number = self.numbers.fetch_add(1, Ordering::Relaxed);
+        let taking_part = || self.taking_part.lock().unwrap_or_else(PoisonError::into_inner);
+        // Dropped after the waiter, which waits for the end of the part.
+        let _only_one = own.as_ref().map(|_| taking_part());
         let mut waiter = Waiter::new(&self.inbox, number);
         if let Some(own) = own {
             waiter.at_work = Some(self.take_part(number, own, program, &mut spec)?);
