@@ -1,7 +1,7 @@
 //! What goes from process to process in virtual time, beside the least that any method sends.
 
 use dolmen::array::{Array, Axis, BlockGrid, Element, Input, InputId, Origin};
-use dolmen::graph::{Lowering, Program, ProgramBuilder};
+use dolmen::graph::{Lowering, Program, ProgramBuilder, Tall};
 use dolmen::sched::{Seat, Threads, forecast_network, plan_fleet};
 use std::sync::Arc;
 
@@ -14,16 +14,18 @@ fn seats(workers: usize, compute: u64, budget: u64) -> Vec<Seat> {
     vec![Seat { threads: Threads { compute, io: 4 }, budget, may_spill: true }; workers]
 }
 
-fn input(number: u64) -> Array {
+fn input(number: u64, rows: u64, cols: u64) -> Array {
     let input = Input::new(InputId(number), Arc::new(()));
-    Array::source(Origin::Input(input), SIDE, SIDE, Element::F64)
+    Array::source(Origin::Input(input), rows, cols, Element::F64)
 }
 
 /// The product of two square matrices in files, to a file, as a cluster does it.
 fn product(block: u64) -> Arc<Program> {
     let mut builder = ProgramBuilder::default();
     let grid = BlockGrid::new(Axis::new(SIDE, block), Axis::new(SIDE, block));
-    let access = Lowering::new(&mut builder, block).lower(&input(0).dot(&input(1)), grid).unwrap();
+    let access = Lowering::new(&mut builder, block)
+        .lower(&input(0, SIDE, SIDE).dot(&input(1, SIDE, SIDE)), grid)
+        .unwrap();
     builder.lockstep(access.stage);
     builder.write(access, 0, (0, 0));
     let mut program = builder.finish();
@@ -39,24 +41,50 @@ fn least(workers: usize) -> f64 {
     3.0 * workers.cbrt() - 3.0
 }
 
-/// That is the contract. Without homes it is 3 to 5 times the least.
+/// Half more is the contract. Without homes it is 3 to 5 times the least.
 #[test]
-fn a_product_sends_at_most_half_more_than_the_least() {
-    for (workers, threads, budget, block) in [
-        (2, 1, 4096, 1024),
-        (4, 1, 4096, 1024),
-        (4, 1, 200, 1024),
-        (4, 2, 1024, 512),
-        (9, 1, 512, 512),
-        (16, 1, 256, 384),
+fn a_product_sends_little_more_than_the_least() {
+    for (workers, threads, budget, block, most) in [
+        (2, 1, 4096, 1024, 1.5),
+        (4, 1, 4096, 1024, 1.15),
+        // 1.17 where a result is moved to be written since its worker computes.
+        (4, 1, 200, 1024, 1.15),
+        (4, 2, 1024, 512, 1.5),
+        (9, 1, 512, 512, 1.5),
+        (16, 1, 256, 384, 1.5),
     ] {
         let seats = seats(workers, threads, budget * MIB);
         let moved = forecast_network(&product(block), &seats, SCRATCH).unwrap();
         let ratio = moved as f64 / (SIDE * SIDE * 8) as f64 / least(workers);
-        println!(
-            "{workers} workers of {threads} threads and {budget} MiB, blocks of {block}: {ratio:.2} times the least"
-        );
-        assert!((1.0..1.5).contains(&ratio), "{workers} workers: {ratio} times the least");
+        println!("{workers} workers, {threads} threads each, {budget} MiB, blocks of {block}: {ratio:.2}");
+        assert!((1.0..most).contains(&ratio), "{workers} workers: {ratio} times the least");
+    }
+}
+
+/// The singular values of a tall matrix in a file.
+fn values(rows: u64, cols: u64, block: u64) -> Arc<Program> {
+    let mut builder = ProgramBuilder::default();
+    let grid = BlockGrid::new(Axis::new(rows, block), Axis::whole(cols));
+    let access = Lowering::new(&mut builder, block).lower(&input(0, rows, cols), grid).unwrap();
+    let values = Tall::new(&mut builder, access, kernels::tsqr::factor_len).values(&mut builder, cols);
+    builder.write(values, 0, (0, 0));
+    let mut program = builder.finish();
+    for stage in program.stages_mut().filter(|stage| stage.kind.name() == "leaf-r") {
+        stage.work.flops = 2.0 * (block * cols * cols) as f64;
+    }
+    Arc::new(program)
+}
+
+/// Blocks of A used to go to whoever was idle for a moment: three quarters of it.
+#[test]
+fn the_blocks_of_a_tall_matrix_stay_where_they_were_read() {
+    let (rows, cols) = (1_000_000, 100);
+    for workers in [2, 4, 8] {
+        let moved =
+            forecast_network(&values(rows, cols, 16_384), &seats(workers, 1, 1024 * MIB), SCRATCH).unwrap();
+        let share = moved as f64 / (rows * cols * 8) as f64;
+        println!("{workers} workers: {share:.3} of the matrix");
+        assert!(share < 0.1, "{workers} workers: {share} of the matrix");
     }
 }
 

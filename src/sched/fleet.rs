@@ -92,6 +92,15 @@ impl WorkerQueue {
         (self.compute.seconds + self.parked_seconds) / f64::from(self.threads)
     }
 
+    /// The same for a task of this class: one that waits for a file needs no core.
+    pub fn queue_of(&self, lane: Lane) -> f64 {
+        match lane {
+            Lane::Compute => self.queue(),
+            Lane::Io | Lane::Pinned if self.takes_any() => self.io.seconds,
+            Lane::Io | Lane::Pinned => f64::INFINITY,
+        }
+    }
+
     pub fn has_room(&self, lane: Lane, seconds: f64) -> bool {
         match lane {
             Lane::Pinned => !self.draining && self.io.assigned < MOST_IO,

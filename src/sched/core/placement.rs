@@ -9,6 +9,9 @@ use crate::sched::table::TaskState;
 
 /// First guess of a link between two workers.
 const LINK_BYTES_PER_SECOND: f64 = 1e9;
+/// What moves from process to process costs more than the time of its link: both ends compute for it, encrypted as it
+/// is, and others want the link too. Where a worker only waits a little longer for what it has, blocks stay.
+const COST_OF_MOVING: f64 = 4.0;
 /// Holders of so many inputs are looked at when a task is placed: it keeps the decision constant-time.
 const MOST_HOLDERS: usize = 8;
 
@@ -125,7 +128,7 @@ impl Core {
         others.dedup();
         let seconds = self.estimates.of(task);
         others.retain(|other| *other != first && self.fleet.has_room(*other, lane, seconds));
-        others.sort_by(|a, b| self.finish_at(*a, &held).total_cmp(&self.finish_at(*b, &held)));
+        others.sort_by(|a, b| self.finish_at(lane, *a, &held).total_cmp(&self.finish_at(lane, *b, &held)));
         others
     }
 
@@ -150,9 +153,10 @@ impl Core {
         }
         let held = self.inputs_held(task);
         let mut best = spare;
-        let mut best_finish = self.finish_at(spare, &held);
+        let lane = self.tasks.lane(task);
+        let mut best_finish = self.finish_at(lane, spare, &held);
         for &Held { holder, .. } in &held {
-            let finish = self.finish_at(holder, &held);
+            let finish = self.finish_at(lane, holder, &held);
             if finish < best_finish {
                 best = holder;
                 best_finish = finish;
@@ -172,14 +176,15 @@ impl Core {
         inputs.iter().take(MOST_HOLDERS).filter_map(held).collect()
     }
 
-    /// Seconds until `worker` could begin with everything it needs.
-    fn finish_at(&self, worker: WorkerId, held: &[Held]) -> f64 {
+    /// Seconds until `worker` could begin with everything it needs, and what moving that costs beside.
+    fn finish_at(&self, lane: Lane, worker: WorkerId, held: &[Held]) -> f64 {
         let Some(queue) = self.fleet.get(worker).filter(|queue| !queue.draining) else {
             return f64::INFINITY;
         };
         let is_missing = |held: &&Held| held.holder != worker && !self.holders.expects(held.block, worker);
         let missing: u64 = held.iter().filter(is_missing).map(|held| held.bytes).sum();
-        queue.queue() + missing as f64 / LINK_BYTES_PER_SECOND
+        let cost = if self.memories.is_one() { 1.0 } else { COST_OF_MOVING };
+        queue.queue_of(lane) + cost * missing as f64 / LINK_BYTES_PER_SECOND
     }
 
     /// There is room for it.
