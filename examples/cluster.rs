@@ -32,7 +32,10 @@ fn main() -> Done {
 fn scheduler(file: PathBuf) -> Done {
     let listen = ([127, 0, 0, 1], 0).into();
     let lost_after = Duration::from_secs(5);
-    Ok(run_scheduler(&SchedulerOptions { listen, file: Some(file), keys: None, lost_after }, |_, _, _| {})?)
+    Ok(run_scheduler(
+        &SchedulerOptions { listen, file: Some(file), keys: None, lost_after, elastic: None },
+        |_, _, _| {},
+    )?)
 }
 
 fn worker(file: PathBuf, name: &str) -> Done {

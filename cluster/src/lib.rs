@@ -10,8 +10,10 @@
 //! - [`peer`], [`blocks`], [`limits`]: what happens on control connections, what others may ask for, what they may cost
 //! - [`frame`]: the header of a frame. Pure.
 //! - [`provider`]: where workers come from
-//! - [`slurm`]: workers as jobs of a batch system
+//! - [`local`], [`slurm`]: workers as processes of this machine, and as jobs of a batch system
+//! - [`backoff`]: when to ask again after a refusal. Pure.
 //! - [`policy`]: how many workers there should be. Pure: the time is an argument.
+//! - [`scaling`]: what the policy is asked, and what follows from its answer. Pure.
 //!
 //! What goes over the wire is told in `docs/protocol.md`.
 
@@ -19,6 +21,7 @@
 
 mod accept;
 pub mod authority;
+pub mod backoff;
 pub mod blocks;
 pub mod endpoint;
 pub mod frame;
@@ -28,6 +31,7 @@ pub mod hello;
 pub mod keys;
 pub mod life;
 pub mod limits;
+pub mod local;
 mod log_limit;
 pub mod peer;
 pub mod policy;
@@ -37,6 +41,7 @@ mod pull;
 mod queue;
 mod random;
 pub mod role;
+pub mod scaling;
 pub mod scheduler_file;
 mod serve;
 pub mod slurm;

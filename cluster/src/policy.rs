@@ -7,8 +7,6 @@
 //! asked for count as present from the moment they are expected. Nobody is sent away whom the same formula would ask
 //! for again.
 
-use std::fmt;
-
 /// What is left to compute.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Demand {
@@ -16,6 +14,8 @@ pub struct Demand {
     pub work: f64,
     /// The part of it that must run one after another, in seconds.
     pub path: f64,
+    /// When it is to be done, if somebody has said so. Then as few workers do it as are in time, whatever they cost.
+    pub deadline: Option<f64>,
 }
 
 /// A machine as the policy sees it.
@@ -80,7 +80,7 @@ pub struct Decision {
     pub reasons: Vec<Reason>,
 }
 
-/// Why a decision is as it is. Printed as one line.
+/// Why a decision is as it is. [`Reason::told`] makes a line of it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[allow(missing_docs, reason = "the lines they are printed as say what the fields are")]
 pub enum Reason {
@@ -91,6 +91,7 @@ pub enum Reason {
     WalltimeTooShort { walltime: f64, boot: f64 },
     Sooner { workers: usize, from: f64, to: f64 },
     PathBound { path: f64 },
+    InTime { early: f64 },
     NotWorthIt { takes: f64, costs: f64 },
     NotNeededAnyMore { worker: u32 },
     SomebodyStillComes { worker: u32 },
@@ -152,6 +153,8 @@ impl ScalingPolicy {
             } else if one.until <= one.from {
                 let walltime = supply.start.walltime.unwrap_or(f64::INFINITY);
                 break Reason::WalltimeTooShort { walltime, boot: supply.start.boot };
+            } else if let Some(deadline) = demand.deadline.filter(|deadline| soonest <= *deadline) {
+                break Reason::InTime { early: deadline - soonest };
             }
             spans.push(one);
             let sooner = finish(&spans, demand, now);
@@ -161,7 +164,7 @@ impl ScalingPolicy {
                 let costs = self.payback * supply.start.boot * f64::from(supply.start.cores);
                 if soonest - sooner <= ROUNDING * (soonest - now) {
                     break Reason::PathBound { path: demand.path };
-                } else if takes < costs {
+                } else if takes < costs && demand.deadline.is_none() {
                     break Reason::NotWorthIt { takes, costs };
                 }
             }
@@ -293,50 +296,53 @@ fn finish(spans: &[Span], demand: &Demand, now: f64) -> f64 {
     f64::INFINITY
 }
 
-impl fmt::Display for Reason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Reason {
+    /// One line, in which workers are called by their names.
+    pub fn told(&self, name: impl Fn(u32) -> String) -> String {
         match *self {
-            Reason::NothingToDo => write!(f, "nothing is left to compute"),
+            Reason::NothingToDo => "nothing is left to compute".into(),
             Reason::BelowLeast { workers, least } => {
-                write!(f, "{workers} workers, at least {least} are to be kept")
+                format!("{workers} workers, at least {least} are to be kept")
             }
-            Reason::AtMost { most } => write!(f, "no more than {most} workers are allowed"),
+            Reason::AtMost { most } => format!("no more than {most} workers are allowed"),
             Reason::Unfinished { workers } => {
-                write!(f, "the walltimes of {workers} workers end before the work does")
+                format!("the walltimes of {workers} workers end before the work does")
             }
             Reason::WalltimeTooShort { walltime, boot } => {
-                write!(
-                    f,
+                format!(
                     "a walltime of {walltime:.0} s leaves a worker that boots for {boot:.0} s no time to compute"
                 )
             }
-            Reason::Sooner { workers, from, to } => match from.is_finite() {
-                true => write!(f, "{workers} more: finished in {to:.1} s instead of {from:.1} s"),
-                false => write!(f, "{workers} more: finished in {to:.1} s instead of never"),
-            },
-            Reason::PathBound { path } => {
-                write!(f, "one more gains nothing: the longest path takes {path:.1} s")
+            Reason::Sooner { workers, from, to } if from.is_finite() => {
+                format!("{workers} more: finished in {to:.1} s instead of {from:.1} s")
             }
+            Reason::Sooner { workers, to, .. } => {
+                format!("{workers} more: finished in {to:.1} s instead of never")
+            }
+            Reason::PathBound { path } => {
+                format!("one more gains nothing: the longest path takes {path:.1} s")
+            }
+            Reason::InTime { early } => format!("all is done {early:.1} s before the deadline"),
             Reason::NotWorthIt { takes, costs } => {
-                write!(f, "one more would take over {takes:.1} core-seconds, its start costs {costs:.1}")
+                format!("one more would take over {takes:.1} core-seconds, its start costs {costs:.1}")
             }
             Reason::NotNeededAnyMore { worker } => {
-                write!(f, "worker {worker} has not come yet and would gain nothing")
+                format!("worker {} has not come yet and would gain nothing", name(worker))
             }
             Reason::SomebodyStillComes { worker } => {
-                write!(f, "nobody leaves while worker {worker} is still to come")
+                format!("nobody leaves while worker {} is still to come", name(worker))
             }
             Reason::Lingers { worker, idle, until } => {
-                write!(
-                    f,
+                let worker = name(worker);
+                format!(
                     "worker {worker} is idle for {idle:.1} s and stays until {until:.1} s, what a new start takes"
                 )
             }
             Reason::WantedAgain { worker } => {
-                write!(f, "worker {worker} is idle, but without it one more would be wanted")
+                format!("worker {} is idle, but without it one more would be wanted", name(worker))
             }
             Reason::Idle { worker, idle } => {
-                write!(f, "worker {worker} leaves: idle for {idle:.1} s and not wanted again")
+                format!("worker {} leaves: idle for {idle:.1} s and not wanted again", name(worker))
             }
         }
     }

@@ -19,7 +19,7 @@ fn supply(workers: Vec<Machine>) -> Supply {
 }
 
 fn decide(work: f64, path: f64, supply: &Supply, now: f64) -> Decision {
-    ScalingPolicy::default().decide(&Demand { work, path }, supply, now)
+    ScalingPolicy::default().decide(&Demand { work, path, deadline: None }, supply, now)
 }
 
 #[test]
@@ -47,6 +47,18 @@ fn a_long_path_starts_none_beyond_its_width() {
     let decision = decide(4000.0, 500.0, &supply(vec![here(1)]), 0.0);
     assert_eq!(decision.start, 2, "12 cores do 4000 core-seconds in 353 s, 8 would take 515");
     assert!(decision.reasons.contains(&Reason::PathBound { path: 500.0 }));
+}
+
+#[test]
+fn a_deadline_takes_as_few_as_are_in_time_and_all_if_none_would_be() {
+    let in_time = |deadline| {
+        let demand = Demand { work: 4000.0, path: 0.0, deadline: Some(deadline) };
+        ScalingPolicy::default().decide(&demand, &supply(vec![here(1)]), 0.0)
+    };
+    assert_eq!(in_time(1001.0).start, 0, "4 cores take 1000 s");
+    assert_eq!(in_time(600.0).start, 1, "8 cores take 515 s");
+    assert_eq!(in_time(1.0).start, 99, "as soon as can be");
+    assert!(in_time(600.0).reasons.contains(&Reason::InTime { early: 85.0 }));
 }
 
 #[test]
@@ -106,7 +118,7 @@ fn who_has_not_come_need_not_when_all_is_done() {
 #[test]
 fn reasons_are_one_line_each() {
     let decision = decide(4002.0, 0.0, &supply(vec![here(1)]), 0.0);
-    let lines: Vec<String> = decision.reasons.iter().map(Reason::to_string).collect();
+    let lines: Vec<String> = decision.reasons.iter().map(|reason| reason.told(|id| id.to_string())).collect();
     assert_eq!(lines[0], "96 more: finished in 40.0 s instead of 1000.5 s");
     assert_eq!(lines[1], "one more would take over 39.6 core-seconds, its start costs 40.0");
 }
@@ -151,7 +163,7 @@ fn what_was_decided_is_enough_and_not_too_much() {
         let most = 4 + random.below(60) as usize;
         let mut supply = Supply { workers, start: any_start(random), least, most };
         let work = if random.below(8) == 0 { 0.0 } else { random.between(1e-3, 1e6) };
-        let demand = Demand { work, path: work / random.between(1.0, 200.0) };
+        let demand = Demand { work, path: work / random.between(1.0, 200.0), deadline: None };
         let first = ScalingPolicy::default().decide(&demand, &supply, now);
         assert!(first.start == 0 || first.remove.is_empty());
         assert!(supply.workers.len() + first.start <= most.max(supply.workers.len()));
@@ -174,8 +186,11 @@ fn a_fleet_that_has_begun_to_shrink_never_grows_again() {
         let (mut work, mut now, mut next_id, mut shrinking) = (random.between(10.0, 1e6), 0.0, 0, false);
         let step = ((start.queue + start.boot) / random.between(2.0, 20.0)).max(work / 5000.0);
         for _ in 0..20_000 {
-            let decision =
-                ScalingPolicy::default().decide(&Demand { work, path: work / width }, &supply, now);
+            let decision = ScalingPolicy::default().decide(
+                &Demand { work, path: work / width, deadline: None },
+                &supply,
+                now,
+            );
             assert!(!(shrinking && decision.start > 0), "at {now}: {:?}", decision.reasons);
             shrinking |= !decision.remove.is_empty();
             apply(&decision, &mut supply, &mut next_id, now);

@@ -1,5 +1,6 @@
 //! What can be written on the command line.
 
+use super::elastic::ElasticArgs;
 use super::sizes;
 use crate::array::{BlockSize, Element, Law};
 use crate::files::Format;
@@ -79,6 +80,8 @@ pub struct SchedulerArgs {
     /// A worker that was silent for so long is lost
     #[arg(long, default_value = "15s", value_parser = sizes::time)]
     pub lost_after: Duration,
+    #[command(flatten)]
+    pub elastic: ElasticArgs,
 }
 
 #[derive(Args, Debug)]
@@ -412,6 +415,8 @@ mod tests {
             "dolmen plan rsvd a.npy --rank 20 --out d",
             "dolmen keygen d",
             "dolmen scheduler --listen 127.0.0.1:0 --scheduler-file f --keys d --lost-after 15s",
+            "dolmen scheduler --provider local --min-workers 0 --max-workers 4 --deadline 30m",
+            "dolmen scheduler --provider local --worker-cost 2.5 --worker-threads 2 --worker-memory 4GiB",
             "dolmen worker --scheduler-file f --threads 2 --memory 4GiB --spill-dir d --name n",
             "dolmen worker --scheduler n1:7077 --keys d",
             "dolmen svd a.npy --out d --scheduler-file f --wait-workers 4 --wait 60s",
@@ -443,6 +448,14 @@ mod tests {
             "dolmen scheduler --lost-after soon",
             "dolmen drain --scheduler-file f",
             "dolmen stop --keys d",
+            "dolmen scheduler --max-workers 4",
+            "dolmen scheduler --deadline 30m",
+            "dolmen scheduler --provider cloud",
+            "dolmen scheduler --provider local --max-workers 0",
+            "dolmen scheduler --provider local --min-workers -1",
+            "dolmen scheduler --provider local --worker-cost -1",
+            "dolmen scheduler --provider local --deadline 30m --worker-cost 2",
+            "dolmen scheduler --provider local --worker-threads 0",
             "dolmen explain everything --scheduler-file f",
         ] {
             let (message, code) = words(line).unwrap_err();

@@ -5,7 +5,7 @@ use super::console::{complain, say};
 use super::{signals, walltime};
 use crate::ids::TaskId;
 use crate::session::cluster::{
-    self, Client, Drainer, SchedulerOptions, Status, Stopper, WorkerOptions, own_name,
+    self, AutoscalerStatus, Client, Drainer, SchedulerOptions, Status, Stopper, WorkerOptions, own_name,
 };
 use crate::session::{Error, SchedulerAt, counted, human, own_cores};
 use std::io::IsTerminal;
@@ -24,6 +24,8 @@ fn log() {
         .with_writer(std::io::stderr)
         .with_ansi(stderr.is_terminal())
         .with_target(false)
+        // If a line cannot be written there is nobody to tell, and no reason to fall over that.
+        .log_internal_errors(false)
         .try_init();
 }
 
@@ -38,8 +40,9 @@ fn connect(args: &ClusterArgs) -> Result<Client, Error> {
 
 pub fn scheduler(args: SchedulerArgs) -> Result<(), Error> {
     log();
-    let SchedulerArgs { listen, scheduler_file, keys, lost_after } = args;
-    let options = SchedulerOptions { listen, file: scheduler_file, keys, lost_after };
+    let SchedulerArgs { listen, scheduler_file, keys, lost_after, elastic } = args;
+    let elastic = elastic.options()?;
+    let options = SchedulerOptions { listen, file: scheduler_file, keys, lost_after, elastic };
     let begun = |address: SocketAddr, keys: &Path, stopper: Stopper| {
         signals::on_signal_to_leave(move || stopper.stop());
         if let Err(error) = say(&format!("scheduler at {address}, keys in {}\n", keys.display())) {
@@ -107,6 +110,23 @@ fn described(status: &Status) -> String {
     }
     if status.runs.is_empty() {
         text += "no runs\n";
+    }
+    text + &status.autoscaler.as_ref().map(scaling).unwrap_or_default()
+}
+
+/// A line, and another one if something does not go well.
+fn scaling(status: &AutoscalerStatus) -> String {
+    let AutoscalerStatus { provider, wanted, asked_for, leaving, max_workers, decision, .. } = status;
+    let last = match decision.is_empty() {
+        true => String::new(),
+        false => format!(", {:.0} s ago: {decision} ({})", status.seconds_ago, status.reason),
+    };
+    let now = if status.now.is_empty() { String::new() } else { format!("; now: {}", status.now) };
+    let mut text = format!(
+        "autoscaler: {provider}, {wanted} of at most {max_workers} workers wanted, {asked_for} to come, {leaving} leaving{last}{now}\n"
+    );
+    if !status.words.is_empty() {
+        text += &format!("autoscaler: {provider} says: {}\n", status.words);
     }
     text
 }

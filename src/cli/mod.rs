@@ -3,6 +3,7 @@
 mod args;
 mod cluster;
 mod console;
+mod elastic;
 mod keygen;
 mod plan;
 mod progress;

@@ -59,6 +59,12 @@ pub fn time(text: &str) -> Result<Duration, String> {
     humantime::parse_duration(text.trim()).map_err(|_| "write a time like 15s, 5m or 1h".into())
 }
 
+/// What one thing costs in another: a number that is not below zero.
+pub fn cost(text: &str) -> Result<f64, String> {
+    let cost = text.trim().parse().ok().filter(|cost| (0.0..1e9).contains(cost));
+    cost.ok_or_else(|| "write a number like 0.5 or 10".into())
+}
+
 fn length(text: &str) -> Result<u64, String> {
     text.trim().parse().map_err(|_| format!("{text:?} is not a number of rows or columns"))
 }

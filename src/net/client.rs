@@ -245,6 +245,7 @@ impl Client {
         mut waiting: impl FnMut(usize),
     ) -> Result<Vec<FleetMember>, Failure> {
         let began = Instant::now();
+        self.say(&FromClient::NeedWorkers { count: count as u64 })?;
         let mut told = self.inbox.lock();
         loop {
             if let Some(why) = &told.gone {

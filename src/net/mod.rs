@@ -6,16 +6,19 @@
 //! - `address.rs`: where the scheduler is, and whom to trust there
 //! - `interface.rs`: the addresses of this machine
 //! - `scheduler.rs`, `hub/`: the scheduler process
+//! - `elastic.rs`, `autoscaler.rs`: how it has workers started and ended
 //! - `workplace.rs`: where a process does tasks
 //! - `worker.rs`, `opened.rs`: a worker process, and what a run's names stand for there
 //! - `depot.rs`, `network.rs`: the blocks that it gives, and those that it gets
 //! - `client.rs`, `client_part.rs`: the scheduler, from a client's side, and what a client does in its run itself
 
 mod address;
+mod autoscaler;
 mod client;
 mod client_part;
 mod counted;
 mod depot;
+mod elastic;
 mod hub;
 mod identity;
 mod interface;
@@ -31,6 +34,7 @@ pub use address::SchedulerAt;
 pub use client::{Client, RemoteEnd, RunError, Standing};
 pub use client_part::OwnPart;
 pub use counted::counted;
+pub use elastic::{ElasticOptions, WorkerSource};
 pub use identity::own_name;
 pub use portions::whole_for;
 pub use scheduler::{SchedulerOptions, Stopper, run_scheduler};

@@ -1,5 +1,6 @@
 //! The scheduler's process.
 
+use super::elastic::ElasticOptions;
 use super::hub::{Dismiss, FromNetwork, Hub, Stop};
 use super::identity::{introduction, own_name};
 use crate::failure::Failure;
@@ -32,6 +33,8 @@ pub struct SchedulerOptions {
     pub keys: Option<PathBuf>,
     /// A worker that was silent for so long is lost.
     pub lost_after: Duration,
+    /// None: workers are somebody else's to start.
+    pub elastic: Option<ElasticOptions>,
 }
 
 /// Ends a scheduler in an orderly way.
@@ -99,11 +102,14 @@ pub fn run_scheduler(
         let write = |path: &PathBuf| SchedulerFile::write(path, content.clone());
         // Removed at the end.
         let _file = options.file.as_ref().map(write).transpose().map_err(Failure::of_request)?;
+        let elastic = options.elastic.as_ref().map(|elastic| elastic.start(hub.clone(), address, folder));
+        let elastic = elastic.transpose()?;
         begun(address, folder, Stopper(hub.clone()));
         // Told, or the hub is gone: both are the end.
         let _ = stop.await;
         let _ = hub.send(Dismiss).await;
         endpoint.close();
+        drop(elastic);
         Ok(())
     })
 }

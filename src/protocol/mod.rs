@@ -9,9 +9,9 @@ use crate::sched::{Timing, Unbegun};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 pub use processes::{
-    BlockKey, ClientPart, Depot, Ended, Figures, FleetMember, FromClient, FromWorkerProcess, NotShared,
-    Portion, RunSpec, RunStatus, Seats, StageStatus, Status, ToClient, ToWorkerProcess, WorkerFigures,
-    WorkerStatus,
+    AutoscalerStatus, BlockKey, ClientPart, Depot, Ended, Figures, FleetMember, FromClient,
+    FromWorkerProcess, NotShared, Portion, RunSpec, RunStatus, Seats, StageStatus, Status, ToClient,
+    ToWorkerProcess, WorkerFigures, WorkerStatus,
 };
 
 /// From the scheduler to a worker, about the run it is in. Within one run they arrive in order.

@@ -167,6 +167,10 @@ pub struct Figures {
 pub enum FromClient {
     /// Tell now, and whenever somebody comes or goes, who is there.
     WatchFleet,
+    /// So many workers are waited for, and counted on as long as the client is there.
+    NeedWorkers {
+        count: u64,
+    },
     Submit {
         number: u64,
         spec: Box<RunSpec>,
@@ -245,6 +249,32 @@ pub struct Status {
     pub workers: Vec<WorkerStatus>,
     /// The one that goes on, then those that wait.
     pub runs: Vec<RunStatus>,
+    /// None if nobody starts workers by itself.
+    pub autoscaler: Option<AutoscalerStatus>,
+}
+
+/// Who decides how many workers there are, and what it has done.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+pub struct AutoscalerStatus {
+    /// Where workers come from: "local".
+    pub provider: String,
+    pub min_workers: u64,
+    pub max_workers: u64,
+    /// So many workers are wanted.
+    pub wanted: u64,
+    /// So many of them were asked for and have not come yet.
+    pub asked_for: u64,
+    /// So many leave.
+    pub leaving: u64,
+    /// What was done last, and why; empty if nothing was.
+    pub decision: String,
+    pub reason: String,
+    /// Seconds since then.
+    pub seconds_ago: f64,
+    /// Why nothing else is done now.
+    pub now: String,
+    /// The provider's own words if it cannot, or if its workers fail; else empty.
+    pub words: String,
 }
 
 /// A worker, and what it holds and does.

@@ -1,8 +1,13 @@
 //! How many tasks are where.
 
+use crate::graph::Program;
+use crate::ids::StageId;
+
 /// Numbers of tasks by state. Whoever changes a state tells it here.
 pub(super) struct Counts {
     unfinished: usize,
+    /// The same by stage.
+    left: Vec<usize>,
     /// Of these, those that the walk has come to.
     admitted: usize,
     /// Of these, those that are in a worker's hands.
@@ -11,12 +16,18 @@ pub(super) struct Counts {
 }
 
 impl Counts {
-    pub fn new(tasks: usize) -> Self {
-        Counts { unfinished: tasks, admitted: 0, assigned: 0, recomputed: 0 }
+    pub fn new(program: &Program) -> Self {
+        let left = program.stages().iter().map(|stage| stage.space.tasks() as usize).collect();
+        Counts { unfinished: program.tasks(), left, admitted: 0, assigned: 0, recomputed: 0 }
     }
 
     pub fn unfinished(&self) -> usize {
         self.unfinished
+    }
+
+    /// Tasks of a stage that are not done.
+    pub fn left(&self, stage: StageId) -> usize {
+        self.left[stage.at()]
     }
 
     pub fn admitted(&self) -> usize {
@@ -41,8 +52,9 @@ impl Counts {
     }
 
     /// An assigned task is done.
-    pub fn finish(&mut self) {
+    pub fn finish(&mut self, stage: StageId) {
         self.unfinished -= 1;
+        self.left[stage.at()] -= 1;
         self.forget_assigned();
     }
 
@@ -62,15 +74,17 @@ impl Counts {
         self.assigned -= 1;
     }
 
-    /// So many finished tasks are to be done again.
-    pub fn redo(&mut self, tasks: usize) {
-        self.unfinished += tasks;
-        self.recomputed += tasks as u64;
+    /// A finished task of this stage is to be done again.
+    pub fn redo(&mut self, stage: StageId) {
+        self.unfinished += 1;
+        self.left[stage.at()] += 1;
+        self.recomputed += 1;
     }
 
     /// A task that was to be done again is not wanted.
-    pub fn abandon(&mut self) {
+    pub fn abandon(&mut self, stage: StageId) {
         self.unfinished -= 1;
+        self.left[stage.at()] -= 1;
         self.recomputed -= 1;
     }
 }

@@ -1,7 +1,7 @@
 //! What a task of each stage takes: guessed at first, then measured.
 
 use super::events::Timing;
-use crate::graph::Program;
+use crate::graph::{Program, Stage};
 use crate::ids::{StageId, TaskId};
 use std::ops::RangeInclusive;
 
@@ -21,7 +21,7 @@ pub(super) struct Estimates {
 
 impl Estimates {
     pub fn new(program: &Program) -> Self {
-        Estimates { seconds: program.stage_ids().map(|id| first_guess(program, id)).collect() }
+        Estimates { seconds: program.stages().iter().map(first_guess).collect() }
     }
 
     pub fn of_stage(&self, stage: StageId) -> f64 {
@@ -44,8 +44,8 @@ impl Estimates {
     }
 }
 
-fn first_guess(program: &Program, id: StageId) -> f64 {
-    let stage = program.stage(id);
+/// Seconds of a task of this stage on one core, before anything is measured.
+pub fn first_guess(stage: &Stage) -> f64 {
     let (rows, cols) = stage.largest_shape();
     let bytes = (rows * cols * stage.element.bytes()) as f64;
     TASK_SECONDS + stage.work.flops / FLOPS_PER_SECOND + bytes / BYTES_PER_SECOND

@@ -42,8 +42,9 @@ mod tasks;
 mod transit;
 mod walk;
 
-pub use core::{Core, WorkerView};
+pub use core::{Core, Remaining, WorkerView};
 pub use desk::{Desk, Orders, Prepared};
+pub use estimates::first_guess;
 pub use events::{Action, Event, Explain, Timing, Unbegun, Whereabouts};
 pub use fleet_plan::{ClientSeat, FleetPlan, Seat, plan_fleet};
 pub use forecast::{Swapped, forecast};

@@ -34,7 +34,7 @@ impl PartialOrd for Urgent {
 }
 
 /// Priority as a formula of stage and step: longest remaining path first, then depth first.
-struct Paths {
+pub(super) struct Paths {
     /// Seconds from the start of the last step of a stage to the end.
     from_last: Vec<f32>,
     /// Seconds of one step.
@@ -42,7 +42,7 @@ struct Paths {
 }
 
 impl Paths {
-    fn new(program: &Program, seconds: impl Fn(StageId) -> f64) -> Self {
+    pub fn new(program: &Program, seconds: impl Fn(StageId) -> f64) -> Self {
         let step: Vec<f32> = program.stage_ids().map(|stage| seconds(stage) as f32).collect();
         let mut from_last = step.clone();
         for id in program.stage_ids().rev() {
@@ -54,6 +54,11 @@ impl Paths {
             from_last[id.at()] = step[id.at()] + after;
         }
         Paths { from_last, step }
+    }
+
+    /// Seconds to the end from where so many steps of a stage are left, one at least.
+    pub fn to_end(&self, stage: StageId, left: u32) -> f64 {
+        f64::from(self.from_last[stage.at()]) + f64::from(left - 1) * f64::from(self.step[stage.at()])
     }
 
     fn urgent(&self, program: &Program, task: TaskId, turn: u64) -> Urgent {

@@ -45,7 +45,11 @@ impl Tasks {
     }
 
     pub fn lane(&self, task: TaskId) -> Lane {
-        self.lanes[task.stage.at()]
+        self.lane_of(task.stage)
+    }
+
+    pub fn lane_of(&self, stage: StageId) -> Lane {
+        self.lanes[stage.at()]
     }
 
     pub fn leaves_blocks(&self, task: TaskId) -> bool {

@@ -25,9 +25,10 @@ pub use crate::data::{Matrix, Real};
 /// The processes of a cluster, for whoever starts them.
 pub mod cluster {
     pub use crate::net::{
-        Client, Drainer, SchedulerOptions, Stopper, WorkerOptions, own_name, run_scheduler, run_worker,
+        Client, Drainer, ElasticOptions, SchedulerOptions, Stopper, WorkerOptions, WorkerSource, own_name,
+        run_scheduler, run_worker,
     };
-    pub use crate::protocol::Status;
+    pub use crate::protocol::{AutoscalerStatus, Status};
 }
 
 pub use crate::net::SchedulerAt;

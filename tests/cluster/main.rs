@@ -6,6 +6,7 @@ mod support;
 mod bits;
 mod chaos;
 mod crashes;
+mod elastic;
 mod hostile;
 mod leaving;
 mod line;

@@ -37,6 +37,16 @@ pub fn ended(child: &mut Child) -> Option<i32> {
     }
 }
 
+/// Waits until something is so.
+#[track_caller]
+pub fn until(mut is_so: impl FnMut() -> bool, why_not: impl Fn() -> String) {
+    let began = Instant::now();
+    while !is_so() {
+        assert!(began.elapsed() < HANGS, "{}", why_not());
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
 /// What a run has left under a name: itself or with an ending, a file or all that is below a folder. Others may be
 /// writing elsewhere in the folder meanwhile.
 pub fn result(folder: &Folder, name: &str) -> BTreeMap<String, Vec<u8>> {
@@ -69,7 +79,13 @@ pub fn send(child: &Child, signal: i32) {
 impl Cluster {
     /// A scheduler without workers. `options` are more words for it.
     pub fn with_options(options: &str) -> Cluster {
+        Cluster::prepared(|_| options.into())
+    }
+
+    /// The same in a folder where something is done before.
+    pub fn prepared(prepare: impl FnOnce(&Folder) -> String) -> Cluster {
         let folder = Folder::new();
+        let options = prepare(&folder);
         let words = format!("scheduler --scheduler-file cluster.json {options}");
         let scheduler = start(&folder, &words, "scheduler.log");
         Cluster { folder, scheduler, workers: Vec::new() }

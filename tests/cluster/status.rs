@@ -56,7 +56,7 @@ fn what_goes_from_process_to_process_is_forecast_counted_and_compared_with_the_l
 fn its_workers_and_runs_are_seen_and_why_a_task_is_where_it_is() {
     let mut cluster = Cluster::with_options("");
     cluster.wait_until_it_listens();
-    assert_eq!(status(&cluster.folder), serde_json::json!({ "workers": [], "runs": [] }));
+    assert_eq!(status(&cluster.folder), serde_json::json!({ "workers": [], "runs": [], "autoscaler": null }));
     cluster.refused("explain s0.0", &["no run goes on"]);
     cluster.add("n0", "--threads 1 --memory 300MiB");
     cluster.wait_for("worker n0 joins");

@@ -3,7 +3,7 @@
 //! - [`options`], [`script`]: what is submitted. Pure.
 //! - [`job_name`]: by which a next start knows its own jobs. Pure.
 //! - [`job_state`], [`listing`]: what `squeue` says, and what it means. Pure.
-//! - [`refused`], [`backoff`]: why SLURM did not do what it was asked, and when to ask again. Pure.
+//! - [`refused`]: why SLURM did not do what it was asked. Pure.
 //! - [`jobs`]: all jobs that are known. Pure.
 //! - [`commands`]: the programs that are called, and for how long they are waited for.
 //! - [`walltime`]: when the job ends that a process is a part of.
@@ -12,7 +12,6 @@
 //! One call of `squeue` tells the states of all jobs, those that have ended included, for as long as SLURM remembers
 //! them. Workers are asked for as an array of jobs, with one call of `sbatch`.
 
-pub mod backoff;
 pub mod commands;
 pub mod job_name;
 pub mod job_state;

@@ -1,6 +1,5 @@
 //! Calls SLURM's programs.
 
-use super::backoff::Backoff;
 use super::commands::{Call, Called, Commands};
 use super::job_name::JobName;
 use super::jobs::{Jobs, News};
@@ -8,6 +7,7 @@ use super::listing::{JobId, SQUEUE, rows, submitted};
 use super::options::{OptionsError, SlurmOptions};
 use super::refused::{cause, told};
 use super::script::script;
+use crate::backoff::Backoff;
 use crate::provider::{Cause, Place, Provider, Refusal, Release};
 
 /// Seconds between two calls of `squeue`, at least.

@@ -9,6 +9,7 @@ use crate::sched::Seat;
 use cluster::peer::PeerId;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::SocketAddr;
+use std::time::Instant;
 
 /// A worker process.
 pub struct Member {
@@ -17,6 +18,7 @@ pub struct Member {
     pub line: Line,
     /// It wants to go.
     pub draining: bool,
+    pub joined: Instant,
     /// It is a client, which takes part in this run of its own only.
     own_run: Option<u64>,
     depot: Depot,
@@ -87,7 +89,8 @@ impl Members {
         let about = line.connection().peer();
         let depot = Depot { address: depot, life: about.from.life.0, is_client: own_run.is_some() };
         let name = about.from.name.clone();
-        let member = Member { name, seats, line, draining: false, own_run, depot, met: HashSet::new() };
+        let (joined, met) = (Instant::now(), HashSet::new());
+        let member = Member { name, seats, line, draining: false, joined, own_run, depot, met };
         member.send(ToWorkerProcess::Enlisted { worker });
         self.by_id.insert(worker, member);
     }
@@ -115,6 +118,11 @@ impl Members {
     /// The workers, without clients.
     pub fn all(&self) -> impl Iterator<Item = (WorkerId, &Member)> {
         self.by_id.iter().filter(|(_, member)| !member.is_client()).map(|(worker, member)| (*worker, member))
+    }
+
+    /// Those of them that do not want to go.
+    pub fn staying(&self) -> impl Iterator<Item = &Member> {
+        self.all().map(|(_, member)| member).filter(|member| !member.draining)
     }
 
     /// Messages about a run, and before them where those are that they name.

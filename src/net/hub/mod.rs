@@ -1,11 +1,12 @@
 //! The scheduler process: workers and clients come and go, and two runs may go on at once: a large one and a small one.
 //!
 //! This file is who says what. `members` are the workers, `turns` is whose run is next, `run` is the run that goes on,
-//! `status` is what can be seen of all.
+//! `status` is what can be seen of all, `scaling` what an autoscaler sees and does.
 
 mod drains;
 mod members;
 mod run;
+mod scaling;
 mod status;
 mod turns;
 
@@ -21,6 +22,8 @@ use drains::AskedDrain;
 use futures_channel::oneshot;
 use members::{Member, Members, is_possible};
 use run::Current;
+use scaling::Scaled;
+pub use scaling::{Autoscaled, Changed, DrainWorkers, LookAround, TellChanges};
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::time::Instant;
 
@@ -44,6 +47,8 @@ struct Request {
 struct Client {
     line: Line,
     watches: bool,
+    /// So many workers it waits for, or has waited for and counts on.
+    needs: u64,
 }
 
 /// The scheduler of a cluster.
@@ -60,6 +65,7 @@ pub struct Hub {
     runs: BTreeMap<RunId, Current>,
     /// How many have begun.
     begun_runs: u64,
+    scaled: Scaled,
     /// Told when somebody wants the scheduler to end.
     stop: Option<oneshot::Sender<()>>,
 }
@@ -76,6 +82,7 @@ impl Hub {
             preparing: None,
             runs: BTreeMap::new(),
             begun_runs: 0,
+            scaled: Scaled::default(),
             stop: Some(stop),
         }
     }
@@ -87,7 +94,7 @@ impl Hub {
             Role::Worker => drop(self.arriving.insert(peer, Line::new(connection))),
             Role::Client => {
                 tracing::info!("client {name} is here");
-                self.clients.insert(peer, Client { line: Line::new(connection), watches: false });
+                self.clients.insert(peer, Client { line: Line::new(connection), watches: false, needs: 0 });
             }
             // The handshake lets no second scheduler in.
             Role::Scheduler => connection.close(),
@@ -166,11 +173,18 @@ impl Hub {
                 }
                 self.tell_fleet();
             }
+            FromClient::NeedWorkers { count } => {
+                if let Some(known) = self.clients.get_mut(&client) {
+                    known.needs = count;
+                }
+                self.changed();
+            }
             FromClient::Submit { number, spec } => {
                 let asker = Asker { client, number };
                 self.waiting.push_back(Request { asker, spec, submitted: Instant::now(), is_large: false });
                 self.start_next(ctx);
                 self.tell_place_in_line(asker);
+                self.changed();
             }
             FromClient::AsWorker { number, message } => {
                 let asker = Asker { client, number };
@@ -211,6 +225,7 @@ impl Hub {
         self.arriving.remove(&peer);
         if let Some(client) = self.clients.remove(&peer) {
             tracing::info!("client {} is gone: {why}", client.line.connection().peer().from.name);
+            self.changed();
             return self.give_up(|asker| asker.client == peer, ctx);
         }
         let worker = self.members.of_peer(peer);
@@ -223,10 +238,11 @@ impl Hub {
         }
     }
 
-    /// Who is there, to all clients that want to know.
+    /// Who is there and stays, to all clients that want to know.
     fn tell_fleet(&mut self) {
+        self.changed();
         let member = |member: &Member| FleetMember { name: member.name.clone(), seat: member.seats.large };
-        let fleet = ToClient::Fleet { members: self.members.all().map(|(_, at)| member(at)).collect() };
+        let fleet = ToClient::Fleet { members: self.members.staying().map(member).collect() };
         self.clients.values_mut().filter(|client| client.watches).for_each(|client| client.line.send(&fleet));
     }
 
@@ -242,6 +258,7 @@ impl Hub {
         let Some(member) = self.members.get_mut(worker).filter(stays) else { return };
         tracing::info!("worker {} is to leave", member.name);
         member.draining = true;
+        self.tell_fleet();
         self.leave(worker, ctx);
     }
 

@@ -26,7 +26,8 @@ impl Hub {
         let planned = self.preparing.map(|asker| waits(asker, "is planned", Duration::ZERO));
         let others = self.waiting.iter();
         let others = others.map(|request| waits(request.asker, "waits", request.submitted.elapsed()));
-        Status { workers, runs: going.chain(planned).chain(others).collect() }
+        let runs = going.chain(planned).chain(others).collect();
+        Status { workers, runs, autoscaler: self.scaled.status.clone() }
     }
 
     pub(super) fn client_name(&self, asker: Asker) -> String {

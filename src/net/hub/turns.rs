@@ -115,12 +115,12 @@ impl Hub {
 
     /// Does no run have this portion, though there are workers with one?
     fn is_free(&self, portion: Portion) -> bool {
-        let has_one = self.members.all().any(|(_, member)| member.seats.of(portion).is_some());
+        let has_one = self.members.staying().any(|member| member.seats.of(portion).is_some());
         has_one && self.runs.values().all(|run| run.portion != portion)
     }
 
     fn prepare(&mut self, portion: Portion, request: Request, ctx: &mut Context<Self>) {
-        let seats = self.members.all().filter_map(|(_, member)| member.seats.of(portion));
+        let seats = self.members.staying().filter_map(|member| member.seats.of(portion));
         let seats: Vec<Seat> = seats.collect();
         self.preparing = Some(request.asker);
         let client_worker = request.spec.own.as_ref().map(|_| self.members.next_number());

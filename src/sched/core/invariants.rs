@@ -96,6 +96,11 @@ impl Core {
         let admitted = states().filter(|state| state.is_pending()).count();
         let assigned = states().filter(|state| matches!(state, TaskState::Assigned(_))).count();
         assert_eq!(self.counts.unfinished(), unfinished, "I1");
+        let program = &self.tasks.program;
+        let mut left = vec![0; program.stages().len()];
+        let pending = (0..self.tasks.table.len()).filter(|at| !self.tasks.table.state(*at).is_finished());
+        pending.for_each(|at| left[program.at_position(at).stage.at()] += 1);
+        program.stage_ids().for_each(|id| assert_eq!(self.counts.left(id), left[id.at()], "I1: {id:?}"));
         assert_eq!(self.counts.admitted(), admitted, "I1");
         assert_eq!(self.counts.assigned(), assigned, "I1");
     }

@@ -2,6 +2,8 @@
 
 use super::Core;
 use crate::ids::{BlockId, StageId, WorkerId};
+use crate::sched::lane::Lane;
+use crate::sched::ready::Paths;
 
 /// A worker as the scheduler sees it.
 #[derive(Clone, Copy, PartialEq, Debug)]
@@ -17,7 +19,36 @@ pub struct WorkerView {
     pub is_leaving: bool,
 }
 
+/// What is left of a run.
+#[derive(Clone, Copy, PartialEq, Debug, Default)]
+pub struct Remaining {
+    /// All that computes, in core-seconds.
+    pub work: f64,
+    /// What must be done one after the other, in seconds.
+    pub path: f64,
+}
+
 impl Core {
+    /// What is left to do, as measured so far. Of the stages that are not done a task may be at any step that is left
+    /// on average. O(stages and their users).
+    pub fn remaining(&self) -> Remaining {
+        let Core { tasks, counts, estimates, .. } = self;
+        let program = &tasks.program;
+        let paths = Paths::new(program, |stage| estimates.of_stage(stage));
+        let mut remaining = Remaining::default();
+        for id in program.stage_ids().filter(|id| counts.left(*id) > 0) {
+            let left = counts.left(id);
+            if tasks.lane_of(id) == Lane::Compute {
+                remaining.work += left as f64 * estimates.of_stage(id);
+            }
+            let space = &program.stage(id).space;
+            let chains = (space.tasks() / space.extents().k).max(1) as usize;
+            let steps = left.div_ceil(chains).max(1) as u32;
+            remaining.path = remaining.path.max(paths.to_end(id, steps));
+        }
+        remaining
+    }
+
     /// None if it is not there.
     pub fn look_at(&self, worker: WorkerId) -> Option<WorkerView> {
         let queue = self.fleet.get(worker)?;

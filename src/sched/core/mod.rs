@@ -43,7 +43,7 @@ use super::transit::Transit;
 use crate::failure::{Blame, Failure};
 use crate::graph::Program;
 use crate::ids::{BlockId, StageId, TaskId, WorkerId};
-pub use looking::WorkerView;
+pub use looking::{Remaining, WorkerView};
 use std::collections::HashSet;
 use std::sync::Arc;
 
@@ -104,7 +104,7 @@ impl Core {
     pub fn new(program: Arc<Program>, limit: u64) -> Self {
         let estimates = Estimates::new(&program);
         Core {
-            counts: Counts::new(program.tasks()),
+            counts: Counts::new(&program),
             admission: Admission::default(),
             ready: ReadyTasks::new(&program, &estimates),
             estimates,
@@ -337,7 +337,7 @@ impl Core {
         self.fleet.charge(worker, self.tasks.lane(task), -1, -self.estimates.of(task));
         self.fleet.rested(worker);
         self.leads.touch(worker);
-        self.counts.finish();
+        self.counts.finish(task.stage);
         self.has_read(task);
         self.make_block(worker, task);
         let remaining = self.announce(task);

@@ -64,7 +64,7 @@ impl Core {
             self.tasks.table.set(at, TaskState::Idle);
             idle.push(self.tasks.program.at_position(at));
         }
-        self.counts.redo(gone.len());
+        gone.iter().for_each(|task| self.counts.redo(task.stage));
         gone.iter().for_each(|task| self.unconsume(*task));
         self.clear_queues();
         idle.into_iter().for_each(|task| self.abandon(task));
@@ -106,7 +106,7 @@ impl Core {
             for input in inputs.drain(..) {
                 if self.tasks.state(input) == TaskState::Released {
                     self.tasks.set(input, TaskState::Idle);
-                    self.counts.redo(1);
+                    self.counts.redo(input.stage);
                     self.unconsume(input);
                     gone.push(input);
                 }
@@ -135,7 +135,7 @@ impl Core {
                 continue;
             }
             self.tasks.set(task, TaskState::Released);
-            self.counts.abandon();
+            self.counts.abandon(task.stage);
             self.free_further(task);
             self.tasks.program.inputs(task, &mut inputs);
             for input in inputs.drain(..) {

@@ -1,0 +1,331 @@
+//! Workers as processes of this machine.
+//!
+//! Each is the leader of a process group of its own, so that a signal of the terminal ends the scheduler only, which
+//! tells its workers. A worker that was told to leave and does not is killed. If this process is killed, its workers
+//! lose their scheduler and end by themselves.
+
+use crate::backoff::Backoff;
+use crate::provider::{Cause, End, Place, PlaceState, Provider, Refusal, Release};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+use std::ffi::OsString;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+/// A worker that was told to leave has so many seconds.
+const GRACE: f64 = 10.0;
+/// What a worker has said is read so long after its end, at most.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+/// So often it is looked whether all have left.
+const LOOK_AGAIN: Duration = Duration::from_millis(5);
+/// A worker that fails within so many seconds has not begun to work.
+const EARLY: f64 = 10.0;
+/// So many workers that fail in a row before they work are no accident.
+const NO_ACCIDENT: usize = 3;
+/// The names of places begin so.
+const PLACE: &str = "local-";
+
+/// How workers are started.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LocalOptions {
+    /// The program.
+    pub program: PathBuf,
+    /// What it is told, but for `--name` and the worker's name, which come last.
+    pub words: Vec<OsString>,
+    /// Never more workers than this.
+    pub most: usize,
+}
+
+/// Workers as processes of this machine. When it is dropped, all of them are ended.
+pub struct LocalProvider {
+    options: LocalOptions,
+    workers: Vec<Worker>,
+    /// Names that have been given.
+    given: u64,
+    /// Workers that failed in a row before they worked.
+    failed_early: usize,
+    asking: Backoff,
+}
+
+struct Worker {
+    place: Place,
+    child: Child,
+    /// The last line that it has said, once it says nothing more.
+    last_line: mpsc::Receiver<String>,
+    /// When it was told to leave.
+    told: Option<f64>,
+}
+
+impl LocalProvider {
+    /// A provider without workers.
+    pub fn new(options: LocalOptions) -> LocalProvider {
+        LocalProvider { options, workers: Vec::new(), given: 0, failed_early: 0, asking: Backoff::default() }
+    }
+
+    fn start(&mut self, now: f64) -> Result<Worker, String> {
+        let name = format!("{PLACE}{}", self.given);
+        let mut command = Command::new(&self.options.program);
+        command.args(&self.options.words).arg("--name").arg(&name);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).process_group(0);
+        let mut child =
+            command.spawn().map_err(|error| format!("{}: {error}", self.options.program.display()))?;
+        self.given += 1;
+        let last_line = pass_on(child.stderr.take(), name.clone());
+        let place = Place {
+            name,
+            state: PlaceState::Running,
+            asked: now,
+            began: Some(now),
+            ends: None,
+            words: String::new(),
+        };
+        Ok(Worker { place, child, last_line, told: None })
+    }
+
+    /// Who has ended is seen, and who was told long ago is killed.
+    fn look(&mut self, now: f64) {
+        for worker in self.workers.iter_mut().filter(|worker| worker.place.state.is_there()) {
+            worker.look();
+            let age = now - worker.place.asked;
+            match worker.place.state {
+                PlaceState::Ended(End::Failed) if age < EARLY => {
+                    self.failed_early += 1;
+                    if self.failed_early >= NO_ACCIDENT {
+                        self.asking.refused(Cause::ForNow, worker.place.words.clone(), now);
+                    }
+                }
+                PlaceState::Running if age >= EARLY => {
+                    self.failed_early = 0;
+                    self.asking.done();
+                }
+                PlaceState::Leaving if worker.told.is_some_and(|told| now - told > GRACE) => worker.kill(),
+                _ => {}
+            }
+        }
+    }
+
+    fn there(&self) -> usize {
+        self.workers.iter().filter(|worker| worker.place.state.is_there()).count()
+    }
+
+    fn wait_for_all(&mut self) {
+        let began = Instant::now();
+        while self.there() > 0 && began.elapsed().as_secs_f64() < GRACE {
+            std::thread::sleep(LOOK_AGAIN);
+            self.workers.iter_mut().for_each(Worker::look);
+        }
+    }
+}
+
+impl Worker {
+    fn look(&mut self) {
+        if !self.place.state.is_there() {
+            return;
+        }
+        match self.child.try_wait() {
+            Ok(None) => {}
+            Ok(Some(status)) => self.ended(status),
+            Err(error) => {
+                self.place.state = PlaceState::Ended(End::Unknown);
+                self.place.words = format!("worker {}: {error}", self.place.name);
+            }
+        }
+    }
+
+    fn ended(&mut self, status: ExitStatus) {
+        let how = match (status.success(), self.told) {
+            (true, _) => End::Left,
+            (false, Some(_)) => End::Cancelled,
+            (false, None) => End::Failed,
+        };
+        self.place.state = PlaceState::Ended(how);
+        if how == End::Failed {
+            let said = self.last_line.recv_timeout(LAST_WORDS).map(|line| format!(": {line}"));
+            let said = said.unwrap_or_default();
+            self.place.words = format!("worker {} ended with {status}{said}", self.place.name);
+        }
+    }
+
+    /// Asks it to hand over what only it has, and to leave.
+    fn tell_to_leave(&mut self, now: f64) {
+        if self.place.state.is_there() && self.told.is_none() {
+            self.place.state = PlaceState::Leaving;
+            self.told = Some(now);
+            // It may have ended just now.
+            let _ = kill_process(self.id(), Signal::TERM);
+        }
+    }
+
+    fn kill(&mut self) {
+        // The same, and then there is nothing to wait for.
+        let _ = kill_process_group(self.id(), Signal::KILL);
+        let _ = self.child.wait().map(|status| self.ended(status));
+    }
+
+    /// Nobody else has its number as long as it was not waited for.
+    fn id(&self) -> Pid {
+        Pid::from_child(&self.child)
+    }
+}
+
+/// What a worker says is said here, too. The last line comes when it has ended.
+fn pass_on(pipe: Option<impl Read + Send + 'static>, name: String) -> mpsc::Receiver<String> {
+    let (tell, hear) = mpsc::channel();
+    let pass_on = move || {
+        let mut last = None;
+        for line in pipe.into_iter().flat_map(|pipe| BufReader::new(pipe).lines().map_while(Result::ok)) {
+            // If nobody hears us, nobody hears it.
+            let _ = writeln!(std::io::stderr(), "{name}: {line}");
+            last = Some(line.trim().trim_start_matches("dolmen: ").to_string());
+        }
+        // Nobody may want to know any more.
+        let _ = last.map(|line| tell.send(line));
+    };
+    // Without a thread it says nothing, and works all the same.
+    let _ = std::thread::Builder::new().name("dolmen-local".into()).spawn(pass_on);
+    hear
+}
+
+impl Provider for LocalProvider {
+    fn ask(&mut self, count: usize, now: f64) -> Result<Vec<String>, Refusal> {
+        self.asking.may(now)?;
+        self.look(now);
+        // The look may have found that workers fail as soon as they start.
+        self.asking.may(now)?;
+        let count = count.min(self.options.most.saturating_sub(self.there()));
+        let mut names = Vec::new();
+        for _ in 0..count {
+            match self.start(now) {
+                Ok(worker) => {
+                    names.push(worker.place.name.clone());
+                    self.workers.push(worker);
+                }
+                Err(words) => {
+                    let refusal = self.asking.refused(Cause::ForNow, words, now);
+                    return if names.is_empty() { Err(refusal) } else { Ok(names) };
+                }
+            }
+        }
+        Ok(names)
+    }
+
+    fn state(&mut self, now: f64) -> Result<Vec<Place>, Refusal> {
+        self.look(now);
+        let places = self.workers.iter().map(|worker| worker.place.clone()).collect();
+        self.workers.retain(|worker| worker.place.state.is_there());
+        Ok(places)
+    }
+
+    fn release(&mut self, which: Release<'_>, now: f64) -> Result<(), Refusal> {
+        let is_meant = |name: &String| match which {
+            Release::All => true,
+            Release::These(names) => names.contains(name),
+        };
+        let meant = self.workers.iter_mut().filter(|worker| is_meant(&worker.place.name));
+        meant.for_each(|worker| worker.tell_to_leave(now));
+        if which == Release::All {
+            self.wait_for_all();
+        }
+        Ok(())
+    }
+}
+
+impl Drop for LocalProvider {
+    fn drop(&mut self) {
+        self.workers.iter_mut().filter(|worker| worker.place.state.is_there()).for_each(Worker::kill);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Processes that do what a line of shell says.
+    fn provider(line: &str, most: usize) -> LocalProvider {
+        let words = ["-c", line].map(OsString::from).to_vec();
+        LocalProvider::new(LocalOptions { program: "sh".into(), words, most })
+    }
+
+    fn wait_for(provider: &mut LocalProvider, now: f64, is_so: impl Fn(&[Place]) -> bool) -> Vec<Place> {
+        let began = Instant::now();
+        loop {
+            let places = provider.state(now).expect("it knows its children");
+            if is_so(&places) {
+                return places;
+            }
+            assert!(began.elapsed() < Duration::from_secs(60), "{places:?}");
+            std::thread::sleep(LOOK_AGAIN);
+        }
+    }
+
+    fn is_running(id: Pid) -> bool {
+        rustix::process::test_kill_process(id).is_ok()
+    }
+
+    #[test]
+    fn never_more_than_the_most_and_each_has_a_name_of_its_own() {
+        let mut local = provider("exec sleep 1000", 3);
+        assert_eq!(local.ask(2, 0.0).unwrap(), ["local-0", "local-1"]);
+        assert_eq!(local.ask(2, 1.0).unwrap(), ["local-2"]);
+        assert_eq!(local.ask(1, 2.0).unwrap(), [] as [&str; 0]);
+        local.release(Release::These(&["local-1".into()]), 3.0).unwrap();
+        let places = wait_for(&mut local, 3.0, |places| !places[1].state.is_there());
+        assert_eq!(places[1].state, PlaceState::Ended(End::Cancelled));
+        assert_eq!(local.state(3.0).unwrap().len(), 2, "an end is told once");
+        assert_eq!(local.ask(5, 4.0).unwrap(), ["local-3"]);
+    }
+
+    #[test]
+    fn nobody_is_left_when_it_is_dropped_or_all_is_released() {
+        let mut local = provider("exec sleep 1000", 2);
+        local.ask(2, 0.0).unwrap();
+        let ids: Vec<Pid> = local.workers.iter().map(Worker::id).collect();
+        drop(local);
+        assert!(!ids.iter().any(|id| is_running(*id)));
+        let mut local = provider("exec sleep 1000", 2);
+        local.ask(2, 0.0).unwrap();
+        local.release(Release::All, 0.0).unwrap();
+        assert!(local.state(0.0).unwrap().iter().all(|place| !place.state.is_there()));
+    }
+
+    #[test]
+    fn one_that_does_not_leave_is_killed() {
+        let folder = tempfile::tempdir().unwrap();
+        let ready = folder.path().join("ready");
+        let line = format!("trap '' TERM; : >{}; exec sleep 1000", ready.display());
+        let mut local = provider(&line, 1);
+        let names = local.ask(1, 0.0).unwrap();
+        let began = Instant::now();
+        while !ready.exists() {
+            assert!(began.elapsed() < Duration::from_secs(60));
+            std::thread::sleep(LOOK_AGAIN);
+        }
+        local.release(Release::These(&names), 1.0).unwrap();
+        assert_eq!(local.state(1.0 + GRACE).unwrap()[0].state, PlaceState::Leaving);
+        let place = &local.state(1.1 + GRACE).unwrap()[0];
+        assert_eq!(place.state, PlaceState::Ended(End::Cancelled));
+    }
+
+    #[test]
+    fn workers_that_fail_at_once_are_not_started_again_and_again() {
+        let mut local = provider("echo dolmen: no room >&2; exit 1", 8);
+        for at in 0..3 {
+            local.ask(1, f64::from(at)).expect("the first ones may be accidents");
+            wait_for(&mut local, f64::from(at), |places| !places[0].state.is_there());
+        }
+        let refusal = local.ask(1, 3.0).expect_err("it is no accident");
+        assert_eq!((refusal.cause, refusal.again), (Cause::ForNow, 17.0));
+        assert_eq!(refusal.words, "worker local-2 ended with exit status: 1: no room");
+        local.ask(1, 17.0).expect("it is tried again");
+    }
+
+    #[test]
+    fn a_program_that_is_not_there_is_told() {
+        let options = LocalOptions { program: "/no/such/program".into(), words: Vec::new(), most: 1 };
+        let refusal = LocalProvider::new(options).ask(1, 0.0).expect_err("no program");
+        assert!(refusal.words.contains("/no/such/program"), "{refusal}");
+    }
+}

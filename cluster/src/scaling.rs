@@ -1,0 +1,248 @@
+//! What the policy is asked, and what follows from its answer: the part of an autoscaler that remembers. Pure.
+//!
+//! The scheduler says what is to be done and who is there, the provider what places there are. [`Scaling::step`] puts
+//! both together, asks the policy, and says whom to ask for, who is to leave, and which places to take back. A place is
+//! taken back when its worker has left and does not end, or when nobody has come there and nobody need come.
+
+use crate::policy::{Demand, Machine, Presence, Reason, ScalingPolicy, Start, Supply};
+use crate::provider::{Place, PlaceState};
+use std::collections::{BTreeMap, HashMap};
+
+/// Between two computations of a session that is open, workers stay for so many seconds: it is likely to come back.
+const SESSION_STAYS: f64 = 60.0;
+/// A worker whose connection was lost may come back, or its job be started again. After so many seconds its place is
+/// taken back.
+const GIVEN_UP: f64 = 60.0;
+/// A worker that has left ends by itself. If it does not within so many seconds, its place is taken back.
+const ENDS: f64 = 10.0;
+/// Weight of the newest measurement in a moving average.
+const NEWEST: f64 = 0.5;
+
+/// What is to be done and who is there, as a scheduler sees it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Survey {
+    /// What is left to compute.
+    pub demand: Demand,
+    /// Seconds since the oldest of it was asked for.
+    pub age: f64,
+    /// Workers that somebody waits for, at least.
+    pub needed: usize,
+    /// Is there a session that may have more to do?
+    pub session: bool,
+    /// All workers, also those that the provider does not know.
+    pub workers: Vec<Present>,
+}
+
+/// A worker that is there.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Present {
+    /// Its name, and that of its place if it has one.
+    pub name: String,
+    /// With how many cores it computes.
+    pub cores: u32,
+    /// It has nothing to do.
+    pub is_idle: bool,
+    /// It hands over what it has, and goes.
+    pub is_leaving: bool,
+    /// Seconds since it joined.
+    pub age: f64,
+}
+
+/// What a user allows and asks for.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Rules {
+    /// How the number is found.
+    pub policy: ScalingPolicy,
+    /// Seconds within which a run is to be done.
+    pub deadline: Option<f64>,
+    /// Never fewer workers than this.
+    pub least: usize,
+    /// Never more places than this.
+    pub most: usize,
+    /// What a worker is like. Queue and boot are a first guess, until they are measured.
+    pub start: Start,
+}
+
+/// What is to be done now.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Orders {
+    /// So many places are to be asked for.
+    pub ask: usize,
+    /// These workers are to hand over what they have, and to leave.
+    pub drain: Vec<String>,
+    /// These places are to be taken back.
+    pub release: Vec<String>,
+    /// So many workers are wanted.
+    pub wanted: usize,
+    /// So many of them were asked for and have not come yet.
+    pub coming: usize,
+    /// So many places are taken by workers that leave or stand still.
+    pub away: usize,
+    /// Why, a line for each step.
+    pub reasons: Vec<String>,
+}
+
+/// The memory of an autoscaler.
+#[derive(Clone, Debug)]
+pub struct Scaling {
+    rules: Rules,
+    /// Places that have been granted and have not ended.
+    known: HashMap<String, Known>,
+}
+
+/// What is remembered of a place and its worker.
+#[derive(Clone, Copy, Debug, Default)]
+struct Known {
+    has_joined: bool,
+    /// It was told to leave.
+    is_drained: bool,
+    /// Since when its worker has nothing to do.
+    idle: Option<f64>,
+    /// Since when its worker is missing although it has joined.
+    missing: Option<f64>,
+}
+
+/// A place and its worker, as the policy is to see them.
+enum Seen {
+    Counts(Presence),
+    /// It takes room, and does not compute.
+    Away,
+    /// It is to be taken back.
+    Useless,
+}
+
+impl Scaling {
+    /// Nothing is remembered yet.
+    pub fn new(rules: Rules) -> Scaling {
+        Scaling { rules, known: HashMap::new() }
+    }
+
+    /// What one more worker takes, as measured so far.
+    pub fn start(&self) -> Start {
+        self.rules.start
+    }
+
+    /// What to do now. The complexity is that of [`ScalingPolicy::decide`].
+    pub fn step(&mut self, survey: &Survey, places: &[Place], now: f64) -> Orders {
+        let there: Vec<&Place> = places.iter().filter(|place| place.state.is_there()).collect();
+        self.known.retain(|name, _| there.iter().any(|place| place.name == *name));
+        let mut present: BTreeMap<&str, &Present> =
+            survey.workers.iter().map(|worker| (worker.name.as_str(), worker)).collect();
+        let mut orders = Orders::default();
+        let mut machines = Vec::new();
+        let mut names = Vec::new();
+        for place in there {
+            let worker = present.remove(place.name.as_str());
+            match self.see(place, worker, now) {
+                Seen::Counts(presence) => {
+                    let id = names.len() as u32;
+                    let cores = worker.map_or(self.rules.start.cores, |worker| worker.cores);
+                    machines.push(Machine { id, cores, presence });
+                    names.push(place.name.clone());
+                }
+                Seen::Away => orders.away += 1,
+                Seen::Useless => {
+                    orders.away += 1;
+                    orders.release.push(place.name.clone());
+                }
+            }
+        }
+        // Workers that somebody started by hand compute, and are not ours to send away.
+        let strangers: Vec<&Present> = present.into_values().filter(|worker| !worker.is_leaving).collect();
+        for worker in &strangers {
+            let presence = Presence::Here { idle: None, leaves: None };
+            machines.push(Machine { id: names.len() as u32, cores: worker.cores, presence });
+            names.push(worker.name.clone());
+        }
+        let is_between = survey.session && survey.demand.work <= 0.0;
+        if is_between {
+            keep_for_session(&mut machines, now);
+        }
+        let supply = Supply {
+            workers: machines,
+            start: self.rules.start,
+            least: self.rules.least.max(survey.needed),
+            most: self.rules.most.saturating_sub(orders.away) + strangers.len(),
+        };
+        self.decide(survey, &supply, &names, &mut orders, now);
+        if is_between {
+            orders.reasons.push(format!("a session is open: idle workers stay for {SESSION_STAYS:.0} s"));
+        }
+        orders
+    }
+
+    fn decide(&mut self, survey: &Survey, supply: &Supply, names: &[String], orders: &mut Orders, now: f64) {
+        let deadline = self.rules.deadline.map(|seconds| now - survey.age + seconds);
+        let demand = Demand { deadline, ..survey.demand };
+        let decision = self.rules.policy.decide(&demand, supply, now);
+        let name = |id: u32| names.get(id as usize).cloned().unwrap_or_default();
+        let is_coming = |worker: &&Machine| matches!(worker.presence, Presence::Asked(_));
+        let coming = supply.workers.iter().filter(is_coming).count();
+        let mut called_off = 0;
+        for id in &decision.remove {
+            let worker = supply.workers.iter().find(|worker| worker.id == *id);
+            if worker.is_some_and(|worker| is_coming(&worker)) {
+                called_off += 1;
+                orders.release.push(name(*id));
+            } else {
+                orders.drain.push(name(*id));
+                self.known.entry(name(*id)).or_default().is_drained = true;
+            }
+        }
+        orders.ask = decision.start;
+        orders.wanted = supply.workers.len() + decision.start - decision.remove.len();
+        orders.coming = coming + decision.start - called_off;
+        orders.reasons = decision.reasons.iter().map(|reason: &Reason| reason.told(name)).collect();
+    }
+
+    fn see(&mut self, place: &Place, worker: Option<&Present>, now: f64) -> Seen {
+        let known = self.known.entry(place.name.clone()).or_default();
+        if let Some(worker) = worker
+            && !std::mem::replace(&mut known.has_joined, true)
+        {
+            learn(&mut self.rules.start, place, now - worker.age);
+        }
+        known.idle = worker.filter(|worker| worker.is_idle).map(|_| known.idle.unwrap_or(now));
+        match (place.state, worker) {
+            (PlaceState::Stuck, _) => Seen::Useless,
+            (PlaceState::Leaving | PlaceState::Suspended | PlaceState::Ended(_), _) => Seen::Away,
+            (_, Some(worker)) if worker.is_leaving => Seen::Away,
+            (_, Some(_)) => {
+                known.missing = None;
+                Seen::Counts(Presence::Here { idle: known.idle, leaves: place.ends })
+            }
+            (PlaceState::Waiting | PlaceState::Starting, None) => {
+                // It may have been started again by those who give machines.
+                *known = Known::default();
+                Seen::Counts(Presence::Asked(place.asked))
+            }
+            (PlaceState::Running, None) if !known.has_joined => Seen::Counts(Presence::Asked(place.asked)),
+            (PlaceState::Running, None) => {
+                let missing = *known.missing.get_or_insert(now);
+                let patience = if known.is_drained { ENDS } else { GIVEN_UP };
+                if now - missing >= patience { Seen::Useless } else { Seen::Away }
+            }
+        }
+    }
+}
+
+/// A worker has joined: what that took.
+fn learn(start: &mut Start, place: &Place, joined: f64) {
+    let began = place.began.unwrap_or(joined).clamp(place.asked, joined.max(place.asked));
+    let measure = |average: &mut f64, measured: f64| *average += NEWEST * (measured - *average);
+    measure(&mut start.queue, began - place.asked);
+    measure(&mut start.boot, (joined - began).max(0.0));
+}
+
+/// Whoever is idle only since a session has paused is not idle.
+fn keep_for_session(machines: &mut [Machine], now: f64) {
+    for machine in machines {
+        if let Presence::Here { idle, .. } = &mut machine.presence {
+            *idle = idle.filter(|since| now - since >= SESSION_STAYS);
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "scaling_tests.rs"]
+mod tests;

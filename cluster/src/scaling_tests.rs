@@ -1,0 +1,188 @@
+use super::*;
+use crate::provider::End;
+use crate::testing::{Random, for_seeds};
+
+fn scaling(least: usize, most: usize) -> Scaling {
+    let start = Start { queue: 0.0, boot: 1.0, cores: 1, walltime: None };
+    Scaling::new(Rules { policy: ScalingPolicy::default(), deadline: None, least, most, start })
+}
+
+fn place(name: &str, state: PlaceState) -> Place {
+    let began = (!matches!(state, PlaceState::Waiting | PlaceState::Stuck)).then_some(0.0);
+    Place { name: name.into(), state, asked: 0.0, began, ends: None, words: String::new() }
+}
+
+fn running(names: &[&str]) -> Vec<Place> {
+    names.iter().map(|name| place(name, PlaceState::Running)).collect()
+}
+
+fn present(name: &str, is_idle: bool) -> Present {
+    Present { name: name.into(), cores: 1, is_idle, is_leaving: false, age: 1.0 }
+}
+
+fn survey(work: f64, workers: &[Present]) -> Survey {
+    Survey {
+        demand: Demand { work, path: 0.0, deadline: None },
+        workers: workers.to_vec(),
+        ..Survey::default()
+    }
+}
+
+#[test]
+fn somebody_who_waits_is_reason_enough_and_work_asks_for_more() {
+    let mut scaling = scaling(0, 4);
+    assert_eq!(scaling.step(&survey(0.0, &[]), &[], 0.0).ask, 0);
+    let waits = Survey { needed: 2, ..survey(0.0, &[]) };
+    assert_eq!(scaling.step(&waits, &[], 0.0).ask, 2);
+    let orders = scaling.step(&waits, &running(&["a", "b"]), 0.5);
+    assert_eq!((orders.ask, orders.wanted, orders.coming), (0, 2, 2));
+    let busy = survey(1000.0, &[present("a", false), present("b", false)]);
+    let orders = scaling.step(&busy, &running(&["a", "b"]), 2.0);
+    assert_eq!((orders.ask, orders.wanted, orders.coming), (2, 4, 2));
+    assert!(orders.reasons.iter().any(|reason| reason.contains("no more than 4")), "{orders:?}");
+}
+
+#[test]
+fn what_leaves_or_stands_still_takes_room_until_it_is_gone() {
+    let mut scaling = scaling(0, 3);
+    let work = survey(1000.0, &[Present { is_leaving: true, ..present("a", false) }]);
+    let mut places = running(&["a"]);
+    places.extend([place("b", PlaceState::Leaving), place("c", PlaceState::Suspended)]);
+    let orders = scaling.step(&work, &places, 2.0);
+    assert_eq!((orders.ask, orders.away), (0, 3));
+    places[1].state = PlaceState::Ended(End::Left);
+    assert_eq!(scaling.step(&work, &places, 2.0).ask, 1);
+}
+
+#[test]
+fn an_idle_worker_drains_and_its_place_is_taken_back_if_it_has_left_and_does_not_end() {
+    let mut scaling = scaling(1, 4);
+    let idle = survey(0.0, &[present("a", true), present("b", true)]);
+    let places = running(&["a", "b"]);
+    // A start takes one second, and so long it lingers.
+    assert_eq!(scaling.step(&idle, &places, 1.0).drain, [] as [&str; 0]);
+    let orders = scaling.step(&idle, &places, 2.1);
+    assert_eq!((orders.drain.as_slice(), orders.wanted), (["a".to_string()].as_slice(), 1), "{orders:?}");
+    assert!(orders.reasons.contains(&"worker a leaves: idle for 1.1 s and not wanted again".into()));
+    let mut leaving = idle.clone();
+    leaving.workers[0].is_leaving = true;
+    let orders = scaling.step(&leaving, &places, 3.0);
+    assert_eq!((orders.drain.len(), orders.release.len(), orders.away), (0, 0, 1));
+    let left = survey(0.0, &[present("b", true)]);
+    assert_eq!(scaling.step(&left, &places, 4.0).release, [] as [&str; 0]);
+    assert_eq!(scaling.step(&left, &places, 4.0 + ENDS).release, ["a"]);
+}
+
+#[test]
+fn what_was_asked_for_in_vain_is_taken_back() {
+    let mut scaling = scaling(0, 4);
+    let places = [place("a", PlaceState::Waiting), place("b", PlaceState::Stuck)];
+    let orders = scaling.step(&survey(0.0, &[]), &places, 1.0);
+    assert_eq!(orders.release, ["b", "a"]);
+    assert_eq!((orders.wanted, orders.coming), (0, 0));
+}
+
+#[test]
+fn a_session_that_is_open_keeps_its_workers_for_a_while() {
+    let mut scaling = scaling(0, 4);
+    let paused =
+        Survey { session: true, needed: 1, ..survey(0.0, &[present("a", true), present("b", true)]) };
+    let places = running(&["a", "b"]);
+    for now in [1.0, 30.0, 60.0] {
+        assert_eq!(scaling.step(&paused, &places, now).drain, [] as [&str; 0], "{now}");
+    }
+    // The one that it waits for stays.
+    assert_eq!(scaling.step(&paused, &places, 61.0).drain.len(), 1);
+    let closed = Survey { session: false, needed: 0, ..paused };
+    assert_eq!(scaling.step(&closed, &places, 62.0).drain.len(), 2);
+}
+
+#[test]
+fn a_worker_that_is_lost_is_waited_for_and_then_given_up() {
+    let mut scaling = scaling(0, 2);
+    let places = running(&["a"]);
+    scaling.step(&survey(1.0, &[present("a", false)]), &places, 1.0);
+    let orders = scaling.step(&survey(1.0, &[]), &places, 2.0);
+    assert_eq!((orders.ask, orders.away, orders.release.len()), (1, 1, 0));
+    assert_eq!(scaling.step(&survey(1.0, &[]), &places, 2.0 + GIVEN_UP).release, ["a"]);
+    // A job that is started again is one that is to come.
+    let again = [place("a", PlaceState::Waiting)];
+    let orders = scaling.step(&survey(1.0, &[]), &again, 3.0 + GIVEN_UP);
+    assert_eq!((orders.release.len(), orders.coming), (0, 1));
+}
+
+#[test]
+fn workers_started_by_hand_help_and_are_left_alone() {
+    let mut scaling = scaling(1, 2);
+    let by_hand = survey(0.0, &[present("hand", true)]);
+    let orders = scaling.step(&by_hand, &[], 0.0);
+    assert_eq!((orders.ask, orders.drain.len()), (0, 0), "it is the one that is to be there");
+    assert_eq!(scaling.step(&by_hand, &[], 1e6).drain, [] as [&str; 0]);
+    let much = survey(1e6, &[present("hand", false)]);
+    assert_eq!(scaling.step(&much, &[], 1e6).ask, 2, "the most is of those that the provider gives");
+}
+
+#[test]
+fn a_deadline_counts_from_when_the_run_was_asked_for() {
+    let asked = |age| {
+        let mut scaling = scaling(0, 100);
+        scaling.rules.deadline = Some(100.0);
+        let worker = Present { age: 999.0, ..present("a", false) };
+        let work = Survey { age, ..survey(100.0, &[worker]) };
+        scaling.step(&work, &running(&["a"]), 1000.0).ask
+    };
+    assert_eq!((asked(0.0), asked(40.0)), (0, 1));
+}
+
+#[test]
+fn queue_and_boot_are_measured() {
+    let mut scaling = scaling(0, 2);
+    let place = Place { began: Some(20.0), ..place("a", PlaceState::Running) };
+    let worker = Present { age: 2.0, ..present("a", false) };
+    for _ in 0..2 {
+        scaling.step(&survey(1.0, std::slice::from_ref(&worker)), std::slice::from_ref(&place), 27.0);
+    }
+    assert_eq!((scaling.start().queue, scaling.start().boot), (10.0, 3.0), "counted once");
+}
+
+/// Whatever the scheduler and the provider say.
+#[test]
+fn never_more_than_the_most_and_nothing_twice() {
+    for_seeds(2000, |random: &mut Random| {
+        let most = 1 + random.below(6) as usize;
+        let mut scaling = scaling(random.below(3) as usize, most);
+        let states = [
+            PlaceState::Waiting,
+            PlaceState::Stuck,
+            PlaceState::Starting,
+            PlaceState::Running,
+            PlaceState::Suspended,
+            PlaceState::Leaving,
+            PlaceState::Ended(End::Left),
+        ];
+        for step in 0..20 {
+            let now = f64::from(step) * random.between(0.1, 100.0);
+            let count = random.below(most as u64 + 1);
+            let places: Vec<Place> = (0..count)
+                .map(|at| place(&format!("p{at}"), states[random.below(states.len() as u64) as usize]))
+                .collect();
+            let workers: Vec<Present> = (0..random.below(8))
+                .map(|at| Present {
+                    is_leaving: random.below(4) == 0,
+                    ..present(&format!("p{at}"), random.below(2) == 0)
+                })
+                .collect();
+            let work = random.below(3) as f64 * 100.0;
+            let survey =
+                Survey { needed: random.below(4) as usize, session: step % 2 == 0, ..survey(work, &workers) };
+            let orders = scaling.step(&survey, &places, now);
+            let there = places.iter().filter(|place| place.state.is_there()).count();
+            assert!(there + orders.ask <= most.max(there), "{orders:?}");
+            let named: Vec<&String> = orders.drain.iter().chain(&orders.release).collect();
+            for name in &named {
+                assert!(named.iter().filter(|other| other == &name).count() == 1, "{orders:?}");
+                assert!(places.iter().any(|place| place.name == **name), "{orders:?}");
+            }
+        }
+    });
+}

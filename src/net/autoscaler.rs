@@ -1,0 +1,300 @@
+//! Decides how many workers a cluster has, and has them started and ended.
+//!
+//! An actor beside the scheduler's. Every second, and whenever something changes there, it asks the provider what
+//! places there are, then the scheduler what is to be done and who is there, and does what [`Scaling`] says. Calls of
+//! the provider may block for long: they are made on a thread of their own, one after the other.
+
+use super::hub::{Autoscaled, Changed, DrainWorkers, Hub, LookAround, TellChanges};
+use crate::failure::Failure;
+use crate::protocol::AutoscalerStatus;
+use actix::{Actor, ActorFutureExt, Addr, AsyncContext, Context, Handler, WrapFuture};
+use cluster::provider::{End, Place, PlaceState, Provider, Refusal, Release};
+use cluster::scaling::{Orders, Rules, Scaling, Survey};
+use std::sync::mpsc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+/// So often it looks without being told.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// What is asked of the provider's thread.
+enum Call {
+    Look,
+    Act {
+        ask: usize,
+        release: Vec<String>,
+    },
+    /// Nobody is wanted any more.
+    End,
+}
+
+/// How many workers there are is decided by this actor.
+struct Autoscaler {
+    hub: Addr<Hub>,
+    calls: mpsc::Sender<Call>,
+    clock: Clock,
+    scaling: Scaling,
+    /// As the provider told last.
+    places: Vec<Place>,
+    /// The provider's thread is at work for this actor, or the scheduler was asked.
+    is_busy: bool,
+    /// Something has changed meanwhile.
+    has_changed: bool,
+    trouble: Trouble,
+    /// When something was done last.
+    decided: f64,
+    status: AutoscalerStatus,
+}
+
+/// What does not go well, in the provider's words.
+#[derive(Default)]
+struct Trouble {
+    looking: Option<Refusal>,
+    asking: Option<Refusal>,
+    releasing: Option<Refusal>,
+    /// Of a worker that has failed, until the next one comes.
+    failed: Option<String>,
+}
+
+/// Seconds since the autoscaler began.
+#[derive(Clone, Copy)]
+struct Clock(Instant);
+
+impl Clock {
+    fn now(self) -> f64 {
+        self.0.elapsed().as_secs_f64()
+    }
+}
+
+/// An autoscaler at work.
+pub struct Running {
+    calls: mpsc::Sender<Call>,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// Begins to start and end workers. `name` is what users call the provider. Must be called within an actix system.
+///
+/// # Errors
+/// If there is no thread for the provider.
+pub fn start(
+    hub: Addr<Hub>,
+    name: &str,
+    provider: Box<dyn Provider>,
+    rules: Rules,
+) -> Result<Running, Failure> {
+    let clock = Clock(Instant::now());
+    let (calls, to_do) = mpsc::channel();
+    let status = AutoscalerStatus {
+        provider: name.into(),
+        min_workers: rules.least as u64,
+        max_workers: rules.most as u64,
+        ..AutoscalerStatus::default()
+    };
+    let autoscaler = Autoscaler {
+        hub: hub.clone(),
+        calls: calls.clone(),
+        clock,
+        scaling: Scaling::new(rules),
+        places: Vec::new(),
+        is_busy: false,
+        has_changed: false,
+        trouble: Trouble::default(),
+        decided: 0.0,
+        status,
+    };
+    let autoscaler = autoscaler.start();
+    hub.do_send(TellChanges(autoscaler.clone().recipient()));
+    let serve = move || serve(provider, &to_do, clock, &autoscaler);
+    let thread = std::thread::Builder::new().name("dolmen-provider".into()).spawn(serve);
+    let thread = thread.map_err(|error| Failure::of_run(format!("cannot start the provider: {error}")))?;
+    Ok(Running { calls, thread: Some(thread) })
+}
+
+impl Drop for Running {
+    /// Ends all workers. Blocks until the provider has seen to it.
+    fn drop(&mut self) {
+        // It may have ended by a panic, which was told.
+        let _ = self.calls.send(Call::End);
+        let _ = self.thread.take().map(JoinHandle::join);
+    }
+}
+
+/// Makes the calls of the provider.
+fn serve(
+    mut provider: Box<dyn Provider>,
+    to_do: &mpsc::Receiver<Call>,
+    clock: Clock,
+    tell: &Addr<Autoscaler>,
+) {
+    for call in to_do {
+        match call {
+            Call::Look => tell.do_send(Looked(provider.state(clock.now()))),
+            Call::Act { ask, release } => {
+                let released = match release.is_empty() {
+                    true => Ok(()),
+                    false => provider.release(Release::These(&release), clock.now()),
+                };
+                let asked = if ask > 0 { provider.ask(ask, clock.now()) } else { Ok(Vec::new()) };
+                tell.do_send(Acted { asked: (ask > 0).then_some(asked), released });
+            }
+            Call::End => break,
+        }
+    }
+    if let Err(refusal) = provider.release(Release::All, clock.now()) {
+        tracing::warn!("autoscaler: workers may be left: {refusal}");
+    }
+}
+
+/// What places there are.
+#[derive(actix::Message)]
+#[rtype(result = "()")]
+struct Looked(Result<Vec<Place>, Refusal>);
+
+/// What came of the orders. `asked` is none if nobody was asked for.
+#[derive(actix::Message)]
+#[rtype(result = "()")]
+struct Acted {
+    asked: Option<Result<Vec<String>, Refusal>>,
+    released: Result<(), Refusal>,
+}
+
+impl Actor for Autoscaler {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Self::Context) {
+        ctx.run_interval(LOOK, |autoscaler, _| autoscaler.look());
+        self.look();
+    }
+}
+
+impl Autoscaler {
+    fn look(&mut self) {
+        if self.is_busy {
+            self.has_changed = true;
+            return;
+        }
+        (self.is_busy, self.has_changed) = (true, false);
+        self.call(Call::Look);
+    }
+
+    fn call(&self, call: Call) {
+        // The thread goes when the scheduler ends, and nothing is done any more.
+        let _ = self.calls.send(call);
+    }
+
+    fn decide(&mut self, survey: &Survey) {
+        let now = self.clock.now();
+        let is_of_us = |name: &String| self.places.iter().any(|place| place.name == *name);
+        if survey.workers.iter().any(|worker| is_of_us(&worker.name)) {
+            self.trouble.failed = None;
+        }
+        let orders = self.scaling.step(survey, &self.places, now);
+        self.status.wanted = orders.wanted as u64;
+        self.status.asked_for = orders.coming as u64;
+        self.status.leaving = orders.away as u64;
+        self.status.now = orders.reasons.join("; ");
+        let Orders { ask, drain, release, .. } = orders;
+        if !drain.is_empty() {
+            self.did(&format!("{} leave", drain.join(", ")));
+            self.hub.do_send(DrainWorkers(drain));
+        }
+        if !release.is_empty() {
+            self.did(&format!("{} taken back", release.join(", ")));
+        }
+        if ask > 0 || !release.is_empty() {
+            self.call(Call::Act { ask, release });
+        } else {
+            self.end_turn();
+        }
+    }
+
+    /// Keeps what was done, and says it.
+    fn did(&mut self, decision: &str) {
+        self.decided = self.clock.now();
+        self.status.decision = decision.into();
+        self.status.reason = self.status.now.clone();
+        tracing::info!("autoscaler: {decision}: {}", self.status.reason);
+    }
+
+    fn end_turn(&mut self) {
+        self.is_busy = false;
+        let now = self.clock.now();
+        self.status.seconds_ago = now - self.decided;
+        self.status.words = self.trouble.words(now);
+        self.hub.do_send(Autoscaled(self.status.clone()));
+        if self.has_changed {
+            self.look();
+        }
+    }
+}
+
+impl Trouble {
+    /// The worst of it, in one line.
+    fn words(&self, now: f64) -> String {
+        let refusal = self.asking.as_ref().or(self.looking.as_ref()).or(self.releasing.as_ref());
+        let told = refusal.map(|refusal| {
+            let wait = (refusal.again - now).max(0.0);
+            format!("{}; tried again in {wait:.0} s", refusal.words)
+        });
+        told.or_else(|| self.failed.clone()).unwrap_or_default()
+    }
+}
+
+/// Notes whether something went well. What is new is said.
+fn note(trouble: &mut Option<Refusal>, result: Result<(), Refusal>) {
+    let refusal = result.err();
+    if let Some(new) = refusal.as_ref().filter(|new| Some(*new) != trouble.as_ref()) {
+        tracing::warn!("autoscaler: {new}");
+    }
+    *trouble = refusal;
+}
+
+impl Handler<Changed> for Autoscaler {
+    type Result = ();
+
+    fn handle(&mut self, _: Changed, _: &mut Self::Context) {
+        self.look();
+    }
+}
+
+impl Handler<Looked> for Autoscaler {
+    type Result = ();
+
+    fn handle(&mut self, Looked(places): Looked, ctx: &mut Self::Context) {
+        // What was known before still counts.
+        let known = places.map(|places| self.places = places);
+        note(&mut self.trouble.looking, known);
+        let failed =
+            |place: &&Place| matches!(place.state, PlaceState::Ended(End::Failed | End::OutOfMemory));
+        for place in self.places.iter().filter(failed) {
+            tracing::warn!("autoscaler: {}", place.words);
+            self.trouble.failed = Some(place.words.clone());
+        }
+        self.places.retain(|place| place.state.is_there());
+        let survey = self.hub.send(LookAround).into_actor(self);
+        ctx.spawn(survey.map(|survey, autoscaler, _| match survey {
+            Ok(survey) => autoscaler.decide(&survey),
+            // The scheduler has ended.
+            Err(_) => autoscaler.is_busy = false,
+        }));
+    }
+}
+
+impl Handler<Acted> for Autoscaler {
+    type Result = ();
+
+    fn handle(&mut self, Acted { asked, released }: Acted, _: &mut Self::Context) {
+        note(&mut self.trouble.releasing, released);
+        match asked {
+            None => {}
+            Some(Ok(names)) => {
+                note(&mut self.trouble.asking, Ok(()));
+                if !names.is_empty() {
+                    self.did(&format!("asked for {}", names.join(", ")));
+                }
+            }
+            Some(Err(refusal)) => note(&mut self.trouble.asking, Err(refusal)),
+        }
+        self.end_turn();
+    }
+}

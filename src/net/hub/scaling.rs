@@ -1,0 +1,118 @@
+//! What an autoscaler sees of the scheduler, and what it does there.
+
+use super::Hub;
+use super::members::Member;
+use crate::ids::WorkerId;
+use crate::protocol::{AutoscalerStatus, RunSpec};
+use crate::sched::first_guess;
+use actix::{Context, Handler, MessageResult, Recipient};
+use cluster::policy::Demand;
+use cluster::scaling::{Present, Survey};
+
+/// Who starts and ends workers, if anybody does.
+#[derive(Default)]
+pub(super) struct Scaled {
+    hears: Option<Recipient<Changed>>,
+    pub status: Option<AutoscalerStatus>,
+}
+
+/// There may be more or less to do, or to do it with.
+#[derive(actix::Message)]
+#[rtype(result = "()")]
+pub struct Changed;
+
+/// From now on tell whenever something changes.
+#[derive(actix::Message)]
+#[rtype(result = "()")]
+pub struct TellChanges(pub Recipient<Changed>);
+
+/// What is to be done, and who is there?
+#[derive(actix::Message)]
+#[rtype(result = "Survey")]
+pub struct LookAround;
+
+/// These workers are to hand over what they have, and to leave.
+#[derive(actix::Message)]
+#[rtype(result = "()")]
+pub struct DrainWorkers(pub Vec<String>);
+
+/// What the autoscaler has done, for whoever asks.
+#[derive(actix::Message)]
+#[rtype(result = "()")]
+pub struct Autoscaled(pub AutoscalerStatus);
+
+impl Hub {
+    pub(super) fn changed(&self) {
+        if let Some(hears) = &self.scaled.hears {
+            hears.do_send(Changed);
+        }
+    }
+
+    fn survey(&self) -> Survey {
+        let mut demand = Demand::default();
+        for remaining in self.runs.values().map(|run| run.core().remaining()) {
+            demand.work += remaining.work;
+            demand.path = demand.path.max(remaining.path);
+        }
+        demand.work += self.waiting.iter().map(|request| guessed_work(&request.spec)).sum::<f64>();
+        let is_wanted = !self.runs.is_empty() || self.preparing.is_some() || !self.waiting.is_empty();
+        let ages = self.runs.values().map(|run| run.since_submitted());
+        let ages = ages.chain(self.waiting.iter().map(|request| request.submitted.elapsed()));
+        let age = ages.max().unwrap_or_default().as_secs_f64();
+        let needs = self.clients.values().map(|client| client.needs as usize).max().unwrap_or(0);
+        let workers = self.members.all().map(|(worker, member)| self.present(worker, member)).collect();
+        Survey { demand, age, needed: needs.max(usize::from(is_wanted)), session: needs > 0, workers }
+    }
+
+    fn present(&self, worker: WorkerId, member: &Member) -> Present {
+        let views = self.runs.values().filter_map(|run| run.core().look_at(worker));
+        let in_hand: u32 = views.map(|view| view.computing + view.io).sum();
+        Present {
+            name: member.name.clone(),
+            cores: member.seats.all().threads.compute as u32,
+            is_idle: in_hand == 0,
+            is_leaving: member.draining,
+            age: member.joined.elapsed().as_secs_f64(),
+        }
+    }
+}
+
+/// Core-seconds of a run that has not been looked at yet. O(stages).
+fn guessed_work(spec: &RunSpec) -> f64 {
+    let computing = spec.stages.iter().filter(|stage| !stage.kind.is_io());
+    computing.map(|stage| f64::from(stage.space.tasks()) * first_guess(stage)).sum()
+}
+
+impl Handler<TellChanges> for Hub {
+    type Result = ();
+
+    fn handle(&mut self, TellChanges(hears): TellChanges, _: &mut Self::Context) {
+        self.scaled.hears = Some(hears);
+    }
+}
+
+impl Handler<LookAround> for Hub {
+    type Result = MessageResult<LookAround>;
+
+    fn handle(&mut self, _: LookAround, _: &mut Self::Context) -> Self::Result {
+        MessageResult(self.survey())
+    }
+}
+
+impl Handler<DrainWorkers> for Hub {
+    type Result = ();
+
+    fn handle(&mut self, DrainWorkers(names): DrainWorkers, ctx: &mut Context<Self>) {
+        let meant = self.members.all().filter(|(_, member)| names.contains(&member.name));
+        let meant: Vec<WorkerId> = meant.map(|(worker, _)| worker).collect();
+        meant.into_iter().for_each(|worker| self.drain(worker, ctx));
+    }
+}
+
+impl Handler<Autoscaled> for Hub {
+    type Result = ();
+
+    fn handle(&mut self, Autoscaled(status): Autoscaled, _: &mut Self::Context) {
+        self.scaled.status = Some(status);
+    }
+}
