@@ -4,9 +4,9 @@
 //! An input is here, on its way here, or to be made here by a task that was given before. A task that lacks one and can
 //! have it in none of these ways is given back, and with it all that wait for what it makes.
 
+use super::task_map::{TaskMap, TaskSet};
 use crate::graph::Program;
 use crate::ids::{BlockId, TaskId, TaskList, WorkerId};
-use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 /// A task with its inputs.
@@ -66,14 +66,14 @@ enum Place {
 /// What one worker has of one run.
 pub struct Desk<B> {
     program: Arc<Program>,
-    blocks: HashMap<BlockId, B>,
+    blocks: TaskMap<B>,
     /// Tasks that are neither done nor given back, of stages that others read.
-    in_hand: HashSet<TaskId>,
-    waiting: HashMap<TaskId, Waiting>,
-    awaited: HashMap<BlockId, Awaited>,
+    in_hand: TaskSet,
+    waiting: TaskMap<Waiting>,
+    awaited: TaskMap<Awaited>,
     /// Fetched blocks that the scheduler does not know to be here yet, each with the tasks here that need it.
     /// It learns of them when the first of these is done; those that are given back instead take them along.
-    unknown: HashMap<BlockId, usize>,
+    unknown: TaskMap<usize>,
     /// Tasks so far.
     turn: u64,
 }
@@ -82,11 +82,11 @@ impl<B: Clone> Desk<B> {
     pub fn new(program: Arc<Program>) -> Self {
         Desk {
             program,
-            blocks: HashMap::new(),
-            in_hand: HashSet::new(),
-            waiting: HashMap::new(),
-            awaited: HashMap::new(),
-            unknown: HashMap::new(),
+            blocks: TaskMap::default(),
+            in_hand: TaskSet::default(),
+            waiting: TaskMap::default(),
+            awaited: TaskMap::default(),
+            unknown: TaskMap::default(),
             turn: 0,
         }
     }
@@ -121,7 +121,7 @@ impl<B: Clone> Desk<B> {
     /// Takes tasks in, each before those that read what it makes. `fetch` says where inputs lie that are not here.
     /// O(inputs).
     pub fn assign(&mut self, tasks: &TaskList, fetch: &[(BlockId, WorkerId)]) -> Orders<B> {
-        let from: HashMap<BlockId, WorkerId> = fetch.iter().copied().collect();
+        let from: TaskMap<WorkerId> = fetch.iter().copied().collect();
         let mut orders = Orders::default();
         for task in tasks.iter() {
             self.take_in(task, &from, &mut orders);
@@ -129,7 +129,7 @@ impl<B: Clone> Desk<B> {
         orders
     }
 
-    fn take_in(&mut self, task: TaskId, from: &HashMap<BlockId, WorkerId>, orders: &mut Orders<B>) {
+    fn take_in(&mut self, task: TaskId, from: &TaskMap<WorkerId>, orders: &mut Orders<B>) {
         let mut inputs = Vec::new();
         self.program.inputs(task, &mut inputs);
         for input in inputs.iter().filter(|input| from.contains_key(input)) {
@@ -166,7 +166,7 @@ impl<B: Clone> Desk<B> {
 
     /// A task without a block that is not in hand is done, here or elsewhere: it is given back only if that is asked
     /// for, and then with all that wait for it.
-    fn place(&self, input: BlockId, from: &HashMap<BlockId, WorkerId>) -> Place {
+    fn place(&self, input: BlockId, from: &TaskMap<WorkerId>) -> Place {
         if self.blocks.contains_key(&input) {
             return Place::Here;
         }
@@ -267,7 +267,7 @@ impl<B: Clone> Desk<B> {
     /// Can `task`, which lacks nothing, be given back? Not if one that would come with it waits for a block on its way:
     /// the room for that is taken. O(tasks that wait for it).
     pub fn may_give_back(&self, task: TaskId) -> bool {
-        let mut seen = HashSet::new();
+        let mut seen = TaskSet::default();
         let mut open = vec![task];
         while let Some(task) = open.pop() {
             for waits in self.awaited.get(&task).into_iter().flat_map(|awaited| &awaited.by) {

@@ -12,7 +12,7 @@
 //! - `eviction`, `transit`: which blocks leave memory; blocks on their way out, and where they have been written
 //! - `sacrifice`: what is given up after a loss
 //! - `outbox`: what is said to each worker
-//! - `desk`: a worker's side of a run
+//! - `desk`, `task_map`: a worker's side of a run
 //! - `plan`, `fleet_plan`, `forecast`, `network_forecast`: before a run, how much memory it needs and what it will move
 
 mod admission;
@@ -38,6 +38,7 @@ mod plan;
 mod ready;
 mod sacrifice;
 mod table;
+mod task_map;
 mod tasks;
 mod transit;
 mod walk;

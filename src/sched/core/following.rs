@@ -9,6 +9,8 @@ use crate::ids::{BlockId, TaskId, WorkerId};
 use crate::sched::lane::Lane;
 use crate::sched::table::{NOWHERE, TaskState};
 
+/// A worker that has so many tasks gets no followers: what is ready hides a round trip, and costs a worker less.
+const MOST_LED: u32 = 256;
 /// A task with more missing inputs is not looked at: each look is O(inputs), and there is one for each of them.
 const MOST_MISSING: u32 = 8;
 /// A lead whose consumers found no room is looked at again if it has no more of them: a look is O(consumers).
@@ -41,11 +43,12 @@ impl Core {
         }
     }
 
-    /// Not to one that leaves, nor to one that is busy enough already; nor while it gives tasks back: it might get one
-    /// whose inputs it has just given back.
+    /// Not to one that leaves, nor to one that has enough to do; nor while it gives tasks back: it might get one whose
+    /// inputs it has just given back.
     fn may_lead(&self, worker: WorkerId) -> bool {
-        let queue = self.fleet.get(worker);
-        queue.is_some_and(|queue| !queue.draining && !queue.asked_back && !queue.has_parked())
+        let Some(queue) = self.fleet.get(worker) else { return false };
+        let has_enough = queue.compute.assigned >= MOST_LED || queue.has_parked();
+        !queue.draining && !queue.asked_back && !has_enough
     }
 
     /// Assigns `task` to `worker` if it may follow others there. False if just room is wanting.
