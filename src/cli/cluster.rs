@@ -41,7 +41,11 @@ fn connect(args: &ClusterArgs) -> Result<Client, Error> {
 pub fn scheduler(args: SchedulerArgs) -> Result<(), Error> {
     log();
     let SchedulerArgs { listen, scheduler_file, keys, lost_after, elastic } = args;
-    let elastic = elastic.options()?;
+    let elastic = elastic.asked()?;
+    if let Some(elastic) = elastic.as_ref().filter(|elastic| elastic.dry_run) {
+        return say(&elastic.options.script(scheduler_file.as_deref())?);
+    }
+    let elastic = elastic.map(|elastic| elastic.options);
     let options = SchedulerOptions { listen, file: scheduler_file, keys, lost_after, elastic };
     let begun = |address: SocketAddr, keys: &Path, stopper: Stopper| {
         signals::on_signal_to_leave(move || stopper.stop());

@@ -7,10 +7,13 @@ use crate::failure::Failure;
 use crate::sched::Threads;
 use crate::store::Budget;
 use actix::Addr;
+use cluster::life::Life;
 use cluster::local::{LocalOptions, LocalProvider};
 use cluster::policy::{ScalingPolicy, Start};
 use cluster::provider::Provider;
 use cluster::scaling::Rules;
+use cluster::slurm::job_name::JobName;
+use cluster::slurm::{Programs, SlurmOptions, SlurmProvider};
 use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -21,6 +24,27 @@ use std::time::Duration;
 pub enum WorkerSource {
     /// Processes of this machine.
     Local,
+    /// Jobs of SLURM.
+    Slurm(SlurmRequest),
+}
+
+/// What is asked of SLURM for a worker, beside its threads and memory.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct SlurmRequest {
+    /// None: the site's and the user's defaults.
+    pub partition: Option<String>,
+    pub account: Option<String>,
+    pub qos: Option<String>,
+    /// Features that a node must have.
+    pub constraint: Option<String>,
+    /// How long a worker may live; none: the partition's default.
+    pub time: Option<Duration>,
+    /// More options of `sbatch`, one in each.
+    pub extra: Vec<String>,
+    /// Lines of bash to run before the worker.
+    pub prologue: Option<String>,
+    /// The network interface whose address a worker announces.
+    pub interface: Option<String>,
 }
 
 /// What a scheduler is told that has workers started and ended.
@@ -33,7 +57,7 @@ pub struct ElasticOptions {
     pub most: usize,
     /// Compute threads of a worker.
     pub threads: u32,
-    /// Bytes of blocks and workspaces of a worker; none: what there is, divided.
+    /// Bytes of blocks and workspaces of a worker; none: on this machine what there is, divided, and what SLURM gives.
     pub memory: Option<u64>,
     /// A run is to be done within this, with as few workers as that takes.
     pub deadline: Option<Duration>,
@@ -43,27 +67,60 @@ pub struct ElasticOptions {
     pub program: PathBuf,
 }
 
+/// Where workers find their scheduler.
+pub(super) struct Reached<'a> {
+    pub address: SocketAddr,
+    /// The folder of keys.
+    pub keys: &'a Path,
+    /// The file that it writes.
+    pub file: Option<&'a Path>,
+}
+
 /// A worker that is started waits so long for its scheduler, which is there already.
 const WAIT: &str = "5s";
-/// Seconds from the start of a process to its first task, until that is measured.
-const LOCAL_BOOT: f64 = 0.5;
+
+/// Seconds until a worker has a machine, and from there to its first task, until that is measured.
+struct Guess {
+    queue: f64,
+    boot: f64,
+}
+
+const LOCAL: Guess = Guess { queue: 0.0, boot: 0.5 };
+const SLURM: Guess = Guess { queue: 10.0, boot: 5.0 };
 
 impl ElasticOptions {
-    /// Begins to start and end workers for a scheduler that listens at `address`. `keys` are those of the workers, too.
-    pub(super) fn start(&self, hub: Addr<Hub>, address: SocketAddr, keys: &Path) -> Result<Running, Failure> {
-        let provider = self.local(address, keys)?;
-        start(hub, "local", provider, self.rules(LOCAL_BOOT))
+    /// Begins to start and end workers for a scheduler.
+    pub(super) fn start(&self, hub: Addr<Hub>, at: &Reached) -> Result<Running, Failure> {
+        match &self.source {
+            WorkerSource::Local => start(hub, "local", self.local(at)?, self.rules(&LOCAL, None)),
+            WorkerSource::Slurm(request) => {
+                let provider = Box::new(self.slurm(request, at.file)?);
+                start(hub, "slurm", provider, self.rules(&SLURM, request.time))
+            }
+        }
     }
 
-    fn rules(&self, boot: f64) -> Rules {
+    /// What would be submitted to SLURM for all workers at once, for a scheduler that writes this file.
+    ///
+    /// # Errors
+    /// If workers are not to be jobs of SLURM, or if the options cannot be written into a script.
+    pub fn script(&self, file: Option<&Path>) -> Result<String, Failure> {
+        match &self.source {
+            WorkerSource::Local => Err(Failure::of_request("workers on this machine need no script")),
+            WorkerSource::Slurm(request) => Ok(self.slurm(request, file)?.script(self.most)),
+        }
+    }
+
+    fn rules(&self, guess: &Guess, walltime: Option<Duration>) -> Rules {
         let mut policy = ScalingPolicy::default();
         policy.payback = self.worker_cost.unwrap_or(policy.payback);
-        let start = Start { queue: 0.0, boot, cores: self.threads, walltime: None };
+        let walltime = walltime.map(|time| time.as_secs_f64());
+        let start = Start { queue: guess.queue, boot: guess.boot, cores: self.threads, walltime };
         let deadline = self.deadline.map(|deadline| deadline.as_secs_f64());
         Rules { policy, deadline, least: self.least, most: self.most, start }
     }
 
-    fn local(&self, address: SocketAddr, keys: &Path) -> Result<Box<dyn Provider>, Failure> {
+    fn local(&self, at: &Reached) -> Result<Box<dyn Provider>, Failure> {
         let threads = Threads { compute: u64::from(self.threads), io: IO_THREADS as u64 };
         let memory = match self.memory {
             Some(bytes) => bytes,
@@ -71,12 +128,38 @@ impl ElasticOptions {
         };
         let mut words: Vec<OsString> = vec!["worker".into()];
         let mut add = |option: &str, value: OsString| words.extend([option.into(), value]);
-        add("--scheduler", address.to_string().into());
-        add("--keys", keys.into());
+        add("--scheduler", at.address.to_string().into());
+        add("--keys", at.keys.into());
         add("--wait", WAIT.into());
         add("--threads", self.threads.to_string().into());
         add("--memory", memory.to_string().into());
         let options = LocalOptions { program: self.program.clone(), words, most: self.most };
         Ok(Box::new(LocalProvider::new(options)))
+    }
+
+    fn slurm(&self, request: &SlurmRequest, file: Option<&Path>) -> Result<SlurmProvider<Programs>, Failure> {
+        let file = file.ok_or_else(|| {
+            Failure::of_request("--provider slurm needs --scheduler-file, in a folder that all nodes see")
+        })?;
+        let file = std::path::absolute(file).map_err(Failure::of_request)?;
+        let request = request.clone();
+        let name = JobName::new(&file.to_string_lossy(), Life::random());
+        let options = SlurmOptions {
+            partition: request.partition,
+            account: request.account,
+            qos: request.qos,
+            constraint: request.constraint,
+            time: request.time,
+            extra: request.extra,
+            prologue: request.prologue,
+            interface: request.interface,
+            threads: self.threads,
+            memory: self.memory,
+            program: self.program.clone(),
+            scheduler_file: file,
+            logs: None,
+            most: self.most,
+        };
+        SlurmProvider::new(options, name, Programs::default()).map_err(Failure::of_request)
     }
 }

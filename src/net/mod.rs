@@ -34,7 +34,7 @@ pub use address::SchedulerAt;
 pub use client::{Client, RemoteEnd, RunError, Standing};
 pub use client_part::OwnPart;
 pub use counted::counted;
-pub use elastic::{ElasticOptions, WorkerSource};
+pub use elastic::{ElasticOptions, SlurmRequest, WorkerSource};
 pub use identity::own_name;
 pub use portions::whole_for;
 pub use scheduler::{SchedulerOptions, Stopper, run_scheduler};

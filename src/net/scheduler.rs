@@ -1,6 +1,6 @@
 //! The scheduler's process.
 
-use super::elastic::ElasticOptions;
+use super::elastic::{ElasticOptions, Reached};
 use super::hub::{Dismiss, FromNetwork, Hub, Stop};
 use super::identity::{introduction, own_name};
 use crate::failure::Failure;
@@ -102,7 +102,8 @@ pub fn run_scheduler(
         let write = |path: &PathBuf| SchedulerFile::write(path, content.clone());
         // Removed at the end.
         let _file = options.file.as_ref().map(write).transpose().map_err(Failure::of_request)?;
-        let elastic = options.elastic.as_ref().map(|elastic| elastic.start(hub.clone(), address, folder));
+        let reached = Reached { address, keys: folder, file: options.file.as_deref() };
+        let elastic = options.elastic.as_ref().map(|elastic| elastic.start(hub.clone(), &reached));
         let elastic = elastic.transpose()?;
         begun(address, folder, Stopper(hub.clone()));
         // Told, or the hub is gone: both are the end.

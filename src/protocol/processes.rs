@@ -256,7 +256,7 @@ pub struct Status {
 /// Who decides how many workers there are, and what it has done.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
 pub struct AutoscalerStatus {
-    /// Where workers come from: "local".
+    /// Where workers come from: "local" or "slurm".
     pub provider: String,
     pub min_workers: u64,
     pub max_workers: u64,

@@ -25,8 +25,8 @@ pub use crate::data::{Matrix, Real};
 /// The processes of a cluster, for whoever starts them.
 pub mod cluster {
     pub use crate::net::{
-        Client, Drainer, ElasticOptions, SchedulerOptions, Stopper, WorkerOptions, WorkerSource, own_name,
-        run_scheduler, run_worker,
+        Client, Drainer, ElasticOptions, SchedulerOptions, SlurmRequest, Stopper, WorkerOptions,
+        WorkerSource, own_name, run_scheduler, run_worker,
     };
     pub use crate::protocol::{AutoscalerStatus, Status};
 }

@@ -144,4 +144,23 @@ fn fewer_at_most_than_at_least_is_refused() {
     let words = "scheduler --scheduler-file c.json --provider local --min-workers 3 --max-workers 2";
     folder.refused(words, &["--min-workers 3 is more than --max-workers 2"]);
     folder.refused("scheduler --scheduler-file c.json --max-workers 2", &["--provider"]);
+    folder.refused("scheduler --provider local --slurm-qos q", &["--slurm-qos is for --provider slurm"]);
+    folder.refused("scheduler --provider slurm", &["--provider slurm needs --scheduler-file"]);
+    let no_option = "scheduler --scheduler-file c.json --provider slurm --slurm-extra rm";
+    folder.refused(no_option, &["no option of sbatch"]);
+}
+
+#[test]
+fn a_dry_run_prints_the_script_and_leaves_nothing() {
+    let folder = crate::support::dolmen::Folder::new();
+    folder.write("prologue", "module load x\n");
+    let words = "scheduler --scheduler-file c.json --provider slurm --max-workers 3 --worker-threads 2 \
+                 --slurm-partition long --slurm-time 90m --slurm-prologue prologue --dry-run";
+    let script = folder.ok(words).stdout;
+    for line in
+        ["#SBATCH --array=0-2", "#SBATCH --cpus-per-task=2", "#SBATCH --partition=long", "module load x"]
+    {
+        assert!(script.lines().any(|found| found == line), "no {line} in\n{script}");
+    }
+    assert_eq!(folder.names(), ["prologue"]);
 }

@@ -2,6 +2,7 @@
 //! is no SLURM, and says so.
 
 mod bed;
+mod elastic;
 mod job;
 mod provider;
 mod run;

@@ -14,9 +14,15 @@ pub struct Scheduler {
 
 impl Scheduler {
     pub fn start() -> Scheduler {
+        Scheduler::with("", "")
+    }
+
+    /// With more words, and a variable that says where SLURM is.
+    pub fn with(options: &str, variable: &str) -> Scheduler {
         let folder = Folder::new();
         let log = std::fs::File::create(folder.path("scheduler.log")).expect("a log");
-        let mut command = folder.command("scheduler --scheduler-file cluster.json");
+        let mut command = folder.command(&format!("scheduler --scheduler-file cluster.json {options}"));
+        command.envs(variable.split_once('='));
         let child = command.stdout(Stdio::null()).stderr(log).spawn().expect("a process");
         Scheduler { folder, child }
     }
@@ -29,6 +35,12 @@ impl Scheduler {
     #[track_caller]
     pub fn wait_for(&self, line: &str, times: usize) {
         until(&format!("{line:?} {times} times"), || self.log().matches(line).count() >= times);
+    }
+
+    /// Ends it in an orderly way.
+    pub fn stop(&mut self) {
+        self.folder.ok("stop --scheduler-file cluster.json");
+        assert!(self.child.wait().expect("a child").success(), "{}", self.log());
     }
 
     /// Kills it as nothing else would.

@@ -1,0 +1,50 @@
+//! Schedulers that ask a real SLURM for their workers.
+
+use super::bed::{Bed, shared};
+use super::scheduler::{Scheduler, until};
+use cluster::life::Life;
+use cluster::slurm::job_name::{JobName, Whose};
+use serde_json::Value;
+
+const WORKERS: &str = "--provider slurm --max-workers 2 --worker-memory 300MiB";
+
+/// Jobs of a scheduler that are in the queue.
+fn jobs(bed: &Bed, scheduler: &Scheduler) -> usize {
+    let owner = scheduler.folder.path("cluster.json");
+    let name = JobName::new(&owner.to_string_lossy(), Life::random());
+    let listed = bed.ok("squeue --noheader --array --format=%j");
+    listed.lines().filter(|line| name.whose(line.trim()) == Whose::Earlier).count()
+}
+
+#[test]
+fn workers_are_asked_for_when_there_is_work_and_nobody_is_left_in_the_queue() {
+    let Some(bed) = shared() else { return };
+    let mut scheduler = Scheduler::with(&format!("{WORKERS} --slurm-time 10m"), &bed.variable());
+    let folder = &scheduler.folder;
+    folder.ok("generate normal --shape 2000x50 --seed 1 --out a.npy");
+    folder.ok("svd a.npy --out here --quiet --block 100");
+    folder.ok("svd a.npy --out there --quiet --block 100 --scheduler-file cluster.json --wait 3m");
+    let files = folder.contents();
+    for name in ["u.npy", "s.npy", "vt.npy"] {
+        assert!(files[&format!("here/{name}")] == files[&format!("there/{name}")], "{name} has other bits");
+    }
+    // The client has gone, and its workers stay no longer than a start takes.
+    until("an empty queue", || jobs(&bed, &scheduler) == 0);
+    assert!(scheduler.log().contains(" leaves"), "{}", scheduler.log());
+    folder.ok("svd a.npy --out again --quiet --block 100 --scheduler-file cluster.json --wait 3m");
+    scheduler.stop();
+    until("an empty queue", || jobs(&bed, &scheduler) == 0);
+}
+
+#[test]
+fn what_slurm_refuses_is_told_in_its_words() {
+    let Some(bed) = shared() else { return };
+    let options = format!("{WORKERS} --min-workers 1 --slurm-partition nope");
+    let mut scheduler = Scheduler::with(&options, &bed.variable());
+    scheduler.wait_for("autoscaler: sbatch: ", 1);
+    let status = scheduler.folder.ok("status --scheduler-file cluster.json --json");
+    let status: Value = serde_json::from_str(&status.stdout).expect("JSON");
+    let words = status["autoscaler"]["words"].as_str().expect("words");
+    assert!(words.contains("Invalid partition name"), "{status}");
+    scheduler.stop();
+}
