@@ -7,6 +7,7 @@ mod job;
 mod provider;
 mod run;
 mod scheduler;
+mod small_job;
 #[path = "../support/mod.rs"]
 mod support;
 mod svd;
