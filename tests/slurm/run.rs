@@ -1,6 +1,7 @@
 //! Runs whose workers are jobs, and what may happen to these meanwhile. The bits are those of one process.
 
 use super::bed::{Bed, own, shared};
+use super::job::script;
 use super::scheduler::{Scheduler, until};
 use super::support::dolmen::Outcome;
 use super::world::{World, options};
@@ -99,11 +100,10 @@ fn a_worker_that_is_preempted_hands_over_and_comes_back() {
     let Some(bed) = own() else { return };
     let mut run = Disturbed::begin(bed);
     let node = run.node(1);
-    let preempts = format!("sbatch --partition=high --exclusive --nodelist={node} --output=/dev/null --wait");
-    // A script without a word does nothing.
-    let script = run.scheduler.folder.path("nothing.sh");
-    std::fs::write(&script, "#!/bin/sh\n").expect("writable");
-    run.bed.ok(&format!("{preempts} {}", script.display()));
+    // Without words it ends at once.
+    let preempts =
+        format!("sbatch --partition=high --exclusive --nodes=1 --nodelist={node} --output=/dev/null");
+    run.bed.ok(&format!("{preempts} {}", script("svd.sbatch")));
     run.scheduler.wait_for(&format!("worker {} leaves", run.names[1]), 1);
     // SLURM puts the job back into the queue.
     run.world.until(&run.names[1].clone(), PlaceState::Waiting);
