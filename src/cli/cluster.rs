@@ -130,7 +130,8 @@ fn scaling(status: &AutoscalerStatus) -> String {
         "autoscaler: {provider}, {wanted} of at most {max_workers} workers wanted, {asked_for} to come, {leaving} leaving{last}{now}\n"
     );
     if !status.words.is_empty() {
-        text += &format!("autoscaler: {provider} says: {}\n", status.words);
+        let again = status.asked_again_in.map(|wait| format!("; tried again in {wait:.0} s"));
+        text += &format!("autoscaler: {provider} says: {}{}\n", status.words, again.unwrap_or_default());
     }
     text
 }

@@ -62,8 +62,9 @@ fn session(common: &Common) -> Result<Session, Error> {
                 "{option} is the workers' own: give it to dolmen worker, not to a command that has a cluster work"
             )));
         }
-        builder = builder.connect_to(scheduler).while_waiting(|there, wanted| {
-            complain(&format!("waiting for workers: {there} of {wanted} are there"));
+        builder = builder.connect_to(scheduler).while_waiting(|there, wanted, trouble| {
+            let why = if trouble.is_empty() { "" } else { ": " };
+            complain(&format!("waiting for workers: {there} of {wanted} are there{why}{trouble}"));
         });
         if let Some(workers) = common.cluster.wait_workers {
             builder = builder.wait_workers(usize::from(workers));

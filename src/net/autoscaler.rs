@@ -220,7 +220,9 @@ impl Autoscaler {
         self.is_busy = false;
         let now = self.clock.now();
         self.status.seconds_ago = now - self.decided;
-        self.status.words = self.trouble.words(now);
+        let (words, again) = self.trouble.told();
+        self.status.words = words;
+        self.status.asked_again_in = again.map(|again| (again - now).max(0.0));
         self.hub.do_send(Autoscaled(self.status.clone()));
         if self.has_changed {
             self.look();
@@ -229,14 +231,13 @@ impl Autoscaler {
 }
 
 impl Trouble {
-    /// The worst of it, in one line.
-    fn words(&self, now: f64) -> String {
+    /// The worst of it, in one line, and when it is tried again.
+    fn told(&self) -> (String, Option<f64>) {
         let refusal = self.asking.as_ref().or(self.looking.as_ref()).or(self.releasing.as_ref());
-        let told = refusal.map(|refusal| {
-            let wait = (refusal.again - now).max(0.0);
-            format!("{}; tried again in {wait:.0} s", refusal.words)
-        });
-        told.or_else(|| self.failed.clone()).unwrap_or_default()
+        match refusal {
+            Some(refusal) => (refusal.words.clone(), Some(refusal.again)),
+            None => (self.failed.clone().unwrap_or_default(), None),
+        }
     }
 }
 

@@ -31,6 +31,8 @@ const FETCHED_AT_ONCE: usize = 16;
 #[derive(Default)]
 struct Told {
     fleet: Vec<FleetMember>,
+    /// What keeps workers away; empty if nothing does.
+    trouble: String,
     /// The runs that this client waits for, by its own numbers.
     runs: HashMap<u64, ToldOfRun>,
     status: Option<Status>,
@@ -63,7 +65,7 @@ impl Told {
     /// What is about a run that nobody waits for any more changes nothing.
     fn hear(&mut self, said: ToClient) {
         match said {
-            ToClient::Fleet { members } => self.fleet = members,
+            ToClient::Fleet { members, trouble } => (self.fleet, self.trouble) = (members, trouble),
             ToClient::Status(status) => self.status = Some(status),
             ToClient::Explained(lines) => self.explained = Some(lines),
             ToClient::Drained(result) => self.drained = Some(result),
@@ -234,7 +236,8 @@ impl Client {
         self.inbox.lock().fleet.clone()
     }
 
-    /// Waits until so many workers are there, and returns them. `waiting` is told how many are, now and then.
+    /// Waits until so many workers are there, and returns them. `waiting` is told how many are, and what keeps
+    /// others away, now and then.
     ///
     /// # Errors
     /// If there are fewer at `deadline`, or if the scheduler is lost.
@@ -242,7 +245,7 @@ impl Client {
         &self,
         count: usize,
         deadline: Instant,
-        mut waiting: impl FnMut(usize),
+        mut waiting: impl FnMut(usize, &str),
     ) -> Result<Vec<FleetMember>, Failure> {
         let began = Instant::now();
         self.say(&FromClient::NeedWorkers { count: count as u64 })?;
@@ -255,13 +258,15 @@ impl Client {
                 return Ok(told.fleet.clone());
             }
             if Instant::now() >= deadline {
-                return Err(Failure::of_run(format!(
-                    "{} of {count} workers are there: start more with dolmen worker, or wait longer with --wait",
-                    told.fleet.len()
-                )));
+                let advice = match told.trouble.as_str() {
+                    "" => "start more with dolmen worker, or wait longer with --wait",
+                    trouble => trouble,
+                };
+                let there = told.fleet.len();
+                return Err(Failure::of_run(format!("{there} of {count} workers are there: {advice}")));
             }
             if began.elapsed() >= SAY_SO {
-                waiting(told.fleet.len());
+                waiting(told.fleet.len(), &told.trouble);
             }
             told = self.inbox.wait(told, LOOK);
         }

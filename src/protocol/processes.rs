@@ -210,6 +210,8 @@ pub struct FleetMember {
 pub enum ToClient {
     Fleet {
         members: Vec<FleetMember>,
+        /// What keeps others away, in the words of whoever should give them; empty if nothing does.
+        trouble: String,
     },
     /// The run is in line: so many others come first.
     Waits {
@@ -275,6 +277,8 @@ pub struct AutoscalerStatus {
     pub now: String,
     /// The provider's own words if it cannot, or if its workers fail; else empty.
     pub words: String,
+    /// Seconds until it is asked again, if it has refused.
+    pub asked_again_in: Option<f64>,
 }
 
 /// A worker, and what it holds and does.

@@ -106,10 +106,11 @@ impl Cluster {
     /// Waits until there are as many workers as are wanted, and says how many are whenever that changes.
     fn wait(&self, deadline: Instant) -> Result<Vec<FleetMember>, Error> {
         let mut told = None;
-        let say = |there: usize| {
-            if told != Some(there) {
-                told = Some(there);
-                (self.while_waiting)(there, self.wait_workers);
+        let say = |there: usize, trouble: &str| {
+            let now = Some((there, trouble.to_string()));
+            if told != now {
+                told = now;
+                (self.while_waiting)(there, self.wait_workers, trouble);
             }
         };
         Ok(self.client.wait_for_workers(self.wait_workers, deadline, say)?)

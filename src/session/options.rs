@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Hears how many workers are there, and how many are waited for.
-pub(super) type WhileWaiting = Arc<dyn Fn(usize, usize) + Send + Sync>;
+/// Hears how many workers are there, how many are waited for, and what keeps the others away.
+pub(super) type WhileWaiting = Arc<dyn Fn(usize, usize, &str) + Send + Sync>;
 
 /// What a session may use.
 #[derive(Clone)]
@@ -40,7 +40,7 @@ impl SessionBuilder {
             cluster: None,
             wait_workers: 1,
             patience: Duration::from_secs(60),
-            while_waiting: Arc::new(|_, _| {}),
+            while_waiting: Arc::new(|_, _, _| {}),
         }
     }
 
@@ -68,8 +68,9 @@ impl SessionBuilder {
         self
     }
 
-    /// Is told, while the session waits for workers, how many are there and how many are wanted.
-    pub fn while_waiting(mut self, tell: impl Fn(usize, usize) + Send + Sync + 'static) -> Self {
+    /// Is told, while the session waits for workers, how many are there, how many are wanted, and what keeps the others
+    /// away, in the words of whoever should start them; empty if nothing is known to.
+    pub fn while_waiting(mut self, tell: impl Fn(usize, usize, &str) + Send + Sync + 'static) -> Self {
         self.while_waiting = Arc::new(tell);
         self
     }

@@ -4,7 +4,9 @@ use crate::processes::{Cluster, until};
 use dolmen::array::{Array, Element};
 use dolmen::session::Session;
 use serde_json::Value;
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 
 const SMALL: &str = "--worker-threads 1 --worker-memory 300MiB";
 
@@ -125,7 +127,7 @@ fn workers_that_fail_at_once_are_told_and_not_started_without_end() {
     cluster.wait_until_it_listens();
     let run = "svd a.npy --out r --scheduler-file cluster.json --wait 10m";
     cluster.folder.ok("generate normal --shape 100x20 --seed 1 --out a.npy");
-    let mut client = cluster.folder.command(run).spawn().expect("a client");
+    let mut client = cluster.folder.command(run).stderr(Stdio::piped()).spawn().expect("a client");
     let said = || {
         let status = cluster.folder.ok("status --scheduler-file cluster.json");
         status.stdout.contains("autoscaler: local says: worker local-2 ended with exit status: 2: ")
@@ -133,6 +135,9 @@ fn workers_that_fail_at_once_are_told_and_not_started_without_end() {
     };
     until(said, || cluster.log());
     assert_eq!(cluster.log().matches("autoscaler: asked for").count(), 3, "{}", cluster.log());
+    let client_hears = BufReader::new(client.stderr.take().expect("a pipe")).lines().map_while(Result::ok);
+    let words = "waiting for workers: 0 of 1 are there: local: worker local-2 ended with exit status: 2: ";
+    assert!(client_hears.into_iter().any(|line| line.contains(words)), "its client is told, too");
     client.kill().expect("a child");
     client.wait().expect("a child");
     assert_eq!(cluster.stop().0, Some(0));

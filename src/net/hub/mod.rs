@@ -238,11 +238,17 @@ impl Hub {
         }
     }
 
-    /// Who is there and stays, to all clients that want to know.
+    /// Somebody has come or gone.
     fn tell_fleet(&mut self) {
         self.changed();
+        self.tell_watchers();
+    }
+
+    /// Who is there and stays, and what keeps others away, to all clients that want to know.
+    fn tell_watchers(&mut self) {
         let member = |member: &Member| FleetMember { name: member.name.clone(), seat: member.seats.large };
-        let fleet = ToClient::Fleet { members: self.members.staying().map(member).collect() };
+        let members = self.members.staying().map(member).collect();
+        let fleet = ToClient::Fleet { members, trouble: self.trouble() };
         self.clients.values_mut().filter(|client| client.watches).for_each(|client| client.line.send(&fleet));
     }
 

@@ -48,6 +48,12 @@ impl Hub {
         }
     }
 
+    /// What keeps workers away; empty if nothing does.
+    pub(super) fn trouble(&self) -> String {
+        let status = self.scaled.status.as_ref().filter(|status| !status.words.is_empty());
+        status.map_or_else(String::new, |status| format!("{}: {}", status.provider, status.words))
+    }
+
     fn survey(&self) -> Survey {
         let mut demand = Demand::default();
         for remaining in self.runs.values().map(|run| run.core().remaining()) {
@@ -113,6 +119,10 @@ impl Handler<Autoscaled> for Hub {
     type Result = ();
 
     fn handle(&mut self, Autoscaled(status): Autoscaled, _: &mut Self::Context) {
+        let before = self.trouble();
         self.scaled.status = Some(status);
+        if self.trouble() != before {
+            self.tell_watchers();
+        }
     }
 }
