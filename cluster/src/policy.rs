@@ -14,6 +14,8 @@ pub struct Demand {
     pub work: f64,
     /// The part of it that must run one after another, in seconds.
     pub path: f64,
+    /// Its longest task in seconds. A worker that cannot finish it before its walltime ends is not asked for.
+    pub longest: f64,
     /// When it is to be done, if somebody has said so. Then as few workers do it as are in time, whatever they cost.
     pub deadline: Option<f64>,
 }
@@ -88,7 +90,7 @@ pub enum Reason {
     BelowLeast { workers: usize, least: usize },
     AtMost { most: usize },
     Unfinished { workers: usize },
-    WalltimeTooShort { walltime: f64, boot: f64 },
+    WalltimeTooShort { walltime: f64, boot: f64, longest: f64 },
     Sooner { workers: usize, from: f64, to: f64 },
     PathBound { path: f64 },
     InTime { early: f64 },
@@ -150,9 +152,10 @@ impl ScalingPolicy {
                 break Reason::NothingToDo;
             } else if count >= most {
                 break Reason::AtMost { most: supply.most };
-            } else if one.until <= one.from {
+            } else if one.until - one.from <= demand.longest {
                 let walltime = supply.start.walltime.unwrap_or(f64::INFINITY);
-                break Reason::WalltimeTooShort { walltime, boot: supply.start.boot };
+                let (boot, longest) = (supply.start.boot, demand.longest);
+                break Reason::WalltimeTooShort { walltime, boot, longest };
             } else if let Some(deadline) = demand.deadline.filter(|deadline| soonest <= *deadline) {
                 break Reason::InTime { early: deadline - soonest };
             }
@@ -308,9 +311,9 @@ impl Reason {
             Reason::Unfinished { workers } => {
                 format!("the walltimes of {workers} workers end before the work does")
             }
-            Reason::WalltimeTooShort { walltime, boot } => {
+            Reason::WalltimeTooShort { walltime, boot, longest } => {
                 format!(
-                    "a walltime of {walltime:.0} s leaves a worker that boots for {boot:.0} s no time to compute"
+                    "a walltime of {walltime:.0} s is too short for a boot of {boot:.0} s and a task of {longest:.0} s"
                 )
             }
             Reason::Sooner { workers, from, to } if from.is_finite() => {

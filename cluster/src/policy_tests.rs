@@ -19,7 +19,7 @@ fn supply(workers: Vec<Machine>) -> Supply {
 }
 
 fn decide(work: f64, path: f64, supply: &Supply, now: f64) -> Decision {
-    ScalingPolicy::default().decide(&Demand { work, path, deadline: None }, supply, now)
+    ScalingPolicy::default().decide(&Demand { work, path, ..Demand::default() }, supply, now)
 }
 
 #[test]
@@ -52,7 +52,7 @@ fn a_long_path_starts_none_beyond_its_width() {
 #[test]
 fn a_deadline_takes_as_few_as_are_in_time_and_all_if_none_would_be() {
     let in_time = |deadline| {
-        let demand = Demand { work: 4000.0, path: 0.0, deadline: Some(deadline) };
+        let demand = Demand { work: 4000.0, path: 0.0, deadline: Some(deadline), ..Demand::default() };
         ScalingPolicy::default().decide(&demand, &supply(vec![here(1)]), 0.0)
     };
     assert_eq!(in_time(1001.0).start, 0, "4 cores take 1000 s");
@@ -84,7 +84,19 @@ fn a_walltime_that_ends_too_early_asks_for_a_replacement_and_a_useless_one_for_n
     some.start.walltime = Some(9.0);
     let decision = decide(1e6, 0.0, &some, 0.0);
     assert_eq!(decision.start, 0);
-    assert!(decision.reasons.contains(&Reason::WalltimeTooShort { walltime: 9.0, boot: 10.0 }));
+    assert!(decision.reasons.contains(&Reason::WalltimeTooShort { walltime: 9.0, boot: 10.0, longest: 0.0 }));
+}
+
+#[test]
+fn a_task_that_is_longer_than_a_walltime_asks_for_nobody() {
+    let some =
+        Supply { start: Start { walltime: Some(60.0), ..supply(vec![]).start }, ..supply(vec![here(1)]) };
+    let asked = |longest| {
+        let demand = Demand { work: 1e4, longest, ..Demand::default() };
+        ScalingPolicy::default().decide(&demand, &some, 0.0).start
+    };
+    assert!(asked(49.0) > 0, "50 s are left after the boot");
+    assert_eq!(asked(50.0), 0);
 }
 
 #[test]
@@ -163,7 +175,7 @@ fn what_was_decided_is_enough_and_not_too_much() {
         let most = 4 + random.below(60) as usize;
         let mut supply = Supply { workers, start: any_start(random), least, most };
         let work = if random.below(8) == 0 { 0.0 } else { random.between(1e-3, 1e6) };
-        let demand = Demand { work, path: work / random.between(1.0, 200.0), deadline: None };
+        let demand = Demand { work, path: work / random.between(1.0, 200.0), ..Demand::default() };
         let first = ScalingPolicy::default().decide(&demand, &supply, now);
         assert!(first.start == 0 || first.remove.is_empty());
         assert!(supply.workers.len() + first.start <= most.max(supply.workers.len()));
@@ -187,7 +199,7 @@ fn a_fleet_that_has_begun_to_shrink_never_grows_again() {
         let step = ((start.queue + start.boot) / random.between(2.0, 20.0)).max(work / 5000.0);
         for _ in 0..20_000 {
             let decision = ScalingPolicy::default().decide(
-                &Demand { work, path: work / width, deadline: None },
+                &Demand { work, path: work / width, ..Demand::default() },
                 &supply,
                 now,
             );

@@ -21,11 +21,7 @@ fn present(name: &str, is_idle: bool) -> Present {
 }
 
 fn survey(work: f64, workers: &[Present]) -> Survey {
-    Survey {
-        demand: Demand { work, path: 0.0, deadline: None },
-        workers: workers.to_vec(),
-        ..Survey::default()
-    }
+    Survey { demand: Demand { work, ..Demand::default() }, workers: workers.to_vec(), ..Survey::default() }
 }
 
 #[test]

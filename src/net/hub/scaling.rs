@@ -59,6 +59,7 @@ impl Hub {
         for remaining in self.runs.values().map(|run| run.core().remaining()) {
             demand.work += remaining.work;
             demand.path = demand.path.max(remaining.path);
+            demand.longest = demand.longest.max(remaining.longest);
         }
         demand.work += self.waiting.iter().map(|request| guessed_work(&request.spec)).sum::<f64>();
         let is_wanted = !self.runs.is_empty() || self.preparing.is_some() || !self.waiting.is_empty();

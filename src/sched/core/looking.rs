@@ -26,6 +26,8 @@ pub struct Remaining {
     pub work: f64,
     /// What must be done one after the other, in seconds.
     pub path: f64,
+    /// The longest task, in seconds.
+    pub longest: f64,
 }
 
 impl Core {
@@ -41,6 +43,7 @@ impl Core {
             if tasks.lane_of(id) == Lane::Compute {
                 remaining.work += left as f64 * estimates.of_stage(id);
             }
+            remaining.longest = remaining.longest.max(estimates.of_stage(id));
             let space = &program.stage(id).space;
             let chains = (space.tasks() / space.extents().k).max(1) as usize;
             let steps = left.div_ceil(chains).max(1) as u32;
