@@ -1,6 +1,6 @@
 //! Schedulers that start and end their workers.
 
-use crate::processes::{Cluster, until};
+use crate::processes::{Cluster, ended, until};
 use dolmen::array::{Array, Element};
 use dolmen::session::Session;
 use serde_json::Value;
@@ -32,7 +32,10 @@ impl Elastic {
 
     #[track_caller]
     fn until_workers_are(&self, wanted: usize) {
-        until(|| workers(&self.keys) == wanted, || format!("no {wanted} workers\n{}", self.cluster.log()));
+        until(
+            || workers(&self.keys).len() == wanted,
+            || format!("no {wanted} workers\n{}", self.cluster.log()),
+        );
     }
 
     /// A command of this cluster leaves what it leaves in one process.
@@ -47,21 +50,21 @@ impl Elastic {
 }
 
 /// Worker processes that have been told these keys, whoever is their parent now.
-fn workers(keys: &Path) -> usize {
-    let is_one = |process: PathBuf| {
-        let line = std::fs::read(process.join("cmdline")).unwrap_or_default();
+fn workers(keys: &Path) -> Vec<i32> {
+    let is_one = |process: &i32| {
+        let line = std::fs::read(format!("/proc/{process}/cmdline")).unwrap_or_default();
         let words: Vec<&[u8]> = line.split(|byte| *byte == 0).collect();
         words.contains(&b"worker".as_slice()) && words.contains(&keys.as_os_str().as_encoded_bytes())
     };
     let processes = std::fs::read_dir("/proc").expect("processes").flatten();
-    processes.filter(|process| is_one(process.path())).count()
+    processes.filter_map(|process| process.file_name().to_str()?.parse().ok()).filter(is_one).collect()
 }
 
 #[test]
 fn workers_come_for_a_run_and_go_after_it() {
     let mut elastic = Elastic::new("--max-workers 2 --worker-cost 0.1");
     elastic.cluster.folder.ok("generate normal --shape 3000x3000 --seed 1 --out a.npy");
-    assert_eq!(workers(&elastic.keys), 0);
+    assert_eq!(workers(&elastic.keys).len(), 0);
     elastic.same("matmul a.npy a.npy --block 100", "");
     elastic.cluster.wait_for("autoscaler: asked for local-1: ");
     elastic.until_workers_are(0);
@@ -86,7 +89,7 @@ fn the_least_stay_and_nobody_is_left_when_the_scheduler_is_told_to_stop() {
     let line = elastic.cluster.folder.ok("status --scheduler-file cluster.json").stdout;
     assert!(line.contains("\nautoscaler: local, 1 of at most 2 workers wanted"), "{line}");
     assert_eq!(elastic.cluster.stop().0, Some(0));
-    assert_eq!(workers(&elastic.keys), 0, "it ends after its workers");
+    assert_eq!(workers(&elastic.keys).len(), 0, "it ends after its workers");
 }
 
 #[test]
@@ -94,7 +97,26 @@ fn nobody_is_left_when_the_scheduler_is_killed() {
     let mut elastic = Elastic::new("--min-workers 2 --max-workers 2");
     elastic.cluster.wait_for("worker local-0 joins: ");
     elastic.cluster.kill_scheduler();
-    until(|| workers(&elastic.keys) == 0, || "workers are left".into());
+    until(|| workers(&elastic.keys).is_empty(), || "workers are left".into());
+}
+
+#[test]
+fn the_only_worker_is_killed_and_another_one_does_the_run() {
+    let mut elastic = Elastic::new("--max-workers 1");
+    let folder = &elastic.cluster.folder;
+    folder.ok("generate normal --shape 1500x1500 --seed 1 --out a.npy");
+    folder.ok("matmul a.npy a.npy --block 64 --out here.npy --quiet");
+    let run = "matmul a.npy a.npy --block 64 --out there.npy --quiet --scheduler-file cluster.json";
+    let mut run = folder.command(run).spawn().expect("a client");
+    elastic.cluster.wait_for("run 0 begins here");
+    let [worker] = workers(&elastic.keys)[..] else { panic!("one worker\n{}", elastic.cluster.log()) };
+    // SAFETY: a signal to a process that its parent has not waited for, as it runs.
+    assert_eq!(unsafe { libc::kill(worker, libc::SIGKILL) }, 0);
+    assert_eq!(ended(&mut run), Some(0), "{}", elastic.cluster.log());
+    let files = elastic.cluster.folder.contents();
+    assert!(files["here.npy"] == files["there.npy"], "other bits\n{}", elastic.cluster.log());
+    elastic.cluster.wait_for("worker local-1 joins: ");
+    assert_eq!(elastic.cluster.stop().0, Some(0));
 }
 
 #[test]
