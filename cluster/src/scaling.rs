@@ -6,7 +6,7 @@
 
 use crate::policy::{Demand, Machine, Presence, Reason, ScalingPolicy, Start, Supply};
 use crate::provider::{Place, PlaceState};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// Between two computations of a session that is open, workers stay for so many seconds: it is likely to come back.
 const SESSION_STAYS: f64 = 60.0;
@@ -125,7 +125,8 @@ impl Scaling {
     /// What to do now. The complexity is that of [`ScalingPolicy::decide`].
     pub fn step(&mut self, survey: &Survey, places: &[Place], now: f64) -> Orders {
         let there: Vec<&Place> = places.iter().filter(|place| place.state.is_there()).collect();
-        self.known.retain(|name, _| there.iter().any(|place| place.name == *name));
+        let names: HashSet<&str> = there.iter().map(|place| place.name.as_str()).collect();
+        self.known.retain(|name, _| names.contains(name.as_str()));
         let mut present: BTreeMap<&str, &Present> =
             survey.workers.iter().map(|worker| (worker.name.as_str(), worker)).collect();
         let mut orders = Orders::default();
@@ -180,7 +181,7 @@ impl Scaling {
         let coming = supply.workers.iter().filter(is_coming).count();
         let mut called_off = 0;
         for id in &decision.remove {
-            let worker = supply.workers.iter().find(|worker| worker.id == *id);
+            let worker = supply.workers.get(*id as usize);
             if worker.is_some_and(|worker| is_coming(&worker)) {
                 called_off += 1;
                 orders.release.push(name(*id));
