@@ -77,7 +77,12 @@ pub struct SchedulerArgs {
     /// A folder of keys made by dolmen keygen; default: keys of its own, for this machine only
     #[arg(long)]
     pub keys: Option<PathBuf>,
-    /// A worker that was silent for so long is lost
+    /// A folder by which a scheduler that was killed is found again: started anew with it, it has its workers back, and
+    /// runs begin again
+    #[arg(long)]
+    pub state_dir: Option<PathBuf>,
+    /// A worker that was silent for so long is lost; with --state-dir, workers and clients look for a lost scheduler for
+    /// so long
     #[arg(long, default_value = "15s", value_parser = sizes::time)]
     pub lost_after: Duration,
     #[command(flatten)]

@@ -40,13 +40,13 @@ fn connect(args: &ClusterArgs) -> Result<Client, Error> {
 
 pub fn scheduler(args: SchedulerArgs) -> Result<(), Error> {
     log();
-    let SchedulerArgs { listen, scheduler_file, keys, lost_after, elastic } = args;
+    let SchedulerArgs { listen, scheduler_file, keys, state_dir, lost_after, elastic } = args;
     let elastic = elastic.asked()?;
     if let Some(elastic) = elastic.as_ref().filter(|elastic| elastic.dry_run) {
         return say(&elastic.options.script(scheduler_file.as_deref())?);
     }
     let elastic = elastic.map(|elastic| elastic.options);
-    let options = SchedulerOptions { listen, file: scheduler_file, keys, lost_after, elastic };
+    let options = SchedulerOptions { listen, file: scheduler_file, keys, state_dir, lost_after, elastic };
     let begun = |address: SocketAddr, keys: &Path, stopper: Stopper| {
         signals::on_signal_to_leave(move || stopper.stop());
         if let Err(error) = say(&format!("scheduler at {address}, keys in {}\n", keys.display())) {

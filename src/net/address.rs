@@ -23,6 +23,26 @@ pub enum SchedulerAt {
     Address { address: String, keys: PathBuf },
 }
 
+/// What somebody knows who looks for a scheduler.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Search {
+    /// It may not have begun yet.
+    First,
+    /// It was lost, and may be started anew.
+    Again,
+}
+
+impl Search {
+    /// May waiting help?
+    fn goes_on(self, error: &SchedulerFileError) -> bool {
+        match error {
+            SchedulerFileError::Missing(_) => true,
+            SchedulerFileError::Stale { .. } => self == Search::Again,
+            _ => false,
+        }
+    }
+}
+
 /// Where it is.
 pub struct Found {
     pub address: String,
@@ -30,8 +50,9 @@ pub struct Found {
 }
 
 impl SchedulerAt {
-    /// Where it is, for a process of `role`. Waits until `deadline` for a scheduler file that is not there yet.
-    pub fn find(&self, role: Role, deadline: Instant) -> Result<Found, Failure> {
+    /// Where it is, for a process of `role`. Waits until `deadline` for a scheduler file that is not there yet, and when
+    /// searching again for one of a scheduler that is alive.
+    pub fn find(&self, role: Role, deadline: Instant, search: Search) -> Result<Found, Failure> {
         match self {
             SchedulerAt::Address { address, keys } => {
                 let keys = Keys::load(keys, role).map_err(Failure::of_request)?;
@@ -40,7 +61,7 @@ impl SchedulerAt {
             SchedulerAt::File(path) => loop {
                 match SchedulerAddress::read(path) {
                     Ok(found) => return found_in(found, role),
-                    Err(SchedulerFileError::Missing(_)) if Instant::now() < deadline => {
+                    Err(error) if search.goes_on(&error) && Instant::now() < deadline => {
                         std::thread::sleep(TRY_AGAIN);
                     }
                     Err(error) => return Err(Failure::of_request(error)),

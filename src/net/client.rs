@@ -1,6 +1,6 @@
 //! The scheduler, from a client's side.
 
-use super::address::{Found, SchedulerAt, connect};
+use super::address::{Found, SchedulerAt, Search, connect};
 use super::client_part::{AtWork, OwnPart};
 use super::depot::BlockDepot;
 use super::identity::{introduction, own_name};
@@ -40,6 +40,8 @@ struct Told {
     drained: Option<Result<(), Failure>>,
     /// Why nothing more will be told.
     gone: Option<String>,
+    /// If the scheduler is lost it may come back so soon.
+    grace: Option<Duration>,
 }
 
 /// How far a run is.
@@ -65,6 +67,9 @@ impl Told {
     /// What is about a run that nobody waits for any more changes nothing.
     fn hear(&mut self, said: ToClient) {
         match said {
+            ToClient::Welcome { grace } => {
+                self.grace = grace.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+            }
             ToClient::Fleet { members, trouble } => (self.fleet, self.trouble) = (members, trouble),
             ToClient::Status(status) => self.status = Some(status),
             ToClient::Explained(lines) => self.explained = Some(lines),
@@ -112,6 +117,11 @@ pub enum RunError {
     NotShared {
         not_shared: NotShared,
         failure: Failure,
+    },
+    /// The scheduler is lost with all that it knew of the run. It may come back within this time.
+    SchedulerLost {
+        failure: Failure,
+        grace: Duration,
     },
 }
 
@@ -206,8 +216,17 @@ const LOOK: Duration = Duration::from_millis(100);
 impl Client {
     /// Connects to a scheduler; waits until `deadline` where it is not there yet.
     pub fn connect(scheduler: &SchedulerAt, deadline: Instant) -> Result<Client, Failure> {
+        Client::find(scheduler, deadline, Search::First)
+    }
+
+    /// Connects once more to a scheduler that was lost, when it is there again.
+    pub fn connect_again(scheduler: &SchedulerAt, deadline: Instant) -> Result<Client, Failure> {
+        Client::find(scheduler, deadline, Search::Again)
+    }
+
+    fn find(scheduler: &SchedulerAt, deadline: Instant, search: Search) -> Result<Client, Failure> {
         static CLIENTS: AtomicU64 = AtomicU64::new(0);
-        let Found { address, trust } = scheduler.find(Role::Client, deadline)?;
+        let Found { address, trust } = scheduler.find(Role::Client, deadline, search)?;
         let me = introduction(Role::Client, own_name(CLIENTS.fetch_add(1, Ordering::Relaxed)));
         let inbox = Arc::new(Inbox::default());
         let config = Config { me, trust, mixed_machines: false, limits: Limits::default() };
@@ -357,13 +376,17 @@ impl Client {
         let mut got_on = Instant::now();
         let mut told = self.inbox.lock();
         loop {
-            let Told { runs, gone, .. } = &mut *told;
+            let Told { runs, gone, grace, .. } = &mut *told;
             let run = runs.entry(number).or_default();
             if let Some(end) = run.end.take() {
                 return end;
             }
             if let Some(why) = gone {
-                return Err(Failure::of_run(why).into());
+                let failure = Failure::of_run(why);
+                return Err(match *grace {
+                    Some(grace) => RunError::SchedulerLost { failure, grace },
+                    None => failure.into(),
+                });
             }
             if let Some(standing) = run.standing.filter(|_| run.standing != last) {
                 tell(standing);

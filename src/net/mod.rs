@@ -27,6 +27,7 @@ mod network;
 mod opened;
 mod portions;
 mod scheduler;
+mod state_dir;
 mod worker;
 mod workplace;
 

@@ -3,6 +3,7 @@
 use super::elastic::{ElasticOptions, Reached};
 use super::hub::{Dismiss, FromNetwork, Hub, Stop};
 use super::identity::{introduction, own_name};
+use super::state_dir::StateDir;
 use crate::failure::Failure;
 use crate::files::TemporaryFolder;
 use actix::{Actor, Addr};
@@ -31,7 +32,10 @@ pub struct SchedulerOptions {
     pub file: Option<PathBuf>,
     /// The folder of keys. None: it makes its own, which are good on this machine only.
     pub keys: Option<PathBuf>,
-    /// A worker that was silent for so long is lost.
+    /// A folder by which a scheduler that was killed is found again when it is started anew.
+    pub state_dir: Option<PathBuf>,
+    /// A worker that was silent for so long is lost. With a state dir, workers and clients look for a lost scheduler for
+    /// so long.
     pub lost_after: Duration,
     /// None: workers are somebody else's to start.
     pub elastic: Option<ElasticOptions>,
@@ -55,11 +59,14 @@ enum KeyFolder {
 }
 
 impl KeyFolder {
-    fn of(options: &SchedulerOptions) -> Result<KeyFolder, Failure> {
-        match &options.keys {
-            Some(folder) => Ok(KeyFolder::Given(std::path::absolute(folder).map_err(Failure::of_request)?)),
-            None if options.listen.ip().is_loopback() => make_keys().map(KeyFolder::Own),
-            None => Err(Failure::of_request(format!(
+    fn of(options: &SchedulerOptions, state: Option<&StateDir>) -> Result<KeyFolder, Failure> {
+        match (&options.keys, state) {
+            (Some(folder), _) => {
+                Ok(KeyFolder::Given(std::path::absolute(folder).map_err(Failure::of_request)?))
+            }
+            (None, Some(state)) if options.listen.ip().is_loopback() => state.keys().map(KeyFolder::Given),
+            (None, None) if options.listen.ip().is_loopback() => make_keys().map(KeyFolder::Own),
+            (None, _) => Err(Failure::of_request(format!(
                 "{} is not on this machine only: make keys with dolmen keygen DIR and give --keys DIR",
                 options.listen
             ))),
@@ -83,7 +90,8 @@ pub fn run_scheduler(
     options: &SchedulerOptions,
     begun: impl FnOnce(SocketAddr, &Path, Stopper),
 ) -> Result<(), Failure> {
-    let keys = KeyFolder::of(options)?;
+    let state = options.state_dir.as_deref().map(StateDir::open).transpose()?;
+    let keys = KeyFolder::of(options, state.as_ref())?;
     let folder = keys.path();
     let trust = Trust::Keys(Keys::load(folder, Role::Scheduler).map_err(Failure::of_request)?);
     let limits = Limits { lost_after: options.lost_after, ..Limits::default() };
@@ -92,12 +100,13 @@ pub fn run_scheduler(
     let system = actix::System::new();
     let (tell_stop, stop) = oneshot::channel();
     system.block_on(async move {
-        let hub = Hub::new(tell_stop).start();
+        let grace = state.as_ref().map(|_| options.lost_after.as_secs_f64());
+        let hub = Hub::new(tell_stop, grace).start();
         let heard = hub.clone();
         // The hub takes events as they come; what a peer may send ahead is bounded by its connection.
         let on_event = move |event| heard.do_send(FromNetwork(event));
         let endpoint = Endpoint::start(config, Arc::new(NoBlocks), on_event).map_err(Failure::of_request)?;
-        let address = endpoint.listen(options.listen).map_err(Failure::of_request)?;
+        let address = listen(&endpoint, options.listen, state.as_ref())?;
         let content = SchedulerAddress::of_this_process(address.to_string(), Some(folder.to_path_buf()));
         let write = |path: &PathBuf| SchedulerFile::write(path, content.clone());
         // Removed at the end.
@@ -111,8 +120,26 @@ pub fn run_scheduler(
         let _ = hub.send(Dismiss).await;
         endpoint.close();
         drop(elastic);
+        if let Some(state) = state {
+            state.clear();
+        }
         Ok(())
     })
+}
+
+/// Listens where the scheduler before this one did, if any port will do and that one is free.
+fn listen(endpoint: &Endpoint, wanted: SocketAddr, state: Option<&StateDir>) -> Result<SocketAddr, Failure> {
+    let before = state.and_then(StateDir::address);
+    let again = before.filter(|before| wanted.port() == 0 && before.ip() == wanted.ip());
+    let listened = again.and_then(|address| endpoint.listen(address).ok());
+    let address = match listened {
+        Some(address) => address,
+        None => endpoint.listen(wanted).map_err(Failure::of_request)?,
+    };
+    if let Some(state) = state {
+        state.set_address(address)?;
+    }
+    Ok(address)
 }
 
 fn make_keys() -> Result<TemporaryFolder, Failure> {

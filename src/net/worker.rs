@@ -1,6 +1,6 @@
 //! A worker process: its connection to the scheduler, and the place where it works.
 
-use super::address::{Found, SchedulerAt, connect};
+use super::address::{Found, SchedulerAt, Search, connect};
 use super::counted::counted;
 use super::depot::BlockDepot;
 use super::identity::introduction;
@@ -13,7 +13,7 @@ use crate::actors::{IO_THREADS, WorkerThreads};
 use crate::exec::Functions;
 use crate::failure::Failure;
 use crate::files::Depth;
-use crate::protocol::{FromWorkerProcess, decode};
+use crate::protocol::{FromWorkerProcess, ToWorkerProcess, decode};
 use crate::sched::{Seat, Threads};
 use crate::store::{Budget, SpillPlace, default_spill_folder};
 use cluster::endpoint::{Config, Endpoint};
@@ -21,7 +21,7 @@ use cluster::limits::Limits;
 use cluster::peer::Event;
 use cluster::role::Role;
 use std::path::PathBuf;
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
 /// What a worker process is told.
@@ -51,21 +51,89 @@ enum Happening {
 }
 
 /// Tells a worker to hand over what only it has, and to go then.
-#[derive(Clone)]
-pub struct Drainer(mpsc::Sender<Happening>);
+#[derive(Clone, Default)]
+pub struct Drainer(Arc<Mutex<Wish>>);
+
+/// Does somebody want a worker to go?
+#[derive(Default)]
+struct Wish {
+    is_said: bool,
+    /// Hears of it while the worker is connected.
+    worker: Option<mpsc::Sender<Happening>>,
+}
 
 impl Drainer {
+    fn lock(&self) -> MutexGuard<'_, Wish> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     pub fn drain(&self) {
-        // It may have ended already.
-        let _ = self.0.send(Happening::Drain);
+        let mut wish = self.lock();
+        wish.is_said = true;
+        if let Some(worker) = &wish.worker {
+            // It may have ended already.
+            let _ = worker.send(Happening::Drain);
+        }
+    }
+
+    fn is_wished(&self) -> bool {
+        self.lock().is_said
+    }
+
+    /// A connection has been made. What was wished before is heard there.
+    fn connected(&self, worker: mpsc::Sender<Happening>) {
+        let mut wish = self.lock();
+        if wish.is_said {
+            // It listens.
+            let _ = worker.send(Happening::Drain);
+        }
+        wish.worker = Some(worker);
     }
 }
 
-/// Works for a scheduler until that lets it go. `begun` gets what makes it leave earlier, once it is connected.
+/// How the work for one scheduler has ended.
+enum Ending {
+    /// It let the worker go.
+    Left,
+    /// It is lost, but may come back within some time.
+    Lost { why: String, grace: Option<Duration> },
+}
+
+/// Works for a scheduler until that lets it go. `begun` gets what makes it leave earlier, once it is connected. If the
+/// scheduler is lost and said that it may come back, all that is here is forgotten, and the worker looks for it again.
 ///
 /// # Errors
-/// If there is no scheduler, if it refuses this worker, or if it is lost.
+/// If there is no scheduler, if it refuses this worker, or if it is lost for good.
 pub fn run_worker(options: WorkerOptions, begun: impl FnOnce(Drainer)) -> Result<(), Failure> {
+    let drainer = Drainer::default();
+    let first = Instant::now() + options.patience;
+    let mut ending = work_until_lost(&options, first, Search::First, &drainer, || begun(drainer.clone()))?;
+    while let Ending::Lost { why, grace } = ending {
+        let lost = Failure::of_run(format!("the scheduler is lost: {why}"));
+        tracing::warn!("{}", lost.message);
+        let Some(grace) = grace else { return Err(lost) };
+        tracing::info!("looks for the scheduler for {} s", grace.as_secs_f64());
+        let again = work_until_lost(&options, Instant::now() + grace, Search::Again, &drainer, || {});
+        ending = match again {
+            Ok(ending) => ending,
+            // Nobody needs what it had.
+            Err(_) if drainer.is_wished() => return Ok(()),
+            Err(error) => {
+                return Err(Failure::of_run(format!("{}, and does not come back: {error}", lost.message)));
+            }
+        };
+    }
+    Ok(())
+}
+
+/// Finds the scheduler until `deadline`, and works for it. All that this takes has ended when it comes back.
+fn work_until_lost(
+    options: &WorkerOptions,
+    deadline: Instant,
+    search: Search,
+    drainer: &Drainer,
+    begun: impl FnOnce(),
+) -> Result<Ending, Failure> {
     let threads = Threads { compute: options.threads as u64, io: IO_THREADS as u64 };
     let budget = Budget::new(options.memory, threads).map_err(Failure::of_request)?.bytes;
     let folder = options.spill_folder.clone().unwrap_or_else(default_spill_folder);
@@ -74,14 +142,13 @@ pub fn run_worker(options: WorkerOptions, begun: impl FnOnce(Drainer)) -> Result
     if may_spill {
         spill.check().map_err(Failure::of_request)?;
     }
-    let deadline = Instant::now() + options.patience;
-    let Found { address, trust } = options.scheduler.find(Role::Worker, deadline)?;
+    let Found { address, trust } = options.scheduler.find(Role::Worker, deadline, search)?;
     let me = introduction(Role::Worker, options.name.clone());
     let depot = BlockDepot::default();
     let (tell, happenings) = mpsc::channel();
     let config = Config { me, trust, mixed_machines: false, limits: Limits::default() };
-    // Nobody listens any more when this process ends.
-    let drainer = Drainer(tell.clone());
+    let wish = tell.clone();
+    // Nobody listens any more when this ends.
     let on_event = move |event| drop(tell.send(Happening::Network(event)));
     let endpoint = Endpoint::start(config, Arc::new(depot.clone()), on_event);
     let endpoint = Arc::new(endpoint.map_err(Failure::of_request)?);
@@ -91,9 +158,11 @@ pub fn run_worker(options: WorkerOptions, begun: impl FnOnce(Drainer)) -> Result
     let line = Line::new(connection);
     let seats = divide(Seat { threads, budget, may_spill });
     line.send(&FromWorkerProcess::Enlist { seats, depot: here });
-    let cores = counted(threads.compute, "thread");
+    let cores = counted(seats.all().threads.compute, "thread");
+    let budget = seats.all().budget;
     tracing::info!("worker {} joins the scheduler at {address}: {cores}, {budget} bytes", options.name);
-    begun(drainer);
+    drainer.connected(wish);
+    begun();
     let system = actix::System::new();
     let depth = Arc::new(Depth::default());
     let say: Say = {
@@ -129,7 +198,8 @@ fn work(
     mut workplaces: Workplaces,
     line: &Line,
     happenings: &mpsc::Receiver<Happening>,
-) -> Result<(), Failure> {
+) -> Result<Ending, Failure> {
+    let mut grace = None;
     for happening in happenings {
         match happening {
             Happening::Drain => {
@@ -139,16 +209,18 @@ fn work(
             Happening::Network(Event::Connected(_)) => {}
             Happening::Network(Event::Room { .. }) => line.go_on(),
             Happening::Network(Event::Lost { why, .. }) => {
-                tracing::warn!("the scheduler is lost: {why}");
-                return Err(Failure::of_run(format!("the scheduler is lost: {why}")));
+                return Ok(Ending::Lost { why: why.to_string(), grace });
             }
             Happening::Network(Event::Message { message, .. }) => {
                 let told = decode(&message).map_err(|error| {
                     Failure::of_run(format!("the scheduler says what cannot be read: {error}"))
                 })?;
+                if let ToWorkerProcess::Enlisted { grace: told, .. } = &told {
+                    grace = told.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+                }
                 if workplaces.heed(told).is_break() {
                     tracing::info!("told to leave");
-                    return Ok(());
+                    return Ok(Ending::Left);
                 }
             }
         }

@@ -104,7 +104,7 @@ impl Workplace {
     /// Does what the scheduler says. It breaks if that is to go.
     pub fn heed(&mut self, told: ToWorkerProcess) -> ControlFlow<()> {
         match told {
-            ToWorkerProcess::Enlisted { worker } => self.enlisted(worker),
+            ToWorkerProcess::Enlisted { worker, .. } => self.enlisted(worker),
             ToWorkerProcess::Begin { run, spec, workspace, .. } => self.begin(run, *spec, workspace),
             ToWorkerProcess::Meet { worker, depot } => self.neighbours.meet(worker, depot),
             ToWorkerProcess::Tell { run, messages } => self.told(run, messages),

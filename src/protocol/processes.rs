@@ -89,6 +89,8 @@ pub enum ToWorkerProcess {
     /// The answer to [`FromWorkerProcess::Enlist`].
     Enlisted {
         worker: WorkerId,
+        /// If the scheduler is lost it may come back within so many seconds.
+        grace: Option<f64>,
     },
     /// A run begins. Messages about it follow.
     Begin {
@@ -208,6 +210,10 @@ pub struct FleetMember {
 /// From the scheduler to a client.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub enum ToClient {
+    /// The first message. If the scheduler is lost it may come back within so many seconds.
+    Welcome {
+        grace: Option<f64>,
+    },
     Fleet {
         members: Vec<FleetMember>,
         /// What keeps others away, in the words of whoever should give them; empty if nothing does.

@@ -5,9 +5,10 @@ use super::options::{SessionBuilder, WhileWaiting};
 use super::prepare::Place;
 use super::runtime::lock;
 use crate::actors::{Activity, IO_THREADS, Joined, Peers, Scheduler, Worker, WorkerThreads};
+use crate::failure::Failure;
 use crate::files::Depth;
 use crate::ids::WorkerId;
-use crate::net::Client;
+use crate::net::{Client, SchedulerAt};
 use crate::protocol::FleetMember;
 use crate::sched::Threads;
 use crate::store::{Budget, Limit, Pool, SpillPlace, default_spill_folder};
@@ -36,7 +37,9 @@ pub(super) struct Here {
 
 /// Workers elsewhere.
 pub(super) struct Cluster {
-    pub client: Client,
+    scheduler: SchedulerAt,
+    /// Another one once the scheduler was lost and came back.
+    client: Mutex<Arc<Client>>,
     /// Workers that a run waits for, and how long.
     wait_workers: usize,
     patience: Duration,
@@ -50,10 +53,11 @@ impl Engine {
             None => Here::start(options, depth).map(Engine::Here),
             Some(scheduler) => {
                 let deadline = Instant::now() + options.patience;
-                let client = Client::connect(scheduler, deadline)?;
+                let client = Mutex::new(Arc::new(Client::connect(scheduler, deadline)?));
+                let scheduler = scheduler.clone();
                 let SessionBuilder { wait_workers, patience, .. } = *options;
                 let while_waiting = options.while_waiting.clone();
-                let cluster = Cluster { client, wait_workers, patience, while_waiting };
+                let cluster = Cluster { scheduler, client, wait_workers, patience, while_waiting };
                 cluster.wait(deadline)?;
                 Ok(Engine::Cluster(cluster))
             }
@@ -63,7 +67,7 @@ impl Engine {
     pub fn workers(&self) -> usize {
         match self {
             Engine::Here(here) => here.workers,
-            Engine::Cluster(cluster) => cluster.client.fleet().len(),
+            Engine::Cluster(cluster) => cluster.client().fleet().len(),
         }
     }
 
@@ -73,7 +77,7 @@ impl Engine {
             Engine::Here(here) => here.threads,
             Engine::Cluster(cluster) => {
                 let threads = |member: &FleetMember| member.seat.threads.compute as usize;
-                cluster.client.fleet().iter().map(threads).max().unwrap_or(0)
+                cluster.client().fleet().iter().map(threads).max().unwrap_or(0)
             }
         }
     }
@@ -83,7 +87,7 @@ impl Engine {
         match self {
             Engine::Here(here) => here.memory,
             Engine::Cluster(cluster) => {
-                let largest = cluster.client.fleet().iter().map(|member| member.seat.budget).max();
+                let largest = cluster.client().fleet().iter().map(|member| member.seat.budget).max();
                 Budget { bytes: largest.unwrap_or(0), limit: Limit::Worker }
             }
         }
@@ -103,6 +107,22 @@ impl Engine {
 }
 
 impl Cluster {
+    pub fn client(&self) -> Arc<Client> {
+        lock(&self.client).clone()
+    }
+
+    /// The scheduler is lost: waits until it and as many workers as are wanted are there again.
+    pub fn come_back(&self, lost: Failure, grace: Duration) -> Result<(), Error> {
+        tracing::warn!("{lost}: the run begins again when it is back within {} s", grace.as_secs_f64());
+        let deadline = Instant::now() + grace;
+        let again = Client::connect_again(&self.scheduler, deadline).map_err(|error| {
+            Error::Run(format!("{}, and does not come back: {}", lost.message, error.message))
+        })?;
+        *lock(&self.client) = Arc::new(again);
+        self.wait(deadline.max(Instant::now() + self.patience))?;
+        Ok(())
+    }
+
     /// Waits until there are as many workers as are wanted, and says how many are whenever that changes.
     fn wait(&self, deadline: Instant) -> Result<Vec<FleetMember>, Error> {
         let mut told = None;
@@ -113,7 +133,7 @@ impl Cluster {
                 (self.while_waiting)(there, self.wait_workers, trouble);
             }
         };
-        Ok(self.client.wait_for_workers(self.wait_workers, deadline, say)?)
+        Ok(self.client().wait_for_workers(self.wait_workers, deadline, say)?)
     }
 }
 

@@ -45,7 +45,7 @@ impl Session {
             };
             let spec = unshared.run_spec(program, &bindings, self.options().sync_results);
             let own = unshared.part(self, &bindings)?;
-            match cluster.client.run(program, spec, own, tell) {
+            match cluster.client().run(program, spec, own, tell) {
                 Ok(end) => {
                     progress.set(program.tasks(), program.tasks());
                     let seconds = began.elapsed().as_secs_f64() - end.ended.waited;
@@ -54,6 +54,8 @@ impl Session {
                 }
                 // Nobody has done anything yet.
                 Err(RunError::NotShared { not_shared, .. }) if unshared.learns(&not_shared) => {}
+                // What was done is lost with it: the run begins again.
+                Err(RunError::SchedulerLost { failure, grace }) => cluster.come_back(failure, grace)?,
                 Err(RunError::NotShared { failure, .. } | RunError::Failed(failure)) => {
                     return Err(failure.into());
                 }

@@ -1,4 +1,5 @@
-//! Runs in which workers are killed, stopped and continued, drained and started, as a seed says. `DOLMEN_SEED=n` does
+//! Runs in which workers are killed, stopped and continued, drained and started, as a seed says. In a third of them it is
+//! the scheduler that is killed and started again, in place of workers that are stopped. `DOLMEN_SEED=n` does
 //! one again; `DOLMEN_RUNS=n` does more of them.
 
 use crate::processes::{Cluster, ended, result, send};
@@ -40,6 +41,9 @@ struct Chaos {
     random: Random,
     cluster: Cluster,
     options: String,
+    /// The scheduler is killed and started again, twice at most.
+    scheduler_dies: bool,
+    scheduler_deaths: u32,
     /// Workers that have not been killed or drained, and those of them that are stopped.
     there: Vec<String>,
     stopped: Vec<String>,
@@ -52,9 +56,13 @@ impl Chaos {
         let (command, tight) = COMMANDS[random.below(COMMANDS.len() as u64) as usize];
         let memory = if random.below(3) == 0 { tight } else { "200MiB" };
         let options = format!("--threads 1 --memory {memory} --spill-dir .");
-        let cluster = Cluster::with_options("--lost-after 1s");
+        let scheduler_dies = seed % 3 == 2;
+        // A scheduler that starts has to be found in this time, a worker that is stopped is given up after it.
+        let lost_after = if scheduler_dies { "--state-dir state --lost-after 60s" } else { "--lost-after 1s" };
+        let cluster = Cluster::with_options(lost_after);
         let (there, stopped) = (Vec::new(), Vec::new());
-        let mut chaos = Chaos { random, cluster, options, there, stopped, started: 0 };
+        let mut chaos =
+            Chaos { random, cluster, options, scheduler_dies, scheduler_deaths: 0, there, stopped, started: 0 };
         let workers = 2 + chaos.random.below(3);
         (0..workers).for_each(|_| chaos.add());
         (chaos, command)
@@ -82,6 +90,13 @@ impl Chaos {
                 if let Some(name) = self.one() {
                     self.cluster.kill(&name);
                     self.there.retain(|other| *other != name);
+                }
+            }
+            1 if self.scheduler_dies => {
+                if self.scheduler_deaths < 2 {
+                    self.scheduler_deaths += 1;
+                    self.cluster.kill_scheduler();
+                    self.cluster.start_scheduler_again();
                 }
             }
             1 => {

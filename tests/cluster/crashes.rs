@@ -93,3 +93,41 @@ fn without_its_scheduler_a_worker_and_a_client_end_with_one_line() {
         cluster.folder.names()
     );
 }
+
+#[test]
+fn a_scheduler_that_is_started_again_has_its_workers_back_and_the_run_begins_again() {
+    let mut cluster = cluster(2, "--state-dir state --lost-after 60s");
+    let run = begin(&cluster, &format!("{LONG} there.npy"));
+    cluster.wait_for("run 0 of");
+    let keys = cluster.keys();
+    cluster.kill_scheduler();
+    assert!(keys.exists(), "{}", keys.display());
+    cluster.start_scheduler_again();
+    cluster.wait_for("run 0 of");
+    same(&cluster, run);
+    let (scheduler, workers) = cluster.stop();
+    assert_eq!((scheduler, workers), (Some(0), vec![Some(0); 2]), "{}", cluster.log());
+    let left = std::fs::read_dir(cluster.folder.path("state")).unwrap().count();
+    assert_eq!(left, 0, "the state dir is not empty");
+}
+
+#[test]
+fn a_scheduler_that_does_not_come_back_ends_all() {
+    let mut cluster = cluster(1, "--state-dir state --lost-after 1s");
+    let run = begin(&cluster, &format!("{LONG} there.npy"));
+    cluster.wait_for("run 0 of");
+    cluster.kill_scheduler();
+    let outcome = Outcome::of(run.wait_with_output().unwrap());
+    assert_eq!(outcome.code, Some(1), "{outcome:?}");
+    assert!(outcome.stderr.contains("does not come back"), "{outcome:?}");
+    assert_eq!(ended(cluster.worker("n0")), Some(1));
+}
+
+#[test]
+fn a_state_dir_has_one_scheduler() {
+    let cluster = Cluster::with_options("--state-dir state");
+    cluster.wait_until_it_listens();
+    let second = cluster.folder.run("scheduler --state-dir state");
+    assert_eq!((second.code, second.stderr.lines().count()), (Some(2), 1), "{second:?}");
+    assert!(second.stderr.contains("belongs to a scheduler that runs"), "{second:?}");
+}

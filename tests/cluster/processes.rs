@@ -13,6 +13,8 @@ pub const HANGS: Duration = Duration::from_secs(120);
 
 pub struct Cluster {
     pub folder: Folder,
+    /// How the scheduler is started.
+    words: String,
     scheduler: Child,
     workers: Vec<(String, Child)>,
 }
@@ -88,7 +90,12 @@ impl Cluster {
         let options = prepare(&folder);
         let words = format!("scheduler --scheduler-file cluster.json {options}");
         let scheduler = start(&folder, &words, "scheduler.log");
-        Cluster { folder, scheduler, workers: Vec::new() }
+        Cluster { folder, words, scheduler, workers: Vec::new() }
+    }
+
+    /// A scheduler like the first, which has ended. Its log begins anew.
+    pub fn start_scheduler_again(&mut self) {
+        self.scheduler = start(&self.folder, &self.words, "scheduler.log");
     }
 
     /// A cluster of so many workers, each with these options.

@@ -58,9 +58,19 @@ pub struct Members {
     by_peer: HashMap<PeerId, WorkerId>,
     /// Numbers that have been given. None is given twice, so that a late message betrays itself.
     given: u32,
+    /// See [`ToWorkerProcess::Enlisted`].
+    grace: Option<f64>,
 }
 
 impl Members {
+    pub fn new(grace: Option<f64>) -> Members {
+        Members { grace, ..Members::default() }
+    }
+
+    pub fn grace(&self) -> Option<f64> {
+        self.grace
+    }
+
     /// A number that nobody has had.
     pub fn next_number(&mut self) -> WorkerId {
         self.given += 1;
@@ -91,7 +101,7 @@ impl Members {
         let name = about.from.name.clone();
         let (joined, met) = (Instant::now(), HashSet::new());
         let member = Member { name, seats, line, draining: false, joined, own_run, depot, met };
-        member.send(ToWorkerProcess::Enlisted { worker });
+        member.send(ToWorkerProcess::Enlisted { worker, grace: self.grace });
         self.by_id.insert(worker, member);
     }
 

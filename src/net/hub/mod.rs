@@ -71,11 +71,12 @@ pub struct Hub {
 }
 
 impl Hub {
-    /// `stop` is told when somebody wants the scheduler to end.
-    pub fn new(stop: oneshot::Sender<()>) -> Hub {
+    /// `stop` is told when somebody wants the scheduler to end. If it is lost it may come back within the seconds of
+    /// `grace`.
+    pub fn new(stop: oneshot::Sender<()>, grace: Option<f64>) -> Hub {
         Hub {
             arriving: HashMap::new(),
-            members: Members::default(),
+            members: Members::new(grace),
             clients: HashMap::new(),
             waiting: VecDeque::new(),
             drains: Vec::new(),
@@ -94,7 +95,9 @@ impl Hub {
             Role::Worker => drop(self.arriving.insert(peer, Line::new(connection))),
             Role::Client => {
                 tracing::info!("client {name} is here");
-                self.clients.insert(peer, Client { line: Line::new(connection), watches: false, needs: 0 });
+                let line = Line::new(connection);
+                line.send(&ToClient::Welcome { grace: self.members.grace() });
+                self.clients.insert(peer, Client { line, watches: false, needs: 0 });
             }
             // The handshake lets no second scheduler in.
             Role::Scheduler => connection.close(),
