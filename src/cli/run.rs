@@ -10,7 +10,7 @@ use super::report::Report;
 use super::signals;
 use crate::array::{Array, Fill, Origin};
 use crate::files::{self, Format, OutDir};
-use crate::session::{self, Error, Operation, Preview, RsvdOptions, Session, Stats, Target, human};
+use crate::session::{self, Error, Operation, Preview, RsvdOptions, Session, Stats, Target, Waiting, human};
 use std::ffi::OsString;
 use std::fmt::Display;
 use std::path::PathBuf;
@@ -62,9 +62,16 @@ fn session(common: &Common) -> Result<Session, Error> {
                 "{option} is the workers' own: give it to dolmen worker, not to a command that has a cluster work"
             )));
         }
-        builder = builder.connect_to(scheduler).while_waiting(|there, wanted, trouble| {
-            let why = if trouble.is_empty() { "" } else { ": " };
-            complain(&format!("waiting for workers: {there} of {wanted} are there{why}{trouble}"));
+        builder = builder.connect_to(scheduler).while_waiting(|waiting| {
+            complain(&match waiting {
+                Waiting::Workers { there, wanted, trouble } => {
+                    let why = if trouble.is_empty() { "" } else { ": " };
+                    format!("waiting for workers: {there} of {wanted} are there{why}{trouble}")
+                }
+                Waiting::Scheduler { lost } => {
+                    format!("{lost}: waiting for it to come back, the run begins again then")
+                }
+            });
         });
         if let Some(workers) = common.cluster.wait_workers {
             builder = builder.wait_workers(usize::from(workers));

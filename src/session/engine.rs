@@ -1,7 +1,7 @@
 //! What does a session's work: threads of this process, or a cluster.
 
 use super::error::Error;
-use super::options::{SessionBuilder, WhileWaiting};
+use super::options::{SessionBuilder, Waiting, WhileWaiting};
 use super::prepare::Place;
 use super::runtime::lock;
 use crate::actors::{Activity, IO_THREADS, Joined, Peers, Scheduler, Worker, WorkerThreads};
@@ -113,7 +113,7 @@ impl Cluster {
 
     /// The scheduler is lost: waits until it and as many workers as are wanted are there again.
     pub fn come_back(&self, lost: Failure, grace: Duration) -> Result<(), Error> {
-        tracing::warn!("{lost}: the run begins again when it is back within {} s", grace.as_secs_f64());
+        (self.while_waiting)(Waiting::Scheduler { lost: &lost.message });
         let deadline = Instant::now() + grace;
         let again = Client::connect_again(&self.scheduler, deadline).map_err(|error| {
             Error::Run(format!("{}, and does not come back: {}", lost.message, error.message))
@@ -130,7 +130,7 @@ impl Cluster {
             let now = Some((there, trouble.to_string()));
             if told != now {
                 told = now;
-                (self.while_waiting)(there, self.wait_workers, trouble);
+                (self.while_waiting)(Waiting::Workers { there, wanted: self.wait_workers, trouble });
             }
         };
         Ok(self.client().wait_for_workers(self.wait_workers, deadline, say)?)

@@ -7,8 +7,18 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Hears how many workers are there, how many are waited for, and what keeps the others away.
-pub(super) type WhileWaiting = Arc<dyn Fn(usize, usize, &str) + Send + Sync>;
+/// What a session waits for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Waiting<'a> {
+    /// So many workers are there, and so many are wanted. The trouble is what keeps the others away, in the words of
+    /// whoever should start them; empty if nothing is known to.
+    Workers { there: usize, wanted: usize, trouble: &'a str },
+    /// The scheduler, which was lost for this reason and may come back. The run begins again then.
+    Scheduler { lost: &'a str },
+}
+
+/// Hears what a session waits for.
+pub(super) type WhileWaiting = Arc<dyn Fn(Waiting<'_>) + Send + Sync>;
 
 /// What a session may use.
 #[derive(Clone)]
@@ -40,7 +50,7 @@ impl SessionBuilder {
             cluster: None,
             wait_workers: 1,
             patience: Duration::from_secs(60),
-            while_waiting: Arc::new(|_, _, _| {}),
+            while_waiting: Arc::new(|_| {}),
         }
     }
 
@@ -68,9 +78,8 @@ impl SessionBuilder {
         self
     }
 
-    /// Is told, while the session waits for workers, how many are there, how many are wanted, and what keeps the others
-    /// away, in the words of whoever should start them; empty if nothing is known to.
-    pub fn while_waiting(mut self, tell: impl Fn(usize, usize, &str) + Send + Sync + 'static) -> Self {
+    /// Is told what the session waits for, if that takes a while.
+    pub fn while_waiting(mut self, tell: impl Fn(Waiting<'_>) + Send + Sync + 'static) -> Self {
         self.while_waiting = Arc::new(tell);
         self
     }

@@ -58,11 +58,20 @@ impl Chaos {
         let options = format!("--threads 1 --memory {memory} --spill-dir .");
         let scheduler_dies = seed % 3 == 2;
         // A scheduler that starts has to be found in this time, a worker that is stopped is given up after it.
-        let lost_after = if scheduler_dies { "--state-dir state --lost-after 60s" } else { "--lost-after 1s" };
+        let lost_after =
+            if scheduler_dies { "--state-dir state --lost-after 60s" } else { "--lost-after 1s" };
         let cluster = Cluster::with_options(lost_after);
         let (there, stopped) = (Vec::new(), Vec::new());
-        let mut chaos =
-            Chaos { random, cluster, options, scheduler_dies, scheduler_deaths: 0, there, stopped, started: 0 };
+        let mut chaos = Chaos {
+            random,
+            cluster,
+            options,
+            scheduler_dies,
+            scheduler_deaths: 0,
+            there,
+            stopped,
+            started: 0,
+        };
         let workers = 2 + chaos.random.below(3);
         (0..workers).for_each(|_| chaos.add());
         (chaos, command)
