@@ -81,8 +81,8 @@ pub struct SchedulerArgs {
     /// runs begin again
     #[arg(long)]
     pub state_dir: Option<PathBuf>,
-    /// A worker that was silent for so long is lost; with --state-dir, workers and clients look for a lost scheduler for
-    /// so long
+    /// A worker that was silent for so long is lost; with --state-dir, workers and clients look for a scheduler that is
+    /// lost for so long
     #[arg(long, default_value = "15s", value_parser = sizes::time)]
     pub lost_after: Duration,
     #[command(flatten)]

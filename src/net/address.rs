@@ -50,8 +50,8 @@ pub struct Found {
 }
 
 impl SchedulerAt {
-    /// Where it is, for a process of `role`. Waits until `deadline` for a scheduler file that is not there yet, and when
-    /// searching again for one of a scheduler that is alive.
+    /// Where it is, for a process of `role`. Waits until `deadline` for a scheduler file that is not there yet, and
+    /// when searching again for one of a scheduler that is alive.
     pub fn find(&self, role: Role, deadline: Instant, search: Search) -> Result<Found, Failure> {
         match self {
             SchedulerAt::Address { address, keys } => {

@@ -308,7 +308,8 @@ impl Client {
         if let Some(own) = own {
             waiter.at_work = Some(self.take_part(number, own, program, &mut spec)?);
         }
-        self.say(&FromClient::Submit { number, spec: Box::new(spec) })?;
+        let submitted = self.say(&FromClient::Submit { number, spec: Box::new(spec) });
+        submitted.map_err(|failure| self.lost_or(failure))?;
         let end = self.finished(number, program, tell);
         // If it cannot be told the scheduler is gone, and nothing of the run is left there.
         let _ = self.say(&FromClient::Release { number });
@@ -330,6 +331,26 @@ impl Client {
                 Ok(blocks) => return Ok(RemoteEnd { blocks, ended }),
                 Err(failure) => lost = Some(failure),
             }
+        }
+    }
+
+    /// Why nothing more will be told, and how soon the scheduler may come back, if it may.
+    pub fn lost(&self) -> Option<(Failure, Duration)> {
+        let told = self.inbox.lock();
+        Some((Failure::of_run(told.gone.as_ref()?), told.grace?))
+    }
+
+    /// What could not be said may be due to the loss of the scheduler, which is told soon.
+    fn lost_or(&self, failure: Failure) -> RunError {
+        let began = Instant::now();
+        let mut told = self.inbox.lock();
+        while told.gone.is_none() && began.elapsed() < SAY_SO {
+            told = self.inbox.wait(told, LOOK);
+        }
+        drop(told);
+        match self.lost() {
+            Some((failure, grace)) => RunError::SchedulerLost { failure, grace },
+            None => failure.into(),
         }
     }
 

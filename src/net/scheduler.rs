@@ -34,8 +34,8 @@ pub struct SchedulerOptions {
     pub keys: Option<PathBuf>,
     /// A folder by which a scheduler that was killed is found again when it is started anew.
     pub state_dir: Option<PathBuf>,
-    /// A worker that was silent for so long is lost. With a state dir, workers and clients look for a lost scheduler for
-    /// so long.
+    /// A worker that was silent for so long is lost. With a state dir, workers and clients look for a scheduler that is
+    /// lost for so long.
     pub lost_after: Duration,
     /// None: workers are somebody else's to start.
     pub elastic: Option<ElasticOptions>,

@@ -126,6 +126,21 @@ pub fn run_worker(options: WorkerOptions, begun: impl FnOnce(Drainer)) -> Result
     Ok(())
 }
 
+/// What this process brings along.
+fn seat(options: &WorkerOptions) -> Result<Seat, Failure> {
+    let threads = Threads { compute: options.threads as u64, io: IO_THREADS as u64 };
+    let budget = Budget::new(options.memory, threads).map_err(Failure::of_request)?.bytes;
+    let may_spill = options.spill_limit != Some(0);
+    if may_spill {
+        spill_place(options, options.spill_limit).check().map_err(Failure::of_request)?;
+    }
+    Ok(Seat { threads, budget, may_spill })
+}
+
+fn spill_place(options: &WorkerOptions, limit: Option<u64>) -> SpillPlace {
+    SpillPlace::new(options.spill_folder.clone().unwrap_or_else(default_spill_folder), limit)
+}
+
 /// Finds the scheduler until `deadline`, and works for it. All that this takes has ended when it comes back.
 fn work_until_lost(
     options: &WorkerOptions,
@@ -134,14 +149,7 @@ fn work_until_lost(
     drainer: &Drainer,
     begun: impl FnOnce(),
 ) -> Result<Ending, Failure> {
-    let threads = Threads { compute: options.threads as u64, io: IO_THREADS as u64 };
-    let budget = Budget::new(options.memory, threads).map_err(Failure::of_request)?.bytes;
-    let folder = options.spill_folder.clone().unwrap_or_else(default_spill_folder);
-    let spill = SpillPlace::new(folder.clone(), options.spill_limit);
-    let may_spill = options.spill_limit != Some(0);
-    if may_spill {
-        spill.check().map_err(Failure::of_request)?;
-    }
+    let seats = divide(seat(options)?);
     let Found { address, trust } = options.scheduler.find(Role::Worker, deadline, search)?;
     let me = introduction(Role::Worker, options.name.clone());
     let depot = BlockDepot::default();
@@ -156,7 +164,6 @@ fn work_until_lost(
     let here = own_address(connection.peer().local, options.interface.as_deref())?;
     let here = endpoint.listen(here).map_err(Failure::of_request)?;
     let line = Line::new(connection);
-    let seats = divide(Seat { threads, budget, may_spill });
     line.send(&FromWorkerProcess::Enlist { seats, depot: here });
     let cores = counted(seats.all().threads.compute, "thread");
     let budget = seats.all().budget;
@@ -177,9 +184,9 @@ fn work_until_lost(
         let arbiter = actix::Arbiter::current();
         Workplace::new(means, Box::new(open), say.clone(), arbiter, depot.clone(), endpoint.clone())
     };
-    let of_small = |seat: Seat| workplace(seat.budget, SpillPlace::new(folder, Some(0)));
-    let workplaces =
-        Workplaces { large: workplace(seats.large.budget, spill), small: seats.small.map(of_small) };
+    let large = workplace(seats.large.budget, spill_place(options, options.spill_limit));
+    let small = seats.small.map(|small| workplace(small.budget, spill_place(options, Some(0))));
+    let workplaces = Workplaces { large, small };
     let worked = std::thread::Builder::new().name("dolmen-worker".into()).spawn({
         let system = actix::System::current();
         move || {

@@ -111,29 +111,42 @@ impl Cluster {
         lock(&self.client).clone()
     }
 
-    /// The scheduler is lost: waits until it and as many workers as are wanted are there again.
-    pub fn come_back(&self, lost: Failure, grace: Duration) -> Result<(), Error> {
+    /// The scheduler is lost: waits until it and its workers are there again.
+    pub fn begin_again(&self, lost: &Failure, grace: Duration) -> Result<(), Error> {
+        self.come_back(lost, grace)?;
+        self.wait(Instant::now() + self.patience).map(drop)
+    }
+
+    /// Waits until the scheduler is there again.
+    fn come_back(&self, lost: &Failure, grace: Duration) -> Result<(), Error> {
         (self.while_waiting)(Waiting::Scheduler { lost: &lost.message });
-        let deadline = Instant::now() + grace;
-        let again = Client::connect_again(&self.scheduler, deadline).map_err(|error| {
+        let again = Client::connect_again(&self.scheduler, Instant::now() + grace).map_err(|error| {
             Error::Run(format!("{}, and does not come back: {}", lost.message, error.message))
         })?;
         *lock(&self.client) = Arc::new(again);
-        self.wait(deadline.max(Instant::now() + self.patience))?;
         Ok(())
     }
 
     /// Waits until there are as many workers as are wanted, and says how many are whenever that changes.
     fn wait(&self, deadline: Instant) -> Result<Vec<FleetMember>, Error> {
         let mut told = None;
-        let say = |there: usize, trouble: &str| {
+        let mut say = |there: usize, trouble: &str| {
             let now = Some((there, trouble.to_string()));
             if told != now {
                 told = now;
                 (self.while_waiting)(Waiting::Workers { there, wanted: self.wait_workers, trouble });
             }
         };
-        Ok(self.client().wait_for_workers(self.wait_workers, deadline, say)?)
+        loop {
+            let client = self.client();
+            match client.wait_for_workers(self.wait_workers, deadline, &mut say) {
+                Ok(fleet) => return Ok(fleet),
+                Err(failure) => {
+                    let (lost, grace) = client.lost().ok_or(failure)?;
+                    self.come_back(&lost, grace)?;
+                }
+            }
+        }
     }
 }
 

@@ -55,7 +55,7 @@ impl Session {
                 // Nobody has done anything yet.
                 Err(RunError::NotShared { not_shared, .. }) if unshared.learns(&not_shared) => {}
                 // What was done is lost with it: the run begins again.
-                Err(RunError::SchedulerLost { failure, grace }) => cluster.come_back(failure, grace)?,
+                Err(RunError::SchedulerLost { failure, grace }) => cluster.begin_again(&failure, grace)?,
                 Err(RunError::NotShared { failure, .. } | RunError::Failed(failure)) => {
                     return Err(failure.into());
                 }

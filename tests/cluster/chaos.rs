@@ -1,6 +1,6 @@
-//! Runs in which workers are killed, stopped and continued, drained and started, as a seed says. In a third of them it is
-//! the scheduler that is killed and started again, in place of workers that are stopped. `DOLMEN_SEED=n` does
-//! one again; `DOLMEN_RUNS=n` does more of them.
+//! Runs in which workers are killed, stopped and continued, drained and started, as a seed says. In a third of them it
+//! is the scheduler that is killed and started again, in place of workers that are stopped. `DOLMEN_SEED=n` does one
+//! again; `DOLMEN_RUNS=n` does more of them.
 
 use crate::processes::{Cluster, ended, result, send};
 use crate::support::dolmen::Outcome;

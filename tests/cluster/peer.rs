@@ -12,7 +12,7 @@ use cluster::role::Role;
 use cluster::scheduler_file::SchedulerAddress;
 use cluster::tls::Trust;
 use dolmen::exec;
-use dolmen::protocol::{FromWorkerProcess, Seats, ToWorkerProcess, decode, encode};
+use dolmen::protocol::{FromWorkerProcess, Seats, ToClient, ToWorkerProcess, decode, encode};
 use dolmen::sched::{Seat, Threads};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
@@ -45,7 +45,11 @@ impl Peer {
         let endpoint =
             Endpoint::start(config, Arc::new(NoBlocks), move |event| drop(tell.send(event))).unwrap();
         let connection = endpoint.connect(&found.address).unwrap();
-        Peer { connection, events, _endpoint: endpoint }
+        let peer = Peer { connection, events, _endpoint: endpoint };
+        if role == Role::Client {
+            assert!(matches!(peer.hear(), Some(ToClient::Welcome { .. })));
+        }
+        peer
     }
 
     /// A worker that does nothing, whatever it is given.

@@ -96,6 +96,11 @@ impl Cluster {
     /// A scheduler like the first, which has ended. Its log begins anew.
     pub fn start_scheduler_again(&mut self) {
         self.scheduler = start(&self.folder, &self.words, "scheduler.log");
+        let began = Instant::now();
+        while SchedulerAddress::read(&self.folder.path("cluster.json")).is_err() {
+            assert!(began.elapsed() < HANGS, "it does not start again:\n{}", self.log());
+            std::thread::sleep(Duration::from_millis(5));
+        }
     }
 
     /// A cluster of so many workers, each with these options.
