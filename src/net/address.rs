@@ -41,6 +41,16 @@ impl Search {
             _ => false,
         }
     }
+
+    /// May another attempt to connect help?
+    fn may_help(self, error: &ConnectError) -> bool {
+        match error {
+            ConnectError::Unreachable { .. } => true,
+            // It may be lost once more in this very moment.
+            ConnectError::Broken { .. } | ConnectError::Late(_) => self == Search::Again,
+            _ => false,
+        }
+    }
 }
 
 /// Where it is.
@@ -52,7 +62,7 @@ pub struct Found {
 impl SchedulerAt {
     /// Where it is, for a process of `role`. Waits until `deadline` for a scheduler file that is not there yet, and
     /// when searching again for one of a scheduler that is alive.
-    pub fn find(&self, role: Role, deadline: Instant, search: Search) -> Result<Found, Failure> {
+    fn find(&self, role: Role, deadline: Instant, search: Search) -> Result<Found, Failure> {
         match self {
             SchedulerAt::Address { address, keys } => {
                 let keys = Keys::load(keys, role).map_err(Failure::of_request)?;
@@ -79,15 +89,35 @@ fn found_in(found: SchedulerAddress, role: Role) -> Result<Found, Failure> {
     Ok(Found { address: found.address, trust })
 }
 
-/// Connects to the scheduler. Tries until `deadline` where nobody listens yet.
-pub fn connect(endpoint: &Endpoint, address: &str, deadline: Instant) -> Result<Connection, Failure> {
-    loop {
-        match endpoint.connect(address) {
-            Ok(connection) => return Ok(connection),
-            Err(ConnectError::Unreachable { .. }) if Instant::now() < deadline => {
-                std::thread::sleep(TRY_AGAIN);
+/// An attempt to find the scheduler, and to connect to it.
+#[derive(Clone, Copy)]
+pub struct Attempt<'a> {
+    pub scheduler: &'a SchedulerAt,
+    pub role: Role,
+    pub deadline: Instant,
+    pub search: Search,
+}
+
+impl Attempt<'_> {
+    pub fn find(&self) -> Result<Found, Failure> {
+        self.scheduler.find(self.role, self.deadline, self.search)
+    }
+
+    /// Connects to the scheduler at `address`. Tries until the deadline where nobody listens yet. One that was lost is
+    /// looked for anew each time.
+    pub fn connect(&self, endpoint: &Endpoint, address: &str) -> Result<Connection, Failure> {
+        let mut address = address.to_owned();
+        loop {
+            match endpoint.connect(&address) {
+                Ok(connection) => return Ok(connection),
+                Err(error) if self.search.may_help(&error) && Instant::now() < self.deadline => {
+                    std::thread::sleep(TRY_AGAIN);
+                }
+                Err(error) => return Err(Failure::of_request(error)),
             }
-            Err(error) => return Err(Failure::of_request(error)),
+            if self.search == Search::Again {
+                address = self.find()?.address;
+            }
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The scheduler, from a client's side.
 
-use super::address::{Found, SchedulerAt, Search, connect};
+use super::address::{Attempt, Found, SchedulerAt, Search};
 use super::client_part::{AtWork, OwnPart};
 use super::depot::BlockDepot;
 use super::identity::{introduction, own_name};
@@ -226,7 +226,8 @@ impl Client {
 
     fn find(scheduler: &SchedulerAt, deadline: Instant, search: Search) -> Result<Client, Failure> {
         static CLIENTS: AtomicU64 = AtomicU64::new(0);
-        let Found { address, trust } = scheduler.find(Role::Client, deadline, search)?;
+        let attempt = Attempt { scheduler, role: Role::Client, deadline, search };
+        let Found { address, trust } = attempt.find()?;
         let me = introduction(Role::Client, own_name(CLIENTS.fetch_add(1, Ordering::Relaxed)));
         let inbox = Arc::new(Inbox::default());
         let config = Config { me, trust, mixed_machines: false, limits: Limits::default() };
@@ -234,7 +235,7 @@ impl Client {
         let depot = BlockDepot::default();
         let endpoint = Endpoint::start(config, Arc::new(depot.clone()), move |event| heard.take(event));
         let endpoint = Arc::new(endpoint.map_err(Failure::of_request)?);
-        let connection = connect(&endpoint, &address, deadline)?;
+        let connection = attempt.connect(&endpoint, &address)?;
         let line = Line::new(connection.clone());
         // It is connected once.
         let _ = inbox.line.set(line.clone());

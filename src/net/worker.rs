@@ -1,6 +1,6 @@
 //! A worker process: its connection to the scheduler, and the place where it works.
 
-use super::address::{Found, SchedulerAt, Search, connect};
+use super::address::{Attempt, Found, SchedulerAt, Search};
 use super::counted::counted;
 use super::depot::BlockDepot;
 use super::identity::introduction;
@@ -150,7 +150,8 @@ fn work_until_lost(
     begun: impl FnOnce(),
 ) -> Result<Ending, Failure> {
     let seats = divide(seat(options)?);
-    let Found { address, trust } = options.scheduler.find(Role::Worker, deadline, search)?;
+    let attempt = Attempt { scheduler: &options.scheduler, role: Role::Worker, deadline, search };
+    let Found { address, trust } = attempt.find()?;
     let me = introduction(Role::Worker, options.name.clone());
     let depot = BlockDepot::default();
     let (tell, happenings) = mpsc::channel();
@@ -160,7 +161,7 @@ fn work_until_lost(
     let on_event = move |event| drop(tell.send(Happening::Network(event)));
     let endpoint = Endpoint::start(config, Arc::new(depot.clone()), on_event);
     let endpoint = Arc::new(endpoint.map_err(Failure::of_request)?);
-    let connection = connect(&endpoint, &address, deadline)?;
+    let connection = attempt.connect(&endpoint, &address)?;
     let here = own_address(connection.peer().local, options.interface.as_deref())?;
     let here = endpoint.listen(here).map_err(Failure::of_request)?;
     let line = Line::new(connection);
