@@ -33,7 +33,14 @@ fn scheduler(file: PathBuf) -> Done {
     let listen = ([127, 0, 0, 1], 0).into();
     let lost_after = Duration::from_secs(5);
     Ok(run_scheduler(
-        &SchedulerOptions { listen, file: Some(file), keys: None, state_dir: None, lost_after, elastic: None },
+        &SchedulerOptions {
+            listen,
+            file: Some(file),
+            keys: None,
+            state_dir: None,
+            lost_after,
+            elastic: None,
+        },
         |_, _, _| {},
     )?)
 }
