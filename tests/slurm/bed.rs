@@ -72,7 +72,8 @@ impl Bed {
         let parent = tempfile::tempdir().expect("a temporary folder");
         let folder = parent.path().join("bed");
         let mut stopper = Command::new("sh");
-        stopper.args(["-c", "read _; exec \"$0\" stop \"$1\""]);
+        // What ends the tests by a signal to all their processes does not end it.
+        stopper.args(["-c", "trap '' HUP INT TERM; read _; exec \"$0\" stop \"$1\""]);
         stopper.arg(testbed().get_program()).arg(&folder).stdin(Stdio::piped());
         let watcher = stopper.spawn().expect("a process");
         let started = testbed().arg("start").arg(&folder).output().expect("the script starts");
