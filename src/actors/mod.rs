@@ -2,6 +2,7 @@
 //! thread, so nothing here computes, reads a file or waits.
 
 mod activity;
+pub mod autoscaler;
 mod conduct;
 mod executor;
 mod messages;

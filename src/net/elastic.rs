@@ -1,8 +1,8 @@
 //! A scheduler that has workers started and ended: what it is told, and the provider that this asks for.
 
-use super::autoscaler::{Running, start};
 use super::hub::Hub;
 use crate::actors::IO_THREADS;
+use crate::actors::autoscaler::{Running, Scaled, Terms, start};
 use crate::failure::Failure;
 use crate::sched::Threads;
 use crate::store::Budget;
@@ -79,6 +79,9 @@ pub(super) struct Reached<'a> {
 /// A worker that is started waits so long for its scheduler, which is there already.
 const WAIT: &str = "5s";
 
+/// So often it is looked whether there should be more workers or fewer, without being told that something has changed.
+const PERIOD: Duration = Duration::from_secs(1);
+
 /// Seconds until a worker has a machine, and from there to its first task, until that is measured.
 struct Guess {
     queue: f64,
@@ -91,13 +94,14 @@ const SLURM: Guess = Guess { queue: 10.0, boot: 5.0 };
 impl ElasticOptions {
     /// Begins to start and end workers for a scheduler.
     pub(super) fn start(&self, hub: Addr<Hub>, at: &Reached) -> Result<Running, Failure> {
-        match &self.source {
-            WorkerSource::Local => start(hub, "local", self.local(at)?, self.rules(&LOCAL, None)),
+        let (name, provider, rules): (_, Box<dyn Provider>, _) = match &self.source {
+            WorkerSource::Local => ("local", self.local(at)?, self.rules(&LOCAL, None)),
             WorkerSource::Slurm(request) => {
-                let provider = Box::new(self.slurm(request, at.file)?);
-                start(hub, "slurm", provider, self.rules(&SLURM, request.time))
+                ("slurm", Box::new(self.slurm(request, at.file)?), self.rules(&SLURM, request.time))
             }
-        }
+        };
+        let scheduler = Scaled::new(&hub).telling(hub.recipient());
+        start(scheduler, provider, Terms { name, rules, period: PERIOD })
     }
 
     /// What would be submitted to SLURM for all workers at once, for a scheduler that writes this file.

@@ -6,14 +6,13 @@
 //! - `address.rs`: where the scheduler is, and whom to trust there
 //! - `interface.rs`: the addresses of this machine
 //! - `scheduler.rs`, `hub/`: the scheduler process
-//! - `elastic.rs`, `autoscaler.rs`: how it has workers started and ended
+//! - `elastic.rs`: how it has workers started and ended
 //! - `workplace.rs`: where a process does tasks
 //! - `worker.rs`, `opened.rs`: a worker process, and what a run's names stand for there
 //! - `depot.rs`, `network.rs`: the blocks that it gives, and those that it gets
 //! - `client.rs`, `client_part.rs`: the scheduler, from a client's side, and what a client does in its run itself
 
 mod address;
-mod autoscaler;
 mod client;
 mod client_part;
 mod counted;

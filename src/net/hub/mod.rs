@@ -23,7 +23,6 @@ use futures_channel::oneshot;
 use members::{Member, Members, is_possible};
 use run::Current;
 use scaling::Scaled;
-pub use scaling::{Autoscaled, Changed, DrainWorkers, LookAround, TellChanges};
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::time::Instant;
 

@@ -2,6 +2,7 @@
 
 use super::Hub;
 use super::members::Member;
+use crate::actors::autoscaler::{Autoscaled, Changed, DrainWorkers, LookAround, TellChanges};
 use crate::ids::WorkerId;
 use crate::protocol::{AutoscalerStatus, RunSpec};
 use crate::sched::first_guess;
@@ -15,31 +16,6 @@ pub(super) struct Scaled {
     hears: Option<Recipient<Changed>>,
     pub status: Option<AutoscalerStatus>,
 }
-
-/// There may be more or less to do, or to do it with.
-#[derive(actix::Message)]
-#[rtype(result = "()")]
-pub struct Changed;
-
-/// From now on tell whenever something changes.
-#[derive(actix::Message)]
-#[rtype(result = "()")]
-pub struct TellChanges(pub Recipient<Changed>);
-
-/// What is to be done, and who is there?
-#[derive(actix::Message)]
-#[rtype(result = "Survey")]
-pub struct LookAround;
-
-/// These workers are to hand over what they have, and to leave.
-#[derive(actix::Message)]
-#[rtype(result = "()")]
-pub struct DrainWorkers(pub Vec<String>);
-
-/// What the autoscaler has done, for whoever asks.
-#[derive(actix::Message)]
-#[rtype(result = "()")]
-pub struct Autoscaled(pub AutoscalerStatus);
 
 impl Hub {
     pub(super) fn changed(&self) {

@@ -1,21 +1,71 @@
-//! Decides how many workers a cluster has, and has them started and ended.
+//! Decides how many workers there are, in a cluster or in one process, and has them started and ended.
 //!
-//! An actor beside the scheduler's. Every second, and whenever something changes there, it asks the provider what
+//! An actor beside the scheduler's. Every so often, and whenever something changes there, it asks the provider what
 //! places there are, then the scheduler what is to be done and who is there, and does what [`Scaling`] says. Calls of
 //! the provider may block for long: they are made on a thread of their own, one after the other.
 
-use super::hub::{Autoscaled, Changed, DrainWorkers, Hub, LookAround, TellChanges};
 use crate::failure::Failure;
 use crate::protocol::AutoscalerStatus;
-use actix::{Actor, ActorFutureExt, Addr, AsyncContext, Context, Handler, WrapFuture};
+use actix::{Actor, ActorFutureExt, Addr, AsyncContext, Context, Handler, Recipient, WrapFuture};
 use cluster::provider::{End, Place, PlaceState, Provider, Refusal, Release};
 use cluster::scaling::{Orders, Rules, Scaling, Survey};
 use std::sync::mpsc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-/// So often it looks without being told.
-const LOOK: Duration = Duration::from_secs(1);
+/// There may be more or less to do, or to do it with.
+#[derive(actix::Message)]
+#[rtype(result = "()")]
+pub struct Changed;
+
+/// From now on tell whenever something changes.
+#[derive(actix::Message)]
+#[rtype(result = "()")]
+pub struct TellChanges(pub Recipient<Changed>);
+
+/// What is to be done, and who is there?
+#[derive(actix::Message)]
+#[rtype(result = "Survey")]
+pub struct LookAround;
+
+/// These workers are to hand over what they have, and to leave.
+#[derive(actix::Message)]
+#[rtype(result = "()")]
+pub struct DrainWorkers(pub Vec<String>);
+
+/// What the autoscaler has done, for whoever asks.
+#[derive(actix::Message)]
+#[rtype(result = "()")]
+pub struct Autoscaled(pub AutoscalerStatus);
+
+/// A scheduler whose workers are started and ended.
+#[derive(Clone)]
+pub struct Scaled {
+    look: Recipient<LookAround>,
+    drain: Recipient<DrainWorkers>,
+    tell_changes: Recipient<TellChanges>,
+    /// Hears what is done and why.
+    status: Option<Recipient<Autoscaled>>,
+}
+
+impl Scaled {
+    pub fn new<S>(scheduler: &Addr<S>) -> Scaled
+    where
+        S: Actor<Context = Context<S>> + Handler<LookAround> + Handler<DrainWorkers> + Handler<TellChanges>,
+    {
+        Scaled {
+            look: scheduler.clone().recipient(),
+            drain: scheduler.clone().recipient(),
+            tell_changes: scheduler.clone().recipient(),
+            status: None,
+        }
+    }
+
+    /// `hears` is told what is done and why.
+    pub fn telling(self, hears: Recipient<Autoscaled>) -> Scaled {
+        Scaled { status: Some(hears), ..self }
+    }
+}
 
 /// What is asked of the provider's thread.
 enum Call {
@@ -30,7 +80,9 @@ enum Call {
 
 /// How many workers there are is decided by this actor.
 struct Autoscaler {
-    hub: Addr<Hub>,
+    scheduler: Scaled,
+    /// So often it looks without being told.
+    period: Duration,
     calls: mpsc::Sender<Call>,
     clock: Clock,
     scaling: Scaling,
@@ -72,16 +124,21 @@ pub struct Running {
     thread: Option<JoinHandle<()>>,
 }
 
-/// Begins to start and end workers. `name` is what users call the provider. Must be called within an actix system.
+/// What an autoscaler goes by.
+pub struct Terms {
+    /// What users call the provider.
+    pub name: &'static str,
+    pub rules: Rules,
+    /// So often it looks without being told.
+    pub period: Duration,
+}
+
+/// Begins to start and end workers. Must be called within an actix system.
 ///
 /// # Errors
 /// If there is no thread for the provider.
-pub fn start(
-    hub: Addr<Hub>,
-    name: &str,
-    provider: Box<dyn Provider>,
-    rules: Rules,
-) -> Result<Running, Failure> {
+pub fn start(scheduler: Scaled, provider: Box<dyn Provider>, terms: Terms) -> Result<Running, Failure> {
+    let Terms { name, rules, period } = terms;
     let clock = Clock(Instant::now());
     let (calls, to_do) = mpsc::channel();
     let status = AutoscalerStatus {
@@ -91,7 +148,8 @@ pub fn start(
         ..AutoscalerStatus::default()
     };
     let autoscaler = Autoscaler {
-        hub: hub.clone(),
+        scheduler: scheduler.clone(),
+        period,
         calls: calls.clone(),
         clock,
         scaling: Scaling::new(rules),
@@ -103,7 +161,7 @@ pub fn start(
         status,
     };
     let autoscaler = autoscaler.start();
-    hub.do_send(TellChanges(autoscaler.clone().recipient()));
+    scheduler.tell_changes.do_send(TellChanges(autoscaler.clone().recipient()));
     let serve = move || serve(provider, &to_do, clock, &autoscaler);
     let thread = std::thread::Builder::new().name("dolmen-provider".into()).spawn(serve);
     let thread = thread.map_err(|error| Failure::of_run(format!("cannot start the provider: {error}")))?;
@@ -162,7 +220,7 @@ impl Actor for Autoscaler {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Self::Context) {
-        ctx.run_interval(LOOK, |autoscaler, _| autoscaler.look());
+        ctx.run_interval(self.period, |autoscaler, _| autoscaler.look());
         self.look();
     }
 }
@@ -196,7 +254,7 @@ impl Autoscaler {
         let Orders { ask, drain, release, .. } = orders;
         if !drain.is_empty() {
             self.did(&format!("{} leave", drain.join(", ")));
-            self.hub.do_send(DrainWorkers(drain));
+            self.scheduler.drain.do_send(DrainWorkers(drain));
         }
         if !release.is_empty() {
             self.did(&format!("{} taken back", release.join(", ")));
@@ -223,7 +281,9 @@ impl Autoscaler {
         let (words, again) = self.trouble.told();
         self.status.words = words;
         self.status.asked_again_in = again.map(|again| (again - now).max(0.0));
-        self.hub.do_send(Autoscaled(self.status.clone()));
+        if let Some(hears) = &self.scheduler.status {
+            hears.do_send(Autoscaled(self.status.clone()));
+        }
         if self.has_changed {
             self.look();
         }
@@ -272,7 +332,7 @@ impl Handler<Looked> for Autoscaler {
             self.trouble.failed = Some(place.words.clone());
         }
         self.places.retain(|place| place.state.is_there());
-        let survey = self.hub.send(LookAround).into_actor(self);
+        let survey = self.scheduler.look.send(LookAround).into_actor(self);
         ctx.spawn(survey.map(|survey, autoscaler, _| match survey {
             Ok(survey) => autoscaler.decide(&survey),
             // The scheduler has ended.
