@@ -1,13 +1,15 @@
 //! The file by which workers and clients find their scheduler: written when it listens, removed when it ends.
 //!
-//! One JSON object: `{"address": "10.0.0.1:7077", "keys": "/home/me/keys", "process": 4711, "host": "n1"}`. `keys` is
-//! `null` for a scheduler without TLS. The file has mode 0600 and appears whole.
+//! One JSON object: `{"address": "10.0.0.1:7077", "keys": "/home/me/keys", "process": 4711, "host": "n1", "grace_ms":
+//! null}`. `keys` is `null` for a scheduler without TLS, `grace_ms` for one that does not come back. The file has mode
+//! 0600 and appears whole.
 
 use crate::private_file::{FileError, write_new};
 use serde::{Deserialize, Serialize};
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// Longest file that is looked at: a path may have 4096 bytes, and each may take six in JSON.
 const LONGEST: u64 = 64 << 10;
@@ -23,6 +25,8 @@ pub struct SchedulerAddress {
     pub process: u32,
     /// The machine that it runs on.
     pub host: String,
+    /// If it is lost it may be started again within so many milliseconds; none if it does not come back.
+    pub grace_ms: Option<u64>,
 }
 
 /// Why a scheduler file could not be written or read.
@@ -38,6 +42,8 @@ pub enum SchedulerFileError {
         path: PathBuf,
         /// Who wrote it.
         process: u32,
+        /// It may be started again so soon.
+        grace: Option<Duration>,
     },
     /// Another scheduler is found through it, and may be alive.
     #[error("{path} is of process {process} on {host}: stop it, or remove the file if it has ended")]
@@ -65,7 +71,12 @@ pub enum SchedulerFileError {
 impl SchedulerAddress {
     /// The address of a scheduler that runs in this process.
     pub fn of_this_process(address: String, keys: Option<PathBuf>) -> SchedulerAddress {
-        SchedulerAddress { address, keys, process: std::process::id(), host: host() }
+        SchedulerAddress { address, keys, process: std::process::id(), host: host(), grace_ms: None }
+    }
+
+    /// If it is lost it may come back so soon.
+    pub fn grace(&self) -> Option<Duration> {
+        self.grace_ms.map(Duration::from_millis)
     }
 
     /// Reads the file at `path`.
@@ -76,7 +87,8 @@ impl SchedulerAddress {
     pub fn read(path: &Path) -> Result<SchedulerAddress, SchedulerFileError> {
         let found = Self::parse(path)?;
         if found.has_ended() {
-            return Err(SchedulerFileError::Stale { path: path.to_path_buf(), process: found.process });
+            let grace = found.grace();
+            return Err(SchedulerFileError::Stale { path: path.to_path_buf(), process: found.process, grace });
         }
         Ok(found)
     }
@@ -159,7 +171,7 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     fn of(process: u32, host: &str) -> SchedulerAddress {
-        SchedulerAddress { address: "127.0.0.1:7".into(), keys: None, process, host: host.into() }
+        SchedulerAddress { address: "127.0.0.1:7".into(), keys: None, process, host: host.into(), grace_ms: None }
     }
 
     /// The number of a process that has ended.

@@ -32,90 +32,105 @@ pub enum Search {
     Again,
 }
 
-impl Search {
-    /// May waiting help?
-    fn goes_on(self, error: &SchedulerFileError) -> bool {
-        match error {
-            SchedulerFileError::Missing(_) => true,
-            SchedulerFileError::Stale { .. } => self == Search::Again,
-            _ => false,
-        }
-    }
-
-    /// May another attempt to connect help?
-    fn may_help(self, error: &ConnectError) -> bool {
-        match error {
-            ConnectError::Unreachable { .. } => true,
-            // It may be lost once more in this very moment.
-            ConnectError::Broken { .. } | ConnectError::Late(_) => self == Search::Again,
-            _ => false,
-        }
-    }
-}
-
 /// Where it is.
 pub struct Found {
     pub address: String,
     pub trust: Trust,
+    /// If it is lost it may come back so soon.
+    pub grace: Option<Duration>,
 }
 
-impl SchedulerAt {
-    /// Where it is, for a process of `role`. Waits until `deadline` for a scheduler file that is not there yet, and
-    /// when searching again for one of a scheduler that is alive.
-    fn find(&self, role: Role, deadline: Instant, search: Search) -> Result<Found, Failure> {
-        match self {
-            SchedulerAt::Address { address, keys } => {
-                let keys = Keys::load(keys, role).map_err(Failure::of_request)?;
-                Ok(Found { address: address.clone(), trust: Trust::Keys(keys) })
-            }
-            SchedulerAt::File(path) => loop {
-                match SchedulerAddress::read(path) {
-                    Ok(found) => return found_in(found, role),
-                    Err(error) if search.goes_on(&error) && Instant::now() < deadline => {
-                        std::thread::sleep(TRY_AGAIN);
-                    }
-                    Err(error) => return Err(Failure::of_request(error)),
-                }
-            },
-        }
+impl Found {
+    fn in_file(file: SchedulerAddress, role: Role) -> Result<Found, Failure> {
+        let grace = file.grace();
+        let trust = match file.keys {
+            Some(folder) => Trust::Keys(Keys::load(&folder, role).map_err(Failure::of_request)?),
+            None => Trust::InsecurePlain,
+        };
+        Ok(Found { address: file.address, trust, grace })
     }
-}
-
-fn found_in(found: SchedulerAddress, role: Role) -> Result<Found, Failure> {
-    let trust = match found.keys {
-        Some(folder) => Trust::Keys(Keys::load(&folder, role).map_err(Failure::of_request)?),
-        None => Trust::InsecurePlain,
-    };
-    Ok(Found { address: found.address, trust })
 }
 
 /// An attempt to find the scheduler, and to connect to it.
 #[derive(Clone, Copy)]
 pub struct Attempt<'a> {
-    pub scheduler: &'a SchedulerAt,
-    pub role: Role,
-    pub deadline: Instant,
-    pub search: Search,
+    scheduler: &'a SchedulerAt,
+    role: Role,
+    began: Instant,
+    deadline: Instant,
+    search: Search,
 }
 
-impl Attempt<'_> {
-    pub fn find(&self) -> Result<Found, Failure> {
-        self.scheduler.find(self.role, self.deadline, self.search)
+impl<'a> Attempt<'a> {
+    /// Looks for a scheduler that is not there yet until `deadline`. One that is just being started again is waited
+    /// for as long as it said, or, if it was lost, until `deadline`.
+    pub fn new(scheduler: &'a SchedulerAt, role: Role, deadline: Instant, search: Search) -> Attempt<'a> {
+        Attempt { scheduler, role, began: Instant::now(), deadline, search }
     }
 
-    /// Connects to the scheduler at `address`. Tries until the deadline where nobody listens yet. One that was lost is
-    /// looked for anew each time.
-    pub fn connect(&self, endpoint: &Endpoint, address: &str) -> Result<Connection, Failure> {
+    /// Where it is.
+    ///
+    /// # Errors
+    /// If no file of a scheduler that is alive appears in time, or if its keys cannot be read.
+    pub fn find(&self) -> Result<Found, Failure> {
+        let path = match self.scheduler {
+            SchedulerAt::Address { address, keys } => {
+                let keys = Keys::load(keys, self.role).map_err(Failure::of_request)?;
+                return Ok(Found { address: address.clone(), trust: Trust::Keys(keys), grace: None });
+            }
+            SchedulerAt::File(path) => path,
+        };
+        loop {
+            let error = match SchedulerAddress::read(path) {
+                Ok(file) => return Found::in_file(file, self.role),
+                Err(error) => error,
+            };
+            let until = match &error {
+                SchedulerFileError::Missing(_) => Some(self.deadline),
+                SchedulerFileError::Stale { grace, .. } => self.comes_back_until(*grace),
+                _ => None,
+            };
+            if until.is_none_or(|until| Instant::now() >= until) {
+                return Err(Failure::of_request(error));
+            }
+            std::thread::sleep(TRY_AGAIN);
+        }
+    }
+
+    /// A scheduler that has ended is waited for until then, if it may come back at all.
+    fn comes_back_until(&self, grace: Option<Duration>) -> Option<Instant> {
+        match self.search {
+            Search::Again => Some(self.deadline),
+            Search::First => grace.map(|grace| (self.began + grace).min(self.deadline)),
+        }
+    }
+
+    /// Connects to the scheduler at `address`, which may come back within `grace` if it is lost. Tries until the
+    /// deadline where nobody listens yet. One that may come back is looked for anew each time.
+    pub fn connect(
+        &self,
+        endpoint: &Endpoint,
+        address: &str,
+        grace: Option<Duration>,
+    ) -> Result<Connection, Failure> {
+        let comes_back_until = self.comes_back_until(grace);
         let mut address = address.to_owned();
         loop {
-            match endpoint.connect(&address) {
+            let error = match endpoint.connect(&address) {
                 Ok(connection) => return Ok(connection),
-                Err(error) if self.search.may_help(&error) && Instant::now() < self.deadline => {
-                    std::thread::sleep(TRY_AGAIN);
-                }
-                Err(error) => return Err(Failure::of_request(error)),
+                Err(error) => error,
+            };
+            let until = match &error {
+                ConnectError::Unreachable { .. } => Some(self.deadline),
+                // It may have been lost in this very moment.
+                ConnectError::Broken { .. } | ConnectError::Late(_) => comes_back_until,
+                _ => None,
+            };
+            if until.is_none_or(|until| Instant::now() >= until) {
+                return Err(Failure::of_request(error));
             }
-            if self.search == Search::Again {
+            std::thread::sleep(TRY_AGAIN);
+            if comes_back_until.is_some() {
                 address = self.find()?.address;
             }
         }

@@ -226,29 +226,43 @@ impl Client {
 
     fn find(scheduler: &SchedulerAt, deadline: Instant, search: Search) -> Result<Client, Failure> {
         static CLIENTS: AtomicU64 = AtomicU64::new(0);
-        let attempt = Attempt { scheduler, role: Role::Client, deadline, search };
-        let Found { address, trust } = attempt.find()?;
+        let attempt = Attempt::new(scheduler, Role::Client, deadline, search);
+        let Found { address, trust, grace } = attempt.find()?;
         let me = introduction(Role::Client, own_name(CLIENTS.fetch_add(1, Ordering::Relaxed)));
         let inbox = Arc::new(Inbox::default());
+        inbox.lock().grace = grace;
         let config = Config { me, trust, mixed_machines: false, limits: Limits::default() };
         let heard = inbox.clone();
         let depot = BlockDepot::default();
         let endpoint = Endpoint::start(config, Arc::new(depot.clone()), move |event| heard.take(event));
         let endpoint = Arc::new(endpoint.map_err(Failure::of_request)?);
-        let connection = attempt.connect(&endpoint, &address)?;
+        let connection = attempt.connect(&endpoint, &address, grace)?;
         let line = Line::new(connection.clone());
         // It is connected once.
         let _ = inbox.line.set(line.clone());
         let (listens, taking_part) = (Mutex::default(), Mutex::default());
         let numbers = AtomicU64::new(0);
         let client = Client { endpoint, connection, line, depot, listens, taking_part, inbox, numbers };
-        client.say(&FromClient::WatchFleet)?;
+        // If it cannot be said the scheduler is lost again, which whoever asks for something hears.
+        let _ = client.say(&FromClient::WatchFleet);
         Ok(client)
     }
 
     fn say(&self, message: &FromClient) -> Result<(), Failure> {
         let bytes = encode(message).map_err(Failure::of_run)?;
-        self.connection.send(bytes).map_err(|error| Failure::of_run(format!("the scheduler: {error}")))
+        self.connection.send(bytes).map_err(|error| {
+            self.wait_for_loss();
+            Failure::of_run(format!("the scheduler: {error}"))
+        })
+    }
+
+    /// What cannot be said may be due to the loss of the scheduler, which is told soon.
+    fn wait_for_loss(&self) {
+        let began = Instant::now();
+        let mut told = self.inbox.lock();
+        while told.gone.is_none() && began.elapsed() < SAY_SO {
+            told = self.inbox.wait(told, LOOK);
+        }
     }
 
     /// The workers that are there.
@@ -341,14 +355,7 @@ impl Client {
         Some((Failure::of_run(told.gone.as_ref()?), told.grace?))
     }
 
-    /// What could not be said may be due to the loss of the scheduler, which is told soon.
     fn lost_or(&self, failure: Failure) -> RunError {
-        let began = Instant::now();
-        let mut told = self.inbox.lock();
-        while told.gone.is_none() && began.elapsed() < SAY_SO {
-            told = self.inbox.wait(told, LOOK);
-        }
-        drop(told);
         match self.lost() {
             Some((failure, grace)) => RunError::SchedulerLost { failure, grace },
             None => failure.into(),

@@ -100,14 +100,16 @@ pub fn run_scheduler(
     let system = actix::System::new();
     let (tell_stop, stop) = oneshot::channel();
     system.block_on(async move {
-        let grace = state.as_ref().map(|_| options.lost_after.as_secs_f64());
-        let hub = Hub::new(tell_stop, grace).start();
+        let grace = state.as_ref().map(|_| options.lost_after);
+        let hub = Hub::new(tell_stop, grace.map(|grace| grace.as_secs_f64())).start();
         let heard = hub.clone();
         // The hub takes events as they come; what a peer may send ahead is bounded by its connection.
         let on_event = move |event| heard.do_send(FromNetwork(event));
         let endpoint = Endpoint::start(config, Arc::new(NoBlocks), on_event).map_err(Failure::of_request)?;
         let address = listen(&endpoint, options.listen, state.as_ref())?;
-        let content = SchedulerAddress::of_this_process(address.to_string(), Some(folder.to_path_buf()));
+        let grace_ms = grace.map(|grace| grace.as_millis() as u64);
+        let here = SchedulerAddress::of_this_process(address.to_string(), Some(folder.to_path_buf()));
+        let content = SchedulerAddress { grace_ms, ..here };
         let write = |path: &PathBuf| SchedulerFile::write(path, content.clone());
         // Removed at the end.
         let _file = options.file.as_ref().map(write).transpose().map_err(Failure::of_request)?;

@@ -110,9 +110,8 @@ pub fn run_worker(options: WorkerOptions, begun: impl FnOnce(Drainer)) -> Result
     let mut ending = work_until_lost(&options, first, Search::First, &drainer, || begun(drainer.clone()))?;
     while let Ending::Lost { why, grace } = ending {
         let lost = Failure::of_run(format!("the scheduler is lost: {why}"));
-        tracing::warn!("{}", lost.message);
         let Some(grace) = grace else { return Err(lost) };
-        tracing::info!("looks for the scheduler for {} s", grace.as_secs_f64());
+        tracing::warn!("{}: looks for it for {} s", lost.message, grace.as_secs_f64());
         let again = work_until_lost(&options, Instant::now() + grace, Search::Again, &drainer, || {});
         ending = match again {
             Ok(ending) => ending,
@@ -150,8 +149,8 @@ fn work_until_lost(
     begun: impl FnOnce(),
 ) -> Result<Ending, Failure> {
     let seats = divide(seat(options)?);
-    let attempt = Attempt { scheduler: &options.scheduler, role: Role::Worker, deadline, search };
-    let Found { address, trust } = attempt.find()?;
+    let attempt = Attempt::new(&options.scheduler, Role::Worker, deadline, search);
+    let Found { address, trust, grace } = attempt.find()?;
     let me = introduction(Role::Worker, options.name.clone());
     let depot = BlockDepot::default();
     let (tell, happenings) = mpsc::channel();
@@ -161,7 +160,7 @@ fn work_until_lost(
     let on_event = move |event| drop(tell.send(Happening::Network(event)));
     let endpoint = Endpoint::start(config, Arc::new(depot.clone()), on_event);
     let endpoint = Arc::new(endpoint.map_err(Failure::of_request)?);
-    let connection = attempt.connect(&endpoint, &address)?;
+    let connection = attempt.connect(&endpoint, &address, grace)?;
     let here = own_address(connection.peer().local, options.interface.as_deref())?;
     let here = endpoint.listen(here).map_err(Failure::of_request)?;
     let line = Line::new(connection);

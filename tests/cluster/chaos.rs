@@ -59,7 +59,7 @@ impl Chaos {
         let scheduler_dies = seed % 3 == 2;
         // A scheduler that starts has to be found in this time, a worker that is stopped is given up after it.
         let lost_after =
-            if scheduler_dies { "--state-dir state --lost-after 60s" } else { "--lost-after 1s" };
+            if scheduler_dies { "--state-dir state --lost-after 20s" } else { "--lost-after 1s" };
         let cluster = Cluster::with_options(lost_after);
         let (there, stopped) = (Vec::new(), Vec::new());
         let mut chaos = Chaos {

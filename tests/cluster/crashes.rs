@@ -86,7 +86,8 @@ fn without_its_scheduler_a_worker_and_a_client_end_with_one_line() {
     assert_eq!((outcome.code, outcome.stderr.lines().count()), (Some(1), 1), "{outcome:?}");
     assert!(outcome.stderr.contains("the scheduler is lost"), "{outcome:?}");
     assert_eq!(ended(cluster.worker("n0")), Some(1));
-    assert!(cluster.log_of("n0").contains("WARN the scheduler is lost"), "{}", cluster.log_of("n0"));
+    let log = cluster.log_of("n0");
+    assert_eq!(log.matches("the scheduler is lost").count(), 1, "{log}");
     assert!(
         !cluster.folder.names().iter().any(|name| name.contains("partial")),
         "{:?}",
@@ -109,6 +110,16 @@ fn a_scheduler_that_is_started_again_has_its_workers_back_and_the_run_begins_aga
     assert_eq!((scheduler, workers), (Some(0), vec![Some(0); 2]), "{}", cluster.log());
     let left = std::fs::read_dir(cluster.folder.path("state")).unwrap().count();
     assert_eq!(left, 0, "the state dir is not empty");
+}
+
+#[test]
+fn a_client_waits_for_a_scheduler_that_may_come_back() {
+    let mut cluster = cluster(1, "--state-dir state --lost-after 60s");
+    cluster.wait_for("n0 joins");
+    cluster.kill_scheduler();
+    let run = begin(&cluster, &format!("{LONG} there.npy"));
+    cluster.start_scheduler_again();
+    same(&cluster, run);
 }
 
 #[test]
