@@ -88,7 +88,11 @@ impl SchedulerAddress {
         let found = Self::parse(path)?;
         if found.has_ended() {
             let grace = found.grace();
-            return Err(SchedulerFileError::Stale { path: path.to_path_buf(), process: found.process, grace });
+            return Err(SchedulerFileError::Stale {
+                path: path.to_path_buf(),
+                process: found.process,
+                grace,
+            });
         }
         Ok(found)
     }
@@ -171,7 +175,13 @@ mod tests {
     use std::os::unix::fs::PermissionsExt;
 
     fn of(process: u32, host: &str) -> SchedulerAddress {
-        SchedulerAddress { address: "127.0.0.1:7".into(), keys: None, process, host: host.into(), grace_ms: None }
+        SchedulerAddress {
+            address: "127.0.0.1:7".into(),
+            keys: None,
+            process,
+            host: host.into(),
+            grace_ms: None,
+        }
     }
 
     /// The number of a process that has ended.

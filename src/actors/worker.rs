@@ -22,6 +22,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 /// Messages that a worker's mailbox holds. Those in one process are batches, so few; none may be dropped.
 const MAILBOX: usize = 1024;
+/// So many tasks are put on the desk at once; the threads wait for it meanwhile.
+const ASSIGNED_AT_ONCE: usize = 256;
 
 /// Where to find the other workers of this process.
 pub type Peers = Arc<Mutex<HashMap<WorkerId, Addr<Worker>>>>;
@@ -71,7 +73,23 @@ impl Worker {
         self.scheduler.do_send(FromWorkers { worker: self.id, messages: vec![message] });
     }
 
+    /// Tasks are to be done here. Many at once, none of which needs a block from elsewhere, are taken in part by part:
+    /// the threads begin with the first ones and do not wait for the desk.
     fn assign(&mut self, tasks: &TaskList, fetch: &[(BlockId, WorkerId)], ctx: &mut Context<Self>) {
+        if !fetch.is_empty() || tasks.len() <= ASSIGNED_AT_ONCE {
+            return self.assign_part(tasks, fetch, ctx);
+        }
+        let mut tasks = tasks.iter();
+        loop {
+            let part: TaskList = tasks.by_ref().take(ASSIGNED_AT_ONCE).collect();
+            if part.is_empty() {
+                return;
+            }
+            self.assign_part(&part, fetch, ctx);
+        }
+    }
+
+    fn assign_part(&mut self, tasks: &TaskList, fetch: &[(BlockId, WorkerId)], ctx: &mut Context<Self>) {
         let Some(orders) = self.bench.order(|here| here.desk.assign(tasks, fetch)) else { return };
         let Some(run) = self.bench.run() else { return };
         for (block, from) in &orders.fetch {

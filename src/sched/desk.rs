@@ -235,6 +235,10 @@ impl<B: Clone> Desk<B> {
 
     /// Those that lacked nothing else can begin.
     fn is_here(&mut self, block: BlockId, orders: &mut Orders<B>) {
+        // Most often nobody waits for anything.
+        if self.awaited.is_empty() {
+            return;
+        }
         let Some(awaited) = self.awaited.get_mut(&block) else { return };
         let by = std::mem::take(&mut awaited.by);
         if !awaited.is_coming {
