@@ -53,8 +53,7 @@ fn a_worker_that_is_requeued_comes_again_under_its_name() {
     let job = names[0].trim_start_matches("slurm-");
     bed.ok(&format!("scontrol requeue {job}"));
     world.until(&names[0], PlaceState::Waiting);
-    // SLURM lets it wait for two minutes otherwise.
-    bed.ok(&format!("scontrol update JobId={job} StartTime=now"));
+    // SLURM starts it when the credential of its first life is no longer good: see cred_expire of the test bed.
     scheduler.wait_for(&joins, 2);
     world.until(&names[0], PlaceState::Running);
     world.end();
