@@ -56,8 +56,9 @@ fn case(seed: u64) -> Case {
     let chaos = *rng.pick(&[Chaos::None, Chaos::Elastic, Chaos::Crashes, Chaos::Crashes]);
     let tight = rng.chance(40);
     let needs = plan(&program, ONE, u64::MAX / 4).unwrap();
+    let least = plan(&program, ONE, needs.smallest_budget).unwrap().blocks_limit;
     let limit = match tight {
-        true => plan(&program, ONE, needs.smallest_budget).unwrap().blocks_limit,
+        true => least,
         false if rng.chance(50) => needs.blocks_limit,
         false => u64::MAX / 4,
     };
@@ -89,6 +90,8 @@ fn case(seed: u64) -> Case {
         }
     } else if own {
         world = world.memory(Given::Own(limit));
+    } else if Rng::new(seed ^ 0x5712_de00).chance(50) {
+        world = world.striding(limit, least, least / 4);
     }
     if !pinned.is_empty() {
         world = world.client(&pinned, of_client);

@@ -11,6 +11,7 @@ mod run;
 mod scheduler;
 #[cfg(test)]
 mod tests;
+mod threads;
 mod work_item;
 mod workbench;
 mod worker;
@@ -21,5 +22,8 @@ pub use executor::{IO_THREADS, WorkerThreads};
 pub use messages::{Fetch, FromWorkers, Lost, ToWorkers};
 pub use panics::tell_panics;
 pub use run::{Network, Progress, Run, RunOutcome};
-pub use scheduler::{Joined, Leave, Scheduler, Submit};
+#[cfg(test)]
+pub use scheduler::{CallRoll, Recruit, Standing};
+pub use scheduler::{Scheduler, Submit};
+pub use threads::ThreadProvider;
 pub use worker::{Peers, Worker};

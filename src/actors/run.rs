@@ -83,4 +83,6 @@ pub struct RunOutcome {
     pub io_in_flight: u64,
     /// From the submission until it began: other runs came first.
     pub waited: Duration,
+    /// Workers that were there at once.
+    pub most_workers: usize,
 }

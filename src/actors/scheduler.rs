@@ -1,10 +1,12 @@
 //! The scheduler actor of one process: its workers share memory, and its caller waits for one run at a time.
 
 use super::activity::{Activity, Stalls};
+use super::autoscaler::{Changed, DrainWorkers, LookAround, TellChanges};
 use super::conduct::{Conduct, Letters};
+use super::executor::WorkerThreads;
 use super::messages::{Fetch, FromWorkers, Lost, Release, ToWorkers};
 use super::run::{Progress, Run, RunOutcome};
-use super::worker::Worker;
+use super::worker::{Peers, Worker};
 use crate::exec::Bindings;
 use crate::failure::Failure;
 use crate::graph::Program;
@@ -12,8 +14,13 @@ use crate::ids::{MemoryId, RunId, TaskId, WorkerId};
 use crate::protocol::ToWorker;
 use crate::sched::{Core, Event, Plan};
 use crate::store::{Pool, SpillFiles};
-use actix::{Actor, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message, WrapFuture};
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use actix::{
+    Actor, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message, MessageResult, Recipient,
+    WrapFuture,
+};
+use cluster::policy::Demand;
+use cluster::scaling::{Present, Survey};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -21,8 +28,9 @@ use std::time::{Duration, Instant};
 type Reply = futures_channel::oneshot::Sender<Result<RunOutcome, Failure>>;
 
 struct Member {
+    name: String,
     address: Addr<Worker>,
-    threads: u32,
+    joined: Instant,
     /// It has been told to hand over what it has and go.
     leaving: bool,
 }
@@ -40,11 +48,15 @@ struct Current {
     waited: Duration,
     /// Before it.
     stalls: Stalls,
+    /// Workers that have taken part: the core does not take a number twice.
+    seen: BTreeSet<WorkerId>,
+    most_workers: usize,
 }
 
 impl Current {
-    fn join(&self, worker: WorkerId, threads: u32) -> Event {
-        Event::Join { worker, threads, memory: SHARED, bytes: self.bytes }
+    fn join(&mut self, worker: WorkerId, threads: WorkerThreads) -> Event {
+        self.seen.insert(worker);
+        Event::Join { worker, threads: threads.compute as u32, memory: SHARED, bytes: self.bytes }
     }
 }
 
@@ -52,11 +64,18 @@ impl Current {
 pub struct Scheduler {
     pool: Pool,
     activity: Arc<Activity>,
+    /// Of each worker.
+    threads: WorkerThreads,
+    peers: Peers,
     members: BTreeMap<WorkerId, Member>,
     current: Option<Current>,
     line: VecDeque<Submit>,
     /// Why the last worker that was lost is gone.
     lost: String,
+    /// Workers whose threads could not be started, and why, until somebody has asked.
+    failed: BTreeMap<String, String>,
+    /// Hears that there is more or less to do.
+    hears: Option<Recipient<Changed>>,
 }
 
 impl Actor for Scheduler {
@@ -64,16 +83,44 @@ impl Actor for Scheduler {
 }
 
 impl Scheduler {
-    /// The scheduler of the workers that share `pool`.
-    pub fn new(pool: Pool, activity: Arc<Activity>) -> Self {
+    /// The scheduler of the workers that share `pool`, each with so many threads. There are none yet.
+    pub fn new(pool: Pool, threads: WorkerThreads, peers: Peers, activity: Arc<Activity>) -> Self {
         Scheduler {
             pool,
             activity,
+            threads,
+            peers,
             members: BTreeMap::new(),
             current: None,
             line: VecDeque::new(),
             lost: "none has joined".into(),
+            failed: BTreeMap::new(),
+            hears: None,
         }
+    }
+
+    fn changed(&self) {
+        if let Some(hears) = &self.hears {
+            hears.do_send(Changed);
+        }
+    }
+
+    /// The lowest number that nobody has or had in this run.
+    fn new_number(&self) -> WorkerId {
+        let seen = self.current.as_ref().map(|current| &current.seen);
+        let is_free =
+            |id: &WorkerId| !self.members.contains_key(id) && !seen.is_some_and(|seen| seen.contains(id));
+        (0..).map(WorkerId).find(is_free).expect("there are more numbers than workers")
+    }
+
+    /// Starts a worker. What it says finds its way here by its number.
+    fn recruit(&mut self, name: String, me: &Addr<Scheduler>) -> WorkerId {
+        let worker = self.new_number();
+        let (hears, hears_of_loss) = (me.clone().recipient(), me.clone().recipient());
+        let (peers, activity) = (self.peers.clone(), self.activity.clone());
+        let address = Worker::new(worker, self.threads, hears, hears_of_loss, peers, activity).start();
+        self.members.insert(worker, Member { name, address, joined: Instant::now(), leaving: false });
+        worker
     }
 
     fn start_next(&mut self, ctx: &mut Context<Self>) {
@@ -94,12 +141,21 @@ impl Scheduler {
         self.activity.begin();
         let stalls = self.activity.stalls();
         let bytes = plan.blocks_limit;
-        let conduct = Conduct::new(id, core);
-        let current = Current { run, conduct, bytes, progress, reply, waited: submitted.elapsed(), stalls };
-        let join = |(id, member): (&WorkerId, &Member)| current.join(*id, member.threads);
-        let joins: Vec<Event> = self.members.iter().map(join).collect();
+        let mut current = Current {
+            run,
+            conduct: Conduct::new(id, core),
+            bytes,
+            progress,
+            reply,
+            waited: submitted.elapsed(),
+            stalls,
+            seen: BTreeSet::new(),
+            most_workers: self.members.len(),
+        };
+        let joins: Vec<Event> = self.members.keys().map(|id| current.join(*id, self.threads)).collect();
         self.current = Some(current);
         self.feed(joins, ctx);
+        self.changed();
     }
 
     fn nobody(&self) -> Failure {
@@ -140,9 +196,41 @@ impl Scheduler {
     /// Lets a worker go.
     fn release(&mut self, worker: WorkerId) {
         if let Some(member) = self.members.remove(&worker) {
-            self.lost = format!("{worker} has left");
+            self.lost = format!("{} has left", member.name);
             member.address.do_send(Release);
+            self.changed();
         }
+    }
+
+    /// Lets a worker go once it has handed over what it has.
+    fn drain(&mut self, worker: WorkerId, ctx: &mut Context<Self>) {
+        if self.current.is_none() {
+            return self.release(worker);
+        }
+        // If the run ends first, it goes with that.
+        if let Some(member) = self.members.get_mut(&worker) {
+            member.leaving = true;
+        }
+        self.feed(vec![Event::Leave { worker }], ctx);
+    }
+
+    /// What an autoscaler has to know. Runs in line do not count: they are done one after the other.
+    fn survey(&self) -> Survey {
+        let core = self.current.as_ref().map(|current| current.conduct.core());
+        let remaining = core.map(|core| core.remaining()).unwrap_or_default();
+        let demand =
+            Demand { work: remaining.work, path: remaining.path, longest: remaining.longest, deadline: None };
+        let present = |(worker, member): (&WorkerId, &Member)| Present {
+            name: member.name.clone(),
+            cores: self.threads.compute as u32,
+            is_idle: core
+                .and_then(|core| core.look_at(*worker))
+                .is_none_or(|view| view.computing + view.io == 0),
+            is_leaving: member.leaving,
+            age: member.joined.elapsed().as_secs_f64(),
+        };
+        let workers = self.members.iter().map(present).collect();
+        Survey { demand, session: true, workers, ..Survey::default() }
     }
 
     /// Collects the kept blocks from the workers that hold them.
@@ -166,6 +254,7 @@ impl Scheduler {
             stalls: self.activity.stalls().since(current.stalls),
             io_in_flight: self.activity.most_in_flight(),
             waited: current.waited,
+            most_workers: current.most_workers,
         };
         let collected = async move {
             for (id, request) in asked {
@@ -194,6 +283,7 @@ impl Scheduler {
         // Nobody waits any more: the caller gave up.
         let _ = reply.send(result);
         self.start_next(ctx);
+        self.changed();
     }
 }
 
@@ -224,42 +314,76 @@ impl Handler<Submit> for Scheduler {
     }
 }
 
-/// A worker is there.
+/// Workers of these names are to be started.
 #[derive(Message)]
 #[rtype(result = "()")]
-pub struct Joined {
-    pub worker: WorkerId,
-    pub threads: u32,
-    pub address: Addr<Worker>,
-}
+pub struct Recruit(pub Vec<String>);
 
-impl Handler<Joined> for Scheduler {
+impl Handler<Recruit> for Scheduler {
     type Result = ();
 
-    fn handle(&mut self, Joined { worker, threads, address }: Joined, ctx: &mut Self::Context) {
-        self.members.insert(worker, Member { address, threads, leaving: false });
-        let join = self.current.as_ref().map(|current| current.join(worker, threads));
-        self.feed(join.into_iter().collect(), ctx);
+    fn handle(&mut self, Recruit(names): Recruit, ctx: &mut Self::Context) {
+        let me = ctx.address();
+        let new: Vec<WorkerId> = names.into_iter().map(|name| self.recruit(name, &me)).collect();
+        let mut joins = Vec::new();
+        if let Some(current) = &mut self.current {
+            current.most_workers = current.most_workers.max(self.members.len());
+            joins.extend(new.into_iter().map(|worker| current.join(worker, self.threads)));
+        }
+        self.feed(joins, ctx);
+        self.changed();
     }
 }
 
-/// A worker is to hand over what it has and go.
-#[derive(Message)]
-#[rtype(result = "()")]
-pub struct Leave(pub WorkerId);
+/// How it stands with a worker.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Standing {
+    Works,
+    /// It hands over what it has, and goes.
+    Leaves,
+    /// Its threads could not be started. This is told once.
+    Failed(String),
+}
 
-impl Handler<Leave> for Scheduler {
+/// Who is there, by name?
+#[derive(Message)]
+#[rtype(result = "BTreeMap<String, Standing>")]
+pub struct CallRoll;
+
+impl Handler<CallRoll> for Scheduler {
+    type Result = MessageResult<CallRoll>;
+
+    fn handle(&mut self, _: CallRoll, _: &mut Self::Context) -> Self::Result {
+        let standing = |member: &Member| if member.leaving { Standing::Leaves } else { Standing::Works };
+        let there = self.members.values().map(|member| (member.name.clone(), standing(member)));
+        let failed = std::mem::take(&mut self.failed).into_iter();
+        MessageResult(there.chain(failed.map(|(name, why)| (name, Standing::Failed(why)))).collect())
+    }
+}
+
+impl Handler<TellChanges> for Scheduler {
     type Result = ();
 
-    fn handle(&mut self, Leave(worker): Leave, ctx: &mut Self::Context) {
-        if self.current.is_none() {
-            return self.release(worker);
-        }
-        // If the run ends first, it goes with that.
-        if let Some(member) = self.members.get_mut(&worker) {
-            member.leaving = true;
-        }
-        self.feed(vec![Event::Leave { worker }], ctx);
+    fn handle(&mut self, TellChanges(hears): TellChanges, _: &mut Self::Context) {
+        self.hears = Some(hears);
+    }
+}
+
+impl Handler<LookAround> for Scheduler {
+    type Result = MessageResult<LookAround>;
+
+    fn handle(&mut self, _: LookAround, _: &mut Self::Context) -> Self::Result {
+        MessageResult(self.survey())
+    }
+}
+
+impl Handler<DrainWorkers> for Scheduler {
+    type Result = ();
+
+    fn handle(&mut self, DrainWorkers(names): DrainWorkers, ctx: &mut Self::Context) {
+        let meant = self.members.iter().filter(|(_, member)| names.contains(&member.name));
+        let meant: Vec<WorkerId> = meant.map(|(worker, _)| *worker).collect();
+        meant.into_iter().for_each(|worker| self.drain(worker, ctx));
     }
 }
 
@@ -267,8 +391,12 @@ impl Handler<Lost> for Scheduler {
     type Result = ();
 
     fn handle(&mut self, Lost { worker, why }: Lost, ctx: &mut Self::Context) {
-        self.members.remove(&worker);
+        if let Some(member) = self.members.remove(&worker) {
+            member.address.do_send(Release);
+            self.failed.insert(member.name, why.clone());
+        }
         self.lost = why;
+        self.changed();
         self.feed(vec![Event::Lost { worker }], ctx);
     }
 }

@@ -1,8 +1,10 @@
 //! Scheduler and workers without a session.
 
+use super::autoscaler::DrainWorkers;
 use super::messages::{Fetch, ToWorkers};
 use super::run::{Progress, Run};
-use super::scheduler::{Joined, Leave, Scheduler, Submit};
+use super::scheduler::{CallRoll, Recruit, Scheduler, Submit};
+use super::threads::ThreadProvider;
 use super::work_item::{Report, WorkItem, WorkKind, WorkOutcome};
 use super::worker::{Peers, Worker};
 use super::{Activity, FromWorkers, Lost, WorkerThreads};
@@ -14,6 +16,7 @@ use crate::protocol::{FromWorker, ToWorker};
 use crate::sched::{Core, Plan, Threads, plan};
 use crate::store::{Block, Encoding, Pool, SpillFiles, SpillPlace};
 use actix::{Actor, Addr, Context, Handler, Recipient, System};
+use cluster::provider::{End, PlaceState, Provider, Release};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -180,22 +183,28 @@ fn a_copy_is_told_and_one_that_is_freed_on_its_way_comes_to_nothing() {
     });
 }
 
-/// A scheduler with so many workers of one compute and one I/O thread.
-fn fleet(workers: u32) -> (Addr<Scheduler>, Vec<Addr<Worker>>) {
-    let activity = activity();
-    let scheduler = Scheduler::new(Pool::new(MEMORY), activity.clone()).start();
+/// A scheduler with so many workers of one compute and one I/O thread, and those by their numbers.
+async fn fleet(workers: u32) -> (Addr<Scheduler>, Peers) {
     let peers = Peers::default();
-    let start = |at| {
-        let threads = WorkerThreads { compute: 1, io: 1 };
-        let (hears, hears_of_loss) = (scheduler.clone().recipient(), scheduler.clone().recipient());
-        let worker =
-            Worker::new(WorkerId(at), threads, hears, hears_of_loss, peers.clone(), activity.clone());
-        let address = worker.start();
-        scheduler.do_send(Joined { worker: WorkerId(at), threads: 1, address: address.clone() });
-        address
-    };
-    let workers = (0..workers).map(start).collect();
-    (scheduler, workers)
+    let threads = WorkerThreads { compute: 1, io: 1 };
+    let scheduler = Scheduler::new(Pool::new(MEMORY), threads, peers.clone(), activity()).start();
+    scheduler.send(Recruit((0..workers).map(name_of).collect())).await.expect("an answer");
+    while peers.lock().unwrap().len() < workers as usize {
+        scheduler.send(CallRoll).await.expect("an answer");
+    }
+    (scheduler, peers)
+}
+
+fn name_of(worker: u32) -> String {
+    format!("worker-{worker}")
+}
+
+fn leave(worker: u32) -> DrainWorkers {
+    DrainWorkers(vec![name_of(worker)])
+}
+
+fn address(peers: &Peers, worker: u32) -> Addr<Worker> {
+    peers.lock().unwrap()[&WorkerId(worker)].clone()
 }
 
 async fn is_there(worker: &Addr<Worker>) -> bool {
@@ -205,15 +214,16 @@ async fn is_there(worker: &Addr<Worker>) -> bool {
 #[test]
 fn a_worker_that_leaves_while_nothing_runs_is_let_go() {
     System::new().block_on(async {
-        let (scheduler, workers) = fleet(2);
-        scheduler.send(Leave(WorkerId(0))).await.expect("an answer");
+        let (scheduler, peers) = fleet(2).await;
+        let workers = [address(&peers, 0), address(&peers, 1)];
+        scheduler.send(leave(0)).await.expect("an answer");
         assert!(!is_there(&workers[0]).await);
         assert!(is_there(&workers[1]).await);
     });
 }
 
 /// Runs empty tasks while `leave` happens right after the submission.
-async fn run_while(scheduler: &Addr<Scheduler>, tasks: u32, leave: Leave) -> Result<(), String> {
+async fn run_while(scheduler: &Addr<Scheduler>, tasks: u32, leave: DrainWorkers) -> Result<(), String> {
     let program = empty_tasks(tasks);
     let (reply, answer) = futures_channel::oneshot::channel();
     let plan = plan_of(&program);
@@ -236,8 +246,9 @@ async fn run_while(scheduler: &Addr<Scheduler>, tasks: u32, leave: Leave) -> Res
 #[test]
 fn a_worker_that_leaves_during_a_run_is_gone_after_it() {
     System::new().block_on(async {
-        let (scheduler, workers) = fleet(2);
-        run_while(&scheduler, 5000, Leave(WorkerId(0))).await.expect("the other one does it");
+        let (scheduler, peers) = fleet(2).await;
+        let workers = [address(&peers, 0), address(&peers, 1)];
+        run_while(&scheduler, 5000, leave(0)).await.expect("the other one does it");
         assert!(!is_there(&workers[0]).await);
         assert!(is_there(&workers[1]).await);
     });
@@ -246,9 +257,52 @@ fn a_worker_that_leaves_during_a_run_is_gone_after_it() {
 #[test]
 fn a_run_ends_when_its_last_worker_has_left() {
     System::new().block_on(async {
-        let (scheduler, workers) = fleet(1);
-        let error = run_while(&scheduler, 1_000_000, Leave(WorkerId(0))).await.expect_err("nobody is left");
-        assert_eq!(error, "no worker is left: worker 0 has left");
-        assert!(!is_there(&workers[0]).await);
+        let (scheduler, peers) = fleet(1).await;
+        let worker = address(&peers, 0);
+        let error = run_while(&scheduler, 1_000_000, leave(0)).await.expect_err("nobody is left");
+        assert_eq!(error, "no worker is left: worker-0 has left");
+        assert!(!is_there(&worker).await);
     });
+}
+
+/// So many places, and what became of each.
+fn states(provider: &mut ThreadProvider) -> Vec<(String, PlaceState)> {
+    let places = provider.state(1.0).expect("it knows");
+    places.into_iter().map(|place| (place.name, place.state)).collect()
+}
+
+#[test]
+fn a_provider_of_threads_tells_who_is_there_who_left_and_whose_threads_did_not_start() {
+    // The provider waits for the scheduler, so they are on two threads.
+    let (tell, hear) = std::sync::mpsc::channel();
+    let actors = std::thread::spawn(move || {
+        let system = System::new();
+        let threads = WorkerThreads { compute: 1, io: 1 };
+        let start =
+            async { Scheduler::new(Pool::new(MEMORY), threads, Peers::default(), activity()).start() };
+        tell.send((system.block_on(start), System::current())).expect("somebody listens");
+        system.run().expect("it ends when told");
+    });
+    let (scheduler, system) = hear.recv().expect("a scheduler");
+    let mut provider = ThreadProvider::new(scheduler.clone(), 3);
+    let name = |number: u32| format!("threads-{number}");
+    assert_eq!(provider.ask(2, 0.0).unwrap(), [name(0), name(1)]);
+    assert_eq!(provider.ask(5, 0.0).unwrap(), [name(2)], "never more than the most");
+    let running = |number| (name(number), PlaceState::Running);
+    assert_eq!(states(&mut provider), [running(0), running(1), running(2)]);
+    provider.release(Release::These(&[name(1)]), 1.0).unwrap();
+    assert_eq!(states(&mut provider), [running(0), (name(1), PlaceState::Ended(End::Left)), running(2)]);
+    assert_eq!(states(&mut provider), [running(0), running(2)], "an end is told once");
+    scheduler.do_send(Lost { worker: WorkerId(2), why: "no room".into() });
+    assert_eq!(states(&mut provider), [running(0), (name(2), PlaceState::Ended(End::Failed))]);
+    let refusal = provider.ask(1, 2.0).expect_err("not at once again");
+    assert_eq!(
+        (refusal.words.as_str(), refusal.again),
+        ("threads-2: cannot start its threads: no room", 16.0)
+    );
+    assert_eq!(provider.ask(1, 16.0).unwrap(), [name(3)]);
+    provider.release(Release::All, 17.0).unwrap();
+    assert!(states(&mut provider).iter().all(|(_, state)| !state.is_there()));
+    system.stop();
+    actors.join().expect("no panic");
 }

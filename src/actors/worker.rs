@@ -310,8 +310,12 @@ impl Actor for Worker {
         self.peers.lock().unwrap_or_else(PoisonError::into_inner).insert(self.id, ctx.address());
     }
 
-    fn stopped(&mut self, _: &mut Self::Context) {
-        self.peers.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.id);
+    fn stopped(&mut self, ctx: &mut Self::Context) {
+        let mut peers = self.peers.lock().unwrap_or_else(PoisonError::into_inner);
+        // In another run another worker may have its number.
+        if peers.get(&self.id) == Some(&ctx.address()) {
+            peers.remove(&self.id);
+        }
     }
 }
 

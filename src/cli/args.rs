@@ -5,7 +5,7 @@ use super::sizes;
 use crate::array::{BlockSize, Element, Law};
 use crate::files::Format;
 use crate::ids::TaskId;
-use crate::session::SchedulerAt;
+use crate::session::{SchedulerAt, Workers};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::ffi::OsString;
 use std::net::SocketAddr;
@@ -260,10 +260,12 @@ pub struct Common {
     /// Rows and columns of a block: 4096, 4096x512 or auto; qr, svd and rsvd use the rows
     #[arg(long, allow_hyphen_values = true, default_value = "auto", value_parser = sizes::block)]
     pub block: BlockSize,
-    /// Workers in this process; default: 1
-    #[arg(long, allow_negative_numbers = true, value_parser = clap::value_parser!(u16).range(1..))]
-    pub workers: Option<u16>,
-    /// Compute threads of each worker; default: the cores that SLURM gave, or those of this machine
+    /// Workers in this process: a number, or a range like 1..8 within which there are as many as there is work for;
+    /// default: 1
+    #[arg(long, allow_hyphen_values = true, value_parser = sizes::workers)]
+    pub workers: Option<Workers>,
+    /// Compute threads of each worker; default: the cores that SLURM gave, or those of this machine, divided among the
+    /// most workers
     #[arg(long, allow_negative_numbers = true, value_parser = clap::value_parser!(u16).range(1..))]
     pub threads: Option<u16>,
     /// Memory for blocks and workspace, like 4G: K, M, G, T (also Ki, KiB, ...) count by 1024, KB, MB, GB, TB by 1000;
@@ -285,6 +287,9 @@ pub struct Common {
     /// No progress bar and no summary
     #[arg(long)]
     pub quiet: bool,
+    /// Log why workers of this process are started and ended, instead of the progress bar
+    #[arg(long, short)]
+    pub verbose: bool,
     #[command(flatten)]
     pub cluster: OnCluster,
 }
@@ -415,6 +420,7 @@ mod tests {
             "dolmen transpose-add a.npy --out b.npy --block 4096x512 --memory 4GiB --quiet",
             "dolmen matmul a.npy b.npy --out c.npy --workers 2 --threads 1 --report r.json",
             "dolmen qr a.npy --out d",
+            "dolmen svd a.zarr --out r.zarr --workers 1..8 -v",
             "dolmen svd a.npy b.npy --out d --values-only --block auto",
             "dolmen rsvd a.npy --rank 20 --oversample 10 --power-iters 2 --seed 0 --out d",
             "dolmen plan rsvd a.npy --rank 20 --out d",
@@ -449,6 +455,12 @@ mod tests {
             "dolmen qr a.npy --out d --block 0",
             "dolmen qr a.npy --out d --threads 0",
             "dolmen qr a.npy --out d --nonsense",
+            "dolmen qr a.npy --out d --workers 0",
+            "dolmen qr a.npy --out d --workers -1",
+            "dolmen qr a.npy --out d --workers 4..1",
+            "dolmen qr a.npy --out d --workers 0..4",
+            "dolmen qr a.npy --out d --workers 1..",
+            "dolmen qr a.npy --out d --workers x",
             "dolmen keygen",
             "dolmen worker --scheduler n1:7077",
             "dolmen worker --scheduler-file f --scheduler n1:7077 --keys d",

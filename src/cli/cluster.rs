@@ -2,32 +2,19 @@
 
 use super::args::{ClusterArgs, SchedulerArgs, WorkerArgs};
 use super::console::{complain, say};
+use super::log::log;
 use super::{signals, walltime};
 use crate::ids::TaskId;
 use crate::session::cluster::{
     self, AutoscalerStatus, Client, Drainer, SchedulerOptions, Status, Stopper, WorkerOptions, own_name,
 };
 use crate::session::{Error, SchedulerAt, counted, human, own_cores};
-use std::io::IsTerminal;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// How long a command that only asks or tells something looks for the scheduler.
 const LOOK_FOR: Duration = Duration::from_secs(5);
-
-/// Log lines go to standard error.
-fn log() {
-    let stderr = std::io::stderr();
-    // A second one would change nothing.
-    let _ = tracing_subscriber::fmt()
-        .with_writer(std::io::stderr)
-        .with_ansi(stderr.is_terminal())
-        .with_target(false)
-        // If a line cannot be written there is nobody to tell, and no reason to fall over that.
-        .log_internal_errors(false)
-        .try_init();
-}
 
 fn named(args: &ClusterArgs) -> Result<SchedulerAt, Error> {
     let missing = "which cluster? Give --scheduler-file FILE, or --scheduler HOST:PORT and --keys DIR";

@@ -5,6 +5,7 @@ mod cluster;
 mod console;
 mod elastic;
 mod keygen;
+mod log;
 mod plan;
 mod progress;
 mod report;

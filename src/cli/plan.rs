@@ -53,6 +53,9 @@ pub fn described(title: &str, session: &Session, preview: &Preview, network: Net
 fn workers(session: &Session) -> String {
     let threads = counted(session.threads() as u64, "thread");
     match session.workers() {
+        most if session.least_workers() < most => {
+            format!("{} to {most} with {threads} each", session.least_workers())
+        }
         1 => format!("1 with {threads}"),
         many if session.is_cluster() => format!("{many} with up to {threads} each"),
         many => format!("{many} with {threads} each"),

@@ -4,6 +4,7 @@ use super::args::{Command, Common, OutFolder, Sketch, Work, parse};
 use super::cluster;
 use super::console::{complain, say};
 use super::keygen::keygen;
+use super::log::log;
 use super::plan::{Network, described};
 use super::progress::Bar;
 use super::report::Report;
@@ -87,7 +88,7 @@ fn session(common: &Common) -> Result<Session, Error> {
         ));
     }
     if let Some(workers) = common.workers {
-        builder = builder.workers(usize::from(workers));
+        builder = builder.workers(workers);
     }
     if let Some(threads) = common.threads {
         builder = builder.threads(usize::from(threads));
@@ -202,6 +203,9 @@ fn targets_in(folder: &OutFolder, operation: &Operation) -> Result<Targets, Erro
 fn run(work: &Work) -> Result<(), Error> {
     signals::watch()?;
     let common = work.common();
+    if common.verbose {
+        log();
+    }
     let session = session(common)?;
     let mut inputs = Inputs::of(&session);
     let operation = operation(&mut inputs, work)?;
@@ -212,7 +216,7 @@ fn run(work: &Work) -> Result<(), Error> {
     if let Some(report) = common.report_file() {
         files::check_target(report)?;
     }
-    let bar = Bar::start(&session, work.name(), common.quiet);
+    let bar = Bar::start(&session, work.name(), common.quiet || common.verbose);
     let stats = session.run_planned(planned)?.stats;
     drop(bar);
     if let Some(made) = made {
@@ -255,7 +259,7 @@ fn report(
         io_in_flight: stats.io_in_flight,
         peak_memory_bytes: stats.peak_memory,
         memory_bound_bytes: stats.memory_bound,
-        workers: session.workers(),
+        workers: stats.workers,
         threads: session.threads(),
         recomputed_tasks: stats.recomputed,
         backend: session.backend(),

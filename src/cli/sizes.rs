@@ -2,6 +2,7 @@
 
 use crate::array::BlockSize;
 use crate::ids::{StageId, TaskId};
+use crate::session::Workers;
 use std::time::Duration;
 
 /// Bytes: a number, 1e9 too, with an optional unit as SLURM and Kubernetes write it. K, M, G and T, also with `i` or
@@ -54,6 +55,19 @@ pub fn task(text: &str) -> Result<TaskId, String> {
     task.ok_or_else(|| "write a stage and a number like s3.17".into())
 }
 
+/// `4`: always so many workers. `1..8`: as many as there is work for, but at least one and at most eight.
+pub fn workers(text: &str) -> Result<Workers, String> {
+    let number = |text: &str| text.trim().parse::<u16>().ok().filter(|workers| *workers > 0).map(usize::from);
+    let (least, most) = text.split_once("..").unwrap_or((text, text));
+    match (number(least), number(most)) {
+        (Some(least), Some(most)) if least <= most => Ok(Workers { least, most }),
+        (Some(least), Some(most)) => {
+            Err(format!("there is nothing from {least} to {most}: write {most}..{least}"))
+        }
+        _ => Err("write a number of workers like 4, or a range like 1..8, from 1 on".into()),
+    }
+}
+
 /// A time like `15s`, `5m` or `1h`.
 pub fn time(text: &str) -> Result<Duration, String> {
     humantime::parse_duration(text.trim()).map_err(|_| "write a time like 15s, 5m or 1h".into())
@@ -103,6 +117,18 @@ pub fn block(text: &str) -> Result<BlockSize, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn workers_are_a_number_or_a_range() {
+        assert_eq!(workers("4"), Ok(Workers { least: 4, most: 4 }));
+        assert_eq!(workers("1..8"), Ok(Workers { least: 1, most: 8 }));
+        assert_eq!(workers("3..3"), Ok(Workers::from(3)));
+        for text in
+            ["0", "0..4", "4..1", "x", "", "..", "1..", "..4", "-1", "1..-1", "1...4", "1..=4", "70000"]
+        {
+            assert!(workers(text).is_err(), "{text}");
+        }
+    }
 
     #[test]
     fn sizes_are_read_as_written() {

@@ -16,6 +16,12 @@ struct Window {
     readers: HashMap<BlockId, u32>,
 }
 
+/// How far a run whose blocks stay goes: so many bytes, which it needs whoever is there, and more for each thread.
+struct Stride {
+    least: u64,
+    per_thread: u64,
+}
+
 /// Bytes of blocks that a run holds or has admitted, wherever they are.
 ///
 /// In a run whose blocks stay these are all blocks that exist and the outputs of admitted tasks. In a run that spills
@@ -23,6 +29,9 @@ struct Window {
 /// leave memory, but for results that stay.
 pub(super) struct Ahead {
     limit: u64,
+    /// What is admitted with the fleet as it is; never more than the limit.
+    reach: u64,
+    stride: Option<Stride>,
     bytes: u64,
     /// Bytes of results that stay in memory, in a run that spills.
     results: u64,
@@ -32,7 +41,7 @@ pub(super) struct Ahead {
 impl Ahead {
     /// At most `limit` bytes.
     pub fn new(limit: u64) -> Self {
-        Ahead { limit, bytes: 0, results: 0, window: None }
+        Ahead { limit, reach: limit, stride: None, bytes: 0, results: 0, window: None }
     }
 
     /// What no admitted task reads may leave memory.
@@ -41,8 +50,18 @@ impl Ahead {
         self.window = Some(Window { base, per_thread, limit: base, results, readers: HashMap::new() });
     }
 
-    /// The fleet has so many threads, and holds so many bytes: what is admitted beyond would leave memory unread.
+    /// With fewer threads than the limit is for, less is admitted, but never less than `least`.
+    pub fn striding(&mut self, least: u64, per_thread: u64) {
+        self.stride = Some(Stride { least, per_thread });
+        self.reach = self.limit.min(least);
+    }
+
+    /// The fleet has so many threads, and holds so many bytes: what is admitted beyond would wait for a thread, or
+    /// leave memory unread.
     pub fn fit_to(&mut self, threads: u64, bytes: u64) {
+        if let Some(Stride { least, per_thread }) = self.stride {
+            self.reach = per_thread.saturating_mul(threads).saturating_add(least).min(self.limit);
+        }
         let Some(window) = &mut self.window else { return };
         let wide = window.per_thread.saturating_mul(threads).saturating_add(window.base);
         window.limit = wide.min(bytes);
@@ -71,7 +90,7 @@ impl Ahead {
 
     /// May a task be admitted that adds so many bytes? When nothing is admitted, one may in a run that spills.
     pub fn has_room(&self, bytes: u64, nothing_admitted: bool) -> bool {
-        let fits = self.bytes.saturating_add(self.results).saturating_add(bytes) <= self.limit;
+        let fits = self.bytes.saturating_add(self.results).saturating_add(bytes) <= self.reach;
         match &self.window {
             None => fits,
             Some(window) => nothing_admitted || (fits && self.bytes.saturating_add(bytes) <= window.limit),

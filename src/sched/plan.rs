@@ -91,6 +91,17 @@ pub enum Results {
 }
 
 impl Plan {
+    /// Bytes of blocks without which the run cannot go on.
+    pub(super) fn least_blocks(&self) -> u64 {
+        self.smallest_budget - self.workspace.of(self.threads)
+    }
+
+    /// So many more are of use for each thread that computes.
+    pub(super) fn blocks_per_thread(&self, program: &Program) -> u64 {
+        let all = RUN_AHEAD * self.threads.all() * largest_task(program);
+        all.div_ceil(self.threads.compute.max(1))
+    }
+
     /// Bytes that the run holds at most, blocks and workspaces.
     pub fn bound(&self) -> u64 {
         self.blocks_limit + self.workspace.of(self.threads)

@@ -1,21 +1,29 @@
 //! What does a session's work: threads of this process, or a cluster.
 
 use super::error::Error;
-use super::options::{SessionBuilder, Waiting, WhileWaiting};
+use super::options::{SessionBuilder, Waiting, WhileWaiting, Workers};
 use super::prepare::Place;
 use super::runtime::lock;
-use crate::actors::{Activity, IO_THREADS, Joined, Peers, Scheduler, Worker, WorkerThreads};
+use crate::actors::autoscaler::{Running, Scaled, Terms};
+use crate::actors::{Activity, IO_THREADS, Peers, Scheduler, ThreadProvider, WorkerThreads, autoscaler};
 use crate::failure::Failure;
 use crate::files::Depth;
-use crate::ids::WorkerId;
 use crate::net::{Client, SchedulerAt};
 use crate::protocol::FleetMember;
 use crate::sched::Threads;
 use crate::store::{Budget, Limit, Pool, SpillPlace, default_spill_folder};
 use actix::{Actor, Addr};
+use cluster::policy::{ScalingPolicy, Start};
+use cluster::provider::Provider;
+use cluster::scaling::Rules;
 use std::sync::{Arc, Mutex, mpsc};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
+
+/// So often it is looked whether there should be more workers or fewer, without being told that something has changed.
+const PERIOD: Duration = Duration::from_millis(100);
+/// Seconds until the threads of a worker are there, until that is measured.
+const BOOT: f64 = 0.001;
 
 /// What does the work.
 pub(super) enum Engine {
@@ -25,11 +33,13 @@ pub(super) enum Engine {
 
 /// Actors and threads of this process. They end when this is dropped.
 pub(super) struct Here {
-    workers: usize,
+    workers: Workers,
     threads: usize,
     may_spill: bool,
     memory: Budget,
     pub scheduler: Addr<Scheduler>,
+    /// Has workers come and go, if they do.
+    autoscaler: Option<Running>,
     system: actix::System,
     thread: Mutex<Option<JoinHandle<()>>>,
     pub spill: SpillPlace,
@@ -64,10 +74,10 @@ impl Engine {
         }
     }
 
-    pub fn workers(&self) -> usize {
+    pub fn workers(&self) -> Workers {
         match self {
             Engine::Here(here) => here.workers,
-            Engine::Cluster(cluster) => cluster.client().fleet().len(),
+            Engine::Cluster(cluster) => cluster.client().fleet().len().into(),
         }
     }
 
@@ -97,7 +107,7 @@ impl Engine {
     pub fn place(&self) -> Result<Place, Error> {
         Ok(match self {
             Engine::Here(here) => Place::Here {
-                threads: all_threads(here.workers, here.threads),
+                threads: all_threads(here.workers.most, here.threads),
                 may_spill: here.may_spill,
                 budget: here.memory.bytes,
             },
@@ -156,8 +166,8 @@ fn all_threads(workers: usize, threads: usize) -> Threads {
 
 impl Here {
     fn start(options: &SessionBuilder, depth: Arc<Depth>) -> Result<Here, Error> {
-        let SessionBuilder { workers, threads, .. } = *options;
-        let memory = Budget::new(options.memory, all_threads(workers, threads))
+        let (workers, threads) = (options.workers, options.threads_of_each());
+        let memory = Budget::new(options.memory, all_threads(workers.most, threads))
             .map_err(|e| Error::Request(e.to_string()))?;
         let pool = Pool::new(memory.bytes);
         let (tell, hear) = mpsc::channel();
@@ -169,38 +179,57 @@ impl Here {
         }
         let thread = std::thread::Builder::new().name("dolmen-actors".into()).spawn(move || {
             let system = actix::System::new();
-            let scheduler = system.block_on(async move { start_actors(workers, threads, pool, activity) });
-            if tell.send((scheduler, actix::System::current())).is_ok() {
+            let actors = system.block_on(async move { Actors::start(workers, threads, pool, activity) });
+            if tell.send((actors, actix::System::current())).is_ok() {
                 // Runs until the session is dropped; its exit code says nothing.
                 let _ = system.run();
             }
         });
         let broken = |e: &dyn std::fmt::Display| Error::Run(format!("cannot start the actors: {e}"));
         let thread = thread.map_err(|e| broken(&e))?;
-        let (scheduler, system) = hear.recv().map_err(|e| broken(&e))?;
+        let (actors, system) = hear.recv().map_err(|e| broken(&e))?;
+        let Actors { scheduler, autoscaler } = actors.inspect_err(|_| system.stop())?;
         let may_spill = options.may_spill();
         let thread = Mutex::new(Some(thread));
-        Ok(Here { workers, threads, may_spill, memory, scheduler, system, thread, spill })
+        Ok(Here { workers, threads, may_spill, memory, scheduler, autoscaler, system, thread, spill })
     }
 }
 
-fn start_actors(workers: usize, threads: usize, pool: Pool, activity: Arc<Activity>) -> Addr<Scheduler> {
-    let scheduler = Scheduler::new(pool, activity.clone()).start();
-    let peers = Peers::default();
-    for at in 0..workers {
-        let worker = WorkerId(at as u32);
+/// The actors of a session that others speak to.
+struct Actors {
+    scheduler: Addr<Scheduler>,
+    autoscaler: Option<Running>,
+}
+
+impl Actors {
+    fn start(
+        workers: Workers,
+        threads: usize,
+        pool: Pool,
+        activity: Arc<Activity>,
+    ) -> Result<Actors, Failure> {
         let of_each = WorkerThreads { compute: threads, io: IO_THREADS };
-        let hears = scheduler.clone().recipient();
-        let hears_of_loss = scheduler.clone().recipient();
-        let address =
-            Worker::new(worker, of_each, hears, hears_of_loss, peers.clone(), activity.clone()).start();
-        scheduler.do_send(Joined { worker, threads: threads as u32, address });
+        let scheduler = Scheduler::new(pool, of_each, Peers::default(), activity).start();
+        let mut provider = ThreadProvider::new(scheduler.clone(), workers.most);
+        provider.ask(workers.least, 0.0).map_err(Failure::of_run)?;
+        let start = |provider| autoscaler::start(Scaled::new(&scheduler), provider, terms(workers, threads));
+        let autoscaler = workers.vary().then(|| start(Box::new(provider))).transpose()?;
+        Ok(Actors { scheduler, autoscaler })
     }
-    scheduler
+}
+
+/// The policy is that of a cluster. A worker of this process starts at once.
+fn terms(workers: Workers, threads: usize) -> Terms {
+    let start = Start { queue: 0.0, boot: BOOT, cores: threads as u32, walltime: None };
+    let Workers { least, most } = workers;
+    let rules = Rules { policy: ScalingPolicy::default(), deadline: None, least, most, start };
+    Terms { name: "threads", rules, period: PERIOD }
 }
 
 impl Drop for Here {
     fn drop(&mut self) {
+        // While there still is a scheduler that answers.
+        drop(self.autoscaler.take());
         self.system.stop();
         if let Some(thread) = lock(&self.thread).take() {
             // The actors' thread has nothing left to say.
@@ -208,3 +237,7 @@ impl Drop for Here {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "engine_tests.rs"]
+mod tests;

@@ -38,7 +38,7 @@ pub use algorithms::{Qr, Rsvd, Svd};
 pub use error::Error;
 pub use handle::Handle;
 pub use operation::Operation;
-pub use options::{SessionBuilder, Waiting};
+pub use options::{SessionBuilder, Waiting, Workers};
 pub use planned::{Planned, Target};
 pub(crate) use prepare::human;
 pub use preview::Preview;

@@ -3,9 +3,36 @@
 use crate::array::BlockSize;
 use crate::net::SchedulerAt;
 use crate::store::own_cores;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
+
+/// How many workers a process has: always as many, or as many as there is work for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Workers {
+    pub least: usize,
+    pub most: usize,
+}
+
+impl Workers {
+    /// Do they come and go?
+    pub fn vary(self) -> bool {
+        self.least < self.most
+    }
+}
+
+impl From<usize> for Workers {
+    fn from(workers: usize) -> Workers {
+        Workers { least: workers, most: workers }
+    }
+}
+
+impl From<RangeInclusive<usize>> for Workers {
+    fn from(workers: RangeInclusive<usize>) -> Workers {
+        Workers { least: *workers.start(), most: *workers.end() }
+    }
+}
 
 /// What a session waits for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -23,8 +50,8 @@ pub(super) type WhileWaiting = Arc<dyn Fn(Waiting<'_>) + Send + Sync>;
 /// What a session may use.
 #[derive(Clone)]
 pub struct SessionBuilder {
-    pub(super) workers: usize,
-    pub(super) threads: usize,
+    pub(super) workers: Workers,
+    pub(super) threads: Option<usize>,
     pub(super) memory: Option<u64>,
     pub(super) block: BlockSize,
     pub(super) spill_folder: Option<PathBuf>,
@@ -40,8 +67,8 @@ impl SessionBuilder {
     /// One worker with a thread for each core.
     pub(super) fn new() -> SessionBuilder {
         SessionBuilder {
-            workers: 1,
-            threads: own_cores(),
+            workers: 1.into(),
+            threads: None,
             memory: None,
             block: BlockSize::Auto,
             spill_folder: None,
@@ -89,16 +116,22 @@ impl SessionBuilder {
         self.spill_limit != Some(0)
     }
 
-    /// Workers in this process, each an actor with its own threads. Default 1.
-    pub fn workers(mut self, workers: usize) -> Self {
-        self.workers = workers;
+    /// Workers in this process, each an actor with its own threads: a number like `4`, or a range like `1..=4` within
+    /// which there are as many as there is work for. Default 1.
+    pub fn workers(mut self, workers: impl Into<Workers>) -> Self {
+        self.workers = workers.into();
         self
     }
 
-    /// Compute threads of each worker. Default: the machine's cores.
+    /// Compute threads of each worker. Default: the machine's cores, divided among the most workers.
     pub fn threads(mut self, threads: usize) -> Self {
-        self.threads = threads;
+        self.threads = Some(threads);
         self
+    }
+
+    /// Compute threads of each worker.
+    pub(super) fn threads_of_each(&self) -> usize {
+        self.threads.unwrap_or_else(|| (own_cores() / self.workers.most.max(1)).max(1))
     }
 
     /// Bytes that blocks and workspaces may take together, as far as `ulimit` lets the process have them. Default: 80

@@ -220,11 +220,13 @@ impl Session {
         here.scheduler.do_send(submit);
         let answer = futures_executor::block_on(answer).unwrap_or_else(|_| Err(broken()));
         let spilled = spill.map_or_else(Spilled::default, |files| files.end().into());
-        let RunOutcome { blocks: kept, recomputed, memory, stalls, io_in_flight, waited } = answer?;
+        let RunOutcome { blocks: kept, recomputed, memory, stalls, io_in_flight, waited, most_workers } =
+            answer?;
         let (bytes_read, bytes_written) = bindings.traffic.bytes();
         let stats = Stats {
             seconds: began.elapsed().saturating_sub(waited).as_secs_f64(),
             tasks: program.tasks() as u64,
+            workers: most_workers,
             flops: program.flops(),
             bytes_read,
             bytes_written,

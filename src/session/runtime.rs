@@ -51,10 +51,13 @@ pub(super) struct Record {
 impl SessionBuilder {
     /// Starts the actors and threads.
     pub fn build(self) -> Result<Session, Error> {
-        if self.workers == 0 || self.threads == 0 {
+        if self.workers.least == 0 || self.threads == Some(0) {
             return Err(Error::Request("a session needs at least one worker with one thread".into()));
         }
-        if self.workers.saturating_mul(self.threads) > MOST_THREADS {
+        if self.workers.least > self.workers.most {
+            return Err(Error::Request("a session cannot have fewer workers at most than at least".into()));
+        }
+        if self.workers.most.saturating_mul(self.threads_of_each()) > MOST_THREADS {
             return Err(Error::Request(format!("a session has at most {MOST_THREADS} threads")));
         }
         if matches!(self.block, BlockSize::Square(0) | BlockSize::RowsCols(0, _) | BlockSize::RowsCols(_, 0))
@@ -91,8 +94,14 @@ impl Session {
         self.inner.engine.threads()
     }
 
+    /// Workers of the cluster, or of this process; the most where they come and go.
     pub fn workers(&self) -> usize {
-        self.inner.engine.workers()
+        self.inner.engine.workers().most
+    }
+
+    /// The fewest workers where they come and go.
+    pub fn least_workers(&self) -> usize {
+        self.inner.engine.workers().least
     }
 
     /// Do processes of a cluster do its work?

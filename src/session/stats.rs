@@ -8,6 +8,8 @@ use crate::store::SpillUse;
 pub struct Stats {
     pub seconds: f64,
     pub tasks: u64,
+    /// That were there at once, at most; of a cluster, at the end.
+    pub workers: usize,
     pub flops: f64,
     pub bytes_read: u64,
     pub bytes_written: u64,
@@ -46,6 +48,7 @@ impl Stats {
         self.bytes_read += first.bytes_read;
         self.bytes_written += first.bytes_written;
         self.recomputed += first.recomputed;
+        self.workers = self.workers.max(first.workers);
         self.peak_memory = self.peak_memory.max(first.peak_memory);
         self.memory_bound = self.memory_bound.max(first.memory_bound);
         self.most_buffers = self.most_buffers.max(first.most_buffers);

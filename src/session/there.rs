@@ -49,7 +49,8 @@ impl Session {
                 Ok(end) => {
                     progress.set(program.tasks(), program.tasks());
                     let seconds = began.elapsed().as_secs_f64() - end.ended.waited;
-                    let stats = Stats { seconds, ..stats(program, &end.ended) };
+                    let workers = self.workers();
+                    let stats = Stats { seconds, workers, ..stats(program, &end.ended) };
                     return Ok(Ran { blocks: end.blocks, stats });
                 }
                 // Nobody has done anything yet.

@@ -15,3 +15,4 @@ mod refused;
 mod results;
 mod same_bits;
 mod signals;
+mod workers;

@@ -147,6 +147,8 @@ fn blocks_of_zero_and_other_impossible_numbers() {
     }
     folder.refused("svd a.npy --out out --threads 0", &["threads"]);
     folder.refused("svd a.npy --out out --workers 0", &["workers"]);
+    folder.refused("svd a.npy --out out --workers 4..1", &["--workers", "1..4"]);
+    folder.refused("svd a.npy --out out --workers x", &["--workers", "1..8"]);
     folder.refused("svd a.npy --out out --memory 4parsecs", &["memory"]);
     folder.refused("rsvd a.npy --rank 2 --power-iters -1 --out out", &["power-iters"]);
     folder.refused("generate normal --shape 10 --seed 1 --out out.npy", &["shape"]);

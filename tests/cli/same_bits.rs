@@ -41,6 +41,7 @@ fn for_any_number_of_threads_and_workers() {
             "--threads 4 --workers 1",
             "--workers 2 --threads 1",
             "--workers 2 --threads 2",
+            "--workers 1..4 --threads 1",
             "",
         ] {
             assert!(results(&folder, command, options) == first, "{command} {options}");

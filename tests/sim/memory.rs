@@ -2,6 +2,7 @@
 
 use super::world::World;
 use dolmen::ids::{BlockId, MemoryId, WorkerId};
+use dolmen::sched::Core;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// How the workers of a world are given memory.
@@ -41,6 +42,12 @@ impl World {
         };
         self.memories.entry(id).or_default().bytes = bytes;
         id
+    }
+
+    /// Goes no further ahead than the workers that are there have use for.
+    pub fn striding(mut self, limit: u64, least: u64, per_thread: u64) -> Self {
+        self.core = Core::new(self.program.clone(), limit).striding(least, per_thread);
+        self
     }
 
     pub(super) fn memory_of(&self, worker: WorkerId) -> Option<MemoryId> {

@@ -141,6 +141,13 @@ impl Core {
         self
     }
 
+    /// For a run whose blocks stay: admits no more than `least` bytes of them, without which it cannot go on, and more
+    /// for each thread that is there, as far as the limit allows.
+    pub fn striding(mut self, least: u64, per_thread: u64) -> Self {
+        self.ahead.striding(least, per_thread);
+        self
+    }
+
     /// Only `client` can do the tasks of these stages, which read or write. It may be a worker without threads that
     /// compute. The run waits for it; if it is lost, it is for the caller to end the run.
     pub fn pinned(mut self, client: WorkerId, stages: &[StageId]) -> Self {
@@ -152,10 +159,11 @@ impl Core {
     /// A core for one run of `program` as it was planned. O(tasks) if the run spills: never to be called on a thread
     /// that others wait for.
     pub fn planned(program: Arc<Program>, plan: &Plan) -> Self {
+        let per_thread = plan.blocks_per_thread(&program);
         let core = Core::new(program, plan.blocks_limit);
         match plan.spill {
             Some(spill) => core.spilling(&spill),
-            None => core,
+            None => core.striding(plan.least_blocks(), per_thread),
         }
     }
 

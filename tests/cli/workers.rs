@@ -1,0 +1,59 @@
+//! As many workers of one process as there is work for.
+
+use crate::support::dolmen::{Folder, Outcome};
+use crate::support::matrix::Matrix;
+use serde_json::Value;
+use std::fs;
+
+fn report(folder: &Folder, command: &str) -> (Value, Outcome) {
+    let outcome = folder.ok(&format!("{command} --report run.json -v"));
+    let report: Value = serde_json::from_slice(&fs::read(folder.path("run.json")).unwrap()).expect("JSON");
+    assert_eq!(report["recomputed_tasks"], 0, "{report}");
+    assert!(report["peak_memory_bytes"].as_u64() <= report["memory_bound_bytes"].as_u64(), "{report}");
+    (report, outcome)
+}
+
+/// Each decision is told with its reason.
+#[test]
+fn a_wide_job_uses_the_most() {
+    let folder = Folder::new();
+    let command = "generate normal --shape 4096x4096 --block 64 --out a.npy --threads 1";
+    let (elastic, outcome) = report(&folder, &format!("{command} --workers 1..3"));
+    let elastic_bytes = fs::read(folder.path("a.npy")).unwrap();
+    assert_eq!((&elastic["workers"], &elastic["threads"]), (&Value::from(3), &Value::from(1)));
+    let line = outcome.stderr.lines().next().unwrap_or_default();
+    let decision = "autoscaler: asked for threads-1, threads-2: 2 more: finished in ";
+    assert!(line.contains(decision), "{}", outcome.stderr);
+    let (fixed, outcome) = report(&folder, &format!("{command} --workers 3"));
+    assert_eq!((&fixed["workers"], outcome.stderr.as_str()), (&Value::from(3), ""));
+    assert_eq!(elastic["memory_bound_bytes"], fixed["memory_bound_bytes"], "planned for the most");
+    assert!(fs::read(folder.path("a.npy")).unwrap() == elastic_bytes);
+}
+
+/// One block of the product is a chain of tasks.
+#[test]
+fn a_narrow_job_stays_with_the_least() {
+    let folder = Folder::new();
+    folder.put("a.npy", &Matrix::gaussian(96, 96 * 60, 1));
+    folder.put("b.npy", &Matrix::gaussian(96 * 60, 96, 2));
+    for (workers, least) in [("1..3", 1), ("2..4", 2)] {
+        let command = format!("matmul a.npy b.npy --block 96 --threads 1 --workers {workers} --out c.npy");
+        let (report, outcome) = report(&folder, &command);
+        assert_eq!((&report["workers"], outcome.stderr.as_str()), (&Value::from(least), ""));
+    }
+}
+
+#[test]
+fn a_plan_tells_both_numbers() {
+    let folder = Folder::new();
+    let command = "plan generate normal --shape 99x99 --out a.npy --threads 2 --workers";
+    assert!(
+        folder
+            .ok(&format!("{command} 1..3"))
+            .stdout
+            .contains("\nworkers        1 to 3 with 2 threads each\n")
+    );
+    assert!(
+        folder.ok(&format!("{command} 3..3")).stdout.contains("\nworkers        3 with 2 threads each\n")
+    );
+}
