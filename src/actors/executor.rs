@@ -204,12 +204,18 @@ impl Executor {
     }
 }
 
+impl Executor {
+    /// Lets the threads end by themselves, and does not wait for what they have in hand.
+    pub fn let_go(mut self) {
+        self.threads.clear();
+    }
+}
+
 impl Drop for Executor {
     fn drop(&mut self) {
+        self.queues.clear();
         for queue in [&self.queues.compute, &self.queues.io] {
-            let mut items = queue.lock();
-            items.closed = true;
-            items.waiting.clear();
+            queue.lock().closed = true;
             queue.filled.notify_all();
         }
         for thread in self.threads.drain(..) {

@@ -51,6 +51,8 @@ struct Current {
     /// Workers that have taken part: the core does not take a number twice.
     seen: BTreeSet<WorkerId>,
     most_workers: usize,
+    /// All is done, and what is kept is being collected from those who hold it.
+    is_collected: bool,
 }
 
 impl Current {
@@ -151,6 +153,7 @@ impl Scheduler {
             stalls,
             seen: BTreeSet::new(),
             most_workers: self.members.len(),
+            is_collected: false,
         };
         let joins: Vec<Event> = self.members.keys().map(|id| current.join(*id, self.threads)).collect();
         self.current = Some(current);
@@ -204,14 +207,14 @@ impl Scheduler {
 
     /// Lets a worker go once it has handed over what it has.
     fn drain(&mut self, worker: WorkerId, ctx: &mut Context<Self>) {
-        if self.current.is_none() {
-            return self.release(worker);
-        }
+        let Some(current) = &self.current else { return self.release(worker) };
         // If the run ends first, it goes with that.
         if let Some(member) = self.members.get_mut(&worker) {
             member.leaving = true;
         }
-        self.feed(vec![Event::Leave { worker }], ctx);
+        if !current.is_collected {
+            self.feed(vec![Event::Leave { worker }], ctx);
+        }
     }
 
     /// What an autoscaler has to know. Runs in line do not count: they are done one after the other.
@@ -235,7 +238,8 @@ impl Scheduler {
 
     /// Collects the kept blocks from the workers that hold them.
     fn gather(&mut self, ctx: &mut Context<Self>) {
-        let Some(current) = &self.current else { return };
+        let Some(current) = &mut self.current else { return };
+        current.is_collected = true;
         let (run, program) = (current.run.id, &current.run.program);
         let mut asked = Vec::new();
         for stage in program.stage_ids().filter(|id| program.stage(*id).keep) {

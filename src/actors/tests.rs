@@ -1,7 +1,7 @@
 //! Scheduler and workers without a session.
 
 use super::autoscaler::DrainWorkers;
-use super::messages::{Fetch, ToWorkers};
+use super::messages::{self, Fetch, ToWorkers};
 use super::run::{Progress, Run};
 use super::scheduler::{CallRoll, Recruit, Scheduler, Submit};
 use super::threads::ThreadProvider;
@@ -18,7 +18,7 @@ use crate::store::{Block, Encoding, Pool, SpillFiles, SpillPlace};
 use actix::{Actor, Addr, Context, Handler, Recipient, System};
 use cluster::provider::{End, PlaceState, Provider, Release};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 const MEMORY: u64 = 64 << 20;
 const BLOCK: BlockId = BlockId { stage: StageId(0), index: 0 };
@@ -121,6 +121,22 @@ fn the_actor_thread_removes_no_file_and_an_io_thread_does() {
     let done = WorkItem { run, task: BLOCK, kind: WorkKind::Sweep }.perform(&mut None, &report);
     assert!(matches!(done.unwrap().outcome, WorkOutcome::Swept));
     assert_eq!(place.in_use(), 0);
+}
+
+#[test]
+fn for_what_a_worker_that_leaves_has_not_begun_nobody_waits() {
+    let folder = tempfile::tempdir().unwrap();
+    let run = spilled(SpillPlace::with_encoding(folder.path().into(), None, Encoding::Raw).begin(RunId(1)));
+    let activity = activity();
+    System::new().block_on(async {
+        let worker = worker(0, 0, Deaf.start().recipient(), &Peers::default(), &activity);
+        let messages = vec![ToWorker::Free { run: run.id, blocks: [BLOCK].into_iter().collect() }];
+        worker.send(ToWorkers { run: run.clone(), messages }).await.expect("an answer");
+        worker.send(messages::Release).await.expect("an answer");
+    });
+    activity.begin();
+    activity.waited(Duration::from_secs(1));
+    assert_eq!((activity.stalls().spill, activity.stalls().tasks), (0.0, 1.0));
 }
 
 #[test]

@@ -365,6 +365,10 @@ impl Handler<Release> for Worker {
     type Result = ();
 
     fn handle(&mut self, _: Release, ctx: &mut Self::Context) {
+        // One of its threads may be removing files that nobody needs any more.
+        if let Some(executor) = self.executor.take() {
+            executor.let_go();
+        }
         ctx.stop();
     }
 }

@@ -25,10 +25,10 @@ fn session(workers: impl Into<Workers>, memory: u64) -> Session {
     builder.block(BlockSize::Square(64)).build().expect("a session")
 }
 
-/// A run with many tasks, and kept ones among them.
+/// A run with many tasks, that keeps more blocks than a worker's mailbox takes questions for.
 fn wide() -> Operation {
-    let a = Array::normal(1500, 256, 1, Element::F64);
-    Operation::Compute(a.dot(&a.t()) + Array::normal(1500, 1500, 2, Element::F64))
+    let a = Array::normal(2112, 128, 1, Element::F64);
+    Operation::Compute(a.dot(&a.t()) + Array::normal(2112, 2112, 2, Element::F64))
 }
 
 /// A run with a product between that takes more memory than what is made of it.

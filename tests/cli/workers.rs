@@ -17,9 +17,10 @@ fn report(folder: &Folder, command: &str) -> (Value, Outcome) {
 #[test]
 fn a_wide_job_uses_the_most() {
     let folder = Folder::new();
-    let command = "generate normal --shape 4096x4096 --block 64 --out a.npy --threads 1";
+    folder.ok("generate normal --shape 1600x1600 --out a.npy");
+    let command = "matmul a.npy a.npy --block 64 --out c.npy --threads 1";
     let (elastic, outcome) = report(&folder, &format!("{command} --workers 1..3"));
-    let elastic_bytes = fs::read(folder.path("a.npy")).unwrap();
+    let elastic_bytes = fs::read(folder.path("c.npy")).unwrap();
     assert_eq!((&elastic["workers"], &elastic["threads"]), (&Value::from(3), &Value::from(1)));
     let line = outcome.stderr.lines().next().unwrap_or_default();
     let decision = "autoscaler: asked for threads-1, threads-2: 2 more: finished in ";
@@ -27,7 +28,7 @@ fn a_wide_job_uses_the_most() {
     let (fixed, outcome) = report(&folder, &format!("{command} --workers 3"));
     assert_eq!((&fixed["workers"], outcome.stderr.as_str()), (&Value::from(3), ""));
     assert_eq!(elastic["memory_bound_bytes"], fixed["memory_bound_bytes"], "planned for the most");
-    assert!(fs::read(folder.path("a.npy")).unwrap() == elastic_bytes);
+    assert!(fs::read(folder.path("c.npy")).unwrap() == elastic_bytes);
 }
 
 /// One block of the product is a chain of tasks.
