@@ -32,17 +32,10 @@ fn main() -> Done {
 fn scheduler(file: PathBuf) -> Done {
     let listen = ([127, 0, 0, 1], 0).into();
     let lost_after = Duration::from_secs(5);
-    Ok(run_scheduler(
-        &SchedulerOptions {
-            listen,
-            file: Some(file),
-            keys: None,
-            state_dir: None,
-            lost_after,
-            elastic: None,
-        },
-        |_, _, _| {},
-    )?)
+    let file = Some(file);
+    let options = SchedulerOptions { listen, file, keys: None, state_dir: None, lost_after, elastic: None };
+    run_scheduler(&options, |_, _, _| {})?;
+    Ok(())
 }
 
 fn worker(file: PathBuf, name: &str) -> Done {

@@ -14,7 +14,7 @@ struct Pace {
 fn pace(cause: Cause) -> Pace {
     match cause {
         Cause::ForGood => Pace { first: 600.0, most: 600.0 },
-        Cause::ForNow => Pace { first: 15.0, most: 600.0 },
+        Cause::ForNow | Cause::Fruitless => Pace { first: 15.0, most: 600.0 },
         Cause::Silent => Pace { first: 10.0, most: 300.0 },
     }
 }
@@ -67,6 +67,7 @@ mod tests {
     fn each_cause_has_its_pace_and_none_is_for_ever() {
         assert_eq!(waits(Cause::ForNow), [15.0, 30.0, 60.0, 120.0, 240.0, 480.0, 600.0, 600.0]);
         assert_eq!(waits(Cause::Silent), [10.0, 20.0, 40.0, 80.0, 160.0, 300.0, 300.0, 300.0]);
+        assert_eq!(waits(Cause::Fruitless), waits(Cause::ForNow));
         assert_eq!(waits(Cause::ForGood), [600.0; 8]);
     }
 

@@ -8,9 +8,10 @@ use crate::backoff::Backoff;
 use crate::provider::{Cause, End, Place, PlaceState, Provider, Refusal, Release};
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use std::ffi::OsString;
+use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
@@ -35,6 +36,8 @@ pub struct LocalOptions {
     pub program: PathBuf,
     /// What it is told, but for `--name` and the worker's name, which come last.
     pub words: Vec<OsString>,
+    /// The folder for what workers say, a file `NAME.log` for each; none: it is said here, too.
+    pub logs: Option<PathBuf>,
     /// Never more workers than this.
     pub most: usize,
 }
@@ -70,10 +73,11 @@ impl LocalProvider {
         let mut command = Command::new(&self.options.program);
         command.args(&self.options.words).arg("--name").arg(&name);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).process_group(0);
+        let told = Told::to(self.options.logs.as_deref(), &name)?;
         let mut child =
             command.spawn().map_err(|error| format!("{}: {error}", self.options.program.display()))?;
         self.given += 1;
-        let last_line = pass_on(child.stderr.take(), name.clone());
+        let last_line = pass_on(child.stderr.take(), told);
         let place = Place {
             name,
             state: PlaceState::Running,
@@ -94,7 +98,7 @@ impl LocalProvider {
                 PlaceState::Ended(End::Failed) if age < EARLY => {
                     self.failed_early += 1;
                     if self.failed_early >= NO_ACCIDENT {
-                        self.asking.refused(Cause::ForNow, worker.place.words.clone(), now);
+                        self.asking.refused(Cause::Fruitless, worker.place.words.clone(), now);
                     }
                 }
                 PlaceState::Running if age >= EARLY => {
@@ -171,14 +175,36 @@ impl Worker {
     }
 }
 
-/// What a worker says is said here, too. The last line comes when it has ended.
-fn pass_on(pipe: Option<impl Read + Send + 'static>, name: String) -> mpsc::Receiver<String> {
+/// Who hears what a worker says.
+enum Told {
+    /// Whoever hears this process. Lines begin with the worker's name.
+    Here(String),
+    File(File),
+}
+
+impl Told {
+    fn to(logs: Option<&Path>, name: &str) -> Result<Told, String> {
+        let Some(logs) = logs else { return Ok(Told::Here(name.into())) };
+        let path = logs.join(format!("{name}.log"));
+        File::create(&path).map(Told::File).map_err(|error| format!("{}: {error}", path.display()))
+    }
+
+    fn hear(&mut self, line: &str) {
+        // If it cannot be written nobody hears it.
+        let _ = match self {
+            Told::Here(name) => writeln!(std::io::stderr(), "{name}: {line}"),
+            Told::File(file) => writeln!(file, "{line}"),
+        };
+    }
+}
+
+/// What a worker says is passed on. The last line comes when it has ended.
+fn pass_on(pipe: Option<impl Read + Send + 'static>, mut told: Told) -> mpsc::Receiver<String> {
     let (tell, hear) = mpsc::channel();
     let pass_on = move || {
         let mut last = None;
         for line in pipe.into_iter().flat_map(|pipe| BufReader::new(pipe).lines().map_while(Result::ok)) {
-            // If nobody hears us, nobody hears it.
-            let _ = writeln!(std::io::stderr(), "{name}: {line}");
+            told.hear(&line);
             last = Some(line.trim().trim_start_matches("dolmen: ").to_string());
         }
         // Nobody may want to know any more.
@@ -246,7 +272,7 @@ mod tests {
     /// Processes that do what a line of shell says.
     fn provider(line: &str, most: usize) -> LocalProvider {
         let words = ["-c", line].map(OsString::from).to_vec();
-        LocalProvider::new(LocalOptions { program: "sh".into(), words, most })
+        LocalProvider::new(LocalOptions { program: "sh".into(), words, logs: None, most })
     }
 
     fn wait_for(provider: &mut LocalProvider, now: f64, is_so: impl Fn(&[Place]) -> bool) -> Vec<Place> {
@@ -317,14 +343,26 @@ mod tests {
             wait_for(&mut local, f64::from(at), |places| !places[0].state.is_there());
         }
         let refusal = local.ask(1, 3.0).expect_err("it is no accident");
-        assert_eq!((refusal.cause, refusal.again), (Cause::ForNow, 17.0));
+        assert_eq!((refusal.cause, refusal.again), (Cause::Fruitless, 17.0));
         assert_eq!(refusal.words, "worker local-2 ended with exit status: 1: no room");
         local.ask(1, 17.0).expect("it is tried again");
     }
 
     #[test]
+    fn what_a_worker_says_may_go_to_a_file_of_its_own() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut local = provider("echo one >&2; echo two >&2; exit 1", 1);
+        local.options.logs = Some(folder.path().into());
+        local.ask(1, 0.0).unwrap();
+        let places = wait_for(&mut local, 0.0, |places| !places[0].state.is_there());
+        assert_eq!(places[0].words, "worker local-0 ended with exit status: 1: two");
+        assert_eq!(std::fs::read_to_string(folder.path().join("local-0.log")).unwrap(), "one\ntwo\n");
+    }
+
+    #[test]
     fn a_program_that_is_not_there_is_told() {
-        let options = LocalOptions { program: "/no/such/program".into(), words: Vec::new(), most: 1 };
+        let options =
+            LocalOptions { program: "/no/such/program".into(), words: Vec::new(), logs: None, most: 1 };
         let refusal = LocalProvider::new(options).ask(1, 0.0).expect_err("no program");
         assert!(refusal.words.contains("/no/such/program"), "{refusal}");
     }

@@ -135,6 +135,8 @@ pub enum Cause {
     ForGood,
     /// Too much at once, or too much for now.
     ForNow,
+    /// What was granted came to nothing: workers fail as soon as they start, or their places can never begin.
+    Fruitless,
     /// Whoever would have to answer does not.
     Silent,
 }

@@ -7,7 +7,7 @@
 use crate::failure::Failure;
 use crate::protocol::AutoscalerStatus;
 use actix::{Actor, ActorFutureExt, Addr, AsyncContext, Context, Handler, Recipient, WrapFuture};
-use cluster::provider::{End, Place, PlaceState, Provider, Refusal, Release};
+use cluster::provider::{Cause, End, Place, PlaceState, Provider, Refusal, Release};
 use cluster::scaling::{Orders, Rules, Scaling, Survey};
 use std::sync::mpsc;
 use std::thread::JoinHandle;
@@ -98,7 +98,7 @@ struct Autoscaler {
     status: AutoscalerStatus,
 }
 
-/// What does not go well, in the provider's words.
+/// What does not go well, or not yet, in the provider's words.
 #[derive(Default)]
 struct Trouble {
     looking: Option<Refusal>,
@@ -106,6 +106,8 @@ struct Trouble {
     releasing: Option<Refusal>,
     /// Of a worker that has failed, until the next one comes.
     failed: Option<String>,
+    /// Of a place that waits for a machine.
+    waiting: Option<String>,
 }
 
 /// Seconds since the autoscaler began.
@@ -121,7 +123,16 @@ impl Clock {
 /// An autoscaler at work.
 pub struct Running {
     calls: mpsc::Sender<Call>,
-    thread: Option<JoinHandle<()>>,
+    thread: Option<JoinHandle<WorkersEnd>>,
+}
+
+/// What is left to say of workers when all of them have been ended.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct WorkersEnd {
+    /// Those that have failed.
+    pub failed: Vec<String>,
+    /// Why some may be left, in the provider's words.
+    pub may_be_left: Option<String>,
 }
 
 /// What an autoscaler goes by.
@@ -168,13 +179,28 @@ pub fn start(scheduler: Scaled, provider: Box<dyn Provider>, terms: Terms) -> Re
     Ok(Running { calls, thread: Some(thread) })
 }
 
-impl Drop for Running {
+impl Running {
     /// Ends all workers. Blocks until the provider has seen to it.
-    fn drop(&mut self) {
+    pub fn end(mut self) -> WorkersEnd {
+        self.end_once()
+    }
+
+    fn end_once(&mut self) -> WorkersEnd {
         // It may have ended by a panic, which was told.
         let _ = self.calls.send(Call::End);
-        let _ = self.thread.take().map(JoinHandle::join);
+        self.thread.take().and_then(|thread| thread.join().ok()).unwrap_or_default()
     }
+}
+
+impl Drop for Running {
+    /// The same, where nobody wants to know how it ended.
+    fn drop(&mut self) {
+        self.end_once();
+    }
+}
+
+fn has_failed(place: &Place) -> bool {
+    matches!(place.state, PlaceState::Ended(End::Failed | End::OutOfMemory))
 }
 
 /// Makes the calls of the provider.
@@ -183,10 +209,19 @@ fn serve(
     to_do: &mpsc::Receiver<Call>,
     clock: Clock,
     tell: &Addr<Autoscaler>,
-) {
+) -> WorkersEnd {
+    let mut failed = Vec::new();
+    let mut note = |places: &[Place]| {
+        let names = places.iter().filter(|place| has_failed(place)).map(|place| place.name.clone());
+        failed.extend(names);
+    };
     for call in to_do {
         match call {
-            Call::Look => tell.do_send(Looked(provider.state(clock.now()))),
+            Call::Look => {
+                let looked = provider.state(clock.now());
+                looked.iter().for_each(|places| note(places));
+                tell.do_send(Looked(looked));
+            }
             Call::Act { ask, release } => {
                 let released = match release.is_empty() {
                     true => Ok(()),
@@ -198,9 +233,11 @@ fn serve(
             Call::End => break,
         }
     }
-    if let Err(refusal) = provider.release(Release::All, clock.now()) {
-        tracing::warn!("autoscaler: workers may be left: {refusal}");
-    }
+    let may_be_left = provider.release(Release::All, clock.now()).err().map(|refusal| refusal.words);
+    may_be_left.iter().for_each(|words| tracing::warn!("autoscaler: workers may be left: {words}"));
+    // What it does not know any more has been told.
+    let _ = provider.state(clock.now()).map(|places| note(&places));
+    WorkersEnd { failed, may_be_left }
 }
 
 /// What places there are.
@@ -281,6 +318,7 @@ impl Autoscaler {
         let (words, again) = self.trouble.told();
         self.status.words = words;
         self.status.asked_again_in = again.map(|again| (again - now).max(0.0));
+        self.status.hopeless = self.trouble.is_hopeless();
         if let Some(hears) = &self.scheduler.status {
             hears.do_send(Autoscaled(self.status.clone()));
         }
@@ -291,12 +329,18 @@ impl Autoscaler {
 }
 
 impl Trouble {
+    /// Another worker is refused until somebody changes something, or would fail like those before it.
+    fn is_hopeless(&self) -> bool {
+        let cause = self.asking.as_ref().map(|refusal| refusal.cause);
+        matches!(cause, Some(Cause::ForGood | Cause::Fruitless))
+    }
+
     /// The worst of it, in one line, and when it is tried again.
     fn told(&self) -> (String, Option<f64>) {
         let refusal = self.asking.as_ref().or(self.looking.as_ref()).or(self.releasing.as_ref());
         match refusal {
             Some(refusal) => (refusal.words.clone(), Some(refusal.again)),
-            None => (self.failed.clone().unwrap_or_default(), None),
+            None => (self.failed.clone().or(self.waiting.clone()).unwrap_or_default(), None),
         }
     }
 }
@@ -325,13 +369,14 @@ impl Handler<Looked> for Autoscaler {
         // What was known before still counts.
         let known = places.map(|places| self.places = places);
         note(&mut self.trouble.looking, known);
-        let failed =
-            |place: &&Place| matches!(place.state, PlaceState::Ended(End::Failed | End::OutOfMemory));
-        for place in self.places.iter().filter(failed) {
+        for place in self.places.iter().filter(|place| has_failed(place)) {
             tracing::warn!("autoscaler: {}", place.words);
             self.trouble.failed = Some(place.words.clone());
         }
         self.places.retain(|place| place.state.is_there());
+        let waits = |place: &&Place| place.state == PlaceState::Waiting && !place.words.is_empty();
+        self.trouble.waiting =
+            self.places.iter().find(waits).map(|place| format!("{} is {}", place.name, place.words));
         let survey = self.scheduler.look.send(LookAround).into_actor(self);
         ctx.spawn(survey.map(|survey, autoscaler, _| match survey {
             Ok(survey) => autoscaler.decide(&survey),

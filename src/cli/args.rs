@@ -9,7 +9,7 @@ use crate::session::{SchedulerAt, Workers};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::ffi::OsString;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Large dense linear algebra in blocks.
@@ -139,9 +139,12 @@ pub struct OnCluster {
     /// Workers of the cluster to wait for; default: 1
     #[arg(long, allow_negative_numbers = true, value_parser = clap::value_parser!(u16).range(1..))]
     pub wait_workers: Option<u16>,
-    /// How long to wait for the scheduler and its workers, like 60s, 5m or 1h; default: 60s
+    /// How long to wait for the scheduler and its workers, like 60s, 5m or 1h; default: 60s, with --provider until none
+    /// can come
     #[arg(long, value_parser = sizes::time)]
     pub wait: Option<Duration>,
+    #[command(flatten, next_help_heading = "With workers of its own")]
+    pub own_workers: ElasticArgs,
 }
 
 #[derive(Subcommand, Debug)]
@@ -371,6 +374,16 @@ impl Work {
         }
     }
 
+    /// The file or folder that is made.
+    pub fn out(&self) -> &Path {
+        match self {
+            Work::Generate { file, .. } | Work::TransposeAdd { file, .. } | Work::Matmul { file, .. } => {
+                &file.out
+            }
+            Work::Qr { folder, .. } | Work::Svd { folder, .. } | Work::Rsvd { folder, .. } => &folder.out,
+        }
+    }
+
     pub fn common(&self) -> &Common {
         match self {
             Work::Generate { common, .. }
@@ -435,6 +448,9 @@ mod tests {
             "dolmen worker --scheduler n1:7077 --keys d",
             "dolmen svd a.npy --out d --scheduler-file f --wait-workers 4 --wait 60s",
             "dolmen qr a.npy --out d --scheduler n1:7077 --keys d",
+            "dolmen svd a.zarr --out r.zarr --provider slurm --max-workers 16",
+            "dolmen generate normal --shape 9x9 --out a.npy --provider local --max-workers 2 --wait 5m",
+            "dolmen matmul a.npy b.npy --out c.npy --provider slurm --slurm-time 1h --interface ib0 --dry-run",
             "dolmen drain n1 --scheduler-file f",
             "dolmen stop --scheduler-file f",
             "dolmen status --scheduler-file f --json",
@@ -478,6 +494,8 @@ mod tests {
             "dolmen scheduler --provider local --deadline 30m --worker-cost 2",
             "dolmen scheduler --provider local --worker-threads 0",
             "dolmen explain everything --scheduler-file f",
+            "dolmen svd a.npy --out d --max-workers 4",
+            "dolmen svd a.npy --out d --provider cloud",
         ] {
             let (message, code) = words(line).unwrap_err();
             assert_eq!(code, 2, "{line}");

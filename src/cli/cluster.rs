@@ -40,7 +40,8 @@ pub fn scheduler(args: SchedulerArgs) -> Result<(), Error> {
             complain(&error.to_string());
         }
     };
-    Ok(cluster::run_scheduler(&options, begun)?)
+    // What there is to say of its workers is in the log.
+    Ok(cluster::run_scheduler(&options, begun).map(drop)?)
 }
 
 pub fn worker(args: WorkerArgs) -> Result<(), Error> {

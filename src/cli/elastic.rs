@@ -1,4 +1,4 @@
-//! A scheduler that has workers started and ended.
+//! Workers that come and go: for a scheduler, or for one command.
 
 use super::sizes;
 use crate::session::cluster::{ElasticOptions, SlurmRequest, WorkerSource};
@@ -85,7 +85,7 @@ pub struct Elastic {
 
 impl ElasticArgs {
     /// What they ask for, if for anything.
-    pub fn asked(self) -> Result<Option<Elastic>, Error> {
+    pub fn asked(&self) -> Result<Option<Elastic>, Error> {
         let Some(provider) = self.provider else { return Ok(None) };
         let cores = if provider == ProviderName::Local { own_cores() } else { 1 };
         let of_each = |workers: u16| (cores / usize::from(workers)).max(1);
@@ -115,6 +115,8 @@ impl ElasticArgs {
             deadline: self.deadline,
             worker_cost: self.worker_cost,
             program,
+            logs: None,
+            owner: None,
         };
         Ok(Some(Elastic { options, dry_run }))
     }
@@ -139,20 +141,20 @@ impl SlurmArgs {
         }
     }
 
-    fn request(self) -> Result<SlurmRequest, Error> {
-        let read = |path: PathBuf| {
-            let text = std::fs::read_to_string(&path);
+    fn request(&self) -> Result<SlurmRequest, Error> {
+        let read = |path: &PathBuf| {
+            let text = std::fs::read_to_string(path);
             text.map_err(|error| Error::Request(format!("--slurm-prologue: {}: {error}", path.display())))
         };
         Ok(SlurmRequest {
-            partition: self.slurm_partition,
-            account: self.slurm_account,
-            qos: self.slurm_qos,
-            constraint: self.slurm_constraint,
+            partition: self.slurm_partition.clone(),
+            account: self.slurm_account.clone(),
+            qos: self.slurm_qos.clone(),
+            constraint: self.slurm_constraint.clone(),
             time: self.slurm_time,
-            extra: self.slurm_extra,
-            prologue: self.slurm_prologue.map(read).transpose()?,
-            interface: self.interface,
+            extra: self.slurm_extra.clone(),
+            prologue: self.slurm_prologue.as_ref().map(read).transpose()?,
+            interface: self.interface.clone(),
         })
     }
 }

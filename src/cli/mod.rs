@@ -6,6 +6,7 @@ mod console;
 mod elastic;
 mod keygen;
 mod log;
+mod place;
 mod plan;
 mod progress;
 mod report;

@@ -1,17 +1,20 @@
 //! Does what was asked.
 
-use super::args::{Command, Common, OutFolder, Sketch, Work, parse};
+use super::args::{Command, OutFolder, Sketch, Work, parse};
 use super::cluster;
 use super::console::{complain, say};
+use super::elastic::Elastic;
 use super::keygen::keygen;
 use super::log::log;
+use super::place::session;
 use super::plan::{Network, described};
 use super::progress::Bar;
 use super::report::Report;
 use super::signals;
 use crate::array::{Array, Fill, Origin};
 use crate::files::{self, Format, OutDir};
-use crate::session::{self, Error, Operation, Preview, RsvdOptions, Session, Stats, Target, Waiting, human};
+use crate::session::cluster::{FailedLogs, own_script};
+use crate::session::{self, Error, Operation, Preview, RsvdOptions, Session, Stats, Target, human};
 use std::ffi::OsString;
 use std::fmt::Display;
 use std::path::PathBuf;
@@ -42,67 +45,6 @@ pub fn main(words: impl IntoIterator<Item = OsString>) -> ExitCode {
             ExitCode::from(error.exit_code())
         }
     }
-}
-
-/// What only a run in this process is told: the workers of a cluster have been told when they began.
-fn own_resources(common: &Common) -> [(&'static str, bool); 5] {
-    [
-        ("--workers", common.workers.is_some()),
-        ("--threads", common.threads.is_some()),
-        ("--memory", common.memory.is_some()),
-        ("--spill-dir", common.spill_dir.is_some()),
-        ("--spill-limit", common.spill_limit.is_some()),
-    ]
-}
-
-fn session(common: &Common) -> Result<Session, Error> {
-    let mut builder = Session::builder().block(common.block).sync_results(!common.no_sync);
-    if let Some(scheduler) = common.cluster.place.scheduler() {
-        if let Some((option, _)) = own_resources(common).into_iter().find(|(_, is_given)| *is_given) {
-            return Err(Error::Request(format!(
-                "{option} is the workers' own: give it to dolmen worker, not to a command that has a cluster work"
-            )));
-        }
-        builder = builder.connect_to(scheduler).while_waiting(|waiting| {
-            complain(&match waiting {
-                Waiting::Workers { there, wanted, trouble } => {
-                    let why = if trouble.is_empty() { "" } else { ": " };
-                    format!("waiting for workers: {there} of {wanted} are there{why}{trouble}")
-                }
-                Waiting::Scheduler { lost } => {
-                    format!("{lost}: waiting for it to come back, the run begins again then")
-                }
-            });
-        });
-        if let Some(workers) = common.cluster.wait_workers {
-            builder = builder.wait_workers(usize::from(workers));
-        }
-        if let Some(patience) = common.cluster.wait {
-            builder = builder.patience(patience);
-        }
-        return builder.build();
-    }
-    if common.cluster.wait_workers.is_some() || common.cluster.wait.is_some() {
-        return Err(Error::Request(
-            "--wait-workers and --wait are for a cluster: name it with --scheduler-file".into(),
-        ));
-    }
-    if let Some(workers) = common.workers {
-        builder = builder.workers(workers);
-    }
-    if let Some(threads) = common.threads {
-        builder = builder.threads(usize::from(threads));
-    }
-    if let Some(memory) = common.memory {
-        builder = builder.memory(memory);
-    }
-    if let Some(folder) = &common.spill_dir {
-        builder = builder.spill_folder(folder.clone());
-    }
-    if let Some(bytes) = common.spill_limit {
-        builder = builder.spill_limit(bytes);
-    }
-    builder.build()
 }
 
 /// What is read.
@@ -201,22 +143,36 @@ fn targets_in(folder: &OutFolder, operation: &Operation) -> Result<Targets, Erro
 }
 
 fn run(work: &Work) -> Result<(), Error> {
+    let own_workers = work.common().cluster.own_workers.asked()?;
+    if let Some(Elastic { options, .. }) = own_workers.as_ref().filter(|elastic| elastic.dry_run) {
+        return say(&own_script(options, work.out())?);
+    }
     signals::watch()?;
-    let common = work.common();
-    if common.verbose {
+    if work.common().verbose {
         log();
     }
-    let session = session(common)?;
-    let mut inputs = Inputs::of(&session);
+    let session = session(work, own_workers)?;
+    let done = run_in(&session, work);
+    let logs = if done.is_ok() { FailedLogs::Remove } else { FailedLogs::Keep };
+    let end = session.end_workers(logs);
+    if let Some(words) = end.may_be_left {
+        complain(&format!("workers may be left: {words}"));
+    }
+    done.map_err(|error| error.with_logs(&end.logs))
+}
+
+fn run_in(session: &Session, work: &Work) -> Result<(), Error> {
+    let common = work.common();
+    let mut inputs = Inputs::of(session);
     let operation = operation(&mut inputs, work)?;
-    let Targets { files, folder } = targets(&session, work, &operation)?;
+    let Targets { files, folder } = targets(session, work, &operation)?;
     let planned = session.plan(&operation, Target::Files(files.clone()))?;
     let preview = planned.preview()?;
     let made = folder.as_ref().map(|(folder, _)| OutDir::create(folder)).transpose()?;
     if let Some(report) = common.report_file() {
         files::check_target(report)?;
     }
-    let bar = Bar::start(&session, work.name(), common.quiet || common.verbose);
+    let bar = Bar::start(session, work.name(), common.quiet || common.verbose);
     let stats = session.run_planned(planned)?.stats;
     drop(bar);
     if let Some(made) = made {
@@ -225,7 +181,7 @@ fn run(work: &Work) -> Result<(), Error> {
     if let Some((folder, true)) = folder {
         files::make_group(&folder, !common.no_sync)?;
     }
-    let report = report(&session, work, &operation, &preview, &stats)?;
+    let report = report(session, work, &operation, &preview, &stats)?;
     if let Some(path) = common.report_file() {
         files::write_whole(path, json(&report)?.as_bytes(), !common.no_sync)?;
     } else if common.report.is_some() {
@@ -291,7 +247,10 @@ fn summary(report: &Report, inputs: usize, files: &[PathBuf]) -> String {
 }
 
 fn plan(work: &Work) -> Result<(), Error> {
-    let session = session(work.common())?;
+    if work.common().cluster.own_workers.asked()?.is_some() {
+        return Err(Error::Request("dolmen plan starts no workers: leave out --provider".into()));
+    }
+    let session = session(work, None)?;
     let mut inputs = Inputs::of(&session);
     let operation = operation(&mut inputs, work)?;
     let targets = targets(&session, work, &operation)?;

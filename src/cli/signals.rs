@@ -3,6 +3,7 @@
 use super::console::complain;
 use crate::files::{self, Written};
 use crate::session::Error;
+use crate::session::cluster::end_own_clusters;
 use signal_hook::consts::{
     SIGALRM, SIGHUP, SIGINT, SIGPROF, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGVTALRM, SIGXCPU, SIGXFSZ,
 };
@@ -77,6 +78,9 @@ fn cancel(signal: c_int) -> ! {
         Written::All => "the results were there already",
     };
     complain(&format!("cancelled by {}; {what}", signal_name(signal).unwrap_or("a signal")));
+    if let Some(words) = end_own_clusters() {
+        complain(&format!("workers may be left: {words}"));
+    }
     std::process::exit(CANCELLED)
 }
 

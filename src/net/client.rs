@@ -33,6 +33,8 @@ struct Told {
     fleet: Vec<FleetMember>,
     /// What keeps workers away; empty if nothing does.
     trouble: String,
+    /// The cluster's provider gives no others until somebody changes something.
+    hopeless: bool,
     /// The runs that this client waits for, by its own numbers.
     runs: HashMap<u64, ToldOfRun>,
     status: Option<Status>,
@@ -70,7 +72,9 @@ impl Told {
             ToClient::Welcome { grace } => {
                 self.grace = grace.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
             }
-            ToClient::Fleet { members, trouble } => (self.fleet, self.trouble) = (members, trouble),
+            ToClient::Fleet { members, trouble, hopeless } => {
+                (self.fleet, self.trouble, self.hopeless) = (members, trouble, hopeless);
+            }
             ToClient::Status(status) => self.status = Some(status),
             ToClient::Explained(lines) => self.explained = Some(lines),
             ToClient::Drained(result) => self.drained = Some(result),
@@ -175,6 +179,8 @@ pub struct Client {
     taking_part: Mutex<()>,
     inbox: Arc<Inbox>,
     numbers: AtomicU64,
+    /// Nobody else will start workers if the cluster's provider cannot.
+    is_alone: bool,
 }
 
 /// Somebody waits for a run. When that is over nothing more is heard of it. This ends the client's part, whose end is
@@ -205,8 +211,10 @@ pub struct RemoteEnd {
     pub ended: Ended,
 }
 
-/// A shorter wait is not worth a word.
-const SAY_SO: Duration = Duration::from_secs(1);
+/// A shorter wait for workers is not worth a word.
+const WORTH_A_WORD: Duration = Duration::from_secs(3);
+/// That the scheduler is lost is told within such a time.
+const TOLD_SOON: Duration = Duration::from_secs(1);
 /// Results that are lost before they are fetched are made again as soon as the scheduler knows. If nothing gets on for
 /// so long, it does not.
 const MADE_AGAIN: Duration = Duration::from_secs(60);
@@ -242,10 +250,23 @@ impl Client {
         let _ = inbox.line.set(line.clone());
         let (listens, taking_part) = (Mutex::default(), Mutex::default());
         let numbers = AtomicU64::new(0);
-        let client = Client { endpoint, connection, line, depot, listens, taking_part, inbox, numbers };
+        let is_alone = false;
+        let client =
+            Client { endpoint, connection, line, depot, listens, taking_part, inbox, numbers, is_alone };
         // If it cannot be said the scheduler is lost again, which whoever asks for something hears.
         let _ = client.say(&FromClient::WatchFleet);
         Ok(client)
+    }
+
+    /// A client of a cluster that nobody else knows: it gives up where the provider does.
+    pub fn alone(self) -> Client {
+        Client { is_alone: true, ..self }
+    }
+
+    /// Why there will never be `wanted` workers, if so.
+    fn despairs(&self, told: &Told, wanted: usize) -> Option<Failure> {
+        let has_hope = !self.is_alone || !told.hopeless || told.fleet.len() >= wanted;
+        (!has_hope).then(|| Failure::of_run(format!("no worker can come: {}", told.trouble)))
     }
 
     fn say(&self, message: &FromClient) -> Result<(), Failure> {
@@ -260,7 +281,7 @@ impl Client {
     fn wait_for_loss(&self) {
         let began = Instant::now();
         let mut told = self.inbox.lock();
-        while told.gone.is_none() && began.elapsed() < SAY_SO {
+        while told.gone.is_none() && began.elapsed() < TOLD_SOON {
             told = self.inbox.wait(told, LOOK);
         }
     }
@@ -291,6 +312,9 @@ impl Client {
             if told.fleet.len() >= count {
                 return Ok(told.fleet.clone());
             }
+            if let Some(failure) = self.despairs(&told, count) {
+                return Err(failure);
+            }
             if Instant::now() >= deadline {
                 let advice = match told.trouble.as_str() {
                     "" => "start more with dolmen worker, or wait longer with --wait",
@@ -299,7 +323,7 @@ impl Client {
                 let there = told.fleet.len();
                 return Err(Failure::of_run(format!("{there} of {count} workers are there: {advice}")));
             }
-            if began.elapsed() >= SAY_SO {
+            if began.elapsed() >= WORTH_A_WORD {
                 waiting(told.fleet.len(), &told.trouble);
             }
             told = self.inbox.wait(told, LOOK);
@@ -405,6 +429,7 @@ impl Client {
         let mut got_on = Instant::now();
         let mut told = self.inbox.lock();
         loop {
+            let despair = self.despairs(&told, 1);
             let Told { runs, gone, grace, .. } = &mut *told;
             let run = runs.entry(number).or_default();
             if let Some(end) = run.end.take() {
@@ -416,6 +441,9 @@ impl Client {
                     Some(grace) => RunError::SchedulerLost { failure, grace },
                     None => failure.into(),
                 });
+            }
+            if let Some(failure) = despair {
+                return Err(failure.into());
             }
             if let Some(standing) = run.standing.filter(|_| run.standing != last) {
                 tell(standing);

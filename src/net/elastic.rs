@@ -65,6 +65,11 @@ pub struct ElasticOptions {
     pub worker_cost: Option<f64>,
     /// The program that workers run.
     pub program: PathBuf,
+    /// The folder for what workers say; none: on this machine it is said here, too, and of jobs nobody hears it.
+    pub logs: Option<PathBuf>,
+    /// What stays the same when this is begun anew, and is nobody else's: by it those jobs are known that are left of a
+    /// life that was killed. None: the scheduler's file.
+    pub owner: Option<PathBuf>,
 }
 
 /// Where workers find their scheduler.
@@ -137,7 +142,8 @@ impl ElasticOptions {
         add("--wait", WAIT.into());
         add("--threads", self.threads.to_string().into());
         add("--memory", memory.to_string().into());
-        let options = LocalOptions { program: self.program.clone(), words, most: self.most };
+        let options =
+            LocalOptions { program: self.program.clone(), words, logs: self.logs.clone(), most: self.most };
         Ok(Box::new(LocalProvider::new(options)))
     }
 
@@ -147,7 +153,8 @@ impl ElasticOptions {
         })?;
         let file = std::path::absolute(file).map_err(Failure::of_request)?;
         let request = request.clone();
-        let name = JobName::new(&file.to_string_lossy(), Life::random());
+        let owner = self.owner.as_ref().unwrap_or(&file);
+        let name = JobName::new(&owner.to_string_lossy(), Life::random());
         let options = SlurmOptions {
             partition: request.partition,
             account: request.account,
@@ -161,7 +168,7 @@ impl ElasticOptions {
             memory: self.memory,
             program: self.program.clone(),
             scheduler_file: file,
-            logs: None,
+            logs: self.logs.clone(),
             most: self.most,
         };
         SlurmProvider::new(options, name, Programs::default()).map_err(Failure::of_request)

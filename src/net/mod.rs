@@ -7,6 +7,7 @@
 //! - `interface.rs`: the addresses of this machine
 //! - `scheduler.rs`, `hub/`: the scheduler process
 //! - `elastic.rs`: how it has workers started and ended
+//! - `own_cluster.rs`: a scheduler with workers for this process alone
 //! - `workplace.rs`: where a process does tasks
 //! - `worker.rs`, `opened.rs`: a worker process, and what a run's names stand for there
 //! - `depot.rs`, `network.rs`: the blocks that it gives, and those that it gets
@@ -24,18 +25,21 @@ mod interface;
 mod line;
 mod network;
 mod opened;
+mod own_cluster;
 mod portions;
 mod scheduler;
 mod state_dir;
 mod worker;
 mod workplace;
 
+pub use crate::actors::autoscaler::WorkersEnd;
 pub use address::SchedulerAt;
 pub use client::{Client, RemoteEnd, RunError, Standing};
 pub use client_part::OwnPart;
 pub use counted::counted;
 pub use elastic::{ElasticOptions, SlurmRequest, WorkerSource};
 pub use identity::own_name;
+pub use own_cluster::{ClusterEnd, FailedLogs, OwnCluster, end_own_clusters, own_script};
 pub use portions::whole_for;
 pub use scheduler::{SchedulerOptions, Stopper, run_scheduler};
 pub use worker::{Drainer, WorkerOptions, run_worker};

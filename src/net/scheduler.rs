@@ -4,6 +4,7 @@ use super::elastic::{ElasticOptions, Reached};
 use super::hub::{Dismiss, FromNetwork, Hub, Stop};
 use super::identity::{introduction, own_name};
 use super::state_dir::StateDir;
+use crate::actors::autoscaler::{Running, WorkersEnd};
 use crate::failure::Failure;
 use crate::files::TemporaryFolder;
 use actix::{Actor, Addr};
@@ -82,14 +83,14 @@ impl KeyFolder {
 }
 
 /// Runs a scheduler until a client stops it. When it listens, `begun` hears its address and the folder of its keys, and
-/// gets what stops it from here.
+/// gets what stops it from here. Returns what is left to say of the workers that it has started.
 ///
 /// # Errors
 /// If it cannot listen, or its keys or its file are not to be had.
 pub fn run_scheduler(
     options: &SchedulerOptions,
     begun: impl FnOnce(SocketAddr, &Path, Stopper),
-) -> Result<(), Failure> {
+) -> Result<WorkersEnd, Failure> {
     let state = options.state_dir.as_deref().map(StateDir::open).transpose()?;
     let keys = KeyFolder::of(options, state.as_ref())?;
     let folder = keys.path();
@@ -121,11 +122,11 @@ pub fn run_scheduler(
         let _ = stop.await;
         let _ = hub.send(Dismiss).await;
         endpoint.close();
-        drop(elastic);
+        let workers = elastic.map(Running::end).unwrap_or_default();
         if let Some(state) = state {
             state.clear();
         }
-        Ok(())
+        Ok(workers)
     })
 }
 

@@ -218,6 +218,8 @@ pub enum ToClient {
         members: Vec<FleetMember>,
         /// What keeps others away, in the words of whoever should give them; empty if nothing does.
         trouble: String,
+        /// They give no others until somebody changes something.
+        hopeless: bool,
     },
     /// The run is in line: so many others come first.
     Waits {
@@ -281,10 +283,12 @@ pub struct AutoscalerStatus {
     pub seconds_ago: f64,
     /// Why nothing else is done now.
     pub now: String,
-    /// The provider's own words if it cannot, or if its workers fail; else empty.
+    /// The provider's own words if it cannot, if its workers fail, or why they have not begun; else empty.
     pub words: String,
     /// Seconds until it is asked again, if it has refused.
     pub asked_again_in: Option<f64>,
+    /// Another worker is refused until somebody changes something, or would fail like those before it.
+    pub hopeless: bool,
 }
 
 /// A worker, and what it holds and does.

@@ -1,14 +1,14 @@
 //! What does a session's work: threads of this process, or a cluster.
 
 use super::error::Error;
-use super::options::{SessionBuilder, Waiting, WhileWaiting, Workers};
+use super::options::{ClusterAt, SessionBuilder, Waiting, WhileWaiting, Workers};
 use super::prepare::Place;
 use super::runtime::lock;
 use crate::actors::autoscaler::{Running, Scaled, Terms};
 use crate::actors::{Activity, IO_THREADS, Peers, Scheduler, ThreadProvider, WorkerThreads, autoscaler};
 use crate::failure::Failure;
 use crate::files::Depth;
-use crate::net::{Client, SchedulerAt};
+use crate::net::{Client, ClusterEnd, FailedLogs, OwnCluster, SchedulerAt};
 use crate::protocol::FleetMember;
 use crate::sched::Threads;
 use crate::store::{Budget, Limit, Pool, SpillPlace, default_spill_folder};
@@ -54,23 +54,33 @@ pub(super) struct Cluster {
     wait_workers: usize,
     patience: Duration,
     while_waiting: WhileWaiting,
+    /// Its scheduler, if that is in this process. Ends after the client has gone.
+    own: Option<OwnCluster>,
 }
+
+/// How long a session waits for the workers of a cluster that others have started.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// The same for workers of its own: until it is known that none can come.
+const NO_LIMIT: Duration = Duration::from_secs(365 * 24 * 3600);
 
 impl Engine {
     /// Starts what `options` ask for. `depth` is how many requests the files of this process get at once.
     pub fn start(options: &SessionBuilder, depth: Arc<Depth>) -> Result<Engine, Error> {
         match &options.cluster {
             None => Here::start(options, depth).map(Engine::Here),
-            Some(scheduler) => {
-                let deadline = Instant::now() + options.patience;
-                let client = Mutex::new(Arc::new(Client::connect(scheduler, deadline)?));
-                let scheduler = scheduler.clone();
-                let SessionBuilder { wait_workers, patience, .. } = *options;
-                let while_waiting = options.while_waiting.clone();
-                let cluster = Cluster { scheduler, client, wait_workers, patience, while_waiting };
-                cluster.wait(deadline)?;
-                Ok(Engine::Cluster(cluster))
+            Some(ClusterAt::Known(scheduler)) => Cluster::join(options, scheduler).map(Engine::Cluster),
+            Some(ClusterAt::Own { elastic, result }) => {
+                let own = OwnCluster::start(elastic, result)?;
+                Cluster::of_own(options, own).map(Engine::Cluster)
             }
+        }
+    }
+
+    /// Ends the workers that the session has started itself.
+    pub fn end_workers(&self, logs: FailedLogs) -> ClusterEnd {
+        match self {
+            Engine::Cluster(Cluster { own: Some(own), .. }) => own.end(logs),
+            _ => ClusterEnd::default(),
         }
     }
 
@@ -117,6 +127,36 @@ impl Engine {
 }
 
 impl Cluster {
+    /// Connects to a cluster, and waits for its workers.
+    fn join(options: &SessionBuilder, scheduler: &SchedulerAt) -> Result<Cluster, Error> {
+        let patience = options.patience.unwrap_or(PATIENCE);
+        let deadline = Instant::now() + patience;
+        let client = Client::connect(scheduler, deadline)?;
+        let cluster = Cluster::new(options, scheduler.clone(), client, patience, None);
+        cluster.wait(deadline)?;
+        Ok(cluster)
+    }
+
+    /// The same for a scheduler of this process. Workers are waited for when there is something to do: what is wrong
+    /// with it is found before any is started.
+    fn of_own(options: &SessionBuilder, own: OwnCluster) -> Result<Cluster, Error> {
+        let client = Client::connect(own.at(), Instant::now() + PATIENCE)?.alone();
+        let patience = options.patience.unwrap_or(NO_LIMIT);
+        Ok(Cluster::new(options, own.at().clone(), client, patience, Some(own)))
+    }
+
+    fn new(
+        options: &SessionBuilder,
+        scheduler: SchedulerAt,
+        client: Client,
+        patience: Duration,
+        own: Option<OwnCluster>,
+    ) -> Cluster {
+        let client = Mutex::new(Arc::new(client));
+        let while_waiting = options.while_waiting.clone();
+        Cluster { scheduler, client, wait_workers: options.wait_workers, patience, while_waiting, own }
+    }
+
     pub fn client(&self) -> Arc<Client> {
         lock(&self.client).clone()
     }

@@ -3,6 +3,7 @@
 use crate::array::ArrayError;
 use crate::failure::{Blame, Failure};
 use crate::files::FileError;
+use std::path::PathBuf;
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -18,6 +19,21 @@ pub enum Error {
 }
 
 impl Error {
+    /// Names logs in which more is said.
+    #[must_use]
+    pub fn with_logs(self, logs: &[PathBuf]) -> Error {
+        if logs.is_empty() {
+            return self;
+        }
+        let logs: Vec<String> = logs.iter().map(|log| log.display().to_string()).collect();
+        let add = |message: String| format!("{message}; see {}", logs.join(", "));
+        match self {
+            Error::Request(message) => Error::Request(add(message)),
+            Error::Run(message) => Error::Run(add(message)),
+            Error::Overflow(message) => Error::Overflow(add(message)),
+        }
+    }
+
     /// The exit code of the command line: 2 for a wrong request, 1 for a failed run.
     pub fn exit_code(&self) -> u8 {
         match self {

@@ -25,8 +25,9 @@ pub use crate::data::{Matrix, Real};
 /// The processes of a cluster, for whoever starts them.
 pub mod cluster {
     pub use crate::net::{
-        Client, Drainer, ElasticOptions, SchedulerOptions, SlurmRequest, Stopper, WorkerOptions,
-        WorkerSource, own_name, run_scheduler, run_worker,
+        Client, ClusterEnd, Drainer, ElasticOptions, FailedLogs, SchedulerOptions, SlurmRequest, Stopper,
+        WorkerOptions, WorkerSource, WorkersEnd, end_own_clusters, own_name, own_script, run_scheduler,
+        run_worker,
     };
     pub use crate::protocol::{AutoscalerStatus, Status};
 }

@@ -1,7 +1,7 @@
 //! What a session is asked for.
 
 use crate::array::BlockSize;
-use crate::net::SchedulerAt;
+use crate::net::{ElasticOptions, SchedulerAt};
 use crate::store::own_cores;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
@@ -47,6 +47,17 @@ pub enum Waiting<'a> {
 /// Hears what a session waits for.
 pub(super) type WhileWaiting = Arc<dyn Fn(Waiting<'_>) + Send + Sync>;
 
+/// The cluster that does a session's work.
+#[derive(Clone)]
+pub(super) enum ClusterAt {
+    Known(SchedulerAt),
+    /// One of its own, for a result like this.
+    Own {
+        elastic: Box<ElasticOptions>,
+        result: PathBuf,
+    },
+}
+
 /// What a session may use.
 #[derive(Clone)]
 pub struct SessionBuilder {
@@ -57,9 +68,9 @@ pub struct SessionBuilder {
     pub(super) spill_folder: Option<PathBuf>,
     pub(super) spill_limit: Option<u64>,
     pub(super) sync_results: bool,
-    pub(super) cluster: Option<SchedulerAt>,
+    pub(super) cluster: Option<ClusterAt>,
     pub(super) wait_workers: usize,
-    pub(super) patience: Duration,
+    pub(super) patience: Option<Duration>,
     pub(super) while_waiting: WhileWaiting,
 }
 
@@ -76,7 +87,7 @@ impl SessionBuilder {
             sync_results: true,
             cluster: None,
             wait_workers: 1,
-            patience: Duration::from_secs(60),
+            patience: None,
             while_waiting: Arc::new(|_| {}),
         }
     }
@@ -89,7 +100,14 @@ impl SessionBuilder {
 
     /// The same for a scheduler that is named by its address, or by its file.
     pub fn connect_to(mut self, scheduler: SchedulerAt) -> Self {
-        self.cluster = Some(scheduler);
+        self.cluster = Some(ClusterAt::Known(scheduler));
+        self
+    }
+
+    /// Has workers started when there is something to do, as processes or as jobs of SLURM, and ended with the session
+    /// at the latest. Jobs are named after `result`, what they are to make; all nodes see the folder that it is in.
+    pub fn own_workers(mut self, elastic: ElasticOptions, result: impl Into<PathBuf>) -> Self {
+        self.cluster = Some(ClusterAt::Own { elastic: Box::new(elastic), result: result.into() });
         self
     }
 
@@ -99,9 +117,10 @@ impl SessionBuilder {
         self
     }
 
-    /// How long to wait for the cluster's scheduler and its workers. Default: a minute.
+    /// How long to wait for the cluster's scheduler and its workers. Default: a minute; for workers of its own as long
+    /// as one may come.
     pub fn patience(mut self, patience: Duration) -> Self {
-        self.patience = patience;
+        self.patience = Some(patience);
         self
     }
 

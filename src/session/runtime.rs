@@ -13,6 +13,7 @@ use crate::array::{Array, BlockSize, Element};
 use crate::data::{self, InMemory, Real, Sink};
 use crate::exec::{Bindings, Functions};
 use crate::files::{Depth, Opened, open_paths};
+use crate::net::{ClusterEnd, FailedLogs};
 use crate::store::{Budget, Limit, page_cache_room};
 use futures_channel::oneshot;
 use ndarray::Array2;
@@ -88,6 +89,12 @@ impl Session {
         let (functions, next) = (Mutex::default(), AtomicU64::new(0));
         let inner = Inner { options, engine, id: SessionId::new(), functions, next, depth };
         Ok(Session { inner: Arc::new(inner), record: Arc::default() })
+    }
+
+    /// Ends the workers that the session has started itself ([`SessionBuilder::own_workers`]), and waits until they
+    /// have ended. The same happens when its last clone is dropped, and then no log stays.
+    pub fn end_workers(&self, logs: FailedLogs) -> ClusterEnd {
+        self.inner.engine.end_workers(logs)
     }
 
     pub fn threads(&self) -> usize {

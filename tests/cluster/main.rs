@@ -10,6 +10,7 @@ mod elastic;
 mod hostile;
 mod leaving;
 mod line;
+mod own;
 mod peer;
 mod processes;
 mod refused;

@@ -4,6 +4,7 @@
 mod bed;
 mod elastic;
 mod job;
+mod own;
 mod provider;
 mod run;
 mod scheduler;

@@ -37,7 +37,7 @@ fn workers_come_work_and_go() {
     world.until(&names[0], PlaceState::Ended(End::Cancelled));
     scheduler.wait_for(&format!("worker {} leaves", names[0]), 1);
     world.end();
-    let log = std::fs::read_to_string(folder.path(&format!("worker-{}.log", &names[1]["slurm-".len()..])));
+    let log = std::fs::read_to_string(folder.path(&format!("{}.log", names[1])));
     let log = log.expect("a log");
     assert!(log.starts_with("the beginning\n") && log.contains("the end\n"), "{log}");
 }

@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::io::{Read, Write};
+use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::time::{Duration, Instant};
@@ -76,6 +77,8 @@ impl Commands for Programs {
         let mut command = Command::new(call.program);
         command.args(&call.words);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        // A signal of the terminal is for this process, which then has jobs cancelled.
+        command.process_group(0);
         std::env::vars_os().map(|(name, _)| name).filter(is_in_the_way).for_each(|name| {
             command.env_remove(name);
         });

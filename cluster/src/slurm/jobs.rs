@@ -28,10 +28,19 @@ struct Job {
 pub struct News {
     /// Jobs of earlier lives that wait for machines: nobody waits for them.
     pub left_behind: Vec<JobId>,
-    /// Jobs whose worker has failed before it did anything, with SLURM's words.
-    pub failed_early: Vec<String>,
+    /// Jobs whose worker has failed before it did anything.
+    pub failed_early: Vec<FailedEarly>,
     /// Whether a worker has been at work for a while.
     pub one_works: bool,
+}
+
+/// A job whose worker has failed before it did anything.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FailedEarly {
+    /// The name of its place.
+    pub name: String,
+    /// What SLURM says.
+    pub words: String,
 }
 
 /// The jobs of one owner.
@@ -83,7 +92,9 @@ impl Jobs {
         let ids: BTreeSet<JobId> = rows.iter().map(|row| row.id).collect();
         self.over.retain(|id| ids.contains(id));
         for (_, job) in self.jobs.iter_mut().filter(|(id, _)| !ids.contains(id)) {
-            if job.place.state.is_there() && (job.was_listed || now - job.place.asked > UNSEEN) {
+            // An array of which nothing has begun is listed without its jobs once it is cancelled.
+            let is_known = job.was_listed || job.is_released;
+            if job.place.state.is_there() && (is_known || now - job.place.asked > UNSEEN) {
                 job.place.state = PlaceState::Ended(End::Unknown);
                 job.place.words = "squeue does not list it any more".into();
             }
@@ -109,7 +120,8 @@ impl Jobs {
         let runs_for = row.used.unwrap_or(0.0);
         let failed = was_there && row.state == PlaceState::Ended(End::Failed);
         if failed && runs_for < EARLY && !job.is_released {
-            news.failed_early.push(format!("job {} failed after {runs_for} s: {}", row.id, row.words));
+            let words = format!("job {} failed after {runs_for} s: {}", row.id, row.words);
+            news.failed_early.push(FailedEarly { name: job.place.name.clone(), words });
         }
         news.one_works |= row.state == PlaceState::Running && runs_for >= EARLY;
     }
@@ -308,10 +320,23 @@ mod tests {
             ],
             300.0,
         );
-        assert_eq!(news.failed_early, ["job 7_0 failed after 2 s: W"]);
+        let failed = FailedEarly { name: "slurm-7_0".into(), words: "job 7_0 failed after 2 s: W".into() };
+        assert_eq!(news.failed_early, [failed]);
         assert!(!news.one_works);
         let again = jobs.listed(&[row(0, PlaceState::Ended(End::Failed), 2.0)], 301.0);
-        assert_eq!(again.failed_early, [""; 0]);
+        assert_eq!(again.failed_early, []);
+    }
+
+    #[test]
+    fn what_was_given_back_before_it_was_listed_is_gone() {
+        let mut jobs = Jobs::new(own());
+        jobs.asked(7, 1, 0.0);
+        jobs.listed(&[], 1.0);
+        assert_eq!(jobs.count(), 1);
+        let ids = jobs.there(Release::All);
+        jobs.released(&ids);
+        jobs.listed(&[], 2.0);
+        assert_eq!(jobs.count(), 0);
     }
 
     #[test]

@@ -6,6 +6,7 @@
 //! - [`refused`]: why SLURM did not do what it was asked. Pure.
 //! - [`jobs`]: all jobs that are known. Pure.
 //! - [`commands`]: the programs that are called, and for how long they are waited for.
+//! - [`nodes`]: where nodes are in the network.
 //! - [`walltime`]: when the job ends that a process is a part of.
 //! - [`provider`]: [`SlurmProvider`], which calls them.
 //!
@@ -17,6 +18,7 @@ pub mod job_name;
 pub mod job_state;
 pub mod jobs;
 pub mod listing;
+pub mod nodes;
 pub mod options;
 pub mod provider;
 pub mod refused;

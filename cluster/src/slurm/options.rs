@@ -31,7 +31,7 @@ pub struct SlurmOptions {
     pub program: PathBuf,
     /// The scheduler's file, where the nodes see it.
     pub scheduler_file: PathBuf,
-    /// The folder for what workers say; none: nobody hears it.
+    /// The folder for what workers say, a file `NAME.log` for each; none: nobody hears it.
     pub logs: Option<PathBuf>,
     /// Never more workers than this.
     pub most: usize,

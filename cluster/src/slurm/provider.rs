@@ -9,6 +9,7 @@ use super::refused::{cause, told};
 use super::script::script;
 use crate::backoff::Backoff;
 use crate::provider::{Cause, Place, Provider, Refusal, Release};
+use std::time::{Duration, Instant};
 
 /// Seconds between two calls of `squeue`, at least.
 const BETWEEN_LOOKS: f64 = 5.0;
@@ -20,6 +21,9 @@ const LARGEST_ARRAY: usize = 500;
 const NAMED_AT_ONCE: usize = 200;
 /// So many workers that fail in a row before they work are no accident.
 const NO_ACCIDENT: usize = 3;
+/// Seconds before each look whether all jobs have gone, at the end: they have been told, and need no more than a
+/// moment.
+const LAST_LOOKS: [f64; 5] = [0.5, 1.0, 2.0, 4.0, 8.0];
 
 /// Workers as jobs of SLURM.
 pub struct SlurmProvider<C> {
@@ -116,8 +120,31 @@ impl<C: Commands> SlurmProvider<C> {
             self.failed_early = 0;
         }
         self.failed_early += news.failed_early.len();
-        if let Some(words) = news.failed_early.last().filter(|_| self.failed_early >= NO_ACCIDENT) {
-            self.asking.refused(Cause::ForNow, words.clone(), now);
+        if let Some(failed) = news.failed_early.last().filter(|_| self.failed_early >= NO_ACCIDENT) {
+            let said = self.last_line(&failed.name).map(|line| format!(": {line}")).unwrap_or_default();
+            self.asking.refused(Cause::Fruitless, format!("{}{said}", failed.words), now);
+        }
+    }
+
+    /// The last line of what a worker has said, if that is kept.
+    fn last_line(&self, name: &str) -> Option<String> {
+        let log = self.options.logs.as_ref()?.join(format!("{name}.log"));
+        let text = String::from_utf8_lossy(&std::fs::read(log).ok()?).into_owned();
+        let line = text.lines().map(str::trim).rfind(|line| !line.is_empty())?;
+        Some(line.trim_start_matches("dolmen: ").to_string())
+    }
+
+    /// All jobs were told to go: comes back when SLURM lists none of them any more, or does not say.
+    fn wait_for_all(&mut self, now: f64) {
+        let began = Instant::now();
+        for pause in LAST_LOOKS {
+            if self.jobs.count() == 0 {
+                return;
+            }
+            std::thread::sleep(Duration::from_secs_f64(pause));
+            if self.look(now + began.elapsed().as_secs_f64()).is_err() {
+                return;
+            }
         }
     }
 
@@ -187,13 +214,17 @@ impl<C: Commands> Provider for SlurmProvider<C> {
         let ids = self.jobs.there(which);
         if let Some(words) = self.jobs.stuck(&ids) {
             // Another one like it would not begin either.
-            self.asking.refused(Cause::ForNow, words, now);
+            self.asking.refused(Cause::Fruitless, words, now);
         }
         if which == Release::All {
             // Also what was submitted by a call that did not come back.
             self.scancel(vec!["--quiet".into(), format!("--name={}", self.name.as_str())], now)?;
         }
-        self.cancel(&ids, now)
+        self.cancel(&ids, now)?;
+        if which == Release::All {
+            self.wait_for_all(now);
+        }
+        Ok(())
     }
 }
 

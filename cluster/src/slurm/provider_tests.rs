@@ -226,6 +226,20 @@ fn at_the_end_everything_goes_also_what_was_never_heard_of() {
 }
 
 #[test]
+fn at_the_end_it_waits_until_slurm_lists_none_of_its_jobs() {
+    let (mut provider, fake) = provider(8);
+    fake.says("squeue", "");
+    fake.says("sbatch", "7");
+    provider.ask(2, 0.0).unwrap();
+    fake.says("scancel", "");
+    fake.says("scancel", "");
+    fake.says("squeue", &listing(&["COMPLETING", "CANCELLED"]));
+    fake.says("squeue", &listing(&["COMPLETED", "CANCELLED"]));
+    provider.release(Release::All, 1.0).unwrap();
+    assert!(fake.last().starts_with("squeue "));
+}
+
+#[test]
 fn a_job_that_has_ended_by_itself_can_be_released() {
     let (mut provider, fake) = provider(8);
     fake.says("squeue", "");

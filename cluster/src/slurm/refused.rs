@@ -61,7 +61,7 @@ pub fn told(text: &str) -> Option<String> {
     // "Batch job submission failed: reason" says more than what stands around it.
     let line = lines.iter().find(|line| line.contains("failed:")).or(lines.last())?;
     let mut rest = *line;
-    for prefix in ["sbatch: ", "squeue: ", "scancel: ", "error: ", "fatal: "] {
+    for prefix in ["sbatch: ", "squeue: ", "scancel: ", "sinfo: ", "error: ", "fatal: "] {
         rest = rest.strip_prefix(prefix).unwrap_or(rest);
     }
     Some(rest.to_string())

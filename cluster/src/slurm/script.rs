@@ -44,7 +44,7 @@ fn sbatch_options(options: &SlurmOptions, name: &str, count: usize) -> Vec<Strin
         "--requeue".into(),
         "--open-mode=append".into(),
     ];
-    let logs = options.logs.as_ref().map(|folder| format!("{}/worker-%A_%a.log", folder.to_string_lossy()));
+    let logs = options.logs.as_ref().map(|folder| format!("{}/slurm-%A_%a.log", folder.to_string_lossy()));
     all.push(format!("--output={}", logs.as_deref().unwrap_or("/dev/null")));
     let named = [
         ("partition", &options.partition),
@@ -135,7 +135,7 @@ set -- '--threads' '2'
         let text = script(&all, "n", 1);
         for line in [
             "#SBATCH --array=0-0",
-            "#SBATCH --output=/home/me/logs/worker-%A_%a.log",
+            "#SBATCH --output=/home/me/logs/slurm-%A_%a.log",
             "#SBATCH --partition=long",
             "#SBATCH --account=physics",
             "#SBATCH --qos=high",

@@ -250,7 +250,7 @@ impl Hub {
     fn tell_watchers(&mut self) {
         let member = |member: &Member| FleetMember { name: member.name.clone(), seat: member.seats.large };
         let members = self.members.staying().map(member).collect();
-        let fleet = ToClient::Fleet { members, trouble: self.trouble() };
+        let fleet = ToClient::Fleet { members, trouble: self.trouble(), hopeless: self.is_hopeless() };
         self.clients.values_mut().filter(|client| client.watches).for_each(|client| client.line.send(&fleet));
     }
 

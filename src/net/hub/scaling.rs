@@ -30,6 +30,11 @@ impl Hub {
         status.map_or_else(String::new, |status| format!("{}: {}", status.provider, status.words))
     }
 
+    /// Whoever starts workers gives no others until somebody changes something.
+    pub(super) fn is_hopeless(&self) -> bool {
+        self.scaled.status.as_ref().is_some_and(|status| status.hopeless)
+    }
+
     fn survey(&self) -> Survey {
         let mut demand = Demand::default();
         for remaining in self.runs.values().map(|run| run.core().remaining()) {
@@ -96,9 +101,9 @@ impl Handler<Autoscaled> for Hub {
     type Result = ();
 
     fn handle(&mut self, Autoscaled(status): Autoscaled, _: &mut Self::Context) {
-        let before = self.trouble();
+        let before = (self.trouble(), self.is_hopeless());
         self.scaled.status = Some(status);
-        if self.trouble() != before {
+        if (self.trouble(), self.is_hopeless()) != before {
             self.tell_watchers();
         }
     }
