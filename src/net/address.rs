@@ -13,6 +13,8 @@ use std::time::{Duration, Instant};
 
 /// So often it is tried again to find a scheduler that may still be starting.
 const TRY_AGAIN: Duration = Duration::from_millis(200);
+/// A scheduler that is started again replaces its file. If there is none for so long it was stopped.
+const REPLACED: Duration = Duration::from_secs(2);
 
 /// How a user says where the scheduler is.
 #[derive(Clone, Debug)]
@@ -80,12 +82,16 @@ impl<'a> Attempt<'a> {
             }
             SchedulerAt::File(path) => path,
         };
+        let began = Instant::now();
         loop {
             let error = match SchedulerAddress::read(path) {
                 Ok(file) => return Found::in_file(file, self.role),
                 Err(error) => error,
             };
             let until = match &error {
+                SchedulerFileError::Missing(_) if self.search == Search::Again => {
+                    Some((began + REPLACED).min(self.deadline))
+                }
                 SchedulerFileError::Missing(_) => Some(self.deadline),
                 SchedulerFileError::Stale { grace, .. } => self.comes_back_until(*grace),
                 _ => None,

@@ -1,6 +1,6 @@
 //! Workers that are killed, stopped, and started while a run goes on.
 
-use crate::processes::{Cluster, ended, send};
+use crate::processes::{Cluster, ended, send, until};
 use crate::support::dolmen::Outcome;
 use std::process::{Child, Stdio};
 
@@ -120,6 +120,16 @@ fn a_client_waits_for_a_scheduler_that_may_come_back() {
     let run = begin(&cluster, &format!("{LONG} there.npy"));
     cluster.start_scheduler_again();
     same(&cluster, run);
+}
+
+#[test]
+fn who_looks_for_a_scheduler_that_was_stopped_does_not_wait_for_it() {
+    let mut cluster = cluster(1, "--state-dir state --lost-after 3600s");
+    cluster.wait_for("n0 joins");
+    cluster.kill_scheduler();
+    until(|| cluster.log_of("n0").contains("looks for it for 3600 s"), || cluster.log_of("n0"));
+    std::fs::remove_file(cluster.folder.path("cluster.json")).unwrap();
+    assert_eq!(ended(cluster.worker("n0")), Some(1), "{}", cluster.log_of("n0"));
 }
 
 #[test]
