@@ -71,6 +71,11 @@ impl Ahead {
         self.limit
     }
 
+    /// What is admitted at once holds no more bytes.
+    pub fn reach(&self) -> u64 {
+        self.window.as_ref().map_or(self.limit, |window| window.limit.min(self.limit))
+    }
+
     pub fn bytes(&self) -> u64 {
         self.bytes
     }

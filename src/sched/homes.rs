@@ -1,12 +1,20 @@
-//! Where the blocks of a product are best made: a grid of workers is laid over the grid of blocks again and again, so
-//! that each worker has some rows and some columns, and reads only those of the factors.
+//! Where blocks are best made.
+//!
+//! A product: a grid of workers is laid over the grid of blocks again and again, so that each worker has some rows and
+//! some columns, and reads only those of the factors.
+//!
+//! A tall matrix in blocks below each other, and the trees over them: strips of neighbouring blocks are dealt to the
+//! workers in turn, so that only what combines strips goes from worker to worker.
 
 use super::fleet::Fleet;
-use crate::graph::Program;
+use crate::graph::{Pattern, Pick, Program, Stage};
 use crate::ids::{StageId, TaskId, WorkerId};
 
 /// The busiest worker may have so many times its share of blocks.
 const LOPSIDED: f64 = 1.25;
+
+/// Blocks of a strip. A worker has a few more reads than that in its hands, so that all have something to read.
+const LONGEST_STRIP: u32 = 16;
 
 /// Rows and columns of a grid of workers.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -15,20 +23,64 @@ struct Grid {
     cols: u32,
 }
 
+/// Tasks over the blocks of a tall matrix.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Strips {
+    /// Row blocks of the matrix that belong to one task.
+    per_task: u32,
+    /// Row blocks of a strip.
+    length: u32,
+}
+
+/// How the tasks of a stage are divided among workers.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Layout {
+    Grid(Grid),
+    Strips(Strips),
+    /// Any worker does them as well as any other.
+    Anywhere,
+}
+
 /// The homes of blocks, while the fleet is as it is.
 #[derive(Default)]
 pub(super) struct Homes {
     /// The workers, each as often as it has a share.
     places: Vec<WorkerId>,
-    /// By stage, once it has been asked for: none if its blocks have no homes.
-    grids: Vec<Option<Option<Grid>>>,
+    /// By stage, once it has been asked for.
+    layouts: Vec<Option<Layout>>,
     consumers: Vec<TaskId>,
+}
+
+/// Who is to do a task.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Home {
+    /// It, and nobody else: the plan of the whole run is that.
+    Firm(WorkerId),
+    /// It, unless what the task reads lies elsewhere, or others would be done sooner by far.
+    Best(WorkerId),
+}
+
+impl Home {
+    pub fn worker(self) -> WorkerId {
+        match self {
+            Home::Firm(worker) | Home::Best(worker) => worker,
+        }
+    }
+}
+
+/// The run in which blocks have homes.
+#[derive(Clone, Copy)]
+pub(super) struct Run<'a> {
+    pub program: &'a Program,
+    pub fleet: &'a Fleet,
+    /// So many bytes may be under way at once.
+    pub reach: u64,
 }
 
 impl Homes {
     /// The workers have changed.
     pub fn forget(&mut self) {
-        self.grids.clear();
+        self.layouts.clear();
         self.places.clear();
     }
 
@@ -40,49 +92,110 @@ impl Homes {
         }
     }
 
-    /// The worker that is to do a task of a stage in lockstep, or one of a source that such a stage reads. None if any
-    /// other can do it as well. O(consumers) for a source, O(workers) after they have changed.
-    pub fn of(&mut self, program: &Program, fleet: &Fleet, task: TaskId) -> Option<WorkerId> {
-        let is_lockstep = |stage: StageId| program.stage(stage).lockstep;
-        let is_read =
-            || program.stage(task.stage).kind.is_source() && program.users(task.stage).any(is_lockstep);
-        if is_lockstep(task.stage) {
-            return self.of_chain(program, fleet, task);
+    /// The worker that is to do `task`. None if any other can do it as well. O(consumers) for a source of a product,
+    /// O(stages + workers) after they have changed.
+    pub fn of(&mut self, run: Run, task: TaskId) -> Option<Home> {
+        if self.places.is_empty() {
+            self.lay_out(run.fleet);
         }
-        if !is_read() {
-            return None;
+        let is_lockstep = |stage: StageId| run.program.stage(stage).lockstep;
+        let stage = run.program.stage(task.stage);
+        let one = match stage.kind.is_source() && run.program.users(task.stage).any(is_lockstep) {
+            true => self.one_consumer(run.program, task).filter(|consumer| is_lockstep(consumer.stage))?,
+            false => task,
+        };
+        let at = run.program.stage(one.stage).space.coords(one.index);
+        match self.layout(run, one.stage) {
+            Layout::Grid(grid) => {
+                let place = at.i % grid.rows * grid.cols + at.j % grid.cols;
+                Some(Home::Firm(self.places[place as usize]))
+            }
+            Layout::Strips(strips) => {
+                let strip = at.i.saturating_mul(strips.per_task) / strips.length;
+                Some(Home::Best(self.places[strip as usize % self.places.len()]))
+            }
+            Layout::Anywhere => None,
         }
+    }
+
+    /// Each worker that wants a block of a source gets its share of such blocks.
+    fn one_consumer(&mut self, program: &Program, task: TaskId) -> Option<TaskId> {
         let mut consumers = std::mem::take(&mut self.consumers);
         program.consumers(task, &mut consumers);
-        // Each worker that wants it gets its share of such blocks.
         let one = consumers.get(task.index as usize % consumers.len().max(1)).copied();
         self.consumers = consumers;
-        self.of_chain(program, fleet, one.filter(|consumer| is_lockstep(consumer.stage))?)
+        one
     }
 
-    fn of_chain(&mut self, program: &Program, fleet: &Fleet, task: TaskId) -> Option<WorkerId> {
-        if self.places.is_empty() {
-            self.lay_out(fleet);
+    fn layout(&mut self, run: Run, stage: StageId) -> Layout {
+        if self.layouts.is_empty() {
+            self.layouts.resize(run.program.stages().len(), None);
         }
-        let grid = self.grid(program, task.stage)?;
-        let at = program.stage(task.stage).space.coords(task.index);
-        Some(self.places[(at.i % grid.rows * grid.cols + at.j % grid.cols) as usize])
+        if let Some(layout) = self.layouts[stage.at()] {
+            return layout;
+        }
+        let found = self.find_layout(run, stage);
+        self.layouts[stage.at()] = Some(found);
+        found
     }
 
-    fn grid(&mut self, program: &Program, stage: StageId) -> Option<Grid> {
-        if self.grids.is_empty() {
-            self.grids.resize(program.stages().len(), None);
+    /// What a stage reads comes before it: this ends.
+    fn find_layout(&mut self, run: Run, id: StageId) -> Layout {
+        let stage = run.program.stage(id);
+        let extents = stage.space.extents();
+        if stage.lockstep {
+            return best_grid(extents.i, extents.j, self.places.len() as u32)
+                .map_or(Layout::Anywhere, Layout::Grid);
         }
-        let extents = program.stage(stage).space.extents();
-        *self.grids[stage.at()]
-            .get_or_insert_with(|| best_grid(extents.i, extents.j, self.places.len() as u32))
+        if extents.j > 1 || extents.k > 1 {
+            return Layout::Anywhere;
+        }
+        if stage.reads.is_empty() {
+            return self.strips(stage, run.reach).map_or(Layout::Anywhere, Layout::Strips);
+        }
+        for read in &stage.reads {
+            let wider = match &read.pattern {
+                Pattern::Block(Pick::Row, Pick::Zero | Pick::Col) => 1,
+                Pattern::Gather { fan } => *fan,
+                _ => continue,
+            };
+            if let Layout::Strips(strips) = self.layout(run, read.source) {
+                return Layout::Strips(Strips { per_task: strips.per_task.saturating_mul(wider), ..strips });
+            }
+        }
+        Layout::Anywhere
     }
+
+    /// The longest strips of a stage that reads nothing which give each worker its share, early enough.
+    fn strips(&self, stage: &Stage, reach: u64) -> Option<Strips> {
+        let places = self.places.len() as u32;
+        let blocks = stage.space.extents().i;
+        let may_be = |length: &u32| {
+            let under_way = u64::from(length * places).saturating_mul(stage.largest_bytes());
+            let is_early = *length == 1 || under_way <= reach;
+            is_early && is_even(most_of_strips(blocks, *length, places), blocks, places)
+        };
+        let mut lengths =
+            std::iter::successors(Some(LONGEST_STRIP), |length| (*length > 1).then_some(length / 2));
+        let length = lengths.find(may_be).filter(|_| places > 1)?;
+        Some(Strips { per_task: 1, length })
+    }
+}
+
+/// Has nobody more than its share of `all`, but for a little?
+fn is_even(most: u32, all: u32, places: u32) -> bool {
+    f64::from(most) * f64::from(places) <= LOPSIDED * f64::from(all)
+}
+
+/// Blocks of the first of `places` workers to which strips are dealt.
+fn most_of_strips(blocks: u32, length: u32, places: u32) -> u32 {
+    let round = length * places;
+    blocks / round * length + (blocks % round).min(length)
 }
 
 /// Of the grids of `places` workers that divide rows × cols blocks about equally, the one that reads the least: a row
 /// of blocks is read by each column of workers, a column by each row of them. O(√places).
 fn best_grid(rows: u32, cols: u32, places: u32) -> Option<Grid> {
-    let all = f64::from(rows) * f64::from(cols);
     if places < 2 {
         return None;
     }
@@ -93,7 +206,7 @@ fn best_grid(rows: u32, cols: u32, places: u32) -> Option<Grid> {
     });
     let is_even = |grid: &Grid| {
         let most = f64::from(rows.div_ceil(grid.rows)) * f64::from(cols.div_ceil(grid.cols));
-        most * f64::from(places) <= LOPSIDED * all
+        most * f64::from(places) <= LOPSIDED * f64::from(rows) * f64::from(cols)
     };
     let reads = |grid: &Grid| u64::from(rows) * u64::from(grid.cols) + u64::from(cols) * u64::from(grid.rows);
     grids.filter(is_even).min_by_key(reads)

@@ -60,7 +60,8 @@ impl Core {
         if !self.fleet.has_room(worker, self.tasks.lane(task), self.estimates.of(task)) {
             return false;
         }
-        if !self.is_best_made_at(worker, task) || self.home(task).is_some_and(|home| home != worker) {
+        if !self.is_best_made_at(worker, task) || self.home(task).is_some_and(|home| home.worker() != worker)
+        {
             return true;
         }
         let has_room = self.fits_beside_all(worker, task);

@@ -1,10 +1,11 @@
 //! Workers come and go as planned: idle ones take work off busy ones, leaving ones hand their blocks over.
 
 use super::Core;
-use crate::ids::{BlockId, MemoryId, WorkerId};
+use crate::ids::{BlockId, MemoryId, TaskId, WorkerId};
 use crate::sched::events::{Action, Unbegun};
 use crate::sched::fleet::WorkerQueue;
 use crate::sched::holders::Transfer;
+use crate::sched::homes::Home;
 use crate::sched::lane::Lane;
 use crate::sched::table::TaskState;
 
@@ -71,18 +72,25 @@ impl Core {
             if self.tasks.state(urgent.task) != TaskState::Ready {
                 continue;
             }
-            if self.home(urgent.task) == Some(busy) {
-                return self.fleet.park(busy, urgent, self.estimates.of(urgent.task));
-            }
             let seconds = self.estimates.of(urgent.task);
             let spare = self.fleet.least_loaded(Lane::Compute, seconds);
-            let best = spare.map_or(busy, |spare| self.choose(urgent.task, spare));
+            let best = spare.map_or(busy, |spare| self.relief(urgent.task, busy, spare));
             if best == busy || !self.fleet.has_room(best, Lane::Compute, seconds) {
                 return self.fleet.park(busy, urgent, seconds);
             }
             if !self.try_assign(best, urgent.task) {
                 return self.fleet.park(busy, urgent, seconds);
             }
+        }
+    }
+
+    /// Who is to do a task that waits for `busy`: that one, `spare`, or a holder of its inputs.
+    fn relief(&mut self, task: TaskId, busy: WorkerId, spare: WorkerId) -> WorkerId {
+        match self.home(task) {
+            Some(Home::Firm(home)) if home == busy => busy,
+            Some(Home::Best(home)) if home == busy && !self.is_late(task, busy, spare) => busy,
+            Some(Home::Best(home)) if home == busy => spare,
+            _ => self.choose(task, spare),
         }
     }
 

@@ -3,6 +3,7 @@
 use super::Core;
 use super::room::Fit;
 use crate::ids::{BlockId, TaskId, TaskList, WorkerId};
+use crate::sched::homes::{Home, Run};
 use crate::sched::lane::Lane;
 use crate::sched::ready::Urgent;
 use crate::sched::table::TaskState;
@@ -67,7 +68,8 @@ impl Core {
     fn place(&mut self, urgent: Urgent, lane: Lane, spare: WorkerId) -> bool {
         let task = urgent.task;
         let seconds = self.estimates.of(task);
-        let best = self.home(task).unwrap_or_else(|| self.choose(task, spare));
+        let home = self.home(task).map(Home::worker);
+        let best = home.unwrap_or_else(|| self.choose(task, spare));
         if lane == Lane::Compute && !self.fleet.has_room(best, lane, seconds) {
             self.ready.pop(lane);
             self.fleet.park(best, urgent, seconds);
@@ -81,12 +83,34 @@ impl Core {
     }
 
     /// Where `task` is to be done if there is one such worker. Memories that are shared have no homes in them.
-    pub(super) fn home(&mut self, task: TaskId) -> Option<WorkerId> {
+    pub(super) fn home(&mut self, task: TaskId) -> Option<Home> {
         let begins = self.tasks.lane(task) != Lane::Pinned && !self.tasks.program.takes_over(task);
         if !begins || self.memories.is_one() {
             return None;
         }
-        self.homes.of(&self.tasks.program, &self.fleet, task)
+        let run = Run { program: &self.tasks.program, fleet: &self.fleet, reach: self.ahead.reach() };
+        match self.homes.of(run, task)? {
+            // The fleet was another one when its inputs were made.
+            Home::Best(home) => Some(Home::Best(self.holder_of_most(task).unwrap_or(home))),
+            firm => Some(firm),
+        }
+    }
+
+    /// Who has an input of `task` that is larger than all others together, and computes.
+    fn holder_of_most(&mut self, task: TaskId) -> Option<WorkerId> {
+        let held = self.inputs_held(task);
+        let all: u64 = held.iter().map(|held| held.bytes).sum();
+        let largest = held.into_iter().max_by_key(|held| held.bytes)?;
+        (largest.bytes > all / 2 && self.fleet.computes(largest.holder)).then_some(largest.holder)
+    }
+
+    /// `task` waits for its home. Would `spare` be done in less than half of the time, and is it worth the way?
+    pub(super) fn is_late(&mut self, task: TaskId, home: WorkerId, spare: WorkerId) -> bool {
+        let lane = self.tasks.lane(task);
+        let held = self.inputs_held(task);
+        let seconds = self.estimates.of(task);
+        let done_by = |worker| self.finish_at(lane, worker, &held) + seconds;
+        self.cost_of_moving(spare, &held) < seconds && 2.0 * done_by(spare) < done_by(home)
     }
 
     /// Whose memory has room for `task`: `first`, or the next best.
@@ -181,10 +205,15 @@ impl Core {
         let Some(queue) = self.fleet.get(worker).filter(|queue| !queue.draining) else {
             return f64::INFINITY;
         };
+        queue.queue_of(lane) + self.cost_of_moving(worker, held)
+    }
+
+    /// What it costs to bring to `worker` what it lacks, in seconds.
+    fn cost_of_moving(&self, worker: WorkerId, held: &[Held]) -> f64 {
         let is_missing = |held: &&Held| held.holder != worker && !self.holders.expects(held.block, worker);
         let missing: u64 = held.iter().filter(is_missing).map(|held| held.bytes).sum();
         let cost = if self.memories.is_one() { 1.0 } else { COST_OF_MOVING };
-        queue.queue_of(lane) + cost * missing as f64 / LINK_BYTES_PER_SECOND
+        cost * missing as f64 / LINK_BYTES_PER_SECOND
     }
 
     /// There is room for it.
