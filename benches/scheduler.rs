@@ -7,6 +7,17 @@ use dolmen::sched::{Action, Core, Event, Timing};
 use std::sync::Arc;
 use std::time::Instant;
 
+/// Of each worker.
+const THREADS: u32 = 2;
+
+/// Where the workers' blocks lie.
+#[derive(Clone, Copy)]
+enum Memory {
+    Shared,
+    /// Each worker is a process with one of its own.
+    Own,
+}
+
 /// Workers whose tasks are done as soon as they are handed out, each reporting once per round.
 struct NullWorkers {
     core: Core,
@@ -16,9 +27,14 @@ struct NullWorkers {
 }
 
 impl NullWorkers {
-    fn new(program: Arc<Program>, workers: u32, threads: u32) -> Self {
-        let join =
-            |id| Event::Join { worker: WorkerId(id), threads, memory: MemoryId(0), bytes: u64::MAX / 2 };
+    fn new(program: Arc<Program>, workers: u32, memory: Memory) -> Self {
+        let memory_of = |id| match memory {
+            Memory::Shared => MemoryId(0),
+            Memory::Own => MemoryId(id),
+        };
+        // All of them together can be counted.
+        let bytes = u64::MAX / 2 / u64::from(workers);
+        let join = |id| Event::Join { worker: WorkerId(id), threads: THREADS, memory: memory_of(id), bytes };
         let events = (0..workers).map(join).collect();
         NullWorkers { core: Core::new(program, u64::MAX / 2), events, actions: Vec::new(), rounds: 0 }
     }
@@ -66,11 +82,11 @@ fn wide(tasks: u32) -> Arc<Program> {
     })
 }
 
-fn run(name: &str, program: Arc<Program>, workers: u32, threads: u32) {
+fn run(name: &str, program: Arc<Program>, workers: u32, memory: Memory) {
     let tasks = program.tasks();
     let before = resident();
     let start = Instant::now();
-    let mut world = NullWorkers::new(program, workers, threads);
+    let mut world = NullWorkers::new(program, workers, memory);
     world.round();
     let submitted = start.elapsed();
     while !world.round() {}
@@ -91,12 +107,15 @@ fn main() {
         "{:<12} {:>10} {:>8} {:>9} {:>9} {:>9} {:>9}",
         "program", "tasks", "workers", "µs/task", "submit ms", "batches", "MB"
     );
-    run("wide", wide(10 * tasks), 4, 2);
-    run("wide", wide(tasks), 4, 2);
-    run("tree", program(|b| b.null_tree(tasks)), 4, 2);
-    run("chain", program(|b| b.null_chain(tasks)), 4, 2);
-    run("grid", program(|b| b.null_grid(tasks.isqrt())), 4, 2);
-    run("wide", wide(tasks), 1000, 2);
-    run("tree", program(|b| b.null_tree(tasks)), 1000, 2);
-    run("wide", wide(10 * tasks), 10_000, 2);
+    run("wide", wide(10 * tasks), 4, Memory::Shared);
+    run("wide", wide(tasks), 4, Memory::Shared);
+    run("tree", program(|b| b.null_tree(tasks)), 4, Memory::Shared);
+    run("chain", program(|b| b.null_chain(tasks)), 4, Memory::Shared);
+    run("grid", program(|b| b.null_grid(tasks.isqrt())), 4, Memory::Shared);
+    run("wide", wide(tasks), 1000, Memory::Shared);
+    run("tree", program(|b| b.null_tree(tasks)), 1000, Memory::Shared);
+    run("wide", wide(10 * tasks), 10_000, Memory::Shared);
+    run("wide fleet", wide(tasks), 1000, Memory::Own);
+    run("tree fleet", program(|b| b.null_tree(tasks)), 1000, Memory::Own);
+    run("wide fleet", wide(10 * tasks), 10_000, Memory::Own);
 }

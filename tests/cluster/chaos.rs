@@ -146,6 +146,12 @@ impl Chaos {
         for name in std::mem::take(&mut self.stopped) {
             send(self.cluster.worker(&name), libc::SIGCONT);
         }
+        // One that has just been started would wait for the next scheduler.
+        for name in &self.there {
+            if !self.cluster.log_of(name).contains("joins the scheduler") {
+                self.cluster.kill(name);
+            }
+        }
         self.cluster.stop();
         let names = self.cluster.folder.names();
         let left = names.iter().filter(|name| name.contains("partial") || name.contains("spill"));
