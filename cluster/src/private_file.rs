@@ -28,6 +28,17 @@ impl FileError {
 /// [`AlreadyExists`](io::ErrorKind::AlreadyExists) if anything is there, even a link to nowhere. Else what the file
 /// system says. Nothing is left then.
 pub(crate) fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    write_beside(path, bytes)?.persist_noclobber(path)?;
+    Ok(())
+}
+
+/// The same in place of a file: there is never none.
+pub(crate) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    write_beside(path, bytes)?.persist(path)?;
+    Ok(())
+}
+
+fn write_beside(path: &Path, bytes: &[u8]) -> io::Result<NamedTempFile> {
     let folder = match path.parent() {
         None => return Err(io::ErrorKind::IsADirectory.into()),
         Some(folder) if folder.as_os_str().is_empty() => Path::new("."),
@@ -36,6 +47,5 @@ pub(crate) fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut file = NamedTempFile::new_in(folder)?;
     file.write_all(bytes)?;
     file.as_file().sync_all()?;
-    file.persist_noclobber(path)?;
-    Ok(())
+    Ok(file)
 }

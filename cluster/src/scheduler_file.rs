@@ -4,7 +4,7 @@
 //! null}`. `keys` is `null` for a scheduler without TLS, `grace_ms` for one that does not come back. The file has mode
 //! 0600 and appears whole.
 
-use crate::private_file::{FileError, write_new};
+use crate::private_file::{FileError, replace, write_new};
 use serde::{Deserialize, Serialize};
 use std::fs::{self, File};
 use std::io::{self, Read};
@@ -112,6 +112,17 @@ impl SchedulerAddress {
         serde_json::from_slice(&text).map_err(|error| malformed(error.to_string()))
     }
 
+    /// Only the file of a scheduler that has ended may be replaced.
+    fn check_ended(self, path: &Path) -> Result<(), SchedulerFileError> {
+        match self.has_ended() {
+            true => Ok(()),
+            false => {
+                let SchedulerAddress { process, host, .. } = self;
+                Err(SchedulerFileError::InUse { path: path.to_path_buf(), process, host })
+            }
+        }
+    }
+
     fn has_ended(&self) -> bool {
         self.host == host() && !is_running(self.process)
     }
@@ -132,17 +143,18 @@ impl SchedulerFile {
     /// else, or what the file system says.
     pub fn write(path: &Path, content: SchedulerAddress) -> Result<SchedulerFile, SchedulerFileError> {
         let io = |error| FileError::new("write", path, error);
-        match SchedulerAddress::parse(path) {
-            Ok(found) if found.has_ended() => fs::remove_file(path).map_err(io)?,
-            Ok(found) => {
-                let SchedulerAddress { process, host, .. } = found;
-                return Err(SchedulerFileError::InUse { path: path.to_path_buf(), process, host });
-            }
-            Err(SchedulerFileError::Missing(_)) => {}
-            Err(error) => return Err(error),
-        }
         let text = serde_json::to_vec(&content).map_err(|error| io(error.into()))?;
-        write_new(path, &text).map_err(io)?;
+        match SchedulerAddress::parse(path) {
+            Err(SchedulerFileError::Missing(_)) => write_new(path, &text).map_err(io)?,
+            Err(error) => return Err(error),
+            Ok(_) => {
+                // One of those that find the same file takes its place; the others see that it has.
+                let found = File::open(path).map_err(io)?;
+                found.lock().map_err(io)?;
+                SchedulerAddress::parse(path)?.check_ended(path)?;
+                replace(path, &text).map_err(io)?;
+            }
+        }
         Ok(SchedulerFile { path: path.to_path_buf(), content })
     }
 }
@@ -217,6 +229,20 @@ mod tests {
         let error = SchedulerFile::write(&path, of(1, &host())).unwrap_err();
         assert!(matches!(error, SchedulerFileError::InUse { .. }), "{error}");
         drop(own);
+    }
+
+    #[test]
+    fn of_those_that_find_a_stale_file_one_takes_its_place() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("s.json");
+        std::mem::forget(SchedulerFile::write(&path, of(ended(), &host())).unwrap());
+        let write = |_| SchedulerFile::write(&path, of(std::process::id(), &host()));
+        let written: Vec<_> = std::thread::scope(|scope| {
+            let writers: Vec<_> = (0..8).map(|number| scope.spawn(move || write(number))).collect();
+            writers.into_iter().map(|writer| writer.join().unwrap()).collect()
+        });
+        assert_eq!(written.iter().filter(|written| written.is_ok()).count(), 1, "{written:?}");
+        assert!(SchedulerAddress::read(&path).is_ok());
     }
 
     #[test]
