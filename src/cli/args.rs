@@ -290,7 +290,7 @@ pub struct Common {
     /// No progress bar and no summary
     #[arg(long)]
     pub quiet: bool,
-    /// Log why workers of this process are started and ended, instead of the progress bar
+    /// Log why workers are started and ended, instead of the progress bar
     #[arg(long, short)]
     pub verbose: bool,
     #[command(flatten)]
