@@ -83,9 +83,10 @@ fn one_line_starts_what_it_needs_and_leaves_nothing() {
 fn what_slurm_refuses_for_good_ends_it_at_once() {
     let Some(place) = Place::new() else { return };
     place.folder.ok("generate normal --shape 100x20 --seed 1 --out a.npy");
-    let outcome = place.run("svd a.npy --out r --slurm-partition nope");
+    let outcome = place.run("svd a.npy --out r --slurm-partition nope --wait 3m");
     assert_eq!((outcome.code, outcome.stdout.as_str()), (Some(1), ""), "{outcome:?}");
-    assert!(outcome.stderr.lines().last().unwrap().contains("Invalid partition name"), "{outcome:?}");
+    let last = outcome.stderr.lines().last().expect("a line");
+    assert!(last.contains("no worker can come: ") && last.contains("Invalid partition name"), "{last}");
     assert_eq!(place.folder.names(), ["a.npy"]);
 }
 
@@ -95,7 +96,7 @@ fn workers_that_fail_at_once_end_it_and_their_logs_stay() {
     let folder = &place.folder;
     folder.ok("generate normal --shape 100x20 --seed 1 --out a.npy");
     folder.write("prologue", "echo no module x >&2; exit 3\n");
-    let outcome = place.run("svd a.npy --out r --slurm-prologue prologue");
+    let outcome = place.run("svd a.npy --out r --slurm-prologue prologue --wait 3m");
     let last = outcome.stderr.lines().last().expect("a line");
     assert_eq!(outcome.code, Some(1), "{outcome:?}");
     assert!(last.contains("no worker can come: ") && last.contains("no module x; see "), "{last}");
