@@ -54,6 +54,32 @@ impl Backoff {
     }
 }
 
+/// So many workers that fail in a row before they work are no accident.
+const NO_ACCIDENT: usize = 3;
+
+/// Workers that fail one after the other before they work.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct EarlyFailures {
+    in_a_row: usize,
+}
+
+impl EarlyFailures {
+    /// So many more have failed.
+    pub fn add(&mut self, count: usize) {
+        self.in_a_row += count;
+    }
+
+    /// Another one has begun to work.
+    pub fn one_works(&mut self) {
+        self.in_a_row = 0;
+    }
+
+    /// Whether the next one is likely to fail, too.
+    pub fn are_no_accident(self) -> bool {
+        self.in_a_row >= NO_ACCIDENT
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -80,5 +106,16 @@ mod tests {
         assert_eq!(backoff.may(115.0), Ok(()));
         backoff.done();
         assert_eq!(backoff.refused(Cause::ForNow, "full".into(), 200.0).again, 215.0);
+    }
+
+    #[test]
+    fn three_failures_in_a_row_are_no_accident() {
+        let mut failures = EarlyFailures::default();
+        failures.add(2);
+        failures.one_works();
+        failures.add(2);
+        assert!(!failures.are_no_accident());
+        failures.add(1);
+        assert!(failures.are_no_accident());
     }
 }

@@ -4,7 +4,7 @@
 //! tells its workers. A worker that was told to leave and does not is killed. If this process is killed, its workers
 //! lose their scheduler and end by themselves.
 
-use crate::backoff::Backoff;
+use crate::backoff::{Backoff, EarlyFailures};
 use crate::provider::{Cause, End, Place, PlaceState, Provider, Refusal, Release};
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use std::ffi::OsString;
@@ -24,8 +24,6 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 const LOOK_AGAIN: Duration = Duration::from_millis(5);
 /// A worker that fails within so many seconds has not begun to work.
 const EARLY: f64 = 10.0;
-/// So many workers that fail in a row before they work are no accident.
-const NO_ACCIDENT: usize = 3;
 /// The names of places begin so.
 const PLACE: &str = "local-";
 
@@ -48,8 +46,7 @@ pub struct LocalProvider {
     workers: Vec<Worker>,
     /// Names that have been given.
     given: u64,
-    /// Workers that failed in a row before they worked.
-    failed_early: usize,
+    failures: EarlyFailures,
     asking: Backoff,
 }
 
@@ -60,12 +57,20 @@ struct Worker {
     last_line: mpsc::Receiver<String>,
     /// When it was told to leave.
     told: Option<f64>,
+    /// It did not fail early.
+    has_worked: bool,
 }
 
 impl LocalProvider {
     /// A provider without workers.
     pub fn new(options: LocalOptions) -> LocalProvider {
-        LocalProvider { options, workers: Vec::new(), given: 0, failed_early: 0, asking: Backoff::default() }
+        LocalProvider {
+            options,
+            workers: Vec::new(),
+            given: 0,
+            failures: EarlyFailures::default(),
+            asking: Backoff::default(),
+        }
     }
 
     fn start(&mut self, now: f64) -> Result<Worker, String> {
@@ -86,7 +91,7 @@ impl LocalProvider {
             ends: None,
             words: String::new(),
         };
-        Ok(Worker { place, child, last_line, told: None })
+        Ok(Worker { place, child, last_line, told: None, has_worked: false })
     }
 
     /// Who has ended is seen, and who was told long ago is killed.
@@ -96,13 +101,14 @@ impl LocalProvider {
             let age = now - worker.place.asked;
             match worker.place.state {
                 PlaceState::Ended(End::Failed) if age < EARLY => {
-                    self.failed_early += 1;
-                    if self.failed_early >= NO_ACCIDENT {
+                    self.failures.add(1);
+                    if self.failures.are_no_accident() {
                         self.asking.refused(Cause::Fruitless, worker.place.words.clone(), now);
                     }
                 }
-                PlaceState::Running if age >= EARLY => {
-                    self.failed_early = 0;
+                PlaceState::Running if age >= EARLY && !worker.has_worked => {
+                    worker.has_worked = true;
+                    self.failures.one_works();
                     self.asking.done();
                 }
                 PlaceState::Leaving if worker.told.is_some_and(|told| now - told > GRACE) => worker.kill(),
@@ -346,6 +352,26 @@ mod tests {
         assert_eq!((refusal.cause, refusal.again), (Cause::Fruitless, 17.0));
         assert_eq!(refusal.words, "worker local-2 ended with exit status: 1: no room");
         local.ask(1, 17.0).expect("it is tried again");
+    }
+
+    #[test]
+    fn one_that_works_does_not_hide_that_all_others_fail() {
+        let folder = tempfile::tempdir().unwrap();
+        let first = folder.path().join("first");
+        let mut local = provider(&format!("mkdir {} && exec sleep 1000; exit 1", first.display()), 8);
+        local.ask(1, 0.0).unwrap();
+        let began = Instant::now();
+        while !first.exists() {
+            assert!(began.elapsed() < Duration::from_secs(60));
+            std::thread::sleep(LOOK_AGAIN);
+        }
+        for at in 0..3 {
+            let now = 20.0 + f64::from(at);
+            local.ask(1, now).expect("the first ones may be accidents");
+            wait_for(&mut local, now, |places| places.iter().any(|place| !place.state.is_there()));
+        }
+        let refusal = local.ask(1, 23.0).expect_err("it is no accident");
+        assert_eq!(refusal.cause, Cause::Fruitless);
     }
 
     #[test]

@@ -2,11 +2,9 @@
 
 use super::console::complain;
 use cluster::slurm::Programs;
-use cluster::slurm::walltime::{Walltime, walltime};
+use cluster::slurm::walltime::{Walltime, notice, walltime};
 use std::time::{Duration, SystemTime};
 
-/// Seconds before the end at which a worker begins to leave; of a short life a quarter.
-const NOTICE: f64 = 60.0;
 /// So often SLURM is asked again if it does not answer.
 const TRY_AGAIN: Duration = Duration::from_secs(60);
 
@@ -28,18 +26,18 @@ pub fn before_its_end(leave: impl FnOnce() + Send + 'static) {
 
 /// Comes back when it is time to leave, with the seconds that are left; none if there is no end.
 fn wait_for_notice() -> Option<f64> {
-    let mut notice = None;
+    let mut told_before = None;
     loop {
         match left() {
             Walltime::Endless => return None,
             Walltime::Unknown => std::thread::sleep(TRY_AGAIN),
             Walltime::Left(left) => {
-                let notice = *notice.get_or_insert(NOTICE.min(left / 4.0));
-                if left <= notice {
+                let told_before = *told_before.get_or_insert(notice(left));
+                if left <= told_before {
                     return Some(left);
                 }
                 // Somebody may have moved the end meanwhile: it is asked for again then.
-                std::thread::sleep(Duration::from_secs_f64((left - notice).min(1e9)));
+                std::thread::sleep(Duration::from_secs_f64((left - told_before).min(1e9)));
             }
         }
     }

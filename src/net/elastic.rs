@@ -12,6 +12,7 @@ use cluster::local::{LocalOptions, LocalProvider};
 use cluster::policy::{ScalingPolicy, Start};
 use cluster::provider::Provider;
 use cluster::scaling::Rules;
+pub use cluster::slurm::SlurmRequest;
 use cluster::slurm::job_name::JobName;
 use cluster::slurm::{Programs, SlurmOptions, SlurmProvider};
 use std::ffi::OsString;
@@ -26,25 +27,6 @@ pub enum WorkerSource {
     Local,
     /// Jobs of SLURM.
     Slurm(SlurmRequest),
-}
-
-/// What is asked of SLURM for a worker, beside its threads and memory.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct SlurmRequest {
-    /// None: the site's and the user's defaults.
-    pub partition: Option<String>,
-    pub account: Option<String>,
-    pub qos: Option<String>,
-    /// Features that a node must have.
-    pub constraint: Option<String>,
-    /// How long a worker may live; none: the partition's default.
-    pub time: Option<Duration>,
-    /// More options of `sbatch`, one in each.
-    pub extra: Vec<String>,
-    /// Lines of bash to run before the worker.
-    pub prologue: Option<String>,
-    /// The network interface whose address a worker announces.
-    pub interface: Option<String>,
 }
 
 /// What a scheduler is told that has workers started and ended.
@@ -152,18 +134,10 @@ impl ElasticOptions {
             Failure::of_request("--provider slurm needs --scheduler-file, in a folder that all nodes see")
         })?;
         let file = std::path::absolute(file).map_err(Failure::of_request)?;
-        let request = request.clone();
         let owner = self.owner.as_ref().unwrap_or(&file);
         let name = JobName::new(&owner.to_string_lossy(), Life::random());
         let options = SlurmOptions {
-            partition: request.partition,
-            account: request.account,
-            qos: request.qos,
-            constraint: request.constraint,
-            time: request.time,
-            extra: request.extra,
-            prologue: request.prologue,
-            interface: request.interface,
+            request: request.clone(),
             threads: self.threads,
             memory: self.memory,
             program: self.program.clone(),

@@ -2,7 +2,7 @@
 //! is the scheduler that is killed and started again, in place of workers that are stopped. `DOLMEN_SEED=n` does one
 //! again; `DOLMEN_RUNS=n` does more of them.
 
-use crate::processes::{Cluster, ended, result, send};
+use crate::processes::{Cluster, result, send};
 use crate::support::dolmen::Outcome;
 use std::process::{Child, Stdio};
 use std::time::Duration;
@@ -192,21 +192,4 @@ fn whatever_happens_to_workers_every_run_ends_with_the_same_bits() {
         Some(seed) => survive(seed),
         None => (0..number("DOLMEN_RUNS").unwrap_or(20)).for_each(survive),
     }
-}
-
-#[test]
-fn a_worker_that_is_told_to_leave_hands_over_what_it_has() {
-    let mut cluster = Cluster::new(2, "--threads 1 --memory 200MiB");
-    cluster.folder.ok("generate normal --shape 1500x1500 --seed 1 --out a.npy");
-    cluster.folder.ok("matmul a.npy a.npy --block 64 --out here.npy --quiet");
-    let mut run = cluster.command("matmul a.npy a.npy --block 64 --out there.npy --quiet --report r.json");
-    let mut run = run.spawn().expect("a process");
-    cluster.wait_for("begins");
-    send(cluster.worker("n0"), libc::SIGTERM);
-    assert_eq!(ended(cluster.worker("n0")), Some(0), "{}", cluster.log());
-    assert_eq!(run.wait().unwrap().code(), Some(0), "{}", cluster.log());
-    let files = cluster.folder.contents();
-    assert!(files["here.npy"] == files["there.npy"]);
-    let report: serde_json::Value = serde_json::from_slice(&files["r.json"]).unwrap();
-    assert_eq!(report["recomputed_tasks"], 0);
 }

@@ -6,22 +6,38 @@ use crate::support::dolmen::Outcome;
 use serde_json::Value;
 use std::process::Stdio;
 
-#[test]
-fn a_worker_leaves_when_it_is_drained_by_name_or_gets_sigusr1() {
+/// Two workers, n0 of which is made to leave in the middle of a run: nothing is computed twice.
+fn without_loss(leave: impl FnOnce(&mut Cluster)) -> Cluster {
     let mut cluster = Cluster::new(2, "--threads 1 --memory 200MiB");
     cluster.folder.ok("generate normal --shape 1500x1500 --seed 1 --out a.npy");
     cluster.folder.ok("matmul a.npy a.npy --block 64 --out here.npy --quiet");
     let mut run = cluster.command("matmul a.npy a.npy --block 64 --out there.npy --quiet --report r.json");
     let mut run = run.spawn().expect("a process");
     cluster.wait_for("begins");
-    cluster.folder.ok("drain n0 --scheduler-file cluster.json");
+    leave(&mut cluster);
     assert_eq!(ended(cluster.worker("n0")), Some(0), "{}", cluster.log());
-    cluster.refused("drain n0", &["no worker is called n0", "dolmen status"]);
     assert_eq!(run.wait().unwrap().code(), Some(0), "{}", cluster.log());
+    let log = cluster.log();
+    let at = |what: &str| log.find(what).unwrap_or_else(|| panic!("no {what:?} in\n{log}"));
+    assert!(at("worker n0 leaves") < at("run 0 is done"), "{log}");
     let files = cluster.folder.contents();
     assert!(files["here.npy"] == files["there.npy"]);
     let report: Value = serde_json::from_slice(&files["r.json"]).unwrap();
     assert_eq!(report["recomputed_tasks"], 0);
+    cluster
+}
+
+#[test]
+fn a_worker_that_is_told_to_leave_hands_over_what_it_has() {
+    without_loss(|cluster| send(cluster.worker("n0"), libc::SIGTERM));
+}
+
+#[test]
+fn a_worker_leaves_when_it_is_drained_by_name_or_gets_sigusr1() {
+    let mut cluster = without_loss(|cluster| {
+        cluster.folder.ok("drain n0 --scheduler-file cluster.json");
+        cluster.refused("drain n0", &["no worker is called n0", "dolmen status"]);
+    });
     send(cluster.worker("n1"), libc::SIGUSR1);
     assert_eq!(ended(cluster.worker("n1")), Some(0), "{}", cluster.log());
     let log = cluster.log_of("n1");

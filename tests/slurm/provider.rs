@@ -3,22 +3,27 @@
 use super::bed::shared;
 use super::scheduler::{Scheduler, until};
 use super::support::dolmen::Folder;
-use super::world::{World, options};
+use super::world::{World, asking, options};
 use cluster::provider::{Cause, End, PlaceState, Provider, Release};
-use cluster::slurm::SlurmOptions;
+use cluster::slurm::{SlurmOptions, SlurmRequest};
+
+/// One more option of `sbatch`.
+fn with(option: &str) -> SlurmRequest {
+    SlurmRequest { extra: vec![option.into()], ..SlurmRequest::default() }
+}
 
 #[test]
 fn workers_come_work_and_go() {
     let Some(bed) = shared() else { return };
     let scheduler = Scheduler::start();
     let folder = &scheduler.folder;
-    let options = SlurmOptions {
+    let request = SlurmRequest {
         time: Some(std::time::Duration::from_secs(600)),
         extra: vec!["--comment=two \"words\"".into()],
         prologue: Some("trap 'echo the end' EXIT\necho \"the beginning\"".into()),
-        ..options(folder)
+        ..SlurmRequest::default()
     };
-    let mut world = World::new(&bed, options);
+    let mut world = World::new(&bed, asking(folder, request));
     let names = world.provider.ask(2, world.now()).expect("two places");
     // The workers call themselves as their places are called.
     for name in &names {
@@ -64,17 +69,23 @@ fn what_is_refused_or_cannot_begin_is_told_in_slurms_words() {
     let Some(bed) = shared() else { return };
     let folder = Folder::new();
     let refused = [
-        (SlurmOptions { partition: Some("nope".into()), ..options(&folder) }, "Invalid partition name"),
-        (SlurmOptions { constraint: Some("[a|b]".into()), ..options(&folder) }, "Invalid feature"),
+        (
+            asking(&folder, SlurmRequest { partition: Some("nope".into()), ..SlurmRequest::default() }),
+            "Invalid partition name",
+        ),
+        (
+            asking(&folder, SlurmRequest { constraint: Some("[a|b]".into()), ..SlurmRequest::default() }),
+            "Invalid feature",
+        ),
         (SlurmOptions { memory: Some(1 << 50), ..options(&folder) }, "node configuration is not available"),
-        (SlurmOptions { extra: vec!["--nonsense".into()], ..options(&folder) }, "unrecognized option"),
+        (asking(&folder, with("--nonsense")), "unrecognized option"),
     ];
     for (options, words) in refused {
         let refusal = World::new(&bed, options).provider.ask(1, 0.0).expect_err("a refusal");
         assert_eq!(refusal.cause, Cause::ForGood, "{refusal}");
         assert!(refusal.words.contains(words) && refusal.words.lines().count() == 1, "{refusal}");
     }
-    let held = SlurmOptions { extra: vec!["--hold".into()], ..options(&folder) };
+    let held = asking(&folder, with("--hold"));
     let mut world = World::new(&bed, held);
     let names = world.provider.ask(1, 0.0).expect("a place");
     let place = world.until(&names[0], PlaceState::Stuck);
@@ -88,7 +99,7 @@ fn what_is_refused_or_cannot_begin_is_told_in_slurms_words() {
 fn what_waits_of_a_life_that_was_killed_is_cancelled_by_the_next() {
     let Some(bed) = shared() else { return };
     let folder = Folder::new();
-    let later = SlurmOptions { extra: vec!["--begin=now+1hour".into()], ..options(&folder) };
+    let later = asking(&folder, with("--begin=now+1hour"));
     let mut first = World::new(&bed, later);
     assert_eq!(first.provider.ask(9, 0.0).expect("places").len(), 4);
     assert_eq!(first.in_queue().lines().count(), 1);

@@ -27,7 +27,7 @@ impl Disturbed {
         let folder = &scheduler.folder;
         let mut world = World::new(&bed, options(folder));
         let names = world.provider.ask(3, world.now()).expect("three places");
-        folder.ok("generate normal --shape 1000x1000 --seed 1 --out a.npy");
+        folder.ok("generate normal --shape 2000x2000 --seed 1 --out a.npy");
         folder.ok("matmul a.npy a.npy --block 64 --out here.npy --quiet");
         let words = "matmul a.npy a.npy --block 64 --out there.npy --report report.json --scheduler-file \
                      cluster.json --wait-workers 3 --quiet";

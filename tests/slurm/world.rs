@@ -7,7 +7,7 @@ use cluster::life::Life;
 use cluster::provider::{Place, PlaceState, Provider, Release};
 use cluster::slurm::commands::{Call, Called, Commands};
 use cluster::slurm::job_name::JobName;
-use cluster::slurm::{Programs, SlurmOptions, SlurmProvider};
+use cluster::slurm::{Programs, SlurmOptions, SlurmProvider, SlurmRequest};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -33,14 +33,7 @@ pub struct World {
 /// One thread and 300 MiB for each of at most four workers.
 pub fn options(folder: &Folder) -> SlurmOptions {
     SlurmOptions {
-        partition: None,
-        account: None,
-        qos: None,
-        constraint: None,
-        time: None,
-        extra: Vec::new(),
-        prologue: None,
-        interface: None,
+        request: SlurmRequest::default(),
         threads: 1,
         memory: Some(300 << 20),
         program: env!("CARGO_BIN_EXE_dolmen").into(),
@@ -48,6 +41,11 @@ pub fn options(folder: &Folder) -> SlurmOptions {
         logs: Some(folder.path("")),
         most: 4,
     }
+}
+
+/// The same with something asked of SLURM.
+pub fn asking(folder: &Folder, request: SlurmRequest) -> SlurmOptions {
+    SlurmOptions { request, ..options(folder) }
 }
 
 impl World {

@@ -21,6 +21,8 @@ struct Job {
     /// Whether `squeue` has known it once.
     was_listed: bool,
     is_released: bool,
+    /// It did not fail early.
+    has_worked: bool,
 }
 
 /// What a listing has brought to light.
@@ -30,7 +32,7 @@ pub struct News {
     pub left_behind: Vec<JobId>,
     /// Jobs whose worker has failed before it did anything.
     pub failed_early: Vec<FailedEarly>,
-    /// Whether a worker has been at work for a while.
+    /// Whether one more worker has been at work for a while.
     pub one_works: bool,
 }
 
@@ -123,7 +125,9 @@ impl Jobs {
             let words = format!("job {} failed after {runs_for} s: {}", row.id, row.words);
             news.failed_early.push(FailedEarly { name: job.place.name.clone(), words });
         }
-        news.one_works |= row.state == PlaceState::Running && runs_for >= EARLY;
+        if row.state == PlaceState::Running && runs_for >= EARLY {
+            news.one_works |= !std::mem::replace(&mut job.has_worked, true);
+        }
     }
 
     /// All places; those that have ended are told for the last time.
@@ -172,7 +176,7 @@ impl Job {
             ends: None,
             words: String::new(),
         };
-        Job { place, was_listed: false, is_released: false }
+        Job { place, was_listed: false, is_released: false, has_worked: false }
     }
 
     fn see(&mut self, row: &Row, now: f64) {

@@ -26,7 +26,7 @@ pub mod script;
 pub mod walltime;
 
 pub use commands::Programs;
-pub use options::{OptionsError, SlurmOptions};
+pub use options::{OptionsError, SlurmOptions, SlurmRequest};
 pub use provider::SlurmProvider;
 
 #[cfg(test)]

@@ -1,11 +1,12 @@
 //! What is asked of SLURM for each worker.
 
+use super::walltime::notice;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// What is asked for, and what a worker is told.
-#[derive(Clone, Debug, PartialEq)]
-pub struct SlurmOptions {
+/// What is asked of SLURM for a worker, beside its threads and memory.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct SlurmRequest {
     /// Where it is to run; none: the site's default.
     pub partition: Option<String>,
     /// Who pays; none: the user's default.
@@ -22,6 +23,13 @@ pub struct SlurmOptions {
     pub prologue: Option<String>,
     /// The network interface whose address a worker announces.
     pub interface: Option<String>,
+}
+
+/// What is asked for, and what a worker is told.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SlurmOptions {
+    /// What a user asks for.
+    pub request: SlurmRequest,
     /// Compute threads of a worker, and cores of its job.
     pub threads: u32,
     /// Bytes for blocks and workspace of a worker. Its job gets more, see [`SlurmOptions::job_mib`]. None: what the
@@ -66,8 +74,6 @@ pub enum OptionsError {
 
 /// What a process may take for blocks of what its job has: see the budget of a worker.
 const SHARE: f64 = 0.8;
-/// A worker is told so many seconds before its end. SLURM may do so up to a minute earlier.
-const NOTICE: u64 = 60;
 
 impl SlurmOptions {
     /// MiB of a job, so that 80 % of them are the worker's memory.
@@ -78,12 +84,12 @@ impl SlurmOptions {
 
     /// The walltime as SLURM takes it, rounded up.
     pub fn minutes(&self) -> Option<u64> {
-        self.time.map(|time| time.as_secs().div_ceil(60))
+        self.request.time.map(|time| time.as_secs().div_ceil(60))
     }
 
-    /// How many seconds before its end a worker is told: a minute, and of a short life a quarter.
+    /// How many seconds before its end a worker is told. SLURM may do so up to a minute earlier.
     pub fn notice(&self) -> u64 {
-        self.time.map_or(NOTICE, |time| NOTICE.min(time.as_secs() / 4))
+        notice(self.request.time.map_or(f64::INFINITY, |time| time.as_secs_f64())) as u64
     }
 
     /// Whether these can be written into a script.
@@ -92,16 +98,16 @@ impl SlurmOptions {
     /// Which of them cannot, and why.
     pub fn check(&self) -> Result<(), OptionsError> {
         let named = [
-            ("--slurm-partition", &self.partition),
-            ("--slurm-account", &self.account),
-            ("--slurm-qos", &self.qos),
-            ("--slurm-constraint", &self.constraint),
-            ("--interface", &self.interface),
+            ("--slurm-partition", &self.request.partition),
+            ("--slurm-account", &self.request.account),
+            ("--slurm-qos", &self.request.qos),
+            ("--slurm-constraint", &self.request.constraint),
+            ("--interface", &self.request.interface),
         ];
         for (name, value) in named {
             value.iter().try_for_each(|value| printable(name, value))?;
         }
-        for extra in &self.extra {
+        for extra in &self.request.extra {
             printable("--slurm-extra", extra)?;
             if !extra.starts_with('-') || extra.trim_start_matches('-').is_empty() {
                 return Err(OptionsError::NoOption(extra.clone()));
@@ -113,7 +119,7 @@ impl SlurmOptions {
             let text = path.to_str().ok_or(OptionsError::NotText { name, value: path.clone() })?;
             printable(name, text)?;
         }
-        match self.time {
+        match self.request.time {
             Some(time) if time < Duration::from_secs(60) => Err(OptionsError::TooShort(time)),
             _ => Ok(()),
         }

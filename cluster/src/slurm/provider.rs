@@ -7,7 +7,7 @@ use super::listing::{JobId, SQUEUE, rows, submitted};
 use super::options::{OptionsError, SlurmOptions};
 use super::refused::{cause, told};
 use super::script::script;
-use crate::backoff::Backoff;
+use crate::backoff::{Backoff, EarlyFailures};
 use crate::provider::{Cause, Place, Provider, Refusal, Release};
 use std::time::{Duration, Instant};
 
@@ -19,8 +19,6 @@ const LOOKING_SHARE: f64 = 0.05;
 const LARGEST_ARRAY: usize = 500;
 /// Jobs that are named in one call.
 const NAMED_AT_ONCE: usize = 200;
-/// So many workers that fail in a row before they work are no accident.
-const NO_ACCIDENT: usize = 3;
 /// Seconds before each look whether all jobs have gone, at the end: they have been told, and need no more than a
 /// moment.
 const LAST_LOOKS: [f64; 5] = [0.5, 1.0, 2.0, 4.0, 8.0];
@@ -32,8 +30,7 @@ pub struct SlurmProvider<C> {
     commands: C,
     jobs: Jobs,
     next_look: f64,
-    /// Workers that failed in a row before they worked.
-    failed_early: usize,
+    failures: EarlyFailures,
     asking: Backoff,
     looking: Backoff,
     releasing: Backoff,
@@ -64,7 +61,7 @@ impl<C: Commands> SlurmProvider<C> {
             name,
             commands,
             next_look: f64::NEG_INFINITY,
-            failed_early: 0,
+            failures: EarlyFailures::default(),
             asking: Backoff::default(),
             looking: Backoff::default(),
             releasing: Backoff::default(),
@@ -117,10 +114,11 @@ impl<C: Commands> SlurmProvider<C> {
             let _ = self.cancel(&news.left_behind, now);
         }
         if news.one_works {
-            self.failed_early = 0;
+            self.failures.one_works();
+            self.asking.done();
         }
-        self.failed_early += news.failed_early.len();
-        if let Some(failed) = news.failed_early.last().filter(|_| self.failed_early >= NO_ACCIDENT) {
+        self.failures.add(news.failed_early.len());
+        if let Some(failed) = news.failed_early.last().filter(|_| self.failures.are_no_accident()) {
             let said = self.last_line(&failed.name).map(|line| format!(": {line}")).unwrap_or_default();
             self.asking.refused(Cause::Fruitless, format!("{}{said}", failed.words), now);
         }
@@ -195,7 +193,9 @@ impl<C: Commands> Provider for SlurmProvider<C> {
         });
         match done {
             Ok(array) => {
-                self.asking.done();
+                if !self.failures.are_no_accident() {
+                    self.asking.done();
+                }
                 Ok(self.jobs.asked(array, count, now))
             }
             Err(NotDone { cause, words }) => Err(self.asking.refused(cause, words, now)),

@@ -22,7 +22,7 @@ pub fn script(options: &SlurmOptions, name: &str, count: usize) -> String {
     let _ = writeln!(text, "export DOLMEN={}", for_shell(&options.program.to_string_lossy()));
     let file = options.scheduler_file.to_string_lossy();
     let _ = writeln!(text, "export DOLMEN_SCHEDULER_FILE={}", for_shell(&file));
-    if let Some(prologue) = &options.prologue {
+    if let Some(prologue) = &options.request.prologue {
         text += "\n# --slurm-prologue\n";
         text += prologue;
         text += "\n# Its end\n\n";
@@ -47,16 +47,16 @@ fn sbatch_options(options: &SlurmOptions, name: &str, count: usize) -> Vec<Strin
     let logs = options.logs.as_ref().map(|folder| format!("{}/slurm-%A_%a.log", folder.to_string_lossy()));
     all.push(format!("--output={}", logs.as_deref().unwrap_or("/dev/null")));
     let named = [
-        ("partition", &options.partition),
-        ("account", &options.account),
-        ("qos", &options.qos),
-        ("constraint", &options.constraint),
+        ("partition", &options.request.partition),
+        ("account", &options.request.account),
+        ("qos", &options.request.qos),
+        ("constraint", &options.request.constraint),
     ];
     all.extend(named.iter().filter_map(|(name, value)| Some(format!("--{name}={}", value.as_ref()?))));
     all.extend(options.minutes().map(|minutes| format!("--time={minutes}")));
     all.extend(options.job_mib().map(|mib| format!("--mem={mib}M")));
     // The user's own come last: they may say otherwise.
-    all.extend(options.extra.iter().cloned());
+    all.extend(options.request.extra.iter().cloned());
     all
 }
 
@@ -66,7 +66,7 @@ fn worker_words(options: &SlurmOptions) -> Vec<String> {
     if let Some(bytes) = options.memory {
         words.extend(["--memory".into(), bytes.to_string()]);
     }
-    if let Some(interface) = &options.interface {
+    if let Some(interface) = &options.request.interface {
         words.extend(["--interface".into(), interface.clone()]);
     }
     words
@@ -88,8 +88,8 @@ fn for_shell(word: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::options::OptionsError;
-    use super::super::testing::options;
+    use super::super::options::{OptionsError, SlurmRequest};
+    use super::super::testing::{asking, options};
     use super::*;
     use std::path::PathBuf;
     use std::time::Duration;
@@ -118,7 +118,7 @@ set -- '--threads' '2'
 
     #[test]
     fn all_options_are_in_it() {
-        let all = SlurmOptions {
+        let request = SlurmRequest {
             partition: Some("long".into()),
             account: Some("physics".into()),
             qos: Some("high".into()),
@@ -127,10 +127,9 @@ set -- '--threads' '2'
             extra: vec!["--gres=gpu:1".into(), "--comment=two words".into()],
             prologue: Some("module load \"x\"".into()),
             interface: Some("ib0".into()),
-            memory: Some(4 << 30),
-            logs: Some("/home/me/logs".into()),
-            ..options()
         };
+        let all =
+            SlurmOptions { request, memory: Some(4 << 30), logs: Some("/home/me/logs".into()), ..options() };
         assert_eq!(all.check(), Ok(()));
         let text = script(&all, "n", 1);
         for line in [
@@ -156,11 +155,12 @@ set -- '--threads' '2'
 
     #[test]
     fn a_short_life_is_told_of_its_end_in_time() {
-        let notice =
-            |seconds| SlurmOptions { time: Some(Duration::from_secs(seconds)), ..options() }.notice();
+        let living = |seconds| {
+            asking(SlurmRequest { time: Some(Duration::from_secs(seconds)), ..SlurmRequest::default() })
+        };
+        let notice = |seconds| living(seconds).notice();
         assert_eq!([60, 120, 240, 3600].map(notice), [15, 30, 60, 60]);
-        let minutes =
-            |seconds| SlurmOptions { time: Some(Duration::from_secs(seconds)), ..options() }.minutes();
+        let minutes = |seconds| living(seconds).minutes();
         assert_eq!([60, 61, 3600].map(minutes), [Some(1), Some(2), Some(60)]);
     }
 
@@ -174,16 +174,16 @@ set -- '--threads' '2'
     fn what_would_break_the_script_is_refused() {
         let broken = "a\n#SBATCH --uid=0";
         let refused = [
-            SlurmOptions { partition: Some(broken.into()), ..options() },
-            SlurmOptions { extra: vec![format!("--x={broken}")], ..options() },
+            asking(SlurmRequest { partition: Some(broken.into()), ..SlurmRequest::default() }),
+            asking(SlurmRequest { extra: vec![format!("--x={broken}")], ..SlurmRequest::default() }),
             SlurmOptions { program: PathBuf::from(broken), ..options() },
         ];
         for options in refused {
             assert!(matches!(options.check(), Err(OptionsError::ControlCharacter { .. })), "{options:?}");
         }
-        let no_option = SlurmOptions { extra: vec!["rm".into()], ..options() };
+        let no_option = asking(SlurmRequest { extra: vec!["rm".into()], ..SlurmRequest::default() });
         assert_eq!(no_option.check(), Err(OptionsError::NoOption("rm".into())));
-        let short = SlurmOptions { time: Some(Duration::from_secs(59)), ..options() };
+        let short = asking(SlurmRequest { time: Some(Duration::from_secs(59)), ..SlurmRequest::default() });
         assert_eq!(short.check(), Err(OptionsError::TooShort(Duration::from_secs(59))));
     }
 }

@@ -1,18 +1,11 @@
 //! What the tests of this module share.
 
-use super::options::SlurmOptions;
+use super::options::{SlurmOptions, SlurmRequest};
 
 /// Two threads, and nothing else out of the ordinary.
 pub fn options() -> SlurmOptions {
     SlurmOptions {
-        partition: None,
-        account: None,
-        qos: None,
-        constraint: None,
-        time: None,
-        extra: Vec::new(),
-        prologue: None,
-        interface: None,
+        request: SlurmRequest::default(),
         threads: 2,
         memory: None,
         program: "/opt/dolmen".into(),
@@ -20,4 +13,9 @@ pub fn options() -> SlurmOptions {
         logs: None,
         most: 8,
     }
+}
+
+/// The same for somebody who asks for this.
+pub fn asking(request: SlurmRequest) -> SlurmOptions {
+    SlurmOptions { request, ..options() }
 }

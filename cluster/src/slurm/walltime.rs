@@ -3,6 +3,15 @@
 use super::commands::{Call, Called, Commands};
 use super::listing::seconds;
 
+/// A worker is told so many seconds before its end.
+const NOTICE: f64 = 60.0;
+
+/// How many seconds before its end a worker begins to leave that may live for so many: a minute, and of a short life a
+/// quarter.
+pub fn notice(life: f64) -> f64 {
+    NOTICE.min(life / 4.0)
+}
+
 /// How long a job may still live.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Walltime {
