@@ -14,8 +14,8 @@ CARGO ?= cargo
 # Tests that a build with other features is worth a second run for: what runs code of kernels/, and what reads its formats.
 FEATURE_TESTS := cli numerics session mnist zarr hdf5
 KERNEL_TESTS := $(foreach t,$(wildcard kernels/tests/*.rs),--test $(basename $(notdir $(t))))
-# Packages that must be there for features `openblas`, `hdf5` and `blosc` on Debian and its kin.
-LIBRARY_PACKAGES := pkg-config g++ libopenblas-dev libhdf5-dev
+# Packages that must be there on Debian and its kin: for features `openblas`, `hdf5` and `blosc`, and for tests with networks.
+LIBRARY_PACKAGES := pkg-config g++ libopenblas-dev libhdf5-dev iproute2
 # Those of the features that can be built here, in one build: with commas between them.
 FEATURES = $(shell { pkg-config --exists openblas && echo openblas; pkg-config --exists hdf5 && echo hdf5; \
     command -v c++ >/dev/null && echo blosc; } 2>/dev/null | paste -sd,)
@@ -47,9 +47,9 @@ check-deps:
 	    echo "SKIPPED: cargo deny check advisories (the RustSec database cannot be reached from here)" >&2
 	fi
 
-# Puts OpenBLAS, HDF5 and a C++ compiler there if that is possible; never fails, whoever needs them looks for them.
+# Puts OpenBLAS, HDF5, a C++ compiler and `ip` there if that is possible; never fails, whoever needs them looks for them.
 libraries:
-	@if pkg-config --exists openblas hdf5 2>/dev/null && command -v c++ >/dev/null; then exit 0; fi
+	@if pkg-config --exists openblas hdf5 2>/dev/null && command -v c++ >/dev/null && command -v ip >/dev/null; then exit 0; fi
 	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
 	    echo "installing $(LIBRARY_PACKAGES)"
 	    export DEBIAN_FRONTEND=noninteractive

@@ -48,13 +48,16 @@ struct Chaos {
     there: Vec<String>,
     stopped: Vec<String>,
     started: usize,
+    /// Blocks may be given up beside those of lost workers: memory is short, or a hand-over may come to nothing.
+    gives_up: bool,
 }
 
 impl Chaos {
     fn new(seed: u64) -> (Chaos, &'static str) {
         let mut random = Random(seed);
         let (command, tight) = COMMANDS[random.below(COMMANDS.len() as u64) as usize];
-        let memory = if random.below(3) == 0 { tight } else { "200MiB" };
+        let is_tight = random.below(3) == 0;
+        let memory = if is_tight { tight } else { "200MiB" };
         let options = format!("--threads 1 --memory {memory} --spill-dir .");
         let scheduler_dies = seed % 3 == 2;
         // A scheduler that starts has to be found in this time, a worker that is stopped is given up after it.
@@ -71,6 +74,7 @@ impl Chaos {
             there,
             stopped,
             started: 0,
+            gives_up: is_tight,
         };
         let workers = 2 + chaos.random.below(3);
         (0..workers).for_each(|_| chaos.add());
@@ -121,6 +125,7 @@ impl Chaos {
             }
             3 => {
                 if let Some(name) = self.one() {
+                    self.gives_up = true;
                     send(self.cluster.worker(&name), libc::SIGTERM);
                     self.there.retain(|other| *other != name);
                 }
@@ -138,6 +143,26 @@ impl Chaos {
         while run.try_wait().expect("a child").is_none() {
             std::thread::sleep(Duration::from_millis(self.random.below(400)));
             self.happen();
+        }
+    }
+
+    /// No more is done again than was lost. `report` is that of the last run. A scheduler that was started again knows
+    /// nothing of the time before, and neither does its log.
+    fn check_what_was_done_again(&self, report: &str, happened: &str) {
+        let report = std::fs::read(self.cluster.folder.path(report)).expect("a report");
+        let report: serde_json::Value = serde_json::from_slice(&report).expect("JSON");
+        let figure = |name: &str| report[name].as_u64().expect("a number");
+        let log = self.cluster.log();
+        let Some(losses) = losses(&log) else { return };
+        let most = match losses.last() {
+            Some(loss) if !self.gives_up => loss.again,
+            _ => figure("tasks") * losses.len() as u64,
+        };
+        let again = figure("recomputed_tasks");
+        assert!(again <= most, "{happened}: {again} tasks were done again, more than {most}\n{log}");
+        for (at, loss) in losses.iter().enumerate() {
+            let lost = loss.again - if at == 0 { 0 } else { losses[at - 1].again.min(loss.again) };
+            assert!(lost + loss.done <= figure("tasks"), "{happened}: more was lost than was done\n{log}");
         }
     }
 
@@ -162,6 +187,28 @@ impl Chaos {
     }
 }
 
+/// What the scheduler says of a run after the loss of a worker.
+struct Loss {
+    /// Tasks that are done, and those that are done again or are to be.
+    done: u64,
+    again: u64,
+}
+
+/// Those of the run that has ended last. None if its scheduler was killed as soon as it had ended.
+fn losses(log: &str) -> Option<Vec<Loss>> {
+    let done = log.rfind(" is done after ")?;
+    let run = log[..done].rsplit(' ').next()?;
+    let of_this_run = format!("run {run}: ");
+    let said = log.lines().filter_map(|line| line.split_once(&of_this_run));
+    let numbers =
+        said.map(|(_, said)| said.split_whitespace().filter_map(|word| word.parse().ok()).collect());
+    let loss = |numbers: Vec<u64>| match numbers[..] {
+        [done, _, again] => Loss { done, again },
+        _ => panic!("what does the scheduler say of the loss?\n{log}"),
+    };
+    Some(numbers.map(loss).collect())
+}
+
 fn survive(seed: u64) {
     println!("DOLMEN_SEED={seed}");
     let (mut chaos, command) = Chaos::new(seed);
@@ -171,8 +218,9 @@ fn survive(seed: u64) {
     folder.ok(&format!("{} --quiet", command.replace("OUT", "here")));
     for round in 0..2 {
         let there = format!("there{round}");
+        let report = format!("{there}.json");
         let words = format!(
-            "{} --quiet --report {there}.json --scheduler-file cluster.json",
+            "{} --quiet --report {report} --scheduler-file cluster.json",
             command.replace("OUT", &there)
         );
         let mut run = chaos.cluster.folder.command(&words);
@@ -182,6 +230,7 @@ fn survive(seed: u64) {
         assert_eq!(outcome.code, Some(0), "seed {seed}: {command}: {outcome:?}\n{}", chaos.cluster.log());
         let (here, there) = (result(&chaos.cluster.folder, "here"), result(&chaos.cluster.folder, &there));
         assert!(here == there, "seed {seed}: {command}: other bits\n{}", chaos.cluster.log());
+        chaos.check_what_was_done_again(&report, &format!("seed {seed}: {command}"));
     }
     chaos.end();
 }

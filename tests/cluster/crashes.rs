@@ -1,7 +1,9 @@
 //! Workers that are killed, stopped, and started while a run goes on.
 
+use crate::peer::Peer;
 use crate::processes::{Cluster, ended, send, until};
 use crate::support::dolmen::Outcome;
+use cluster::role::Role;
 use std::process::{Child, Stdio};
 
 /// Long enough for something to happen in the middle.
@@ -37,6 +39,26 @@ fn a_worker_that_is_killed_is_done_without() {
     cluster.kill("n1");
     same(&cluster, run);
     assert!(cluster.log().contains("worker n1 is lost"), "{}", cluster.log());
+}
+
+/// Nobody has fetched the results, so all are needed, and those that lay there are gone.
+#[test]
+fn what_a_killed_worker_had_is_done_again_and_nothing_else() {
+    let mut cluster = Cluster::new(2, "--threads 1 --memory 300MiB");
+    cluster.wait_for("n0 joins");
+    cluster.wait_for("n1 joins");
+    let client = Peer::of(&cluster, Role::Client, "slow");
+    client.ask_for_ones(10);
+    let before = client.ended();
+    assert_eq!((before.kept.len(), before.recomputed), (100, 0));
+    cluster.kill("n0");
+    let after = client.ended();
+    let (_, left) = after.kept[0];
+    assert!(after.kept.iter().all(|(_, depot)| *depot == left), "{after:?}");
+    let lost = before.kept.iter().filter(|(_, depot)| *depot != left).count();
+    assert!(lost > 0, "{before:?}");
+    assert_eq!((after.kept.len(), after.recomputed), (100, lost as u64));
+    assert_eq!(cluster.stop().0, Some(0));
 }
 
 #[test]

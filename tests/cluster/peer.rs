@@ -11,8 +11,12 @@ use cluster::peer::{Connection, Event};
 use cluster::role::Role;
 use cluster::scheduler_file::SchedulerAddress;
 use cluster::tls::Trust;
+use dolmen::array::{Axis, BlockGrid, Element, Fill};
 use dolmen::exec;
-use dolmen::protocol::{FromWorkerProcess, Seats, ToClient, ToWorkerProcess, decode, encode};
+use dolmen::graph::ProgramBuilder;
+use dolmen::protocol::{
+    Ended, FromClient, FromWorkerProcess, RunSpec, Seats, ToClient, ToWorkerProcess, decode, encode,
+};
 use dolmen::sched::{Seat, Threads};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, channel};
@@ -75,6 +79,28 @@ impl Peer {
                 Event::Message { message, .. } => return Some(decode(&message).unwrap()),
                 Event::Lost { .. } => return None,
                 Event::Connected(_) | Event::Room { .. } => {}
+            }
+        }
+    }
+
+    /// A client asks for a matrix of ones, of so many blocks in each direction, and leaves it at the workers.
+    pub fn ask_for_ones(&self, blocks: u64) {
+        let mut builder = ProgramBuilder::default();
+        let axis = || Axis::new(100 * blocks, 100);
+        let ones = builder.fill(Fill::Constant(1.0), 0, 0, BlockGrid::new(axis(), axis()), Element::F64);
+        builder.keep(ones.stage);
+        let stages = builder.finish().stages().to_vec();
+        let spec = RunSpec { stages, inputs: Vec::new(), outputs: Vec::new(), sync: false, own: None };
+        self.say(&FromClient::Submit { number: 1, spec: Box::new(spec) });
+    }
+
+    /// How a client's run has ended.
+    pub fn ended(&self) -> Ended {
+        loop {
+            match self.hear() {
+                Some(ToClient::Ended { result, .. }) => return result.expect("a run that succeeds"),
+                Some(_) => {}
+                None => panic!("the scheduler is gone"),
             }
         }
     }

@@ -13,16 +13,44 @@ pub const HANGS: Duration = Duration::from_secs(120);
 
 pub struct Cluster {
     pub folder: Folder,
+    /// What goes before the commands of scheduler and clients.
+    through: Vec<String>,
     /// How the scheduler is started.
     words: String,
     scheduler: Child,
     workers: Vec<(String, Child)>,
 }
 
+/// The program with these words, started by the command `through`, if that is one.
+pub fn command_through(folder: &Folder, through: &[String], words: &str) -> Command {
+    let Some((first, others)) = through.split_first() else { return folder.command(words) };
+    let mut command = Command::new(first);
+    command.args(others).arg(env!("CARGO_BIN_EXE_dolmen")).args(words.split_whitespace());
+    command.current_dir(folder.path("")).stdin(Stdio::null());
+    command
+}
+
+/// A command that does what a shell command says in a mount namespace of its own, and then starts what follows it.
+pub fn after_mounting(first: &str) -> Vec<String> {
+    let script = format!("{first} && exec \"$@\"");
+    ["unshare", "--mount", "sh", "-c", &script, "sh"].map(String::from).to_vec()
+}
+
+/// Whether that can be done here. If not, a line says what is skipped.
+pub fn can_mount(first: &str, skipped: &str) -> bool {
+    let through = after_mounting(first);
+    let can = Command::new(&through[0]).args(&through[1..]).arg("true").output();
+    let can = can.is_ok_and(|output| output.status.success());
+    if !can {
+        eprintln!("SKIPPED: {skipped} (needs root and mount namespaces)");
+    }
+    can
+}
+
 /// Starts a process that says what it has to say into a file.
-fn start(folder: &Folder, words: &str, log: &str) -> Child {
+fn start(folder: &Folder, through: &[String], words: &str, log: &str) -> Child {
     let log = std::fs::File::create(folder.path(log)).expect("a log");
-    let mut command = folder.command(words);
+    let mut command = command_through(folder, through, words);
     command.stdout(Stdio::null()).stderr(log).spawn().expect("a process")
 }
 
@@ -86,16 +114,21 @@ impl Cluster {
 
     /// The same in a folder where something is done before.
     pub fn prepared(prepare: impl FnOnce(&Folder) -> String) -> Cluster {
+        Cluster::prepared_through(Vec::new(), prepare)
+    }
+
+    /// The same, with scheduler and clients started by a command.
+    pub fn prepared_through(through: Vec<String>, prepare: impl FnOnce(&Folder) -> String) -> Cluster {
         let folder = Folder::new();
         let options = prepare(&folder);
         let words = format!("scheduler --scheduler-file cluster.json {options}");
-        let scheduler = start(&folder, &words, "scheduler.log");
-        Cluster { folder, words, scheduler, workers: Vec::new() }
+        let scheduler = start(&folder, &through, &words, "scheduler.log");
+        Cluster { folder, through, words, scheduler, workers: Vec::new() }
     }
 
     /// A scheduler like the first, which has ended. Its log begins anew.
     pub fn start_scheduler_again(&mut self) {
-        self.scheduler = start(&self.folder, &self.words, "scheduler.log");
+        self.scheduler = start(&self.folder, &self.through, &self.words, "scheduler.log");
         let began = Instant::now();
         while SchedulerAddress::read(&self.folder.path("cluster.json")).is_err() {
             assert!(began.elapsed() < HANGS, "it does not start again:\n{}", self.log());
@@ -120,20 +153,14 @@ impl Cluster {
     }
 
     pub fn add(&mut self, name: &str, options: &str) {
-        let words = format!("worker --scheduler-file cluster.json --name {name} {options}");
-        let child = start(&self.folder, &words, &format!("{name}.log"));
-        self.workers.push((name.into(), child));
+        self.add_through(&[], name, options);
     }
 
-    /// A worker that sees other files: a shell command runs before it in a mount namespace of its own.
-    pub fn add_hiding(&mut self, name: &str, first: &str, options: &str) {
-        let program = env!("CARGO_BIN_EXE_dolmen");
+    /// A worker that is started by a command.
+    pub fn add_through(&mut self, through: &[String], name: &str, options: &str) {
         let words = format!("worker --scheduler-file cluster.json --name {name} {options}");
-        let log = std::fs::File::create(self.folder.path(&format!("{name}.log"))).expect("a log");
-        let mut command = Command::new("unshare");
-        command.args(["--mount", "sh", "-c", &format!("{first} && exec {program} {words}")]);
-        command.current_dir(self.folder.path("")).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
-        self.workers.push((name.into(), command.spawn().expect("a process")));
+        let child = start(&self.folder, through, &words, &format!("{name}.log"));
+        self.workers.push((name.into(), child));
     }
 
     pub fn worker(&mut self, name: &str) -> &mut Child {
@@ -181,12 +208,25 @@ impl Cluster {
     /// A command that waits for all workers there are.
     pub fn command(&self, words: &str) -> Command {
         let workers = self.workers.len();
-        self.folder.command(&format!("{words} --scheduler-file cluster.json --wait-workers {workers}"))
+        let words = format!("{words} --scheduler-file cluster.json --wait-workers {workers}");
+        command_through(&self.folder, &self.through, &words)
     }
 
     #[track_caller]
     pub fn ok(&self, words: &str) -> Outcome {
-        let outcome = Outcome::of(self.command(words).output().expect("the program starts"));
+        self.demand_success(self.command(words), words)
+    }
+
+    /// A command that waits for no workers.
+    #[track_caller]
+    pub fn ask(&self, words: &str) -> Outcome {
+        let all = format!("{words} --scheduler-file cluster.json");
+        self.demand_success(command_through(&self.folder, &self.through, &all), words)
+    }
+
+    #[track_caller]
+    fn demand_success(&self, mut command: Command, words: &str) -> Outcome {
+        let outcome = Outcome::of(command.output().expect("the program starts"));
         assert_eq!(outcome.code, Some(0), "dolmen {words}\n{}\n{}", outcome.stderr, self.log());
         outcome
     }
@@ -217,7 +257,7 @@ impl Cluster {
     /// Ends it in an orderly way; the exit codes of the scheduler and of the workers that are left.
     #[track_caller]
     pub fn stop(&mut self) -> (Option<i32>, Vec<Option<i32>>) {
-        self.folder.ok("stop --scheduler-file cluster.json");
+        self.ask("stop");
         (ended(&mut self.scheduler), self.workers.iter_mut().map(|(_, child)| ended(child)).collect())
     }
 }

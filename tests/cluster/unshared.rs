@@ -1,6 +1,6 @@
 //! What only the client has: matrices in its memory, and paths that no worker sees.
 
-use crate::processes::{Cluster, result};
+use crate::processes::{Cluster, after_mounting, can_mount, result};
 use dolmen::array::Element;
 use dolmen::data::{OutputFormat, OutputSpec};
 use dolmen::graph::ProgramBuilder;
@@ -130,13 +130,12 @@ fn paths_that_only_the_client_has_do_as_well() {
     let private = cluster.folder.path("private");
     std::fs::create_dir(&private).unwrap();
     let hidden = format!("mount -t tmpfs none {}", private.display());
-    let can = std::process::Command::new("unshare").args(["--mount", "sh", "-c", &hidden]).output();
-    if !can.is_ok_and(|output| output.status.success()) {
-        eprintln!("SKIPPED: paths that only the client has (needs root and mount namespaces)");
+    if !can_mount(&hidden, "paths that only the client has") {
         return;
     }
     for number in 0..2 {
-        cluster.add_hiding(&format!("n{number}"), &hidden, "--threads 1 --memory 100MiB");
+        let through = after_mounting(&hidden);
+        cluster.add_through(&through, &format!("n{number}"), "--threads 1 --memory 100MiB");
     }
     cluster.folder.ok("generate normal --shape 500x500 --seed 1 --out private/a.npy");
     cluster.folder.ok("generate normal --shape 3000x40 --seed 3 --out private/t.npy");

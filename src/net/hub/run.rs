@@ -127,10 +127,22 @@ impl Hub {
     pub(super) fn hear(&mut self, worker: WorkerId, messages: Vec<FromWorker>, ctx: &mut Context<Self>) {
         let mut by_run: BTreeMap<RunId, Vec<FromWorker>> = BTreeMap::new();
         for message in messages {
-            by_run.entry(message.run()).or_default().push(message);
+            by_run.entry(message.run()).or_default().push(self.with_name(worker, message));
         }
         for (id, messages) in by_run {
             self.hear_of(id, worker, messages, ctx);
+        }
+    }
+
+    /// A full disk is one worker's: the client has to know whose.
+    fn with_name(&self, worker: WorkerId, message: FromWorker) -> FromWorker {
+        let name = self.members.get(worker).filter(|member| !member.is_client()).map(|member| &member.name);
+        match (name, message) {
+            (Some(name), FromWorker::MoveFailed { run, block, failure: Failure { blame, message } }) => {
+                let failure = Failure { blame, message: format!("worker {name}: {message}") };
+                FromWorker::MoveFailed { run, block, failure }
+            }
+            (_, message) => message,
         }
     }
 
