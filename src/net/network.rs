@@ -4,11 +4,11 @@ use crate::actors::Network;
 use crate::ids::{BlockId, RunId, WorkerId};
 use crate::protocol::{BlockKey, Depot, encode};
 use crate::store::Block;
-use cluster::Holder;
 use cluster::endpoint::Endpoint;
 use cluster::life::Life;
 use cluster::role::Role;
-use std::collections::HashMap;
+use cluster::{Holder, PullError};
+use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -16,6 +16,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 pub struct Neighbours {
     endpoint: Arc<Endpoint>,
     depots: Mutex<HashMap<WorkerId, Depot>>,
+    /// Those that could not be reached.
+    unreachable: Mutex<HashSet<WorkerId>>,
     received: AtomicU64,
 }
 
@@ -27,7 +29,8 @@ pub fn holder(depot: Depot) -> Holder {
 
 impl Neighbours {
     pub fn new(endpoint: Arc<Endpoint>) -> Neighbours {
-        Neighbours { endpoint, depots: Mutex::default(), received: AtomicU64::new(0) }
+        let (depots, unreachable) = Default::default();
+        Neighbours { endpoint, depots, unreachable, received: AtomicU64::new(0) }
     }
 
     pub fn meet(&self, worker: WorkerId, depot: Depot) {
@@ -42,6 +45,15 @@ impl Neighbours {
     /// Bytes of blocks that have come since then.
     pub fn received(&self) -> u64 {
         self.received.load(Ordering::Relaxed)
+    }
+
+    /// It is tried again as long as the scheduler knows that worker. Said once.
+    fn failed(&self, from: WorkerId, why: &PullError) {
+        tracing::debug!("a block of {from}: {why}");
+        let mut unreachable = self.unreachable.lock().unwrap_or_else(PoisonError::into_inner);
+        if matches!(why, PullError::Unreachable(_)) && unreachable.insert(from) {
+            tracing::warn!("cannot get blocks: {why} Does a firewall keep workers apart?");
+        }
     }
 
     fn holder_of(&self, worker: WorkerId) -> Option<Holder> {
@@ -68,7 +80,7 @@ impl Network for Arc<Neighbours> {
                 done(Some(block));
             }
             Err(why) => {
-                tracing::debug!("{id:?} of {from}: {why}");
+                neighbours.failed(from, &why);
                 done(None);
             }
         });

@@ -143,6 +143,19 @@ fn a_cut_that_is_mended_in_time_costs_nothing() {
     wired.end(&[0, 0]);
 }
 
+/// As a firewall does that lets them reach the scheduler only.
+#[test]
+fn workers_that_are_kept_apart_say_so_and_go_on_when_they_reach_each_other() {
+    let Some(mut wired) = Wired::new(2, 2, "--lost-after 2s") else { return };
+    (0..2).for_each(|number| wired.network.keep_apart(number, true));
+    let run = wired.begin(&format!("{LONG} there.npy"));
+    let says = |name: &str| wired.cluster.log_of(name).contains("Does a firewall keep workers apart?");
+    until(|| says("n0") || says("n1"), || wired.cluster.log());
+    (0..2).for_each(|number| wired.network.keep_apart(number, false));
+    wired.same(run, "there");
+    wired.end(&[0, 0]);
+}
+
 /// It writes the result, which nobody else sees: the run cannot end without it.
 #[test]
 fn a_client_that_is_cut_off_ends_and_its_run_is_cancelled() {

@@ -106,6 +106,14 @@ impl Network {
         self.switch.ip(&format!("link set cable{number} up")).expect("a link");
     }
 
+    /// Whether this machine and others for which the same is said reach each other. The switch they reach.
+    pub fn keep_apart(&self, number: usize, apart: bool) {
+        let apart = if apart { "on" } else { "off" };
+        self.switch
+            .ip(&format!("link set cable{number} type bridge_slave isolated {apart}"))
+            .expect("a link");
+    }
+
     /// Processes that are on any of the machines.
     pub fn processes(&self) -> Vec<String> {
         let machines = || self.machines.iter().chain([&self.switch]);
