@@ -1,5 +1,6 @@
 //! What the threads of all workers wait for: measured where they wait.
 
+use super::io_tasks::IoTasks;
 use crate::files::Depth;
 use crate::graph::Kind;
 use crate::graph::kinds::Io;
@@ -71,6 +72,7 @@ pub struct Activity {
     /// Idle nanoseconds by cause, and at the end those without one.
     idle: [AtomicU64; 5],
     depth: Arc<Depth>,
+    pub io_tasks: IoTasks,
 }
 
 /// In the order in which they are blamed: what computing waits for directly comes first.
@@ -87,12 +89,14 @@ impl Activity {
             items: Default::default(),
             idle: Default::default(),
             depth,
+            io_tasks: IoTasks::default(),
         }
     }
 
-    /// A run begins.
-    pub fn begin(&self) {
+    /// A run begins, in which each worker may run so many I/O tasks at once.
+    pub fn begin(&self, io_tasks: usize) {
         self.depth.count_anew();
+        self.io_tasks.begin(io_tasks);
         self.running.store(true, Ordering::Relaxed);
     }
 
@@ -131,6 +135,7 @@ impl Activity {
         self.idle[cause.unwrap_or(BLAMED.len())].fetch_add(time.as_nanos() as u64, Ordering::Relaxed);
         if cause.is_some() {
             self.depth.add_idle(time.as_secs_f64());
+            self.io_tasks.add_idle(time.as_secs_f64());
         }
     }
 

@@ -27,6 +27,8 @@ struct Queue {
 #[derive(Default)]
 struct Items {
     waiting: VecDeque<WorkItem>,
+    /// Threads that do I/O or still have the workspace for it. Those that compute are not counted.
+    at_io: usize,
     closed: bool,
 }
 
@@ -37,6 +39,9 @@ impl Queue {
 
     /// Wakes threads for so many new items.
     fn wake(&self, items: usize) {
+        if self.class.is_io() {
+            return (0..items.min(self.activity.io_tasks.now())).for_each(|_| self.filled.notify_one());
+        }
         match items {
             0 => {}
             1 => self.filled.notify_one(),
@@ -48,15 +53,16 @@ impl Queue {
         self.items.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The next item, or several if they are `short`; none when the queue is closed. `idle` is called
-    /// before waiting.
-    fn take(&self, threads: usize, short: bool, mut idle: impl FnMut()) -> Vec<WorkItem> {
+    /// The next item, or several if they are `short`; none when the queue is closed. `idle` is called before waiting,
+    /// and lets the workspace go. `at_io` says whether the thread counts as one at I/O.
+    fn take(&self, threads: usize, short: bool, at_io: &mut bool, mut idle: impl FnMut()) -> Vec<WorkItem> {
         let mut items = self.lock();
         loop {
             if items.closed {
+                self.leave(&mut items, at_io);
                 return Vec::new();
             }
-            if !items.waiting.is_empty() {
+            if !items.waiting.is_empty() && self.may_take(&mut items, at_io) {
                 let share = (items.waiting.len() / (2 * threads)).clamp(1, MOST_AT_ONCE);
                 let count = if short { share } else { 1 };
                 return items.waiting.drain(..count).collect();
@@ -64,10 +70,40 @@ impl Queue {
             drop(items);
             idle();
             items = self.lock();
-            if items.waiting.is_empty() && !items.closed {
+            self.leave(&mut items, at_io);
+            if !items.closed && (items.waiting.is_empty() || !self.has_place(&items)) {
                 items = self.wait(items);
             }
         }
+    }
+
+    /// The thread is not at I/O any more.
+    fn leave(&self, items: &mut Items, at_io: &mut bool) {
+        if std::mem::take(at_io) {
+            items.at_io -= 1;
+            self.activity.io_tasks.leave();
+        }
+    }
+
+    /// May one thread more be at I/O?
+    fn has_place(&self, items: &Items) -> bool {
+        !self.class.is_io() || items.at_io < self.activity.io_tasks.now()
+    }
+
+    /// May this thread do what waits? If it is not at I/O yet, it is from now on.
+    fn may_take(&self, items: &mut Items, at_io: &mut bool) -> bool {
+        if !self.class.is_io() {
+            return true;
+        }
+        if *at_io {
+            return items.at_io <= self.activity.io_tasks.now();
+        }
+        *at_io = self.has_place(items);
+        if *at_io {
+            items.at_io += 1;
+            self.activity.io_tasks.enter(items.at_io);
+        }
+        *at_io
     }
 
     fn wait<'a>(&'a self, items: MutexGuard<'a, Items>) -> MutexGuard<'a, Items> {
@@ -85,14 +121,16 @@ impl Queue {
 pub struct Queues {
     compute: Queue,
     io: Queue,
+    io_place: IoPlace,
     activity: Arc<Activity>,
 }
 
 impl Queues {
-    pub fn new(activity: Arc<Activity>) -> Queues {
+    pub fn new(io_place: IoPlace, activity: Arc<Activity>) -> Queues {
         Queues {
             compute: Queue::new(WorkClass::Compute, activity.clone()),
             io: Queue::new(WorkClass::Read, activity.clone()),
+            io_place,
             activity,
         }
     }
@@ -106,7 +144,8 @@ impl Queues {
         for item in items {
             let class = item.class();
             self.activity.queued(class);
-            if class.is_io() { io.waiting.push_back(item) } else { compute.waiting.push_back(item) }
+            let is_beside = class.is_io() && self.io_place == IoPlace::BesideCompute;
+            if is_beside { io.waiting.push_back(item) } else { compute.waiting.push_back(item) }
         }
         let new_compute = compute.waiting.len() - before.0;
         let new_io = io.waiting.len() - before.1;
@@ -122,7 +161,7 @@ impl Queues {
     pub fn take_back(&self, share: Unbegun, may: impl Fn(TaskId) -> bool) -> Vec<WorkItem> {
         let mut items = self.compute.lock();
         // A block that is made again is waited for here.
-        let is_task = |item: &WorkItem| matches!(item.kind, WorkKind::Task(_));
+        let is_task = |item: &WorkItem| matches!(item.kind, WorkKind::Task(_)) && !item.class().is_io();
         let tasks = items.waiting.iter().filter(|item| is_task(item)).count();
         let most = if share == Unbegun::Half { tasks.div_ceil(2) } else { tasks };
         let mut back = Vec::new();
@@ -139,9 +178,10 @@ impl Queues {
 
     /// Drops all items that have not begun.
     pub fn clear(&self) {
-        self.compute.lock().waiting.clear();
-        let dropped = std::mem::take(&mut self.io.lock().waiting);
-        dropped.iter().for_each(|item| self.activity.finished(item.class()));
+        for queue in [&self.compute, &self.io] {
+            let dropped = std::mem::take(&mut queue.lock().waiting);
+            dropped.iter().for_each(|item| self.activity.finished(item.class()));
+        }
     }
 
     fn of(&self, class: WorkClass) -> &Queue {
@@ -149,16 +189,22 @@ impl Queues {
     }
 }
 
-/// Threads of a worker that wait for files, beside its compute threads. Two read while two write; how many requests
-/// each has in flight is measured.
-pub const IO_THREADS: usize = 4;
+/// Which threads do I/O.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum IoPlace {
+    /// Threads of its own: a task that waits for a file holds no core.
+    BesideCompute,
+    /// Those that compute: what it costs to have no others can be measured.
+    OnCompute,
+}
 
 /// How many threads a worker has.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct WorkerThreads {
     pub compute: usize,
-    /// They wait for files.
+    /// They wait for files: as many as may ever do so at once.
     pub io: usize,
+    pub io_place: IoPlace,
 }
 
 /// The threads of one worker.
@@ -229,15 +275,20 @@ fn work(queues: &Queues, class: WorkClass, threads: usize, report: &Report) {
     let queue = queues.of(class);
     let mut short = false;
     let mut room: Room = None;
+    let mut at_io = false;
     loop {
-        let items = queue.take(threads, short, || room = None);
+        let items = queue.take(threads, short, &mut at_io, || room = None);
         if items.is_empty() {
             return;
         }
         let (count, began) = (items.len(), Instant::now());
+        let bytes = if class.is_io() { items.iter().map(WorkItem::io_bytes).sum() } else { 0 };
         let mut done: Vec<Done> = Vec::with_capacity(count);
         for item in items {
             done.extend(perform(queue, item, &mut room, report));
+        }
+        if bytes > 0 && queue.activity.io_tasks.moved(bytes) {
+            queue.filled.notify_all();
         }
         short = began.elapsed().as_secs_f64() < SHORT_SECONDS * count as f64;
         if !done.is_empty() {

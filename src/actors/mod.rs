@@ -5,6 +5,7 @@ mod activity;
 pub mod autoscaler;
 mod conduct;
 mod executor;
+mod io_tasks;
 mod messages;
 mod panics;
 mod run;
@@ -18,7 +19,8 @@ mod worker;
 
 pub use activity::{Activity, Stalls};
 pub use conduct::{Conduct, Letters};
-pub use executor::{IO_THREADS, WorkerThreads};
+pub use executor::{IoPlace, WorkerThreads};
+pub use io_tasks::{IO_TASKS, MOST_IO_TASKS};
 pub use messages::{Fetch, FromWorkers, Lost, ToWorkers};
 pub use panics::tell_panics;
 pub use run::{Network, Progress, Run, RunOutcome};

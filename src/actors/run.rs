@@ -81,6 +81,8 @@ pub struct RunOutcome {
     pub stalls: Stalls,
     /// Most requests in flight to files at once.
     pub io_in_flight: u64,
+    /// Most I/O tasks of one worker at once.
+    pub io_tasks_most: u64,
     /// From the submission until it began: other runs came first.
     pub waited: Duration,
     /// Workers that were there at once.

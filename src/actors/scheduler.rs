@@ -140,7 +140,8 @@ impl Scheduler {
         let pool = self.pool.begin(plan.bound());
         let run =
             Arc::new(Run { id, program, bindings, workspace: plan.workspace, pool, spill, network: None });
-        self.activity.begin();
+        let workers = plan.threads.compute / self.threads.compute.max(1) as u64;
+        self.activity.begin((plan.threads.io / workers.max(1)) as usize);
         let stalls = self.activity.stalls();
         let bytes = plan.blocks_limit;
         let mut current = Current {
@@ -257,6 +258,7 @@ impl Scheduler {
             memory: self.pool.usage(),
             stalls: self.activity.stalls().since(current.stalls),
             io_in_flight: self.activity.most_in_flight(),
+            io_tasks_most: self.activity.io_tasks.most() as u64,
             waited: current.waited,
             most_workers: current.most_workers,
         };

@@ -70,7 +70,7 @@ fn worker(
     peers: &Peers,
     activity: &Arc<Activity>,
 ) -> Addr<Worker> {
-    let threads = WorkerThreads { compute: 1, io };
+    let threads = WorkerThreads { compute: 1, io, io_place: IoPlace::BesideCompute };
     let lost = Deaf.start().recipient();
     Worker::new(WorkerId(name), threads, scheduler, lost, peers.clone(), activity.clone()).start()
 }
@@ -134,7 +134,7 @@ fn for_what_a_worker_that_leaves_has_not_begun_nobody_waits() {
         worker.send(ToWorkers { run: run.clone(), messages }).await.expect("an answer");
         worker.send(messages::Release).await.expect("an answer");
     });
-    activity.begin();
+    activity.begin(1);
     activity.waited(Duration::from_secs(1));
     assert_eq!((activity.stalls().spill, activity.stalls().tasks), (0.0, 1.0));
 }
@@ -202,7 +202,7 @@ fn a_copy_is_told_and_one_that_is_freed_on_its_way_comes_to_nothing() {
 /// A scheduler with so many workers of one compute and one I/O thread, and those by their numbers.
 async fn fleet(workers: u32) -> (Addr<Scheduler>, Peers) {
     let peers = Peers::default();
-    let threads = WorkerThreads { compute: 1, io: 1 };
+    let threads = WorkerThreads { compute: 1, io: 1, io_place: IoPlace::BesideCompute };
     let scheduler = Scheduler::new(Pool::new(MEMORY), threads, peers.clone(), activity()).start();
     scheduler.send(Recruit((0..workers).map(name_of).collect())).await.expect("an answer");
     while peers.lock().unwrap().len() < workers as usize {
@@ -293,7 +293,7 @@ fn a_provider_of_threads_tells_who_is_there_who_left_and_whose_threads_did_not_s
     let (tell, hear) = std::sync::mpsc::channel();
     let actors = std::thread::spawn(move || {
         let system = System::new();
-        let threads = WorkerThreads { compute: 1, io: 1 };
+        let threads = WorkerThreads { compute: 1, io: 1, io_place: IoPlace::BesideCompute };
         let start =
             async { Scheduler::new(Pool::new(MEMORY), threads, Peers::default(), activity()).start() };
         tell.send((system.block_on(start), System::current())).expect("somebody listens");

@@ -84,6 +84,19 @@ impl WorkItem {
         }
     }
 
+    /// Bytes that a thread moves between memory and files for it.
+    pub fn io_bytes(&self) -> u64 {
+        match &self.kind {
+            WorkKind::Task(prepared) if self.class() == WorkClass::Write => {
+                prepared.inputs.iter().map(|block| block.bytes().len() as u64).sum()
+            }
+            WorkKind::Task(_) | WorkKind::Load => self.run.program.size(self.task),
+            WorkKind::Spill(block) => block.bytes().len() as u64,
+            // The network does it.
+            WorkKind::Receive { .. } | WorkKind::Copy { .. } | WorkKind::Sweep => 0,
+        }
+    }
+
     fn is_source(&self) -> bool {
         self.run.program.stage(self.task.stage).kind.is_source()
     }
@@ -146,7 +159,7 @@ impl WorkItem {
             return Ok(WorkOutcome::Swept);
         }
         let bytes = if class == WorkClass::Compute { run.workspace.compute } else { run.workspace.io };
-        if room.as_ref().is_none_or(|(of, _)| *of != run.id) {
+        if room.as_ref().is_none_or(|(of, room)| *of != run.id || (room.len() as u64) < bytes) {
             *room = None;
             *room = Some((run.id, run.pool.take(bytes).map_err(Failure::of_run)?));
         }

@@ -53,7 +53,7 @@ impl Worker {
         peers: Peers,
         activity: Arc<Activity>,
     ) -> Self {
-        let queues = Arc::new(Queues::new(activity));
+        let queues = Arc::new(Queues::new(threads.io_place, activity));
         let bench = Arc::new(Workbench::new(queues.clone()));
         Worker {
             id,

@@ -23,6 +23,8 @@ pub struct Report {
     /// Idle seconds of compute threads by what they waited for.
     pub stall_seconds: Stalls,
     pub io_in_flight: u64,
+    /// Of one worker at once.
+    pub io_tasks_most: u64,
     pub peak_memory_bytes: u64,
     pub memory_bound_bytes: u64,
     pub workers: usize,

@@ -213,6 +213,7 @@ fn report(
         peak_spill_bytes: stats.spilled.peak_bytes,
         stall_seconds: stats.stalls,
         io_in_flight: stats.io_in_flight,
+        io_tasks_most: stats.io_tasks_most,
         peak_memory_bytes: stats.peak_memory,
         memory_bound_bytes: stats.memory_bound,
         workers: stats.workers,

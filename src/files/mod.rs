@@ -31,7 +31,7 @@ mod temporary;
 mod unchanged;
 mod zarr;
 
-pub use disk::Depth;
+pub use disk::{Change, Depth, Meter};
 pub use ending::{Written, discard_all, is_told_to_end};
 pub use error::{FileError, Moved};
 pub use format::Format;

@@ -2,7 +2,7 @@
 
 use super::depot::BlockDepot;
 use super::workplace::{Means, Say, Workplace};
-use crate::actors::{IO_THREADS, WorkerThreads};
+use crate::actors::{IO_TASKS, IoPlace, WorkerThreads};
 use crate::array::InputId;
 use crate::exec::Bindings;
 use crate::failure::Failure;
@@ -31,7 +31,7 @@ pub struct OwnPart {
 
 impl OwnPart {
     pub fn seat(&self) -> Seat {
-        let threads = Threads { compute: 0, io: IO_THREADS as u64 };
+        let threads = Threads { compute: 0, io: IO_TASKS as u64 };
         Seat { threads, budget: self.budget, may_spill: true }
     }
 
@@ -61,7 +61,7 @@ impl OwnPart {
     ) {
         let system = actix::System::new();
         let OwnPart { bindings, budget, spill, depth, .. } = self;
-        let threads = WorkerThreads { compute: 0, io: IO_THREADS };
+        let threads = WorkerThreads { compute: 0, io: IO_TASKS, io_place: IoPlace::BesideCompute };
         let means = Means { threads, budget, spill, depth };
         // The client knows the run already.
         let open = move |_, _| Ok((program.clone(), bindings.clone()));

@@ -1,7 +1,7 @@
 //! A scheduler that has workers started and ended: what it is told, and the provider that this asks for.
 
 use super::hub::Hub;
-use crate::actors::IO_THREADS;
+use crate::actors::IO_TASKS;
 use crate::actors::autoscaler::{Running, Scaled, Terms, start};
 use crate::failure::Failure;
 use crate::sched::Threads;
@@ -112,7 +112,7 @@ impl ElasticOptions {
     }
 
     fn local(&self, at: &Reached) -> Result<Box<dyn Provider>, Failure> {
-        let threads = Threads { compute: u64::from(self.threads), io: IO_THREADS as u64 };
+        let threads = Threads { compute: u64::from(self.threads), io: IO_TASKS as u64 };
         let memory = match self.memory {
             Some(bytes) => bytes,
             None => Budget::new(None, threads).map_err(Failure::of_request)?.bytes / self.most as u64,

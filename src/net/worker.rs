@@ -9,7 +9,7 @@ use super::line::Line;
 use super::opened::opened;
 use super::portions::{Workplaces, divide};
 use super::workplace::{Means, Say, Workplace};
-use crate::actors::{IO_THREADS, WorkerThreads};
+use crate::actors::{IO_TASKS, IoPlace, WorkerThreads};
 use crate::exec::Functions;
 use crate::failure::Failure;
 use crate::files::Depth;
@@ -127,7 +127,7 @@ pub fn run_worker(options: WorkerOptions, begun: impl FnOnce(Drainer)) -> Result
 
 /// What this process brings along.
 fn seat(options: &WorkerOptions) -> Result<Seat, Failure> {
-    let threads = Threads { compute: options.threads as u64, io: IO_THREADS as u64 };
+    let threads = Threads { compute: options.threads as u64, io: IO_TASKS as u64 };
     let budget = Budget::new(options.memory, threads).map_err(Failure::of_request)?.bytes;
     let may_spill = options.spill_limit != Some(0);
     if may_spill {
@@ -177,7 +177,8 @@ fn work_until_lost(
         Arc::new(move |message| line.send(&message))
     };
     let workplace = |budget: u64, spill: SpillPlace| {
-        let threads = WorkerThreads { compute: options.threads, io: IO_THREADS };
+        let threads =
+            WorkerThreads { compute: options.threads, io: IO_TASKS, io_place: IoPlace::BesideCompute };
         let means = Means { threads, budget, spill, depth: depth.clone() };
         let (depth, functions) = (depth.clone(), options.functions.clone());
         let open = move |spec, workspace| opened(spec, workspace, budget, &depth, &functions);

@@ -141,7 +141,7 @@ impl Workplace {
         };
         tracing::info!("run {} begins here", id.0);
         self.neighbours.begin();
-        self.activity.begin();
+        self.activity.begin(self.means.threads.io);
         let run = Arc::new(Run {
             id,
             program,
@@ -196,6 +196,7 @@ impl Workplace {
             peak_memory: memory.peak,
             most_buffers: memory.most_buffers,
             io_in_flight: self.activity.most_in_flight(),
+            io_tasks_most: self.activity.io_tasks.most() as u64,
             spilled: spilled.written,
             spilled_raw: spilled.raw_written,
             read_back: spilled.read,

@@ -155,6 +155,7 @@ pub struct Figures {
     pub peak_memory: u64,
     pub most_buffers: u64,
     pub io_in_flight: u64,
+    pub io_tasks_most: u64,
     pub spilled: u64,
     /// The same before compression.
     pub spilled_raw: u64,

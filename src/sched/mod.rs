@@ -13,10 +13,12 @@
 //! - `sacrifice`: what is given up after a loss
 //! - `outbox`: what is said to each worker
 //! - `desk`, `task_map`: a worker's side of a run
+//! - `concurrency`: how many I/O tasks or requests go on at once
 //! - `plan`, `fleet_plan`, `forecast`, `network_forecast`: before a run, how much memory it needs and what it will move
 
 mod admission;
 mod ahead;
+mod concurrency;
 mod core;
 mod counts;
 mod desk;
@@ -43,6 +45,7 @@ mod tasks;
 mod transit;
 mod walk;
 
+pub use concurrency::{Because, ConcurrencyPolicy, ConcurrencySample, ConcurrencyThresholds};
 pub use core::{Core, Remaining, WorkerView};
 pub use desk::{Desk, Orders, Prepared};
 pub use estimates::first_guess;

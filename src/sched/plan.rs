@@ -21,6 +21,9 @@ use std::fmt;
 /// Tasks per thread whose blocks may be held beyond what the serial walk needs.
 pub(super) const RUN_AHEAD: u64 = 1;
 
+/// So much of the budget may more I/O threads take than a run must have: one part of this many.
+const MORE_IO: u64 = 8;
+
 /// In a run that spills: tasks beside those that compute whose inputs may be on their way. More would take memory from
 /// blocks that are used again.
 pub(super) const COMING: u64 = 2;
@@ -65,6 +68,8 @@ pub struct Plan {
     pub threads: Threads,
     /// The smallest budget with which the program can run on these threads.
     pub smallest_budget: u64,
+    /// Bytes of blocks without which the run cannot go on.
+    pub(super) least_blocks: u64,
     /// For a run that spills.
     pub spill: Option<SpillPlan>,
 }
@@ -91,15 +96,26 @@ pub enum Results {
 }
 
 impl Plan {
-    /// Bytes of blocks without which the run cannot go on.
-    pub(super) fn least_blocks(&self) -> u64 {
-        self.smallest_budget - self.workspace.of(self.threads)
-    }
-
     /// So many more are of use for each thread that computes.
     pub(super) fn blocks_per_thread(&self, program: &Program) -> u64 {
         let all = RUN_AHEAD * self.threads.all() * largest_task(program);
         all.div_ceil(self.threads.compute.max(1))
+    }
+
+    /// The same for more I/O threads, up to `most`, as far as a share of the budget pays for their workspaces and what
+    /// is read with them. What spills keeps its memory for blocks.
+    pub fn with_more_io(self, program: &Program, most: u64, budget: u64) -> Plan {
+        let task = RUN_AHEAD * largest_task(program);
+        let each = task.saturating_add(self.workspace.io).max(1);
+        let room = budget.saturating_sub(self.bound()).min(budget / MORE_IO);
+        let more = (room / each).min(most.saturating_sub(self.threads.io));
+        if self.spill.is_some() || more == 0 {
+            return self;
+        }
+        let threads = Threads { io: self.threads.io + more, ..self.threads };
+        let blocks_limit =
+            (self.blocks_limit + more * task).min(largest_total(program).max(self.blocks_limit));
+        Plan { blocks_limit, threads, ..self }
     }
 
     /// Bytes that the run holds at most, blocks and workspaces.
@@ -174,7 +190,7 @@ pub fn plan(program: &Program, threads: Threads, budget: u64) -> Result<Plan, Pl
     }
     let ahead = RUN_AHEAD * threads.all() * largest_task(program);
     let blocks_limit = serial.saturating_add(ahead).min(everything.max(serial)).min(budget - beside);
-    Ok(Plan { blocks_limit, workspace, threads, smallest_budget, spill: None })
+    Ok(Plan { blocks_limit, workspace, threads, smallest_budget, least_blocks: serial, spill: None })
 }
 
 /// The same for a run that spills, whose I/O threads want `scratch` bytes for it. O(tasks).
@@ -195,7 +211,7 @@ pub fn plan_spilling(
     let ahead = (threads.compute + COMING) * largest_task(program);
     let window = least.saturating_add(ahead).min(blocks_limit);
     let spill = Some(SpillPlan { window, window_per_thread: 0, least, results: Results::Stay });
-    Ok(Plan { blocks_limit, workspace, threads, smallest_budget, spill })
+    Ok(Plan { blocks_limit, workspace, threads, smallest_budget, least_blocks: least, spill })
 }
 
 /// The same, if I/O threads want `scratch` bytes for blocks that leave memory.

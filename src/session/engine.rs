@@ -5,13 +5,15 @@ use super::options::{ClusterAt, SessionBuilder, Waiting, WhileWaiting, Workers};
 use super::prepare::Place;
 use super::runtime::lock;
 use crate::actors::autoscaler::{Running, Scaled, Terms};
-use crate::actors::{Activity, IO_THREADS, Peers, Scheduler, ThreadProvider, WorkerThreads, autoscaler};
+use crate::actors::{
+    Activity, IO_TASKS, IoPlace, MOST_IO_TASKS, Peers, Scheduler, ThreadProvider, WorkerThreads, autoscaler,
+};
 use crate::failure::Failure;
 use crate::files::Depth;
 use crate::net::{Client, ClusterEnd, FailedLogs, OwnCluster, SchedulerAt};
 use crate::protocol::FleetMember;
 use crate::sched::Threads;
-use crate::store::{Budget, Limit, Pool, SpillPlace, default_spill_folder};
+use crate::store::{Budget, Limit, Pool, SpillPlace, default_spill_folder, is_bounded};
 use actix::{Actor, Addr};
 use cluster::policy::{ScalingPolicy, Start};
 use cluster::provider::Provider;
@@ -34,7 +36,7 @@ pub(super) enum Engine {
 /// Actors and threads of this process. They end when this is dropped.
 pub(super) struct Here {
     workers: Workers,
-    threads: usize,
+    of_each: WorkerThreads,
     may_spill: bool,
     memory: Budget,
     pub scheduler: Addr<Scheduler>,
@@ -94,7 +96,7 @@ impl Engine {
     /// Compute threads of each worker; of the one with most where they differ.
     pub fn threads(&self) -> usize {
         match self {
-            Engine::Here(here) => here.threads,
+            Engine::Here(here) => here.of_each.compute,
             Engine::Cluster(cluster) => {
                 let threads = |member: &FleetMember| member.seat.threads.compute as usize;
                 cluster.client().fleet().iter().map(threads).max().unwrap_or(0)
@@ -117,7 +119,11 @@ impl Engine {
     pub fn place(&self) -> Result<Place, Error> {
         Ok(match self {
             Engine::Here(here) => Place::Here {
-                threads: all_threads(here.workers.most, here.threads),
+                threads: all_threads(
+                    here.workers.most,
+                    WorkerThreads { io: here.least_io(), ..here.of_each },
+                ),
+                most_io: all_threads(here.workers.most, here.of_each).io,
                 may_spill: here.may_spill,
                 budget: here.memory.bytes,
             },
@@ -200,14 +206,23 @@ impl Cluster {
     }
 }
 
-fn all_threads(workers: usize, threads: usize) -> Threads {
-    Threads { compute: (workers * threads) as u64, io: (workers * IO_THREADS) as u64 }
+/// Of so many workers. Where no threads do I/O beside those that compute, these have workspaces for it too.
+fn all_threads(workers: usize, of_each: WorkerThreads) -> Threads {
+    let io = if of_each.io_place == IoPlace::OnCompute { of_each.compute } else { of_each.io };
+    Threads { compute: (workers * of_each.compute) as u64, io: (workers * io) as u64 }
 }
 
 impl Here {
     fn start(options: &SessionBuilder, depth: Arc<Depth>) -> Result<Here, Error> {
-        let (workers, threads) = (options.workers, options.threads_of_each());
-        let memory = Budget::new(options.memory, all_threads(workers.most, threads))
+        let workers = options.workers;
+        let io = match options.io_place {
+            IoPlace::OnCompute => 0,
+            // Where `ulimit` bounds memory, the stacks of more threads would take it from blocks.
+            IoPlace::BesideCompute if is_bounded() => IO_TASKS,
+            IoPlace::BesideCompute => MOST_IO_TASKS,
+        };
+        let of_each = WorkerThreads { compute: options.threads_of_each(), io, io_place: options.io_place };
+        let memory = Budget::new(options.memory, all_threads(workers.most, of_each))
             .map_err(|e| Error::Request(e.to_string()))?;
         let pool = Pool::new(memory.bytes);
         let (tell, hear) = mpsc::channel();
@@ -219,7 +234,7 @@ impl Here {
         }
         let thread = std::thread::Builder::new().name("dolmen-actors".into()).spawn(move || {
             let system = actix::System::new();
-            let actors = system.block_on(async move { Actors::start(workers, threads, pool, activity) });
+            let actors = system.block_on(async move { Actors::start(workers, of_each, pool, activity) });
             if tell.send((actors, actix::System::current())).is_ok() {
                 // Runs until the session is dropped; its exit code says nothing.
                 let _ = system.run();
@@ -231,7 +246,14 @@ impl Here {
         let Actors { scheduler, autoscaler } = actors.inspect_err(|_| system.stop())?;
         let may_spill = options.may_spill();
         let thread = Mutex::new(Some(thread));
-        Ok(Here { workers, threads, may_spill, memory, scheduler, autoscaler, system, thread, spill })
+        Ok(Here { workers, of_each, may_spill, memory, scheduler, autoscaler, system, thread, spill })
+    }
+}
+
+impl Here {
+    /// I/O threads that each worker has to have memory for.
+    fn least_io(&self) -> usize {
+        self.of_each.io.min(IO_TASKS)
     }
 }
 
@@ -244,15 +266,15 @@ struct Actors {
 impl Actors {
     fn start(
         workers: Workers,
-        threads: usize,
+        of_each: WorkerThreads,
         pool: Pool,
         activity: Arc<Activity>,
     ) -> Result<Actors, Failure> {
-        let of_each = WorkerThreads { compute: threads, io: IO_THREADS };
         let scheduler = Scheduler::new(pool, of_each, Peers::default(), activity).start();
         let mut provider = ThreadProvider::new(scheduler.clone(), workers.most);
         provider.ask(workers.least, 0.0).map_err(Failure::of_run)?;
-        let start = |provider| autoscaler::start(Scaled::new(&scheduler), provider, terms(workers, threads));
+        let start =
+            |provider| autoscaler::start(Scaled::new(&scheduler), provider, terms(workers, of_each.compute));
         let autoscaler = workers.vary().then(|| start(Box::new(provider))).transpose()?;
         Ok(Actors { scheduler, autoscaler })
     }

@@ -1,5 +1,6 @@
 //! What a session is asked for.
 
+use crate::actors::IoPlace;
 use crate::array::BlockSize;
 use crate::net::{ElasticOptions, SchedulerAt};
 use crate::store::own_cores;
@@ -68,6 +69,7 @@ pub struct SessionBuilder {
     pub(super) spill_folder: Option<PathBuf>,
     pub(super) spill_limit: Option<u64>,
     pub(super) sync_results: bool,
+    pub(super) io_place: IoPlace,
     pub(super) cluster: Option<ClusterAt>,
     pub(super) wait_workers: usize,
     pub(super) patience: Option<Duration>,
@@ -85,6 +87,7 @@ impl SessionBuilder {
             spill_folder: None,
             spill_limit: None,
             sync_results: true,
+            io_place: IoPlace::BesideCompute,
             cluster: None,
             wait_workers: 1,
             patience: None,
@@ -157,6 +160,14 @@ impl SessionBuilder {
     /// % of the least of what SLURM, the cgroup, `ulimit` and the machine's free memory allow.
     pub fn memory(mut self, bytes: u64) -> Self {
         self.memory = Some(bytes);
+        self
+    }
+
+    /// Has the threads that compute read and write too, as if a task held its core while it waits: for measuring what
+    /// that costs.
+    #[doc(hidden)]
+    pub fn io_on_compute_threads(mut self) -> Self {
+        self.io_place = IoPlace::OnCompute;
         self
     }
 

@@ -71,6 +71,8 @@ pub(super) enum Place {
     /// On these threads, all workers' together, in a memory that they share.
     Here {
         threads: Threads,
+        /// I/O threads that there may be at the most, if the budget pays for them.
+        most_io: u64,
         budget: u64,
         /// May blocks leave memory when it is short?
         may_spill: bool,
@@ -142,7 +144,10 @@ impl Place {
     fn fit(&self, program: &Program, hold: Hold) -> Result<Plan, PlanError> {
         let scratch = spill_scratch(program);
         match (self, hold) {
-            (Place::Here { threads, budget, .. }, Hold::All) => plan(program, *threads, *budget),
+            (Place::Here { threads, most_io, budget, .. }, Hold::All) => {
+                let least = plan(program, *threads, *budget)?;
+                Ok(least.with_more_io(program, *most_io, *budget))
+            }
             (Place::Here { threads, budget, .. }, Hold::Spill) => {
                 plan_spilling(program, *threads, *budget, scratch)
             }

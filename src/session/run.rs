@@ -220,8 +220,16 @@ impl Session {
         here.scheduler.do_send(submit);
         let answer = futures_executor::block_on(answer).unwrap_or_else(|_| Err(broken()));
         let spilled = spill.map_or_else(Spilled::default, |files| files.end().into());
-        let RunOutcome { blocks: kept, recomputed, memory, stalls, io_in_flight, waited, most_workers } =
-            answer?;
+        let RunOutcome {
+            blocks: kept,
+            recomputed,
+            memory,
+            stalls,
+            io_in_flight,
+            io_tasks_most,
+            waited,
+            most_workers,
+        } = answer?;
         let (bytes_read, bytes_written) = bindings.traffic.bytes();
         let stats = Stats {
             seconds: began.elapsed().saturating_sub(waited).as_secs_f64(),
@@ -237,6 +245,7 @@ impl Session {
             spilled,
             stalls,
             io_in_flight,
+            io_tasks_most,
             ..Stats::default()
         };
         Ok(Ran { blocks: kept, stats })

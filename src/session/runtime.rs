@@ -196,6 +196,12 @@ impl Session {
         self.bind(Arc::new(InMemory(array)), shape, T::ELEMENT)
     }
 
+    /// A matrix that is read by code of the caller's, in blocks and from several threads at once. Other processes do not
+    /// have it: in a cluster the caller's reads all of it.
+    pub fn from_source(&self, source: Arc<dyn data::Source>, shape: (u64, u64), element: Element) -> Array {
+        self.bind(source, shape, element)
+    }
+
     /// A Zarr array of version 3, that is its directory; a dataset of an HDF5 file, as `a.h5:/path/of/it` or the file
     /// alone if there is one matrix in it (with feature `hdf5`); or a `.npy` file, or several with equal columns as
     /// one tall matrix, in which vectors are rows; alone a vector is a column. Only headers are read here. An input

@@ -23,6 +23,8 @@ pub struct Stats {
     pub stalls: Stalls,
     /// Most requests in flight to files at once.
     pub io_in_flight: u64,
+    /// Most I/O tasks of one worker at once.
+    pub io_tasks_most: u64,
     /// Of blocks that went from worker to worker, between processes.
     pub bytes_network: u64,
 }
@@ -56,6 +58,7 @@ impl Stats {
         self.spilled.add(&first.spilled);
         self.stalls = self.stalls.plus(first.stalls);
         self.io_in_flight = self.io_in_flight.max(first.io_in_flight);
+        self.io_tasks_most = self.io_tasks_most.max(first.io_tasks_most);
     }
 }
 

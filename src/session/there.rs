@@ -139,6 +139,7 @@ fn add(stats: &mut Stats, figures: &Figures) {
     stats.peak_memory = stats.peak_memory.max(figures.peak_memory);
     stats.most_buffers = stats.most_buffers.max(figures.most_buffers);
     stats.io_in_flight = stats.io_in_flight.max(figures.io_in_flight);
+    stats.io_tasks_most = stats.io_tasks_most.max(figures.io_tasks_most);
     stats.spilled.add(&Spilled {
         bytes: figures.spilled,
         raw_bytes: figures.spilled_raw,

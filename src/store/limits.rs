@@ -78,6 +78,11 @@ struct Bounded {
     column: usize,
 }
 
+/// Does `ulimit` bound the memory of this process?
+pub fn is_bounded() -> bool {
+    bounds().next().is_some()
+}
+
 fn bounds() -> impl Iterator<Item = Bounded> {
     let all = [(Resource::AS, "ulimit -v", 0), (Resource::DATA, "ulimit -d", 5)];
     all.into_iter().filter_map(|(resource, name, column)| {

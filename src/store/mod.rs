@@ -24,7 +24,7 @@ mod testing;
 pub use block::Block;
 pub use budget::{Budget, Limit};
 pub use codec::{Codec, Encoding, FRAME_HEADER, PIECE};
-pub use limits::own_process;
+pub use limits::{is_bounded, own_process};
 pub use page_cache::page_cache_room;
 pub use pool::{Buffer, Pool, PoolError, PoolUse};
 pub use slurm::own_cores;

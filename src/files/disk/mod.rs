@@ -3,9 +3,11 @@
 mod depth;
 mod device;
 mod flight;
+mod meter;
 mod space;
 
-pub use depth::{Depth, DepthPolicy, DepthSample, DepthThresholds};
+pub use depth::Depth;
 pub use device::{Device, PAGE, WORTH_DIRECT, exceeds_cache, is_whole_pages, scratch_for};
 pub use flight::{Pieces, WORTH_THREADS, in_flight};
+pub use meter::{Change, Meter};
 pub use space::{allocate, free_space};

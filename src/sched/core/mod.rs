@@ -163,7 +163,7 @@ impl Core {
         let core = Core::new(program, plan.blocks_limit);
         match plan.spill {
             Some(spill) => core.spilling(&spill),
-            None => core.striding(plan.least_blocks(), per_thread),
+            None => core.striding(plan.least_blocks, per_thread),
         }
     }
 

@@ -1,0 +1,220 @@
+//! How much of one kind goes on at once: requests in flight to a device, or I/O tasks beside those that compute.
+//!
+//! A hill to climb by measurement: a step is tried, and kept only if more bytes move by it.
+
+/// When the number changes, and by how much.
+#[derive(Clone, Copy, Debug)]
+pub struct ConcurrencyThresholds {
+    pub least: usize,
+    pub most: usize,
+    /// A change is kept if more bytes a second move by it, by this share: less is within the noise, and what brings
+    /// nothing takes cores and memory from others.
+    pub gain: f64,
+    /// A larger share of idle seconds of the compute threads means that they wait for this.
+    pub idle: f64,
+    /// Samples of one number that are taken together before it is judged: single ones vary by a fifth.
+    pub samples: u32,
+    /// Samples without a change after one that did not help; doubled each time up to `longest_rest`, so that what is
+    /// known costs next to no trials.
+    pub rest: u32,
+    pub longest_rest: u32,
+    /// Is it made less while nobody waits?
+    pub falls: bool,
+}
+
+impl ConcurrencyThresholds {
+    /// For requests to a device. One at a time works on any; virtual disks and SSDs are saturated by sixteen, and each
+    /// request has memory of its own.
+    pub fn of_requests() -> ConcurrencyThresholds {
+        ConcurrencyThresholds {
+            least: 1,
+            most: 16,
+            gain: 0.05,
+            idle: 0.1,
+            samples: 4,
+            rest: 8,
+            longest_rest: 256,
+            falls: false,
+        }
+    }
+
+    /// For the I/O tasks of a worker, which may have so many. With four, two read while two write: fewer never helped,
+    /// since requests to a device are counted by themselves.
+    pub fn of_tasks(most: usize) -> ConcurrencyThresholds {
+        ConcurrencyThresholds { least: most.min(4), most, samples: 3, falls: true, ..Self::of_requests() }
+    }
+}
+
+/// What was measured since the last decision.
+#[derive(Clone, Copy, Debug)]
+pub struct ConcurrencySample {
+    pub bytes: u64,
+    /// Seconds in which at least one of them went on.
+    pub seconds: f64,
+    /// Idle seconds of the compute threads for each second of the sample.
+    pub idle: f64,
+}
+
+/// Samples of one number, added up.
+#[derive(Clone, Copy, Default, Debug)]
+struct Sum {
+    samples: u32,
+    bytes: f64,
+    seconds: f64,
+    idle: f64,
+}
+
+impl Sum {
+    fn add(&mut self, sample: ConcurrencySample) {
+        self.samples += 1;
+        self.bytes += sample.bytes as f64;
+        self.seconds += sample.seconds;
+        self.idle += sample.idle * sample.seconds;
+    }
+
+    fn rate(&self) -> f64 {
+        self.bytes / self.seconds.max(f64::MIN_POSITIVE)
+    }
+
+    fn idle(&self) -> f64 {
+        self.idle / self.seconds.max(f64::MIN_POSITIVE)
+    }
+}
+
+/// What a trial has to show.
+#[derive(Clone, Copy, Debug)]
+enum Hope {
+    /// More bytes a second than these.
+    Faster(f64),
+    /// That still nobody waits.
+    Enough,
+}
+
+/// A number on trial, and where to go back to.
+#[derive(Clone, Copy, Debug)]
+struct Trial {
+    from: usize,
+    hope: Hope,
+}
+
+/// Why a number is another one than before.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Because {
+    /// Compute threads wait.
+    Waiting,
+    /// A trial brought nothing.
+    NoGain,
+    /// Nobody waits.
+    NobodyWaits,
+    /// With fewer somebody waited.
+    TooFew,
+}
+
+/// How many go on at once, and what is tried next.
+#[derive(Clone, Debug)]
+pub struct ConcurrencyPolicy {
+    thresholds: ConcurrencyThresholds,
+    now: usize,
+    sum: Sum,
+    trial: Option<Trial>,
+    /// The next step goes up.
+    upward: bool,
+    resting: u32,
+    next_rest: u32,
+}
+
+impl ConcurrencyPolicy {
+    /// Begins with `start`, or as near to it as the thresholds allow.
+    pub fn new(thresholds: ConcurrencyThresholds, start: usize) -> ConcurrencyPolicy {
+        ConcurrencyPolicy {
+            thresholds,
+            now: start.clamp(thresholds.least, thresholds.most),
+            sum: Sum::default(),
+            trial: None,
+            upward: true,
+            resting: 0,
+            next_rest: thresholds.rest,
+        }
+    }
+
+    pub fn now(&self) -> usize {
+        self.now
+    }
+
+    /// Takes a sample of the present number. If there is another one from now on, why.
+    pub fn decide(&mut self, sample: ConcurrencySample) -> Option<Because> {
+        if self.resting > 0 {
+            self.resting -= 1;
+            return None;
+        }
+        self.sum.add(sample);
+        if self.sum.samples < self.thresholds.samples {
+            return None;
+        }
+        let level = std::mem::take(&mut self.sum);
+        let waits = level.idle() > self.thresholds.idle;
+        let trial = self.trial.take();
+        if let Some(trial) = trial {
+            let failed = match trial.hope {
+                Hope::Faster(rate) if level.rate() < rate * (1.0 + self.thresholds.gain) => {
+                    Some(Because::NoGain)
+                }
+                Hope::Enough if waits => Some(Because::TooFew),
+                Hope::Faster(_) | Hope::Enough => None,
+            };
+            if let Some(because) = failed {
+                self.go_back(trial);
+                return Some(because);
+            }
+            self.next_rest = self.thresholds.rest;
+        }
+        if waits { self.step(level.rate()) } else { self.fall() }
+    }
+
+    fn go_back(&mut self, trial: Trial) {
+        self.now = trial.from;
+        if let Hope::Faster(_) = trial.hope {
+            self.upward = !self.upward;
+        }
+        self.resting = self.next_rest;
+        self.next_rest = (2 * self.next_rest).min(self.thresholds.longest_rest);
+    }
+
+    /// Half as many again, or a third less, so that steps are felt at any number.
+    fn step(&mut self, rate: f64) -> Option<Because> {
+        let ConcurrencyThresholds { least, most, .. } = self.thresholds;
+        if (self.upward && self.now == most) || (!self.upward && self.now == least) {
+            self.upward = !self.upward;
+        }
+        let to = if self.upward { self.more() } else { self.fewer() };
+        self.attempt(to, Hope::Faster(rate)).then_some(Because::Waiting)
+    }
+
+    /// Nobody waits: no need to trouble the device with more, and fewer may do.
+    fn fall(&mut self) -> Option<Because> {
+        let to = if self.thresholds.falls { self.fewer() } else { self.now };
+        self.attempt(to, Hope::Enough).then_some(Because::NobodyWaits)
+    }
+
+    fn more(&self) -> usize {
+        (self.now + self.now.div_ceil(2)).min(self.thresholds.most)
+    }
+
+    fn fewer(&self) -> usize {
+        self.now.saturating_sub(self.now.div_ceil(3)).max(self.thresholds.least)
+    }
+
+    /// Tries another number. False if it is the present one.
+    fn attempt(&mut self, to: usize, hope: Hope) -> bool {
+        let from = std::mem::replace(&mut self.now, to);
+        let differs = from != to;
+        if differs {
+            self.trial = Some(Trial { from, hope });
+        }
+        differs
+    }
+}
+
+#[cfg(test)]
+#[path = "concurrency_tests.rs"]
+mod tests;

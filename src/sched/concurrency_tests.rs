@@ -1,0 +1,176 @@
+use super::*;
+
+/// A device that moves `one` bytes a second with one request in flight, and with more what `speedup` makes of it.
+struct Device<'a> {
+    speedup: &'a dyn Fn(f64) -> f64,
+    /// Relative noise of a sample, and the state of its generator.
+    noise: f64,
+    state: u64,
+}
+
+const ONE: f64 = 3e8;
+/// Of a sample.
+const SECONDS: f64 = 0.05;
+
+impl Device<'_> {
+    fn sample(&mut self, depth: usize, idle: f64) -> ConcurrencySample {
+        self.state = self.state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        let unit = (self.state >> 11) as f64 / (1_u64 << 53) as f64;
+        let rate = ONE * (self.speedup)(depth as f64) * (1.0 + self.noise * (2.0 * unit - 1.0));
+        ConcurrencySample { bytes: (rate * SECONDS) as u64, seconds: SECONDS, idle }
+    }
+}
+
+/// The depths that a policy chose, one for each sample.
+fn drive(device: &mut Device, start: usize, idle: f64, samples: usize) -> Vec<usize> {
+    let mut policy = ConcurrencyPolicy::new(ConcurrencyThresholds::of_requests(), start);
+    let mut next = || {
+        policy.decide(device.sample(policy.now(), idle));
+        policy.now()
+    };
+    (0..samples).map(|_| next()).collect()
+}
+
+fn device<'a>(speedup: &'a dyn Fn(f64) -> f64, noise: f64, seed: u64) -> Device<'a> {
+    Device { speedup, noise, state: seed }
+}
+
+fn seed() -> u64 {
+    let seed = std::env::var("DOLMEN_SEED").map_or(1, |text| text.parse().expect("DOLMEN_SEED is a number"));
+    println!("DOLMEN_SEED={seed}");
+    seed
+}
+
+/// Share of the best rate that the depths of the second half had on average.
+fn efficiency(speedup: &dyn Fn(f64) -> f64, depths: &[usize]) -> f64 {
+    let late = &depths[depths.len() / 2..];
+    let best = (1..=16).map(|depth| speedup(f64::from(depth))).fold(0.0, f64::max);
+    late.iter().map(|depth| speedup(*depth as f64)).sum::<f64>() / late.len() as f64 / best
+}
+
+#[test]
+fn a_device_that_saturates_is_saturated_and_no_more() {
+    let speedup = |depth: f64| depth.min(8.0);
+    let depths = drive(&mut device(&speedup, 0.0, 1), 2, 1.0, 2000);
+    assert!(efficiency(&speedup, &depths) > 0.95, "{depths:?}");
+    let usual = *depths.last().unwrap();
+    assert!((8..=12).contains(&usual), "ends with {usual}");
+}
+
+#[test]
+fn a_device_that_gains_from_every_request_gets_the_most_and_never_more() {
+    let depths = drive(&mut device(&|depth| depth, 0.0, 1), 4, 1.0, 400);
+    assert_eq!(depths.iter().max(), Some(&16));
+    assert!(efficiency(&|depth| depth, &depths) > 0.9);
+}
+
+#[test]
+fn a_device_that_degrades_gets_one_request() {
+    let speedup = |depth: f64| 1.0 / depth.sqrt();
+    let depths = drive(&mut device(&speedup, 0.0, 1), 4, 1.0, 2000);
+    assert!(efficiency(&speedup, &depths) > 0.95, "{depths:?}");
+    assert_eq!(depths.iter().min(), Some(&1));
+}
+
+#[test]
+fn noise_does_not_lead_astray() {
+    let seed = seed();
+    let saturates = |depth: f64| depth.min(6.0);
+    let degrades = |depth: f64| if depth <= 4.0 { depth } else { 16.0 / depth };
+    for (name, speedup) in [("saturates", &saturates as &dyn Fn(f64) -> f64), ("degrades", &degrades)] {
+        let mut sum = 0.0;
+        for round in 0..20 {
+            let depths = drive(&mut device(speedup, 0.2, seed + round), 4, 1.0, 4000);
+            let share = efficiency(speedup, &depths);
+            assert!(share > 0.6, "{name}, round {round}: {share}");
+            sum += share / 20.0;
+        }
+        assert!(sum > 0.85, "{name}: {sum} of the best rate on average");
+    }
+}
+
+#[test]
+fn nothing_is_tried_while_nobody_waits() {
+    let depths = drive(&mut device(&|depth| depth, 0.0, 1), 4, 0.0, 400);
+    assert!(depths.iter().all(|depth| *depth == 4));
+}
+
+#[test]
+fn trials_become_rare_where_they_do_not_help() {
+    let depths = drive(&mut device(&|_| 1.0, 0.0, 1), 4, 1.0, 4000);
+    let away = depths[2000..].iter().filter(|depth| **depth != 4).count();
+    assert!(away < 100, "{away} of 2000 samples on trial");
+}
+
+/// A source from which tasks read, and threads that compute with what they read: so many bytes a second at the most.
+struct Mixed<'a> {
+    source: &'a dyn Fn(f64) -> f64,
+    /// Bytes a second that computing takes, as multiples of what one task reads.
+    compute: f64,
+}
+
+impl Mixed<'_> {
+    fn sample(&self, tasks: usize) -> ConcurrencySample {
+        let (read, taken) = ((self.source)(tasks as f64), self.compute);
+        let rate = ONE * read.min(taken);
+        let idle = 2.0 * (1.0 - read / taken).max(0.0);
+        ConcurrencySample { bytes: (rate * SECONDS) as u64, seconds: SECONDS, idle }
+    }
+}
+
+/// The numbers of I/O tasks that were chosen, one for each sample.
+fn mix(mixed: &Mixed, samples: usize) -> Vec<usize> {
+    let mut policy = ConcurrencyPolicy::new(ConcurrencyThresholds::of_tasks(16), 4);
+    let mut next = || {
+        policy.decide(mixed.sample(policy.now()));
+        policy.now()
+    };
+    (0..samples).map(|_| next()).collect()
+}
+
+#[test]
+fn a_source_slow_by_latency_gets_the_most_tasks_soon() {
+    let tasks = mix(&Mixed { source: &|tasks| tasks, compute: 100.0 }, 100);
+    assert!(tasks[15..60].contains(&16), "{tasks:?}");
+    assert!(tasks.iter().all(|tasks| *tasks <= 16));
+}
+
+#[test]
+fn a_source_slow_by_bandwidth_keeps_four() {
+    let tasks = mix(&Mixed { source: &|tasks| tasks.min(4.0), compute: 100.0 }, 1000);
+    let more = tasks[500..].iter().filter(|tasks| **tasks != 4).count();
+    assert!(more < 50, "{more} of 500 samples on trial");
+}
+
+#[test]
+fn tasks_are_just_as_many_as_computing_needs() {
+    let tasks = mix(&Mixed { source: &|tasks| tasks, compute: 8.0 }, 1000);
+    let usual = tasks[500..].iter().filter(|tasks| (8..=9).contains(*tasks)).count();
+    assert!(usual > 450, "{tasks:?}");
+}
+
+#[test]
+fn tasks_become_fewer_when_nobody_waits_and_requests_do_not() {
+    for (thresholds, end) in
+        [(ConcurrencyThresholds::of_tasks(16), 4), (ConcurrencyThresholds::of_requests(), 16)]
+    {
+        let mut policy = ConcurrencyPolicy::new(thresholds, 16);
+        let idle = Mixed { source: &|_| 10.0, compute: 1.0 };
+        let reasons: Vec<Because> =
+            (0..100).filter_map(|_| policy.decide(idle.sample(policy.now()))).collect();
+        assert_eq!(policy.now(), end);
+        assert!(reasons.iter().all(|because| *because == Because::NobodyWaits));
+    }
+}
+
+#[test]
+fn a_worker_that_may_have_few_tasks_never_has_more() {
+    for most in 1..=4 {
+        let mut policy = ConcurrencyPolicy::new(ConcurrencyThresholds::of_tasks(most), 4);
+        let slow = Mixed { source: &|tasks| tasks, compute: 100.0 };
+        for _ in 0..100 {
+            policy.decide(slow.sample(policy.now()));
+            assert_eq!(policy.now(), most);
+        }
+    }
+}
