@@ -2,7 +2,7 @@
 //!
 //! `cargo bench --bench oversubscription`: reads take as long as computing, once because each waits, however many
 //! there are, and once because all share a bandwidth. Beside both together there is each alone. The same with
-//! oversubscription switched off, where the thread that computes reads too.
+//! oversubscription switched off, where the thread that computes reads too. `-- -v` logs how many I/O tasks there are.
 
 use dolmen::array::{BlockSize, Element};
 use dolmen::data::{ReadBlocks, Real, Region};
@@ -13,8 +13,10 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 const BLOCK: u64 = 1024;
-const BLOCKS: u64 = 1000;
+const BLOCKS: u64 = 1500;
 const COLS: u64 = 128;
+/// Columns with which computing takes next to nothing: reading alone has as many blocks.
+const FEW_COLS: u64 = 4;
 /// So many reads at once take as long as computing, where each waits by itself.
 const AT_ONCE: f64 = 12.0;
 
@@ -84,37 +86,26 @@ impl ReadBlocks for Throttled {
     }
 }
 
-/// What is done with the matrix.
-#[derive(Clone, Copy)]
-enum Work {
-    /// A sum: next to nothing.
-    Read,
-    Values,
-}
-
 /// Seconds, and the most I/O tasks at once.
-fn run(options: &SessionBuilder, slow: Slow, work: Work) -> Result<(f64, u64), Error> {
-    let session = options.clone().build()?;
-    let a = session.from_source(Arc::new(Throttled::new(slow)), (BLOCK * BLOCKS, COLS), Element::F64);
-    match work {
-        Work::Read => drop(session.compute::<f64>(&a.sum())?),
-        Work::Values => drop(session.singular_values::<f64>(&a)?),
-    }
+fn run(options: &SessionBuilder, slow: Slow, cols: u64) -> Result<(f64, u64), Error> {
+    let session = options.clone().block(BlockSize::RowsCols(BLOCK, cols)).build()?;
+    let a = session.from_source(Arc::new(Throttled::new(slow)), (BLOCK * BLOCKS, cols), Element::F64);
+    session.singular_values::<f64>(&a)?;
     let stats = session.stats();
     Ok((stats.seconds, stats.io_tasks_most))
 }
 
 fn compare(name: &str, slow: Slow, compute: f64, options: &SessionBuilder) -> Result<(), Error> {
-    let (io, _) = run(options, slow, Work::Read)?;
-    let (both, tasks) = run(options, slow, Work::Values)?;
+    let (io, _) = run(options, slow, FEW_COLS)?;
+    let (both, tasks) = run(options, slow, COLS)?;
     println!(
         "{name:<10} beside      {io:>7.2} {compute:>8.2} {both:>6.2}   both / max {:.2}, / sum {:.2}; {tasks} I/O tasks at once",
         both / io.max(compute),
         both / (io + compute)
     );
     let off = options.clone().io_on_compute_threads();
-    let (io, _) = run(&off, slow, Work::Read)?;
-    let (both, _) = run(&off, slow, Work::Values)?;
+    let (io, _) = run(&off, slow, FEW_COLS)?;
+    let (both, _) = run(&off, slow, COLS)?;
     println!(
         "{name:<10} switched off{io:>7.2} {compute:>8.2} {both:>6.2}   both / max {:.2}, / sum {:.2}",
         both / io.max(compute),
@@ -124,10 +115,13 @@ fn compare(name: &str, slow: Slow, compute: f64, options: &SessionBuilder) -> Re
 }
 
 fn main() -> Result<(), Error> {
-    let options = Session::builder().threads(1).memory(1 << 30).block(BlockSize::RowsCols(BLOCK, COLS));
+    if std::env::args().any(|word| word == "-v") {
+        tracing_subscriber::fmt().init();
+    }
+    let options = Session::builder().threads(1).memory(1 << 30);
     // The first run takes fresh memory.
-    run(&options, Slow::Not, Work::Values)?;
-    let (compute, _) = run(&options, Slow::Not, Work::Values)?;
+    run(&options, Slow::Not, COLS)?;
+    let (compute, _) = run(&options, Slow::Not, COLS)?;
     println!("{BLOCKS} blocks of {BLOCK}×{COLS} f64, one compute thread, singular values; seconds");
     println!("source     I/O             alone  compute   both");
     let each = compute / BLOCKS as f64;

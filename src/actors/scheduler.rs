@@ -4,6 +4,7 @@ use super::activity::{Activity, Stalls};
 use super::autoscaler::{Changed, DrainWorkers, LookAround, TellChanges};
 use super::conduct::{Conduct, Letters};
 use super::executor::WorkerThreads;
+use super::io_tasks::IO_TASKS;
 use super::messages::{Fetch, FromWorkers, Lost, Release, ToWorkers};
 use super::run::{Progress, Run, RunOutcome};
 use super::worker::{Peers, Worker};
@@ -53,6 +54,8 @@ struct Current {
     most_workers: usize,
     /// All is done, and what is kept is being collected from those who hold it.
     is_collected: bool,
+    /// I/O tasks beyond the usual ones that the core knows of.
+    more_io: u64,
 }
 
 impl Current {
@@ -155,11 +158,22 @@ impl Scheduler {
             seen: BTreeSet::new(),
             most_workers: self.members.len(),
             is_collected: false,
+            more_io: 0,
         };
         let joins: Vec<Event> = self.members.keys().map(|id| current.join(*id, self.threads)).collect();
         self.current = Some(current);
         self.feed(joins, ctx);
         self.changed();
+    }
+
+    /// Tells the core if workers run more I/O tasks than before, or fewer: it goes as far ahead as these can read.
+    fn follow_io(&mut self, ctx: &mut Context<Self>) {
+        let more = self.activity.io_tasks.now().saturating_sub(IO_TASKS) * self.members.len();
+        let tasks = more as u64;
+        let Some(current) = self.current.as_mut().filter(|current| !current.is_collected) else { return };
+        if std::mem::replace(&mut current.more_io, tasks) != tasks {
+            self.feed(vec![Event::MoreIo { tasks }], ctx);
+        }
     }
 
     fn nobody(&self) -> Failure {
@@ -411,6 +425,7 @@ impl Handler<FromWorkers> for Scheduler {
     type Result = ();
 
     fn handle(&mut self, FromWorkers { worker, messages }: FromWorkers, ctx: &mut Self::Context) {
+        self.follow_io(ctx);
         let Some(current) = &mut self.current else { return };
         let letters = current.conduct.hear(worker, messages);
         self.deliver(letters, ctx);

@@ -1,5 +1,6 @@
 //! Scheduler and workers without a session.
 
+use super::IoPlace;
 use super::autoscaler::DrainWorkers;
 use super::messages::{self, Fetch, ToWorkers};
 use super::run::{Progress, Run};

@@ -16,10 +16,13 @@ struct Window {
     readers: HashMap<BlockId, u32>,
 }
 
-/// How far a run whose blocks stay goes: so many bytes, which it needs whoever is there, and more for each thread.
-struct Stride {
-    least: u64,
-    per_thread: u64,
+/// How far a run whose blocks stay goes: so many bytes, which it needs whoever is there, more for each thread, and more
+/// for each I/O task beyond those that any worker may run.
+#[derive(Clone, Copy)]
+pub(super) struct Stride {
+    pub least: u64,
+    pub per_thread: u64,
+    pub per_io_task: u64,
 }
 
 /// Bytes of blocks that a run holds or has admitted, wherever they are.
@@ -32,6 +35,8 @@ pub(super) struct Ahead {
     /// What is admitted with the fleet as it is; never more than the limit.
     reach: u64,
     stride: Option<Stride>,
+    /// I/O tasks of all workers beyond those that any may run.
+    more_io: u64,
     bytes: u64,
     /// Bytes of results that stay in memory, in a run that spills.
     results: u64,
@@ -41,7 +46,7 @@ pub(super) struct Ahead {
 impl Ahead {
     /// At most `limit` bytes.
     pub fn new(limit: u64) -> Self {
-        Ahead { limit, reach: limit, stride: None, bytes: 0, results: 0, window: None }
+        Ahead { limit, reach: limit, stride: None, more_io: 0, bytes: 0, results: 0, window: None }
     }
 
     /// What no admitted task reads may leave memory.
@@ -50,17 +55,24 @@ impl Ahead {
         self.window = Some(Window { base, per_thread, limit: base, results, readers: HashMap::new() });
     }
 
-    /// With fewer threads than the limit is for, less is admitted, but never less than `least`.
-    pub fn striding(&mut self, least: u64, per_thread: u64) {
-        self.stride = Some(Stride { least, per_thread });
-        self.reach = self.limit.min(least);
+    /// With fewer threads than the limit is for, less is admitted, but never less than what is needed.
+    pub fn striding(&mut self, stride: Stride) {
+        self.stride = Some(stride);
+        self.reach = self.limit.min(stride.least);
+    }
+
+    /// The workers together run so many I/O tasks more than any may. Counts from the next [`Ahead::fit_to`] on.
+    pub fn set_more_io(&mut self, tasks: u64) {
+        self.more_io = tasks;
     }
 
     /// The fleet has so many threads, and holds so many bytes: what is admitted beyond would wait for a thread, or
     /// leave memory unread.
     pub fn fit_to(&mut self, threads: u64, bytes: u64) {
-        if let Some(Stride { least, per_thread }) = self.stride {
-            self.reach = per_thread.saturating_mul(threads).saturating_add(least).min(self.limit);
+        if let Some(Stride { least, per_thread, per_io_task }) = self.stride {
+            let of_threads = per_thread.saturating_mul(threads);
+            let of_io = per_io_task.saturating_mul(self.more_io);
+            self.reach = least.saturating_add(of_threads).saturating_add(of_io).min(self.limit);
         }
         let Some(window) = &mut self.window else { return };
         let wide = window.per_thread.saturating_mul(threads).saturating_add(window.base);

@@ -41,7 +41,15 @@ impl ConcurrencyThresholds {
     /// For the I/O tasks of a worker, which may have so many. With four, two read while two write: fewer never helped,
     /// since requests to a device are counted by themselves.
     pub fn of_tasks(most: usize) -> ConcurrencyThresholds {
-        ConcurrencyThresholds { least: most.min(4), most, samples: 3, falls: true, ..Self::of_requests() }
+        ConcurrencyThresholds {
+            least: most.min(4),
+            most,
+            idle: 0.05,
+            samples: 2,
+            rest: 16,
+            falls: true,
+            ..Self::of_requests()
+        }
     }
 }
 

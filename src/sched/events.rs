@@ -25,6 +25,10 @@ pub enum Event {
     Leave {
         worker: WorkerId,
     },
+    /// The workers together now run so many I/O tasks more than the least that any may run.
+    MoreIo {
+        tasks: u64,
+    },
     /// Gone without notice, with all its blocks.
     Lost {
         worker: WorkerId,

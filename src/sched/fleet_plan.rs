@@ -119,7 +119,15 @@ fn plan_to_spill(
         results: Results::MayLeave,
     };
     let threads = threads_of(workers, client);
-    Ok(Plan { blocks_limit, workspace, threads, smallest_budget, least_blocks: least, spill: Some(spill) })
+    Ok(Plan {
+        blocks_limit,
+        workspace,
+        threads,
+        smallest_budget,
+        least_blocks: least,
+        more_io: 0,
+        spill: Some(spill),
+    })
 }
 
 fn plan_to_hold(program: &Program, workers: &[Seat], client: Option<Seat>) -> Result<Plan, PlanError> {
@@ -137,7 +145,15 @@ fn plan_to_hold(program: &Program, workers: &[Seat], client: Option<Seat>) -> Re
     let ahead = (RUN_AHEAD * threads.all()).saturating_mul(largest_task(program));
     let most = largest_total(program).max(serial).min(smallest.unwrap_or(serial));
     let blocks_limit = serial.saturating_add(ahead).min(most);
-    Ok(Plan { blocks_limit, workspace, threads, smallest_budget, least_blocks: serial, spill: None })
+    Ok(Plan {
+        blocks_limit,
+        workspace,
+        threads,
+        smallest_budget,
+        least_blocks: serial,
+        more_io: 0,
+        spill: None,
+    })
 }
 
 /// One worker that computes must hold so many bytes of blocks. Returns the budget of the one that comes nearest.

@@ -10,6 +10,7 @@
 //!
 //! So the bound is `L` + compute threads × (largest workspace) + I/O threads × (largest workspace of I/O).
 
+use super::ahead::Stride;
 use super::table::{Table, TaskState};
 use super::walk::{Ground, Walk};
 use crate::array::footprint;
@@ -70,6 +71,8 @@ pub struct Plan {
     pub smallest_budget: u64,
     /// Bytes of blocks without which the run cannot go on.
     pub(super) least_blocks: u64,
+    /// I/O threads among `threads` that there need not be.
+    pub more_io: u64,
     /// For a run that spills.
     pub spill: Option<SpillPlan>,
 }
@@ -96,10 +99,12 @@ pub enum Results {
 }
 
 impl Plan {
-    /// So many more are of use for each thread that computes.
-    pub(super) fn blocks_per_thread(&self, program: &Program) -> u64 {
-        let all = RUN_AHEAD * self.threads.all() * largest_task(program);
-        all.div_ceil(self.threads.compute.max(1))
+    /// What is of use for each thread that computes, beyond what is needed, and for each more I/O thread.
+    pub(super) fn stride(&self, program: &Program) -> Stride {
+        let per_io_task = RUN_AHEAD * largest_task(program);
+        let all = (self.threads.all() - self.more_io) * per_io_task;
+        let per_thread = all.div_ceil(self.threads.compute.max(1));
+        Stride { least: self.least_blocks, per_thread, per_io_task }
     }
 
     /// The same for more I/O threads, up to `most`, as far as a share of the budget pays for their workspaces and what
@@ -115,7 +120,7 @@ impl Plan {
         let threads = Threads { io: self.threads.io + more, ..self.threads };
         let blocks_limit =
             (self.blocks_limit + more * task).min(largest_total(program).max(self.blocks_limit));
-        Plan { blocks_limit, threads, ..self }
+        Plan { blocks_limit, threads, more_io: more, ..self }
     }
 
     /// Bytes that the run holds at most, blocks and workspaces.
@@ -190,7 +195,15 @@ pub fn plan(program: &Program, threads: Threads, budget: u64) -> Result<Plan, Pl
     }
     let ahead = RUN_AHEAD * threads.all() * largest_task(program);
     let blocks_limit = serial.saturating_add(ahead).min(everything.max(serial)).min(budget - beside);
-    Ok(Plan { blocks_limit, workspace, threads, smallest_budget, least_blocks: serial, spill: None })
+    Ok(Plan {
+        blocks_limit,
+        workspace,
+        threads,
+        smallest_budget,
+        least_blocks: serial,
+        more_io: 0,
+        spill: None,
+    })
 }
 
 /// The same for a run that spills, whose I/O threads want `scratch` bytes for it. O(tasks).
@@ -211,7 +224,7 @@ pub fn plan_spilling(
     let ahead = (threads.compute + COMING) * largest_task(program);
     let window = least.saturating_add(ahead).min(blocks_limit);
     let spill = Some(SpillPlan { window, window_per_thread: 0, least, results: Results::Stay });
-    Ok(Plan { blocks_limit, workspace, threads, smallest_budget, least_blocks: least, spill })
+    Ok(Plan { blocks_limit, workspace, threads, smallest_budget, least_blocks: least, more_io: 0, spill })
 }
 
 /// The same, if I/O threads want `scratch` bytes for blocks that leave memory.

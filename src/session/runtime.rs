@@ -196,8 +196,8 @@ impl Session {
         self.bind(Arc::new(InMemory(array)), shape, T::ELEMENT)
     }
 
-    /// A matrix that is read by code of the caller's, in blocks and from several threads at once. Other processes do not
-    /// have it: in a cluster the caller's reads all of it.
+    /// A matrix that is read by code of the caller's, in blocks and from several threads at once. Other processes do
+    /// not have it: in a cluster the caller's reads all of it.
     pub fn from_source(&self, source: Arc<dyn data::Source>, shape: (u64, u64), element: Element) -> Array {
         self.bind(source, shape, element)
     }

@@ -21,7 +21,7 @@ mod room;
 mod spilling;
 
 use super::admission::Admission;
-use super::ahead::Ahead;
+use super::ahead::{Ahead, Stride};
 use super::counts::Counts;
 use super::estimates::Estimates;
 use super::events::{Action, Event, Explain};
@@ -144,7 +144,7 @@ impl Core {
     /// For a run whose blocks stay: admits no more than `least` bytes of them, without which it cannot go on, and more
     /// for each thread that is there, as far as the limit allows.
     pub fn striding(mut self, least: u64, per_thread: u64) -> Self {
-        self.ahead.striding(least, per_thread);
+        self.ahead.striding(Stride { least, per_thread, per_io_task: 0 });
         self
     }
 
@@ -159,12 +159,13 @@ impl Core {
     /// A core for one run of `program` as it was planned. O(tasks) if the run spills: never to be called on a thread
     /// that others wait for.
     pub fn planned(program: Arc<Program>, plan: &Plan) -> Self {
-        let per_thread = plan.blocks_per_thread(&program);
-        let core = Core::new(program, plan.blocks_limit);
-        match plan.spill {
-            Some(spill) => core.spilling(&spill),
-            None => core.striding(plan.least_blocks, per_thread),
+        let stride = plan.stride(&program);
+        let mut core = Core::new(program, plan.blocks_limit);
+        if let Some(spill) = plan.spill {
+            return core.spilling(&spill);
         }
+        core.ahead.striding(stride);
+        core
     }
 
     /// The same for a run of processes with a memory each. `client` is who does what is pinned.
@@ -270,7 +271,7 @@ impl Core {
         let is_here = |worker: &WorkerId| self.fleet.get(*worker).is_some();
         match event {
             // A loss may overtake the join.
-            Event::Join { .. } | Event::Lost { .. } => true,
+            Event::Join { .. } | Event::Lost { .. } | Event::MoreIo { .. } => true,
             // The client stays to the end.
             Event::Leave { worker } => is_here(worker) && !self.fleet.is_client(*worker),
             Event::Finished { worker, tasks, .. } | Event::Returned { worker, tasks } => {
@@ -289,6 +290,10 @@ impl Core {
         match event {
             Event::Join { worker, threads, memory, bytes } => self.join(worker, threads, memory, bytes),
             Event::Leave { worker } => self.drain(worker, out),
+            Event::MoreIo { tasks } => {
+                self.ahead.set_more_io(tasks);
+                self.fit_window();
+            }
             Event::Lost { worker } => self.lose(worker),
             Event::Finished { worker, tasks, timings } => {
                 self.estimates.measure(&timings);
