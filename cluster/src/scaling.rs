@@ -70,6 +70,9 @@ pub struct Orders {
     pub ask: usize,
     /// These workers are to hand over what they have, and to leave.
     pub drain: Vec<String>,
+    /// This worker, which leaves already, is to go at once: nobody can take over what it has, and somebody else may
+    /// have its place.
+    pub let_go: Option<String>,
     /// These places are to be taken back.
     pub release: Vec<String>,
     /// So many workers are wanted.
@@ -96,6 +99,8 @@ struct Known {
     has_joined: bool,
     /// It was told to leave.
     is_drained: bool,
+    /// It was told to go at once.
+    is_let_go: bool,
     /// Since when its worker has nothing to do.
     idle: Option<f64>,
     /// Since when its worker is missing although it has joined.
@@ -132,8 +137,12 @@ impl Scaling {
         let mut orders = Orders::default();
         let mut machines = Vec::new();
         let mut names = Vec::new();
-        for place in there {
+        let mut leaving = Vec::new();
+        for place in &there {
             let worker = present.remove(place.name.as_str());
+            if worker.is_some_and(|worker| worker.is_leaving) {
+                leaving.push(*place);
+            }
             match self.see(place, worker, now) {
                 Seen::Counts(presence) => {
                     let id = names.len() as u32;
@@ -166,6 +175,10 @@ impl Scaling {
             most: self.rules.most.saturating_sub(orders.away) + strangers.len(),
         };
         self.decide(survey, &supply, &names, &mut orders, now);
+        let nobody_stays = supply.workers.is_empty() && orders.ask == 0;
+        if nobody_stays && survey.demand.work > 0.0 && leaving.len() == there.len() {
+            self.let_one_go(&leaving, &mut orders);
+        }
         if is_between {
             orders.reasons.push(format!("a session is open: idle workers stay for {SESSION_STAYS:.0} s"));
         }
@@ -194,6 +207,20 @@ impl Scaling {
         orders.wanted = supply.workers.len() + decision.start - decision.remove.len();
         orders.coming = coming + decision.start - called_off;
         orders.reasons = decision.reasons.iter().map(|reason: &Reason| reason.told(name)).collect();
+    }
+
+    /// All places are taken by workers that leave, and none of them can hand over what it has. The one whose place ends
+    /// first goes, one at a time: whoever comes in its place takes over what the others have.
+    fn let_one_go(&mut self, leaving: &[&Place], orders: &mut Orders) {
+        let end = |place: &Place| place.ends.unwrap_or(f64::INFINITY);
+        let Some(first) = leaving.iter().min_by(|a, b| end(a).total_cmp(&end(b))) else { return };
+        let is_let_go = |place: &&Place| self.known.get(&place.name).is_some_and(|known| known.is_let_go);
+        if leaving.iter().any(is_let_go) {
+            return;
+        }
+        self.known.entry(first.name.clone()).or_default().is_let_go = true;
+        orders.reasons.push("all workers leave, and nobody is there to take over what they have".into());
+        orders.let_go = Some(first.name.clone());
     }
 
     fn see(&mut self, place: &Place, worker: Option<&Present>, now: f64) -> Seen {

@@ -51,6 +51,29 @@ fn what_leaves_or_stands_still_takes_room_until_it_is_gone() {
 }
 
 #[test]
+fn if_all_leave_at_the_maximum_one_goes_so_that_another_may_come() {
+    let mut scaling = scaling(0, 2);
+    let leaving = |name| Present { is_leaving: true, ..present(name, false) };
+    let both = survey(1000.0, &[leaving("a"), leaving("b")]);
+    let mut places = running(&["a", "b"]);
+    (places[0].ends, places[1].ends) = (Some(60.0), Some(50.0));
+    let orders = scaling.step(&both, &places, 2.0);
+    assert_eq!((orders.ask, orders.let_go.as_deref()), (0, Some("b")), "{orders:?}");
+    assert_eq!(scaling.step(&both, &places, 2.1).let_go, None, "one at a time");
+    // It has gone, and its place has not ended yet.
+    let one = survey(1000.0, &[leaving("a")]);
+    assert_eq!(scaling.step(&one, &places, 2.2).let_go, None);
+    let orders = scaling.step(&one, &running(&["a"]), 3.0);
+    assert_eq!((orders.ask, orders.let_go), (1, None));
+    // As long as somebody stays or comes, or nothing is to be done, nobody goes before time.
+    let stays = survey(1000.0, &[leaving("a"), present("b", false)]);
+    assert_eq!(scaling.step(&stays, &running(&["a", "b"]), 4.0).let_go, None);
+    let coming = [place("a", PlaceState::Running), place("c", PlaceState::Waiting)];
+    assert_eq!(scaling.step(&one, &coming, 5.0).let_go, None);
+    assert_eq!(scaling.step(&survey(0.0, &[leaving("a"), leaving("b")]), &places, 6.0).let_go, None);
+}
+
+#[test]
 fn an_idle_worker_drains_and_its_place_is_taken_back_if_it_has_left_and_does_not_end() {
     let mut scaling = scaling(1, 4);
     let idle = survey(0.0, &[present("a", true), present("b", true)]);

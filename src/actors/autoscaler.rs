@@ -33,6 +33,11 @@ pub struct LookAround;
 #[rtype(result = "()")]
 pub struct DrainWorkers(pub Vec<String>);
 
+/// This worker is to go at once. What only it has is made again.
+#[derive(actix::Message)]
+#[rtype(result = "()")]
+pub struct LetGoWorker(pub String);
+
 /// What the autoscaler has done, for whoever asks.
 #[derive(actix::Message)]
 #[rtype(result = "()")]
@@ -44,6 +49,8 @@ pub struct Scaled {
     look: Recipient<LookAround>,
     drain: Recipient<DrainWorkers>,
     tell_changes: Recipient<TellChanges>,
+    /// None where workers leave only when they are told to by the autoscaler.
+    let_go: Option<Recipient<LetGoWorker>>,
     /// Hears what is done and why.
     status: Option<Recipient<Autoscaled>>,
 }
@@ -57,8 +64,14 @@ impl Scaled {
             look: scheduler.clone().recipient(),
             drain: scheduler.clone().recipient(),
             tell_changes: scheduler.clone().recipient(),
+            let_go: None,
             status: None,
         }
+    }
+
+    /// Workers may leave by themselves, all at once.
+    pub fn letting_go(self, hears: Recipient<LetGoWorker>) -> Scaled {
+        Scaled { let_go: Some(hears), ..self }
     }
 
     /// `hears` is told what is done and why.
@@ -288,7 +301,11 @@ impl Autoscaler {
         self.status.asked_for = orders.coming as u64;
         self.status.leaving = orders.away as u64;
         self.status.now = orders.reasons.join("; ");
-        let Orders { ask, drain, release, .. } = orders;
+        let Orders { ask, drain, let_go, release, .. } = orders;
+        if let (Some(name), Some(hears)) = (let_go, &self.scheduler.let_go) {
+            hears.do_send(LetGoWorker(name.clone()));
+            self.did(&format!("{name} goes at once"));
+        }
         if !drain.is_empty() {
             self.did(&format!("{} leave", drain.join(", ")));
             self.scheduler.drain.do_send(DrainWorkers(drain));

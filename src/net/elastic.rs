@@ -87,7 +87,7 @@ impl ElasticOptions {
                 ("slurm", Box::new(self.slurm(request, at.file)?), self.rules(&SLURM, request.time))
             }
         };
-        let scheduler = Scaled::new(&hub).telling(hub.recipient());
+        let scheduler = Scaled::new(&hub).letting_go(hub.clone().recipient()).telling(hub.recipient());
         start(scheduler, provider, Terms { name, rules, period: PERIOD })
     }
 

@@ -100,8 +100,8 @@ fn nobody_is_left_when_the_scheduler_is_killed() {
     until(|| workers(&elastic.keys).is_empty(), || "workers are left".into());
 }
 
-#[test]
-fn the_only_worker_is_killed_and_another_one_does_the_run() {
+/// The only worker that is allowed gets a signal, and another one does the run.
+fn replaced_after(signal: i32) -> Elastic {
     let mut elastic = Elastic::new("--max-workers 1");
     let folder = &elastic.cluster.folder;
     folder.ok("generate normal --shape 1500x1500 --seed 1 --out a.npy");
@@ -111,12 +111,25 @@ fn the_only_worker_is_killed_and_another_one_does_the_run() {
     elastic.cluster.wait_for("run 0 begins here");
     let [worker] = workers(&elastic.keys)[..] else { panic!("one worker\n{}", elastic.cluster.log()) };
     // SAFETY: a signal to a process that its parent has not waited for, as it runs.
-    assert_eq!(unsafe { libc::kill(worker, libc::SIGKILL) }, 0);
+    assert_eq!(unsafe { libc::kill(worker, signal) }, 0);
     assert_eq!(ended(&mut run), Some(0), "{}", elastic.cluster.log());
     let files = elastic.cluster.folder.contents();
     assert!(files["here.npy"] == files["there.npy"], "other bits\n{}", elastic.cluster.log());
     elastic.cluster.wait_for("worker local-1 joins: ");
     assert_eq!(elastic.cluster.stop().0, Some(0));
+    elastic
+}
+
+#[test]
+fn the_only_worker_is_killed_and_another_one_does_the_run() {
+    let elastic = replaced_after(libc::SIGKILL);
+    assert!(elastic.cluster.log().contains("worker local-0 is lost"), "{}", elastic.cluster.log());
+}
+
+#[test]
+fn the_only_worker_wants_to_leave_and_another_one_does_the_run() {
+    let elastic = replaced_after(libc::SIGTERM);
+    assert!(elastic.cluster.log().contains("local-0 goes at once"), "{}", elastic.cluster.log());
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use super::Hub;
 use super::members::Member;
-use crate::actors::autoscaler::{Autoscaled, Changed, DrainWorkers, LookAround, TellChanges};
+use crate::actors::autoscaler::{Autoscaled, Changed, DrainWorkers, LetGoWorker, LookAround, TellChanges};
 use crate::ids::WorkerId;
 use crate::protocol::{AutoscalerStatus, RunSpec};
 use crate::sched::first_guess;
@@ -94,6 +94,17 @@ impl Handler<DrainWorkers> for Hub {
         let meant = self.members.all().filter(|(_, member)| names.contains(&member.name));
         let meant: Vec<WorkerId> = meant.map(|(worker, _)| worker).collect();
         meant.into_iter().for_each(|worker| self.drain(worker, ctx));
+    }
+}
+
+impl Handler<LetGoWorker> for Hub {
+    type Result = ();
+
+    fn handle(&mut self, LetGoWorker(name): LetGoWorker, ctx: &mut Context<Self>) {
+        let leaves = |(_, member): &(WorkerId, &Member)| member.name == name && member.draining;
+        let Some(worker) = self.members.all().find(leaves).map(|(worker, _)| worker) else { return };
+        self.let_go(worker);
+        self.lose(worker, ctx);
     }
 }
 
