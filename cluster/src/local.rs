@@ -96,15 +96,14 @@ impl LocalProvider {
 
     /// Who has ended is seen, and who was told long ago is killed.
     fn look(&mut self, now: f64) {
+        let mut failed = None;
         for worker in self.workers.iter_mut().filter(|worker| worker.place.state.is_there()) {
             worker.look();
             let age = now - worker.place.asked;
             match worker.place.state {
                 PlaceState::Ended(End::Failed) if age < EARLY => {
                     self.failures.add(1);
-                    if self.failures.are_no_accident() {
-                        self.asking.refused(Cause::Fruitless, worker.place.words.clone(), now);
-                    }
+                    failed = Some(worker.place.words.clone());
                 }
                 PlaceState::Running if age >= EARLY && !worker.has_worked => {
                     worker.has_worked = true;
@@ -114,6 +113,10 @@ impl LocalProvider {
                 PlaceState::Leaving if worker.told.is_some_and(|told| now - told > GRACE) => worker.kill(),
                 _ => {}
             }
+        }
+        // Those that fail together make one refusal.
+        if let Some(words) = failed.filter(|_| self.failures.are_no_accident()) {
+            self.asking.refused(Cause::Fruitless, words, now);
         }
     }
 
@@ -153,8 +156,10 @@ impl Worker {
         };
         self.place.state = PlaceState::Ended(how);
         if how == End::Failed {
-            let said = self.last_line.recv_timeout(LAST_WORDS).map(|line| format!(": {line}"));
-            let said = said.unwrap_or_default();
+            // What is killed says nothing of it.
+            let is_told = status.code().is_some();
+            let line = if is_told { self.last_line.recv_timeout(LAST_WORDS).ok() } else { None };
+            let said = line.map(|line| format!(": {line}")).unwrap_or_default();
             self.place.words = format!("worker {} ended with {status}{said}", self.place.name);
         }
     }

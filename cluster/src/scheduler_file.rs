@@ -100,6 +100,10 @@ impl SchedulerAddress {
     fn parse(path: &Path) -> Result<SchedulerAddress, SchedulerFileError> {
         let io = |error| FileError::new("read", path, error);
         let malformed = |reason| SchedulerFileError::Malformed { path: path.to_path_buf(), reason };
+        // To open a named pipe is to wait for whoever writes into it.
+        if fs::metadata(path).is_ok_and(|about| !about.is_file()) {
+            return Err(malformed("it is no file".to_string()));
+        }
         let file = File::open(path).map_err(|error| match error.kind() {
             io::ErrorKind::NotFound => SchedulerFileError::Missing(path.to_path_buf()),
             _ => io(error).into(),
@@ -268,6 +272,9 @@ mod tests {
             assert!(SchedulerFile::write(&path, of(1, "x")).is_err());
             assert_eq!(fs::read_to_string(&path).unwrap(), text);
         }
+        let pipe = folder.path().join("pipe");
+        assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        assert!(matches!(SchedulerAddress::read(&pipe), Err(SchedulerFileError::Malformed { .. })));
         assert!(SchedulerFile::write(&folder.path().join("none/s.json"), of(1, "x")).is_err());
         assert!(SchedulerFile::write(Path::new("/"), of(1, "x")).is_err());
     }

@@ -83,7 +83,7 @@ pub struct SchedulerArgs {
     pub state_dir: Option<PathBuf>,
     /// A worker that was silent for so long is lost; with --state-dir, workers and clients look for a scheduler that is
     /// lost for so long
-    #[arg(long, default_value = "15s", value_parser = sizes::time)]
+    #[arg(long, default_value = "15s", value_parser = sizes::silence)]
     pub lost_after: Duration,
     #[command(flatten)]
     pub elastic: ElasticArgs,
@@ -97,7 +97,7 @@ pub struct WorkerArgs {
     #[arg(long)]
     pub name: Option<String>,
     /// Compute threads; default: the cores that SLURM gave it, or those of this machine
-    #[arg(long, allow_negative_numbers = true, value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(long, allow_negative_numbers = true, value_parser = clap::value_parser!(u16).range(1..=sizes::MOST_THREADS))]
     pub threads: Option<u16>,
     /// Memory for blocks and workspace, with units as for dolmen svd; default: most of what is free and allowed
     #[arg(long, allow_hyphen_values = true, value_parser = sizes::memory)]
@@ -482,6 +482,10 @@ mod tests {
             "dolmen worker --scheduler-file f --scheduler n1:7077 --keys d",
             "dolmen scheduler --listen nowhere",
             "dolmen scheduler --lost-after soon",
+            "dolmen scheduler --lost-after 0s",
+            "dolmen worker --scheduler-file f --threads 4097",
+            "dolmen scheduler --provider local --worker-threads 4097",
+            "dolmen scheduler --provider local --worker-memory 2000T",
             "dolmen drain --scheduler-file f",
             "dolmen stop --keys d",
             "dolmen scheduler --max-workers 4",

@@ -25,7 +25,7 @@ pub struct ElasticArgs {
     #[arg(long, requires = "provider", allow_negative_numbers = true, value_parser = sizes::cost)]
     worker_cost: Option<f64>,
     /// Compute threads of a worker; default: 1, or the machine's cores divided by --max-workers; with slurm 1
-    #[arg(long, requires = "provider", allow_negative_numbers = true, value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(long, requires = "provider", allow_negative_numbers = true, value_parser = clap::value_parser!(u16).range(1..=sizes::MOST_THREADS))]
     worker_threads: Option<u16>,
     /// Memory of a worker for blocks and workspace; default: most of what is free and allowed, divided by
     /// --max-workers; with slurm most of what a job gets

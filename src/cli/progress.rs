@@ -5,10 +5,26 @@ use crate::session::{Progress, Session, counted};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::IsTerminal;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 const EVERY: Duration = Duration::from_millis(100);
+
+/// The bar that is on the terminal.
+static SHOWN: Mutex<Option<ProgressBar>> = Mutex::new(None);
+
+fn shown() -> MutexGuard<'static, Option<ProgressBar>> {
+    SHOWN.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Takes the bar off the terminal for good: the process is about to say its last word.
+pub fn take_away() {
+    if let Some(bar) = shown().take() {
+        bar.finish_and_clear();
+        bar.set_draw_target(ProgressDrawTarget::hidden());
+    }
+}
 
 /// Shows how far a run is until it is dropped.
 pub struct Bar {
@@ -44,6 +60,7 @@ fn goes_on(stopped: &Receiver<()>) -> bool {
 fn draw(label: &'static str, progress: &Progress, stopped: &Receiver<()>) {
     let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr());
     bar.set_style(style());
+    *shown() = Some(bar.clone());
     while goes_on(stopped) {
         let (done, total) = progress.tasks();
         bar.set_length(total);
@@ -52,7 +69,7 @@ fn draw(label: &'static str, progress: &Progress, stopped: &Receiver<()>) {
             waits(progress.runs_before()).map_or(label.into(), |waits| format!("{label} {waits}")),
         );
     }
-    bar.finish_and_clear();
+    take_away();
 }
 
 fn tell(progress: &Progress, stopped: &Receiver<()>) {
@@ -72,7 +89,7 @@ fn waits(before: u64) -> Option<String> {
 }
 
 fn style() -> ProgressStyle {
-    let template = "{msg} {bar:40} {percent:>3} % of {len} tasks, {elapsed} gone, {eta} to go";
+    let template = "{msg} {wide_bar} {percent:>3} % of {len} tasks, {elapsed} gone, {eta} to go";
     ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar())
 }
 

@@ -1,6 +1,7 @@
 //! What ends a run before its time: nothing half-written stays.
 
 use super::console::complain;
+use super::progress::take_away;
 use crate::files::{self, Written};
 use crate::session::Error;
 use crate::session::cluster::end_own_clusters;
@@ -77,6 +78,7 @@ fn cancel(signal: c_int) -> ! {
         Written::Some => "only some of the results were written",
         Written::All => "the results were there already",
     };
+    take_away();
     complain(&format!("cancelled by {}; {what}", signal_name(signal).unwrap_or("a signal")));
     if let Some(words) = end_own_clusters() {
         complain(&format!("workers may be left: {words}"));

@@ -8,6 +8,19 @@ use std::time::Duration;
 /// Bytes: a number, 1e9 too, with an optional unit as SLURM and Kubernetes write it. K, M, G and T, also with `i` or
 /// `iB` behind them, count by 1024; KB, MB, GB and TB by 1000.
 pub fn memory(text: &str) -> Result<u64, String> {
+    bytes(text).and_then(|bytes| match bytes <= MOST_MEMORY {
+        true => Ok(bytes),
+        false => Err("no machine has so much".into()),
+    })
+}
+
+/// Threads of one worker: more are an error of whoever counted them.
+pub const MOST_THREADS: i64 = 4096;
+
+/// More than any machine has.
+const MOST_MEMORY: u64 = 1 << 50;
+
+fn bytes(text: &str) -> Result<u64, String> {
     let text = text.trim();
     let (number, unit) = text.split_at(number_len(text));
     let value: f64 = number.parse().map_err(|_| "write a size like 4G or 512MiB".to_string())?;
@@ -44,7 +57,7 @@ fn factor(unit: &str) -> Result<f64, String> {
 
 /// Bytes as for [`memory`], or 0 for none.
 pub fn space(text: &str) -> Result<u64, String> {
-    if text.trim() == "0" { Ok(0) } else { memory(text) }
+    if text.trim() == "0" { Ok(0) } else { bytes(text) }
 }
 
 /// A task: `s3.17` or `3.17` is number 17 of stage 3.
@@ -73,10 +86,18 @@ pub fn time(text: &str) -> Result<Duration, String> {
     humantime::parse_duration(text.trim()).map_err(|_| "write a time like 15s, 5m or 1h".into())
 }
 
+/// A silence after which somebody is lost: a second at least, since nobody speaks more often.
+pub fn silence(text: &str) -> Result<Duration, String> {
+    match time(text)? {
+        short if short < Duration::from_secs(1) => Err("write a time of 1s or more".into()),
+        silence => Ok(silence),
+    }
+}
+
 /// What one thing costs in another: a number that is not below zero.
 pub fn cost(text: &str) -> Result<f64, String> {
-    let cost = text.trim().parse().ok().filter(|cost| (0.0..1e9).contains(cost));
-    cost.ok_or_else(|| "write a number like 0.5 or 10".into())
+    let cost = text.trim().parse().ok().filter(|cost| (0.0..=1e9).contains(cost));
+    cost.ok_or_else(|| "write a number from 0 to 1e9, like 0.5 or 10".into())
 }
 
 fn length(text: &str) -> Result<u64, String> {
@@ -128,6 +149,12 @@ mod tests {
         {
             assert!(workers(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn what_nobody_can_mean_is_refused() {
+        assert!(memory("1025T").is_err() && space("1025T").is_ok());
+        assert!(silence("999ms").is_err() && silence("0").is_err() && silence("1s").is_ok());
     }
 
     #[test]

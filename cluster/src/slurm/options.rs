@@ -59,6 +59,9 @@ pub enum OptionsError {
     /// It is no option of `sbatch`.
     #[error("--slurm-extra: {0:?} is no option of sbatch: write it as --name=value")]
     NoOption(String),
+    /// It would make more jobs than are allowed.
+    #[error("--slurm-extra: {0:?} is given by dolmen: --max-workers says how many jobs there may be")]
+    Array(String),
     /// A path that is not text.
     #[error("{name}: {value:?} is not UTF-8")]
     NotText {
@@ -111,6 +114,9 @@ impl SlurmOptions {
             printable("--slurm-extra", extra)?;
             if !extra.starts_with('-') || extra.trim_start_matches('-').is_empty() {
                 return Err(OptionsError::NoOption(extra.clone()));
+            }
+            if extra.starts_with("--array") || extra.starts_with("-a") {
+                return Err(OptionsError::Array(extra.clone()));
             }
         }
         let paths = [("the program", &self.program), ("--scheduler-file", &self.scheduler_file)];
