@@ -134,13 +134,11 @@ impl Hub {
         }
     }
 
-    /// A full disk is one worker's: the client has to know whose.
+    /// A full disk is one worker's.
     fn with_name(&self, worker: WorkerId, message: FromWorker) -> FromWorker {
-        let name = self.members.get(worker).filter(|member| !member.is_client()).map(|member| &member.name);
-        match (name, message) {
-            (Some(name), FromWorker::MoveFailed { run, block, failure: Failure { blame, message } }) => {
-                let failure = Failure { blame, message: format!("worker {name}: {message}") };
-                FromWorker::MoveFailed { run, block, failure }
+        match (self.members.get(worker).filter(|member| !member.is_client()), message) {
+            (Some(member), FromWorker::MoveFailed { run, block, failure }) => {
+                FromWorker::MoveFailed { run, block, failure: member.blamed(failure) }
             }
             (_, message) => message,
         }
@@ -355,9 +353,7 @@ impl Hub {
     /// The run cannot go on, for a reason that a worker names.
     fn fail_at(&mut self, id: RunId, worker: WorkerId, failure: Failure, ctx: &mut Context<Self>) {
         let Some(member) = self.members.get(worker) else { return };
-        let Failure { blame, message } = failure;
-        let message = format!("worker {}: {message}", member.name);
-        self.fail(id, Failure { blame, message }, ctx);
+        self.fail(id, member.blamed(failure), ctx);
     }
 
     /// A worker is gone with all that it had.
@@ -389,11 +385,11 @@ impl Hub {
     }
 }
 
-/// Where the blocks of results are.
+/// Where the blocks of results are to be had, those that were written included.
 fn kept(current: &Current, depot: impl Fn(WorkerId) -> Option<Depot>) -> Vec<(BlockId, Depot)> {
     let program = &current.program;
     let stages = program.stage_ids().filter(|id| program.stage(*id).keep);
     let blocks =
         stages.flat_map(|id| (0..program.stage(id).space.tasks()).map(move |at| TaskId::new(id, at)));
-    blocks.filter_map(|block| Some((block, depot(current.conduct.core().location(block)?)?))).collect()
+    blocks.filter_map(|block| Some((block, depot(current.conduct.core().giver(block)?)?))).collect()
 }
