@@ -176,7 +176,7 @@ impl ScalingPolicy {
         };
         if soonest < first {
             reasons.push(Reason::Sooner { workers: count, from: first - now, to: soonest - now });
-        } else if soonest.is_infinite() && demand.work > 0.0 {
+        } else if soonest.is_infinite() && demand.work > 0.0 && present + count > 0 {
             reasons.push(Reason::Unfinished { workers: present + count });
         }
         reasons.push(why_no_more);

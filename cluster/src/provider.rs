@@ -92,6 +92,11 @@ impl PlaceState {
     pub fn is_there(self) -> bool {
         !matches!(self, PlaceState::Ended(_))
     }
+
+    /// Whether its worker failed.
+    pub fn has_failed(self) -> bool {
+        matches!(self, PlaceState::Ended(End::Failed | End::OutOfMemory))
+    }
 }
 
 /// How a place came to its end. None of these is the fault of what its worker computed, but for `Failed` and

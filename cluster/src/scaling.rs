@@ -99,8 +99,6 @@ struct Known {
     has_joined: bool,
     /// It was told to leave.
     is_drained: bool,
-    /// It was told to go at once.
-    is_let_go: bool,
     /// Since when its worker has nothing to do.
     idle: Option<f64>,
     /// Since when its worker is missing although it has joined.
@@ -210,15 +208,11 @@ impl Scaling {
     }
 
     /// All places are taken by workers that leave, and none of them can hand over what it has. The one whose place ends
-    /// first goes, one at a time: whoever comes in its place takes over what the others have.
+    /// first goes: whoever comes in its place takes over what the others have.
     fn let_one_go(&mut self, leaving: &[&Place], orders: &mut Orders) {
         let end = |place: &Place| place.ends.unwrap_or(f64::INFINITY);
         let Some(first) = leaving.iter().min_by(|a, b| end(a).total_cmp(&end(b))) else { return };
-        let is_let_go = |place: &&Place| self.known.get(&place.name).is_some_and(|known| known.is_let_go);
-        if leaving.iter().any(is_let_go) {
-            return;
-        }
-        self.known.entry(first.name.clone()).or_default().is_let_go = true;
+        self.known.entry(first.name.clone()).or_default().is_drained = true;
         orders.reasons.push("all workers leave, and nobody is there to take over what they have".into());
         orders.let_go = Some(first.name.clone());
     }

@@ -7,7 +7,7 @@
 use crate::failure::Failure;
 use crate::protocol::AutoscalerStatus;
 use actix::{Actor, ActorFutureExt, Addr, AsyncContext, Context, Handler, Recipient, WrapFuture};
-use cluster::provider::{Cause, End, Place, PlaceState, Provider, Refusal, Release};
+use cluster::provider::{Cause, Place, PlaceState, Provider, Refusal, Release};
 use cluster::scaling::{Orders, Rules, Scaling, Survey};
 use std::sync::mpsc;
 use std::thread::JoinHandle;
@@ -212,10 +212,6 @@ impl Drop for Running {
     }
 }
 
-fn has_failed(place: &Place) -> bool {
-    matches!(place.state, PlaceState::Ended(End::Failed | End::OutOfMemory))
-}
-
 /// Makes the calls of the provider.
 fn serve(
     mut provider: Box<dyn Provider>,
@@ -225,7 +221,7 @@ fn serve(
 ) -> WorkersEnd {
     let mut failed = Vec::new();
     let mut note = |places: &[Place]| {
-        let names = places.iter().filter(|place| has_failed(place)).map(|place| place.name.clone());
+        let names = places.iter().filter(|place| place.state.has_failed()).map(|place| place.name.clone());
         failed.extend(names);
     };
     for call in to_do {
@@ -307,7 +303,7 @@ impl Autoscaler {
             self.did(&format!("{name} goes at once"));
         }
         if !drain.is_empty() {
-            self.did(&format!("{} leave", drain.join(", ")));
+            self.did(&format!("{} sent away", drain.join(", ")));
             self.scheduler.drain.do_send(DrainWorkers(drain));
         }
         if !release.is_empty() {
@@ -386,7 +382,7 @@ impl Handler<Looked> for Autoscaler {
         // What was known before still counts.
         let known = places.map(|places| self.places = places);
         note(&mut self.trouble.looking, known);
-        for place in self.places.iter().filter(|place| has_failed(place)) {
+        for place in self.places.iter().filter(|place| place.state.has_failed()) {
             tracing::warn!("autoscaler: {}", place.words);
             self.trouble.failed = Some(place.words.clone());
         }

@@ -248,9 +248,7 @@ impl Executor {
         self.threads.push(std::thread::Builder::new().name(name).spawn(body)?);
         Ok(())
     }
-}
 
-impl Executor {
     /// Lets the threads end by themselves, and does not wait for what they have in hand.
     pub fn let_go(mut self) {
         self.threads.clear();

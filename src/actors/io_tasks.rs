@@ -2,12 +2,10 @@
 //! of a process.
 
 use crate::files::{Change, Meter};
-use crate::sched::{Because, ConcurrencyPolicy, ConcurrencyThresholds};
+use crate::sched::{Because, ConcurrencyPolicy, ConcurrencyThresholds, IO_TASKS};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// I/O tasks that any worker may run at once: two read while two write. With these a run begins.
-pub const IO_TASKS: usize = 4;
 /// A worker never has more, whatever memory it has: each holds a thread, and the scheduler hands out twice as many.
 pub const MOST_IO_TASKS: usize = 16;
 
@@ -30,11 +28,6 @@ fn meter(most: usize, start: usize) -> Meter {
 }
 
 impl IoTasks {
-    pub fn new() -> IoTasks {
-        let counts = Counts { meter: meter(IO_TASKS, IO_TASKS), most: 0 };
-        IoTasks { now: AtomicUsize::new(IO_TASKS), counts: Mutex::new(counts) }
-    }
-
     /// A run begins, in which each worker may run `most` at once. What was found in the run before is where it begins.
     pub fn begin(&self, most: usize) {
         let mut counts = self.counts();
@@ -102,6 +95,7 @@ fn log(change: &Change) {
 
 impl Default for IoTasks {
     fn default() -> Self {
-        IoTasks::new()
+        let counts = Counts { meter: meter(IO_TASKS, IO_TASKS), most: 0 };
+        IoTasks { now: AtomicUsize::new(IO_TASKS), counts: Mutex::new(counts) }
     }
 }

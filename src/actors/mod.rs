@@ -20,7 +20,7 @@ mod worker;
 pub use activity::{Activity, Stalls};
 pub use conduct::{Conduct, Letters};
 pub use executor::{IoPlace, WorkerThreads};
-pub use io_tasks::{IO_TASKS, MOST_IO_TASKS};
+pub use io_tasks::MOST_IO_TASKS;
 pub use messages::{Fetch, FromWorkers, Lost, ToWorkers};
 pub use panics::tell_panics;
 pub use run::{Network, Progress, Run, RunOutcome};

@@ -4,7 +4,6 @@ use super::activity::{Activity, Stalls};
 use super::autoscaler::{Changed, DrainWorkers, LookAround, TellChanges};
 use super::conduct::{Conduct, Letters};
 use super::executor::WorkerThreads;
-use super::io_tasks::IO_TASKS;
 use super::messages::{Fetch, FromWorkers, Lost, Release, ToWorkers};
 use super::run::{Progress, Run, RunOutcome};
 use super::worker::{Peers, Worker};
@@ -13,7 +12,7 @@ use crate::failure::Failure;
 use crate::graph::Program;
 use crate::ids::{MemoryId, RunId, TaskId, WorkerId};
 use crate::protocol::ToWorker;
-use crate::sched::{Core, Event, Plan};
+use crate::sched::{Core, Event, IO_TASKS, Plan};
 use crate::store::{Pool, SpillFiles};
 use actix::{
     Actor, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message, MessageResult, Recipient,

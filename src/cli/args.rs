@@ -418,6 +418,11 @@ fn one_line(message: &str) -> String {
     }
 }
 
+/// Of options and whether they were given, the first that was.
+pub fn first_given(options: &[(&'static str, bool)]) -> Option<&'static str> {
+    options.iter().find(|(_, is_given)| *is_given).map(|(option, _)| *option)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -1,5 +1,6 @@
 //! Workers that come and go: for a scheduler, or for one command.
 
+use super::args::first_given;
 use super::sizes;
 use crate::session::cluster::{ElasticOptions, SlurmRequest, WorkerSource};
 use crate::session::{Error, own_cores};
@@ -135,8 +136,8 @@ impl SlurmArgs {
             ("--interface", self.interface.is_some()),
             ("--dry-run", self.dry_run),
         ];
-        match given.into_iter().find(|(_, is_given)| *is_given) {
-            Some((option, _)) => Err(Error::Request(format!("{option} is for --provider slurm"))),
+        match first_given(&given) {
+            Some(option) => Err(Error::Request(format!("{option} is for --provider slurm"))),
             None => Ok(()),
         }
     }

@@ -1,6 +1,6 @@
 //! Where the work is done: in this process, by the workers of a cluster, or by workers that come for it.
 
-use super::args::{Common, Work};
+use super::args::{Common, Work, first_given};
 use super::console::complain;
 use super::elastic::Elastic;
 use crate::session::{Error, Session, SessionBuilder, Waiting};
@@ -13,9 +13,11 @@ pub fn session(work: &Work, own_workers: Option<Elastic>) -> Result<Session, Err
         let why = "is for work in this process: workers of --provider have --max-workers, --worker-threads and \
                    --worker-memory";
         refuse_own_resources(common, why)?;
-        let named = [("--scheduler-file", common.cluster.place.scheduler_file.is_some())];
-        let named = named.into_iter().chain([("--scheduler", common.cluster.place.scheduler.is_some())]);
-        if let Some((option, _)) = named.into_iter().find(|(_, is_given)| *is_given) {
+        let named = [
+            ("--scheduler-file", common.cluster.place.scheduler_file.is_some()),
+            ("--scheduler", common.cluster.place.scheduler.is_some()),
+        ];
+        if let Some(option) = first_given(&named) {
             return Err(Error::Request(format!(
                 "--provider has workers of its own, and {option} names others: leave out one of them"
             )));
@@ -50,8 +52,8 @@ fn refuse_own_resources(common: &Common, why: &str) -> Result<(), Error> {
         ("--spill-dir", common.spill_dir.is_some()),
         ("--spill-limit", common.spill_limit.is_some()),
     ];
-    match own.into_iter().find(|(_, is_given)| *is_given) {
-        Some((option, _)) => Err(Error::Request(format!("{option} {why}"))),
+    match first_given(&own) {
+        Some(option) => Err(Error::Request(format!("{option} {why}"))),
         None => Ok(()),
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::array::BlockSize;
 use crate::ids::{StageId, TaskId};
-use crate::session::Workers;
+use crate::session::{self, MOST_MEMORY, Workers};
 use std::time::Duration;
 
 /// Bytes: a number, 1e9 too, with an optional unit as SLURM and Kubernetes write it. K, M, G and T, also with `i` or
@@ -14,11 +14,8 @@ pub fn memory(text: &str) -> Result<u64, String> {
     })
 }
 
-/// Threads of one worker: more are an error of whoever counted them.
-pub const MOST_THREADS: i64 = 4096;
-
-/// More than any machine has.
-const MOST_MEMORY: u64 = 1 << 50;
+/// Threads of one worker, as clap counts them.
+pub const MOST_THREADS: i64 = session::MOST_THREADS as i64;
 
 fn bytes(text: &str) -> Result<u64, String> {
     let text = text.trim();

@@ -317,6 +317,7 @@ impl Client {
             }
             if Instant::now() >= deadline {
                 let advice = match told.trouble.as_str() {
+                    "" if self.is_alone => "wait longer with --wait",
                     "" => "start more with dolmen worker, or wait longer with --wait",
                     trouble => trouble,
                 };

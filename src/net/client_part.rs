@@ -2,14 +2,14 @@
 
 use super::depot::BlockDepot;
 use super::workplace::{Means, Say, Workplace};
-use crate::actors::{IO_TASKS, IoPlace, WorkerThreads};
+use crate::actors::{IoPlace, WorkerThreads};
 use crate::array::InputId;
 use crate::exec::Bindings;
 use crate::failure::Failure;
 use crate::files::Depth;
 use crate::graph::Program;
 use crate::protocol::ToWorkerProcess;
-use crate::sched::{Seat, Threads};
+use crate::sched::{IO_TASKS, Seat, Threads};
 use crate::store::SpillPlace;
 use cluster::endpoint::Endpoint;
 use std::sync::{Arc, mpsc};

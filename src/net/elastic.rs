@@ -1,10 +1,9 @@
 //! A scheduler that has workers started and ended: what it is told, and the provider that this asks for.
 
 use super::hub::Hub;
-use crate::actors::IO_TASKS;
 use crate::actors::autoscaler::{Running, Scaled, Terms, start};
 use crate::failure::Failure;
-use crate::sched::Threads;
+use crate::sched::{IO_TASKS, Threads};
 use crate::store::Budget;
 use actix::Addr;
 use cluster::life::Life;
@@ -84,7 +83,12 @@ impl ElasticOptions {
         let (name, provider, rules): (_, Box<dyn Provider>, _) = match &self.source {
             WorkerSource::Local => ("local", self.local(at)?, self.rules(&LOCAL, None)),
             WorkerSource::Slurm(request) => {
-                ("slurm", Box::new(self.slurm(request, at.file)?), self.rules(&SLURM, request.time))
+                let provider = self.slurm(request, at.file)?;
+                if at.address.ip().is_loopback() {
+                    let advice = "give --listen an address of this machine, and --keys";
+                    tracing::warn!("only this machine's nodes reach {}: {advice}", at.address);
+                }
+                ("slurm", Box::new(provider), self.rules(&SLURM, request.time))
             }
         };
         let scheduler = Scaled::new(&hub).letting_go(hub.clone().recipient()).telling(hub.recipient());

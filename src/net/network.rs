@@ -29,8 +29,12 @@ pub fn holder(depot: Depot) -> Holder {
 
 impl Neighbours {
     pub fn new(endpoint: Arc<Endpoint>) -> Neighbours {
-        let (depots, unreachable) = Default::default();
-        Neighbours { endpoint, depots, unreachable, received: AtomicU64::new(0) }
+        Neighbours {
+            endpoint,
+            depots: Mutex::default(),
+            unreachable: Mutex::default(),
+            received: AtomicU64::new(0),
+        }
     }
 
     pub fn meet(&self, worker: WorkerId, depot: Depot) {

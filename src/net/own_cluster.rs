@@ -11,13 +11,13 @@ use crate::actors::autoscaler::WorkersEnd;
 use crate::failure::Failure;
 use crate::files::TemporaryFolder;
 use cluster::keys::generate;
+use cluster::limits::Limits;
 use cluster::slurm::{Programs, nodes};
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread::JoinHandle;
-use std::time::Duration;
 
 /// The names of the folders for what its processes have to tell each other begin so.
 const FOLDER: &str = ".dolmen-cluster";
@@ -26,8 +26,6 @@ const LOGS: &str = "logs";
 /// Logs that stay, of the workers that failed last: others will hardly say anything else.
 const MOST_LOGS: usize = 3;
 const SCHEDULER_FILE: &str = "cluster.json";
-/// A worker that was silent for so long is lost.
-const LOST_AFTER: Duration = Duration::from_secs(15);
 
 /// What is to become of the logs of workers that have failed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -134,7 +132,7 @@ impl OwnCluster {
             file: Some(file.clone()),
             keys: Some(keys),
             state_dir: None,
-            lost_after: LOST_AFTER,
+            lost_after: Limits::default().lost_after,
             elastic: Some(ElasticOptions { logs: Some(logs), owner: Some(result), ..elastic.clone() }),
         };
         let scheduler = Arc::new(run_beside(options)?);

@@ -85,7 +85,7 @@ impl Ahead {
 
     /// What is admitted at once holds no more bytes.
     pub fn reach(&self) -> u64 {
-        self.window.as_ref().map_or(self.limit, |window| window.limit.min(self.limit))
+        self.window.as_ref().map_or(self.reach, |window| window.limit.min(self.reach))
     }
 
     pub fn bytes(&self) -> u64 {

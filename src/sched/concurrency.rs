@@ -2,6 +2,9 @@
 //!
 //! A hill to climb by measurement: a step is tried, and kept only if more bytes move by it.
 
+/// I/O tasks that any worker may run at once: two read while two write. With these a run begins.
+pub const IO_TASKS: usize = 4;
+
 /// When the number changes, and by how much.
 #[derive(Clone, Copy, Debug)]
 pub struct ConcurrencyThresholds {
@@ -38,11 +41,11 @@ impl ConcurrencyThresholds {
         }
     }
 
-    /// For the I/O tasks of a worker, which may have so many. With four, two read while two write: fewer never helped,
-    /// since requests to a device are counted by themselves.
+    /// For the I/O tasks of a worker, which may have so many. Fewer than [`IO_TASKS`] never helped, since requests to a
+    /// device are counted by themselves.
     pub fn of_tasks(most: usize) -> ConcurrencyThresholds {
         ConcurrencyThresholds {
-            least: most.min(4),
+            least: most.min(IO_TASKS),
             most,
             idle: 0.05,
             samples: 2,

@@ -15,8 +15,8 @@ const MOST_IO: u32 = 32;
 /// Names of workers are given one after the other. A greater one was not given by us, and would cost its size in
 /// memory.
 const MOST_NAMES: usize = 1 << 20;
-/// Threads of one worker. More are an error of whoever counted them.
-const MOST_THREADS: u32 = 1 << 16;
+/// Threads of one process. More are an error of whoever counted them.
+pub const MOST_THREADS: u32 = 1 << 12;
 /// So many of the least loaded workers are looked at for one with room: keeps the choice constant-time.
 const LOOKED_AT: usize = 8;
 

@@ -6,8 +6,8 @@
 //! hold all of it.
 
 use super::plan::{
-    COMING, Plan, PlanError, RUN_AHEAD, Results, SpillPlan, Threads, Whose, Workspace, largest_task,
-    largest_total, needs, spilling_workspace, workspace,
+    COMING, HoldsAll, Plan, PlanError, Results, SpillPlan, Threads, Whose, Workspace, needs,
+    spilling_workspace, workspace,
 };
 use crate::graph::Program;
 use crate::ids::{StageId, TaskId};
@@ -141,19 +141,8 @@ fn plan_to_hold(program: &Program, workers: &[Seat], client: Option<Seat>) -> Re
         client.check(serial, workspace, Whose::Client)?;
     }
     let smallest = workers.iter().copied().chain(client).map(|seat| seat.bytes(workspace)).min();
-    let threads = threads_of(workers, client);
-    let ahead = (RUN_AHEAD * threads.all()).saturating_mul(largest_task(program));
-    let most = largest_total(program).max(serial).min(smallest.unwrap_or(serial));
-    let blocks_limit = serial.saturating_add(ahead).min(most);
-    Ok(Plan {
-        blocks_limit,
-        workspace,
-        threads,
-        smallest_budget,
-        least_blocks: serial,
-        more_io: 0,
-        spill: None,
-    })
+    let all = HoldsAll { serial, workspace, threads: threads_of(workers, client), smallest_budget };
+    Ok(all.plan(program, smallest.unwrap_or(serial)))
 }
 
 /// One worker that computes must hold so many bytes of blocks. Returns the budget of the one that comes nearest.

@@ -173,7 +173,7 @@ impl Homes {
         let may_be = |length: &u32| {
             let under_way = u64::from(length * places).saturating_mul(stage.largest_bytes());
             let is_early = *length == 1 || under_way <= reach;
-            is_early && is_even(most_of_strips(blocks, *length, places), blocks, places)
+            is_early && is_even(most_of_strips(blocks, *length, places).into(), blocks.into(), places)
         };
         let mut lengths =
             std::iter::successors(Some(LONGEST_STRIP), |length| (*length > 1).then_some(length / 2));
@@ -183,8 +183,8 @@ impl Homes {
 }
 
 /// Has nobody more than its share of `all`, but for a little?
-fn is_even(most: u32, all: u32, places: u32) -> bool {
-    f64::from(most) * f64::from(places) <= LOPSIDED * f64::from(all)
+fn is_even(most: f64, all: f64, places: u32) -> bool {
+    most * f64::from(places) <= LOPSIDED * all
 }
 
 /// Blocks of the first of `places` workers to which strips are dealt.
@@ -204,12 +204,10 @@ fn best_grid(rows: u32, cols: u32, places: u32) -> Option<Grid> {
         let many = places / few;
         [Grid { rows: few, cols: many }, Grid { rows: many, cols: few }]
     });
-    let is_even = |grid: &Grid| {
-        let most = f64::from(rows.div_ceil(grid.rows)) * f64::from(cols.div_ceil(grid.cols));
-        most * f64::from(places) <= LOPSIDED * f64::from(rows) * f64::from(cols)
-    };
+    let all = f64::from(rows) * f64::from(cols);
+    let most = |grid: &Grid| f64::from(rows.div_ceil(grid.rows)) * f64::from(cols.div_ceil(grid.cols));
     let reads = |grid: &Grid| u64::from(rows) * u64::from(grid.cols) + u64::from(cols) * u64::from(grid.rows);
-    grids.filter(is_even).min_by_key(reads)
+    grids.filter(|grid| is_even(most(grid), all, places)).min_by_key(reads)
 }
 
 fn common_divisor(a: u32, b: u32) -> u32 {
@@ -228,6 +226,14 @@ mod tests {
         // All of a long side is read by few.
         assert_eq!(best_grid(64, 2, 8), grid(8, 1));
         assert_eq!(best_grid(2, 64, 8), grid(1, 8));
+    }
+
+    #[test]
+    fn the_first_worker_has_the_most_strips() {
+        assert_eq!(most_of_strips(62, 16, 4), 16);
+        assert_eq!(most_of_strips(62, 8, 3), 24);
+        assert_eq!(most_of_strips(5, 1, 4), 2);
+        assert!(is_even(16.0, 62.0, 4) && !is_even(2.0, 5.0, 4));
     }
 
     #[test]

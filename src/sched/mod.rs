@@ -45,11 +45,12 @@ mod tasks;
 mod transit;
 mod walk;
 
-pub use concurrency::{Because, ConcurrencyPolicy, ConcurrencySample, ConcurrencyThresholds};
+pub use concurrency::{Because, ConcurrencyPolicy, ConcurrencySample, ConcurrencyThresholds, IO_TASKS};
 pub use core::{Core, Remaining, WorkerView};
 pub use desk::{Desk, Orders, Prepared};
 pub use estimates::first_guess;
 pub use events::{Action, Event, Explain, Timing, Unbegun, Whereabouts};
+pub use fleet::MOST_THREADS;
 pub use fleet_plan::{ClientSeat, FleetPlan, Seat, plan_fleet};
 pub use forecast::{Swapped, forecast};
 pub use network_forecast::forecast_network;

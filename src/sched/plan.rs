@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// Tasks per thread whose blocks may be held beyond what the serial walk needs.
-pub(super) const RUN_AHEAD: u64 = 1;
+const RUN_AHEAD: u64 = 1;
 
 /// So much of the budget may more I/O threads take than a run must have: one part of this many.
 const MORE_IO: u64 = 8;
@@ -193,17 +193,35 @@ pub fn plan(program: &Program, threads: Threads, budget: u64) -> Result<Plan, Pl
     if smallest_budget > budget {
         return Err(PlanError { needed: smallest_budget, budget, whose: Whose::Process });
     }
-    let ahead = RUN_AHEAD * threads.all() * largest_task(program);
-    let blocks_limit = serial.saturating_add(ahead).min(everything.max(serial)).min(budget - beside);
-    Ok(Plan {
-        blocks_limit,
-        workspace,
-        threads,
-        smallest_budget,
-        least_blocks: serial,
-        more_io: 0,
-        spill: None,
-    })
+    let all = HoldsAll { serial, workspace, threads, smallest_budget };
+    Ok(all.plan(program, budget - beside))
+}
+
+/// What is known of a run that holds all blocks.
+pub(super) struct HoldsAll {
+    /// Bytes of blocks that the serial walk needs.
+    pub serial: u64,
+    pub workspace: Workspace,
+    pub threads: Threads,
+    pub smallest_budget: u64,
+}
+
+impl HoldsAll {
+    /// As far ahead as the threads have use for, in at most `room` bytes of blocks.
+    pub fn plan(self, program: &Program, room: u64) -> Plan {
+        let HoldsAll { serial, workspace, threads, smallest_budget } = self;
+        let ahead = (RUN_AHEAD * threads.all()).saturating_mul(largest_task(program));
+        let blocks_limit = serial.saturating_add(ahead).min(largest_total(program).max(serial)).min(room);
+        Plan {
+            blocks_limit,
+            workspace,
+            threads,
+            smallest_budget,
+            least_blocks: serial,
+            more_io: 0,
+            spill: None,
+        }
+    }
 }
 
 /// The same for a run that spills, whose I/O threads want `scratch` bytes for it. O(tasks).

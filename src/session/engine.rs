@@ -6,13 +6,13 @@ use super::prepare::Place;
 use super::runtime::lock;
 use crate::actors::autoscaler::{Running, Scaled, Terms};
 use crate::actors::{
-    Activity, IO_TASKS, IoPlace, MOST_IO_TASKS, Peers, Scheduler, ThreadProvider, WorkerThreads, autoscaler,
+    Activity, IoPlace, MOST_IO_TASKS, Peers, Scheduler, ThreadProvider, WorkerThreads, autoscaler,
 };
 use crate::failure::Failure;
 use crate::files::Depth;
 use crate::net::{Client, ClusterEnd, FailedLogs, OwnCluster, SchedulerAt};
 use crate::protocol::FleetMember;
-use crate::sched::Threads;
+use crate::sched::{IO_TASKS, Threads};
 use crate::store::{Budget, Limit, Pool, SpillPlace, default_spill_folder, is_bounded};
 use actix::{Actor, Addr};
 use cluster::policy::{ScalingPolicy, Start};
@@ -248,9 +248,7 @@ impl Here {
         let thread = Mutex::new(Some(thread));
         Ok(Here { workers, of_each, may_spill, memory, scheduler, autoscaler, system, thread, spill })
     }
-}
 
-impl Here {
     /// I/O threads that each worker has to have memory for.
     fn least_io(&self) -> usize {
         self.of_each.io.min(IO_TASKS)

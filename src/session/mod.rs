@@ -35,6 +35,7 @@ pub mod cluster {
 pub use crate::net::SchedulerAt;
 pub(crate) use crate::net::counted;
 pub use crate::store::{Limit, own_cores, own_process};
+pub(crate) use crate::{sched::MOST_THREADS, store::MOST_MEMORY};
 pub use algorithms::{Qr, Rsvd, Svd};
 pub use error::Error;
 pub use handle::Handle;

@@ -14,15 +14,13 @@ use crate::data::{self, InMemory, Real, Sink};
 use crate::exec::{Bindings, Functions};
 use crate::files::{Depth, Opened, open_paths};
 use crate::net::{ClusterEnd, FailedLogs};
+use crate::sched::MOST_THREADS;
 use crate::store::{Budget, Limit, page_cache_room};
 use futures_channel::oneshot;
 use ndarray::Array2;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-
-/// Compute threads of all workers together.
-const MOST_THREADS: usize = 1 << 12;
 
 struct Inner {
     options: SessionBuilder,
@@ -58,7 +56,7 @@ impl SessionBuilder {
         if self.workers.least > self.workers.most {
             return Err(Error::Request("a session cannot have fewer workers at most than at least".into()));
         }
-        if self.workers.most.saturating_mul(self.threads_of_each()) > MOST_THREADS {
+        if self.workers.most.saturating_mul(self.threads_of_each()) > MOST_THREADS as usize {
             return Err(Error::Request(format!("a session has at most {MOST_THREADS} threads")));
         }
         if matches!(self.block, BlockSize::Square(0) | BlockSize::RowsCols(0, _) | BlockSize::RowsCols(_, 0))

@@ -11,6 +11,8 @@ use sysinfo::System;
 /// Share of what is allowed or free that is ours unless `--memory` says otherwise: the rest is for the
 /// page cache, the program itself and others.
 const SHARE: f64 = 0.8;
+/// More than any machine has.
+pub const MOST_MEMORY: u64 = 1 << 50;
 /// Where not even the system can tell.
 const FALLBACK: u64 = 1 << 30;
 

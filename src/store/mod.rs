@@ -22,7 +22,7 @@ mod spill_sample;
 mod testing;
 
 pub use block::Block;
-pub use budget::{Budget, Limit};
+pub use budget::{Budget, Limit, MOST_MEMORY};
 pub use codec::{Codec, Encoding, FRAME_HEADER, PIECE};
 pub use limits::{is_bounded, own_process};
 pub use page_cache::page_cache_room;

@@ -71,12 +71,17 @@ impl Wired {
         report["recomputed_tasks"].as_u64().expect("a number")
     }
 
-    /// The scheduler has said one before the other.
+    /// In the middle of a run n1 is cut off until it is given up. The run ends all the same, and after that.
     #[track_caller]
-    fn assert_order(&self, first: &str, second: &str) {
+    fn do_without_n1(&self) {
+        let run = self.begin_and_reach_the_middle(&format!("{LONG} there.npy"));
+        self.network.cut(1);
+        self.cluster.wait_for("worker n1 is lost: silent");
+        self.network.mend(1);
+        self.same(run, "there");
         let log = self.cluster.log();
-        let (first, second) = (log.find(first), log.find(second));
-        assert!(first.is_some() && first < second, "{log}");
+        let lost = log.find("worker n1 is lost");
+        assert!(lost.is_some() && lost < log.find("run 0 is done"), "{log}");
     }
 
     /// All ends with these exit codes of the workers, and nothing is left.
@@ -95,12 +100,7 @@ impl Wired {
 #[test]
 fn a_worker_that_is_cut_off_is_given_up_and_the_run_goes_on() {
     let Some(mut wired) = Wired::new(3, 3, "--lost-after 2s") else { return };
-    let run = wired.begin_and_reach_the_middle(&format!("{LONG} there.npy"));
-    wired.network.cut(1);
-    wired.cluster.wait_for("worker n1 is lost: silent");
-    wired.network.mend(1);
-    wired.same(run, "there");
-    wired.assert_order("worker n1 is lost", "run 0 is done");
+    wired.do_without_n1();
     // It was given up: it cannot go on as if nothing had been.
     assert_eq!(ended(wired.cluster.worker("n1")), Some(1));
     let log = wired.cluster.log_of("n1");
@@ -116,12 +116,7 @@ fn a_worker_that_is_cut_off_is_given_up_and_the_run_goes_on() {
 #[test]
 fn with_a_state_dir_a_worker_that_was_cut_off_comes_back() {
     let Some(mut wired) = Wired::new(2, 2, "--state-dir state --lost-after 10s") else { return };
-    let run = wired.begin_and_reach_the_middle(&format!("{LONG} there.npy"));
-    wired.network.cut(1);
-    wired.cluster.wait_for("worker n1 is lost: silent");
-    wired.network.mend(1);
-    wired.same(run, "there");
-    wired.assert_order("worker n1 is lost", "run 0 is done");
+    wired.do_without_n1();
     let joins = || wired.cluster.log().matches("worker n1 joins").count();
     until(|| joins() == 2, || wired.cluster.log());
     wired.cluster.ok("matmul a.npy a.npy --block 40 --out second.npy --quiet");

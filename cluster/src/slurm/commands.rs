@@ -1,7 +1,7 @@
 //! The programs of a batch system, and for how long they are waited for.
 
 use std::ffi::OsString;
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{self, RecvTimeoutError};
@@ -84,6 +84,10 @@ impl Commands for Programs {
         });
         match command.spawn() {
             Ok(child) => self.wait(child, call.input.clone(), began),
+            Err(error) if error.kind() == ErrorKind::NotFound => Called::NotStarted(format!(
+                "there is no {} here: SLURM is not installed, or not in PATH",
+                call.program
+            )),
             Err(error) => Called::NotStarted(format!("{}: {error}", call.program)),
         }
     }

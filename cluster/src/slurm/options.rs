@@ -71,7 +71,7 @@ pub enum OptionsError {
         value: PathBuf,
     },
     /// A whole job cannot live so short.
-    #[error("--slurm-time: SLURM counts minutes, and {0:?} is less than one")]
+    #[error("--slurm-time: SLURM counts minutes, and {0:?} is less than one: give 1m or more")]
     TooShort(Duration),
 }
 

@@ -1,11 +1,11 @@
 //! Calls SLURM's programs.
 
-use super::commands::{Call, Called, Commands};
+use super::commands::{Call, Commands};
 use super::job_name::JobName;
 use super::jobs::{Jobs, News};
 use super::listing::{JobId, SQUEUE, rows, submitted};
 use super::options::{OptionsError, SlurmOptions};
-use super::refused::{cause, told};
+use super::refused::{Done, NotDone, outcome};
 use super::script::script;
 use crate::backoff::{Backoff, EarlyFailures};
 use crate::provider::{Cause, Place, Provider, Refusal, Release};
@@ -36,18 +36,6 @@ pub struct SlurmProvider<C> {
     releasing: Backoff,
 }
 
-/// What a program said that did what it was told.
-struct Done {
-    says: String,
-    seconds: f64,
-}
-
-/// Why a program did not do what it was told.
-struct NotDone {
-    cause: Cause,
-    words: String,
-}
-
 impl<C: Commands> SlurmProvider<C> {
     /// A provider whose jobs are called `name`. Nothing is asked of SLURM yet.
     ///
@@ -74,19 +62,7 @@ impl<C: Commands> SlurmProvider<C> {
     }
 
     fn call(&mut self, program: &'static str, words: Vec<String>, input: String) -> Result<Done, NotDone> {
-        match self.commands.call(&Call { program, words, input }) {
-            Called::Ended { ok: true, says, seconds, .. } => Ok(Done { says, seconds }),
-            Called::Ended { says, complains, .. } => {
-                let words = told(&complains).or_else(|| told(&says));
-                let words = words.unwrap_or_else(|| "it failed and does not say why".into());
-                Err(NotDone { cause: cause(&words), words: format!("{program}: {words}") })
-            }
-            Called::TookTooLong { seconds } => {
-                let words = format!("{program} did not answer within {seconds:.0} s");
-                Err(NotDone { cause: Cause::Silent, words })
-            }
-            Called::NotStarted(words) => Err(NotDone { cause: Cause::ForGood, words }),
-        }
+        outcome(program, self.commands.call(&Call { program, words, input }))
     }
 
     /// Asks SLURM for the states of all jobs.
@@ -119,12 +95,16 @@ impl<C: Commands> SlurmProvider<C> {
         }
         self.failures.add(news.failed_early.len());
         if let Some(failed) = news.failed_early.last().filter(|_| self.failures.are_no_accident()) {
-            let said = self.last_line(&failed.name).map(|line| format!(": {line}")).unwrap_or_default();
-            self.asking.refused(Cause::Fruitless, format!("{}{said}", failed.words), now);
+            self.asking.refused(Cause::Fruitless, self.with_last_line(&failed.name, &failed.words), now);
         }
     }
 
-    /// The last line of what a worker has said, if that is kept.
+    /// What SLURM says of a worker that has failed, and the worker's own last line, if that is kept.
+    fn with_last_line(&self, name: &str, words: &str) -> String {
+        let said = self.last_line(name).map(|line| format!(": {line}")).unwrap_or_default();
+        format!("{words}{said}")
+    }
+
     fn last_line(&self, name: &str) -> Option<String> {
         let log = self.options.logs.as_ref()?.join(format!("{name}.log"));
         let text = String::from_utf8_lossy(&std::fs::read(log).ok()?).into_owned();
@@ -206,7 +186,12 @@ impl<C: Commands> Provider for SlurmProvider<C> {
         if now >= self.next_look {
             self.look(now)?;
         }
-        Ok(self.jobs.places())
+        let mut places = self.jobs.places();
+        for place in places.iter_mut().filter(|place| place.state.has_failed()) {
+            place.words =
+                self.with_last_line(&place.name, &format!("worker {}: {}", place.name, place.words));
+        }
+        Ok(places)
     }
 
     fn release(&mut self, which: Release<'_>, now: f64) -> Result<(), Refusal> {

@@ -1,3 +1,4 @@
+use super::super::commands::Called;
 use super::super::testing::options;
 use super::*;
 use crate::life::Life;

@@ -1,5 +1,6 @@
 //! What SLURM says when it does not do what it was asked, and what that means.
 
+use super::commands::Called;
 use crate::provider::Cause;
 
 /// Parts of what `sbatch` says where the request is wrong: the next one would be refused as well.
@@ -41,8 +42,41 @@ const SILENT: [&str; 10] = [
     "zero bytes were transmitted",
 ];
 
+/// What a program said that did what it was told.
+pub struct Done {
+    /// On standard output.
+    pub says: String,
+    /// How long it took.
+    pub seconds: f64,
+}
+
+/// Why a program did not do what it was told.
+pub struct NotDone {
+    /// What that means.
+    pub cause: Cause,
+    /// One line.
+    pub words: String,
+}
+
+/// What a call of `program` came to.
+pub fn outcome(program: &str, called: Called) -> Result<Done, NotDone> {
+    match called {
+        Called::Ended { ok: true, says, seconds, .. } => Ok(Done { says, seconds }),
+        Called::Ended { says, complains, .. } => {
+            let words = told(&complains).or_else(|| told(&says));
+            let words = words.unwrap_or_else(|| "it failed and does not say why".into());
+            Err(NotDone { cause: cause(&words), words: format!("{program}: {words}") })
+        }
+        Called::TookTooLong { seconds } => {
+            let words = format!("{program} did not answer within {seconds:.0} s");
+            Err(NotDone { cause: Cause::Silent, words })
+        }
+        Called::NotStarted(words) => Err(NotDone { cause: Cause::ForGood, words }),
+    }
+}
+
 /// Why a command was not done, by its words. What is not known is for now: it is tried again, slowly, and told.
-pub fn cause(words: &str) -> Cause {
+fn cause(words: &str) -> Cause {
     let words = words.to_lowercase();
     let has = |parts: &[&str]| parts.iter().any(|part| words.contains(part));
     if has(&SILENT) {
@@ -55,7 +89,7 @@ pub fn cause(words: &str) -> Cause {
 }
 
 /// The line of what a program said that tells most: the last one that is not empty and no advice, without its prefixes.
-pub fn told(text: &str) -> Option<String> {
+fn told(text: &str) -> Option<String> {
     let tells = |line: &&str| !line.is_empty() && !line.starts_with("Try \"");
     let lines: Vec<&str> = text.lines().map(str::trim).filter(tells).collect();
     // "Batch job submission failed: reason" says more than what stands around it.

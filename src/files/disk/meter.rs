@@ -4,7 +4,7 @@ use crate::sched::{Because, ConcurrencyPolicy, ConcurrencySample};
 use std::time::Instant;
 
 /// Seconds of I/O between decisions: tens of requests of a mebibyte.
-pub(super) const SAMPLE_SECONDS: f64 = 0.05;
+const SAMPLE_SECONDS: f64 = 0.05;
 
 /// What is counted between two decisions.
 pub struct Meter {

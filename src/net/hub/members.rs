@@ -1,11 +1,13 @@
 //! The workers that are there.
 
+use crate::failure::Failure;
 use crate::ids::RunId;
 use crate::ids::WorkerId;
 use crate::net::counted::counted;
 use crate::net::line::Line;
 use crate::protocol::{Depot, Seats, ToClient, ToWorker, ToWorkerProcess};
-use crate::sched::Seat;
+use crate::sched::{MOST_THREADS, Seat};
+use crate::store::MOST_MEMORY;
 use cluster::peer::PeerId;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::SocketAddr;
@@ -38,18 +40,20 @@ impl Member {
         self.own_run.is_some()
     }
 
+    /// What went wrong there, with its name: the client has to know where to look.
+    pub fn blamed(&self, failure: Failure) -> Failure {
+        let Failure { blame, message } = failure;
+        Failure { blame, message: format!("worker {}: {message}", self.name) }
+    }
+
     pub fn depot(&self) -> Depot {
         self.depot
     }
 }
 
-/// More threads and bytes than any machine has: nobody brings them along.
-const MOST_THREADS: u64 = 1 << 16;
-const MOST_BYTES: u64 = 1 << 50;
-
 /// Can a process have so much?
 pub fn is_possible(seat: &Seat) -> bool {
-    seat.threads.compute <= MOST_THREADS && seat.threads.io <= MOST_THREADS && seat.budget <= MOST_BYTES
+    seat.threads.compute.max(seat.threads.io) <= u64::from(MOST_THREADS) && seat.budget <= MOST_MEMORY
 }
 
 #[derive(Default)]

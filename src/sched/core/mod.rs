@@ -159,11 +159,11 @@ impl Core {
     /// A core for one run of `program` as it was planned. O(tasks) if the run spills: never to be called on a thread
     /// that others wait for.
     pub fn planned(program: Arc<Program>, plan: &Plan) -> Self {
+        if let Some(spill) = &plan.spill {
+            return Core::new(program, plan.blocks_limit).spilling(spill);
+        }
         let stride = plan.stride(&program);
         let mut core = Core::new(program, plan.blocks_limit);
-        if let Some(spill) = plan.spill {
-            return core.spilling(&spill);
-        }
         core.ahead.striding(stride);
         core
     }
