@@ -146,6 +146,7 @@ fn run(seed: u64, tally: &mut Tally) {
     tally.resumed += world.resumed;
     if let Some(message) = &world.failed {
         assert!(world.crashes > 0, "failed without a loss: {message}");
+        assert!(!message.contains("workers were lost with"), "no task crashes its workers: {message}");
         tally.failed_after_loss += 1;
         return;
     }
@@ -180,6 +181,39 @@ fn chaos_and_then_every_block() {
     }
     println!("{tally:?}");
     assert_eq!(wrong, 0, "seeds went wrong");
+}
+
+/// A task that crashes its workers is found out, and nothing else is blamed for it. A worker that was to leave may have
+/// crashed beside the three.
+#[test]
+fn a_task_that_crashes_three_workers_ends_the_run() {
+    let (mut blamed, mut without_room) = (0, 0);
+    for seed in 0..1000 {
+        let Case { mut world, chaos, .. } = case(seed);
+        if chaos == Chaos::Crashes {
+            continue;
+        }
+        let tasks = world.program.tasks() as u64;
+        let killer = world.program.at_position(Rng::new(seed).below(tasks) as usize);
+        if world.is_pinned(killer.stage) {
+            continue;
+        }
+        world = world.with_killer(killer);
+        world.settle();
+        let message = world.failed.as_ref().expect("the run cannot end otherwise");
+        if message.contains("no longer fits its memory") {
+            without_room += 1;
+            continue;
+        }
+        assert!(
+            message.contains(&format!("three workers were lost with this task, {killer:?}, in hand")),
+            "{message}"
+        );
+        assert_eq!(world.killed, 3, "seed {seed}");
+        blamed += 1;
+    }
+    println!("{blamed} runs ended with the right name, {without_room} had no room any more");
+    assert!(blamed > 300);
 }
 
 #[test]
@@ -323,7 +357,12 @@ fn a_task_can_be_explained() {
     core.handle([Event::Join { worker, threads: 1, memory: MemoryId(0), bytes: 0 }], &mut actions);
     assert_eq!(core.explain(task(0)).state, "at worker 0");
     assert_eq!(core.explain(task(2)).state, "at worker 0, to follow what it reads");
-    let all = Action::Assign { worker, tasks: (0..3).map(task).collect(), fetch: Vec::new() };
+    let all = Action::Assign {
+        worker,
+        tasks: (0..3).map(task).collect(),
+        fetch: Vec::new(),
+        suspects: Default::default(),
+    };
     assert_eq!(actions, [all]);
     for index in 0..3 {
         actions.clear();

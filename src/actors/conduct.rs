@@ -64,7 +64,10 @@ impl Conduct {
 /// The message that an action means, and to whom.
 fn letter(run: RunId, action: Action) -> (WorkerId, ToWorker) {
     match action {
-        Action::Assign { worker, tasks, fetch } => (worker, ToWorker::Assign { run, tasks, fetch }),
+        Action::Assign { worker, tasks, fetch, suspects } => {
+            (worker, ToWorker::Assign { run, tasks, fetch, suspects })
+        }
+        Action::Permit { worker, tasks } => (worker, ToWorker::Permit { run, tasks }),
         Action::Free { worker, blocks } => (worker, ToWorker::Free { run, blocks }),
         Action::Drop { worker, blocks } => (worker, ToWorker::Drop { run, blocks }),
         Action::Spill { worker, blocks } => (worker, ToWorker::Spill { run, blocks }),
@@ -81,6 +84,7 @@ fn event(worker: WorkerId, message: FromWorker) -> Event {
     match message {
         FromWorker::Finished { tasks, timings, .. } => Event::Finished { worker, tasks, timings },
         FromWorker::Returned { tasks, .. } => Event::Returned { worker, tasks },
+        FromWorker::Asks { tasks, .. } => Event::Asks { worker, tasks },
         FromWorker::Copied { block, .. } => Event::Copied { worker, block },
         FromWorker::CopyFailed { block, .. } => Event::CopyFailed { worker, block },
         FromWorker::Spilled { block, .. } => Event::Spilled { worker, block },

@@ -179,7 +179,8 @@ async fn copied_and(then: ToWorker) -> FromWorker {
     let (listener, made) = futures_channel::oneshot::channel();
     let holder = worker(0, 1, FirstWord(Some(listener)).start().recipient(), &peers, &activity());
     let tasks = [BLOCK].into_iter().collect();
-    let messages = vec![ToWorker::Assign { run: run.id, tasks, fetch: Vec::new() }];
+    let messages =
+        vec![ToWorker::Assign { run: run.id, tasks, fetch: Vec::new(), suspects: Default::default() }];
     holder.send(ToWorkers { run: run.clone(), messages }).await.expect("an answer");
     assert!(matches!(made.await, Ok(FromWorker::Finished { .. })));
     let (listener, first_word) = futures_channel::oneshot::channel();

@@ -23,6 +23,8 @@ struct State {
     tray: Vec<Done>,
     /// Tasks that are to be given back.
     returned: TaskList,
+    /// Tasks that the scheduler is to be asked about.
+    ask: TaskList,
 }
 
 /// What the threads have left for the actor.
@@ -30,6 +32,7 @@ pub struct Gathered {
     pub run: Arc<Run>,
     pub done: Vec<Done>,
     pub returned: TaskList,
+    pub ask: TaskList,
 }
 
 pub struct Workbench {
@@ -98,7 +101,7 @@ impl Workbench {
     /// A thread has finished items. True if the actor is to come and look.
     pub fn finished(&self, by: Option<WorkClass>, done: Vec<Done>) -> bool {
         let mut state = self.lock();
-        let State { here, tray, returned } = &mut *state;
+        let State { here, tray, returned, ask } = &mut *state;
         let Some(here) = here else { return false };
         let is_first = tray.is_empty();
         let mut orders = Orders::default();
@@ -110,6 +113,7 @@ impl Workbench {
         }
         self.start(here, by, &mut orders);
         orders.returned.iter().for_each(|task| returned.push(task));
+        orders.ask.iter().for_each(|task| ask.push(task));
         is_first && !tray.is_empty()
     }
 
@@ -119,7 +123,8 @@ impl Workbench {
         let run = state.here.as_ref()?.run.clone();
         let done = std::mem::take(&mut state.tray);
         let returned = std::mem::take(&mut state.returned);
-        Some(Gathered { run, done, returned })
+        let ask = std::mem::take(&mut state.ask);
+        Some(Gathered { run, done, returned, ask })
     }
 
     /// Tasks that no thread has begun.
@@ -132,6 +137,7 @@ impl Workbench {
                 }
             }
             if share == Unbegun::All {
+                desk.give_back_held(&mut returned);
                 desk.give_back_waiting(&mut returned);
             }
         });

@@ -95,11 +95,14 @@ impl Worker {
         for (block, from) in &orders.fetch {
             self.fetch(&run, *block, *from, ctx);
         }
-        self.give_back(&run, orders);
+        self.tell_of(&run, orders);
     }
 
-    /// Tells the scheduler of tasks that cannot be done here.
-    fn give_back(&mut self, run: &Run, orders: Orders<Arc<Block>>) {
+    /// Tells the scheduler of tasks that cannot be done here, and asks it about those that it suspects.
+    fn tell_of(&mut self, run: &Run, orders: Orders<Arc<Block>>) {
+        if !orders.ask.is_empty() {
+            self.tell(FromWorker::Asks { run: run.id, tasks: orders.ask });
+        }
         if !orders.returned.is_empty() {
             self.tell(FromWorker::Returned { run: run.id, tasks: orders.returned });
         }
@@ -150,7 +153,7 @@ impl Worker {
             Some(found) => desk.arrived(block, found),
             None => Orders { returned: desk.missed(block), ..Orders::default() },
         });
-        self.give_back(run, orders.unwrap_or_default());
+        self.tell_of(run, orders.unwrap_or_default());
     }
 
     fn take_back(&mut self, share: Unbegun) {
@@ -227,7 +230,7 @@ impl Worker {
 
     /// Tells the scheduler what the threads have done.
     fn collect(&mut self) {
-        let Some(Gathered { run, done, returned }) = self.bench.gather() else { return };
+        let Some(Gathered { run, done, returned, ask }) = self.bench.gather() else { return };
         let mut tasks = TaskList::default();
         let mut timings: Vec<Timing> = Vec::new();
         let mut messages = Vec::new();
@@ -269,6 +272,9 @@ impl Worker {
         }
         if !returned.is_empty() {
             messages.push(FromWorker::Returned { run: run.id, tasks: returned });
+        }
+        if !ask.is_empty() {
+            messages.push(FromWorker::Asks { run: run.id, tasks: ask });
         }
         if !messages.is_empty() {
             self.scheduler.do_send(FromWorkers { worker: self.id, messages });
@@ -383,7 +389,13 @@ impl Handler<ToWorkers> for Worker {
         }
         for message in messages {
             match message {
-                ToWorker::Assign { tasks, fetch, .. } => self.assign(&tasks, &fetch, ctx),
+                ToWorker::Assign { tasks, fetch, suspects, .. } => {
+                    self.bench.with(|here| here.desk.suspect(&suspects));
+                    self.assign(&tasks, &fetch, ctx);
+                }
+                ToWorker::Permit { tasks, .. } => {
+                    self.bench.order(|here| here.desk.permit(&tasks));
+                }
                 ToWorker::Free { blocks, .. } => self.free(&blocks),
                 ToWorker::Drop { blocks, .. } => self.drop_blocks(&blocks),
                 ToWorker::Spill { blocks, .. } => self.spill(&blocks),

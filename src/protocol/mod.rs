@@ -21,6 +21,13 @@ pub enum ToWorker {
         run: RunId,
         tasks: TaskList,
         fetch: Vec<(BlockId, WorkerId)>,
+        /// Those of the tasks that are not begun before the worker has asked.
+        suspects: TaskList,
+    },
+    /// The answer to [`FromWorker::Asks`], sooner or later: begin these now.
+    Permit {
+        run: RunId,
+        tasks: TaskList,
     },
     Free {
         run: RunId,
@@ -56,6 +63,7 @@ pub enum ToWorker {
 pub enum FromWorker {
     Finished { run: RunId, tasks: TaskList, timings: Vec<Timing> },
     Returned { run: RunId, tasks: TaskList },
+    Asks { run: RunId, tasks: TaskList },
     Copied { run: RunId, block: BlockId },
     CopyFailed { run: RunId, block: BlockId },
     Spilled { run: RunId, block: BlockId },
@@ -85,6 +93,7 @@ impl FromWorker {
         match self {
             FromWorker::Finished { run, .. }
             | FromWorker::Returned { run, .. }
+            | FromWorker::Asks { run, .. }
             | FromWorker::Copied { run, .. }
             | FromWorker::CopyFailed { run, .. }
             | FromWorker::Spilled { run, .. }

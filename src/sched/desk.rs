@@ -23,6 +23,8 @@ pub struct Prepared<B> {
 pub struct Orders<B> {
     /// Tasks that lack nothing.
     pub begin: Vec<Prepared<B>>,
+    /// Tasks that lack nothing but the scheduler's word.
+    pub ask: TaskList,
     /// Blocks to be got, and from whom.
     pub fetch: Vec<(BlockId, WorkerId)>,
     /// Tasks that cannot be done here.
@@ -31,7 +33,12 @@ pub struct Orders<B> {
 
 impl<B> Default for Orders<B> {
     fn default() -> Self {
-        Orders { begin: Vec::new(), fetch: Vec::new(), returned: TaskList::default() }
+        Orders {
+            begin: Vec::new(),
+            ask: TaskList::default(),
+            fetch: Vec::new(),
+            returned: TaskList::default(),
+        }
     }
 }
 
@@ -71,6 +78,9 @@ pub struct Desk<B> {
     in_hand: TaskSet,
     waiting: TaskMap<Waiting>,
     awaited: TaskMap<Awaited>,
+    /// Tasks that are not begun before the scheduler has been asked, and those of them that it has been asked about.
+    suspects: TaskSet,
+    held: TaskMap<Prepared<B>>,
     /// Fetched blocks that the scheduler does not know to be here yet, each with the tasks here that need it.
     /// It learns of them when the first of these is done; those that are given back instead take them along.
     unknown: TaskMap<usize>,
@@ -86,6 +96,8 @@ impl<B: Clone> Desk<B> {
             in_hand: TaskSet::default(),
             waiting: TaskMap::default(),
             awaited: TaskMap::default(),
+            suspects: TaskSet::default(),
+            held: TaskMap::default(),
             unknown: TaskMap::default(),
             turn: 0,
         }
@@ -118,6 +130,22 @@ impl<B: Clone> Desk<B> {
         self.awaited.get(&block).is_some_and(|awaited| awaited.is_coming)
     }
 
+    /// These, which come next, are not begun before the scheduler has been asked.
+    pub fn suspect(&mut self, tasks: &TaskList) {
+        self.suspects.extend(tasks.iter());
+    }
+
+    /// The scheduler has been asked, and permits these. What has been given back meanwhile stays that.
+    pub fn permit(&mut self, tasks: &TaskList) -> Orders<B> {
+        let permitted = tasks.iter().filter_map(|task| self.held.remove(&task));
+        Orders { begin: permitted.collect(), ..Orders::default() }
+    }
+
+    /// Tasks that the scheduler has been asked about, in no order.
+    pub fn held(&self) -> impl Iterator<Item = &Prepared<B>> + '_ {
+        self.held.values()
+    }
+
     /// Takes tasks in, each before those that read what it makes. `fetch` says where inputs lie that are not here.
     /// O(inputs).
     pub fn assign(&mut self, tasks: &TaskList, fetch: &[(BlockId, WorkerId)]) -> Orders<B> {
@@ -141,6 +169,7 @@ impl<B: Clone> Desk<B> {
             inputs.iter().map(|input| (*input, self.place(*input, from))).collect();
         missing.retain(|(_, place)| *place != Place::Here);
         if missing.iter().any(|(_, place)| *place == Place::Nowhere) {
+            self.suspects.remove(&task);
             self.forget_reader(task);
             return orders.returned.push(task);
         }
@@ -193,7 +222,12 @@ impl<B: Clone> Desk<B> {
             taken = self.blocks.remove(&previous);
         }
         let inputs = ids.iter().map(|id| self.blocks[id].clone()).collect();
-        orders.begin.push(Prepared { task, ids, inputs, taken });
+        let prepared = Prepared { task, ids, inputs, taken };
+        if self.suspects.is_empty() || !self.suspects.remove(&task) {
+            return orders.begin.push(prepared);
+        }
+        orders.ask.push(task);
+        self.held.insert(task, prepared);
     }
 
     /// `task` is done, and this is its block if it leaves one.
@@ -295,6 +329,19 @@ impl<B: Clone> Desk<B> {
         self.give_back(task, returned);
     }
 
+    /// Gives back what the scheduler has been asked about and has not permitted.
+    pub fn give_back_held(&mut self, returned: &mut TaskList) {
+        let mut held: Vec<TaskId> = self.held.keys().copied().collect();
+        held.sort_unstable();
+        for task in held.into_iter().rev() {
+            if self.may_give_back(task)
+                && let Some(prepared) = self.held.remove(&task)
+            {
+                self.unprepare(prepared, returned);
+            }
+        }
+    }
+
     /// Gives back all that waits, but for tasks that wait for a block on its way, and those that they wait for.
     /// O(n log n).
     pub fn give_back_waiting(&mut self, returned: &mut TaskList) {
@@ -314,6 +361,7 @@ impl<B: Clone> Desk<B> {
         let mut open = vec![task];
         while let Some(task) = open.pop() {
             self.in_hand.remove(&task);
+            self.suspects.remove(&task);
             self.forget_reader(task);
             returned.push(task);
             let Some(awaited) = self.awaited.get_mut(&task) else { continue };

@@ -159,3 +159,30 @@ fn the_block_of_the_step_before_is_taken_over_and_comes_back() {
     desk.unprepare(orders.begin.remove(0), &mut back);
     assert_eq!((returned(&back), desk.get(id(0))), (vec![1, 2], Some(&0)));
 }
+
+#[test]
+fn a_suspect_is_asked_about_and_begins_when_it_is_permitted() {
+    let mut desk = desk(&READS);
+    desk.suspect(&list(&[A, BOTH]));
+    let orders = desk.assign(&list(&[A, B, BOTH]), &[]);
+    assert_eq!((begun(&orders), returned(&orders.ask)), (vec![B], vec![A]));
+    assert!(made(&mut desk, B).ask.is_empty());
+    assert_eq!(begun(&desk.permit(&list(&[A]))), [A]);
+    let orders = made(&mut desk, A);
+    assert_eq!((begun(&orders), returned(&orders.ask)), (vec![], vec![BOTH]));
+    let orders = desk.permit(&list(&[A, BOTH]));
+    assert_eq!(begun(&orders), [BOTH], "what has begun does not begin again");
+    assert_eq!(orders.begin[0].inputs, [A, B]);
+}
+
+#[test]
+fn a_suspect_that_is_not_permitted_yet_is_given_back_with_all_that_wait_for_it() {
+    let mut desk = desk(&READS);
+    desk.suspect(&list(&[B]));
+    desk.assign(&list(&[A, B, BOTH]), &[]);
+    let mut back = TaskList::default();
+    desk.give_back_held(&mut back);
+    assert_eq!(returned(&back), [B, BOTH]);
+    assert!(desk.permit(&list(&[B])).begin.is_empty(), "the answer comes too late");
+    assert_eq!(begun(&desk.assign(&list(&[B]), &[])), [B], "it may come again as an ordinary task");
+}

@@ -46,6 +46,11 @@ pub enum Event {
         worker: WorkerId,
         tasks: TaskList,
     },
+    /// `worker` could begin these, and was told to ask first. The answer is [`Action::Permit`].
+    Asks {
+        worker: WorkerId,
+        tasks: TaskList,
+    },
     /// `worker` now holds `block` too.
     Copied {
         worker: WorkerId,
@@ -85,11 +90,18 @@ pub enum Action {
     /// Run these; the inputs that are not at the worker lie where `fetch` says. That may be the worker itself: it reads
     /// back what was written, or makes it again from its source. At another worker it is in memory, or on its way
     /// there, or has been written there. Inputs of which nothing is said and that are not at the worker are made there
-    /// by tasks that it was given before.
+    /// by tasks that it was given before. Before it begins one of the `suspects` among them it asks: see
+    /// [`Event::Asks`].
     Assign {
         worker: WorkerId,
         tasks: TaskList,
         fetch: Vec<(BlockId, WorkerId)>,
+        suspects: TaskList,
+    },
+    /// Begin these now.
+    Permit {
+        worker: WorkerId,
+        tasks: TaskList,
     },
     /// Forget these blocks, and what was written of them.
     Free {

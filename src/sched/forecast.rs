@@ -40,7 +40,7 @@ pub fn forecast(program: &Arc<Program>, plan: &Plan) -> Swapped {
 fn perform(program: &Program, action: Action, events: &mut Vec<Event>, swapped: &mut Swapped) {
     let size = |block: &BlockId| program.stage(block.stage).bytes(block.index);
     match action {
-        Action::Assign { worker, tasks, fetch } => {
+        Action::Assign { worker, tasks, fetch, .. } => {
             // There is nobody else: what is not in memory is read back, or made again.
             for (block, _) in fetch {
                 let kind = &program.stage(block.stage).kind;

@@ -11,6 +11,7 @@
 //! - `homes`: where the blocks of a product are best made
 //! - `eviction`, `transit`: which blocks leave memory; blocks on their way out, and where they have been written
 //! - `sacrifice`: what is given up after a loss
+//! - `suspects`: tasks that lost workers had in hand
 //! - `outbox`: what is said to each worker
 //! - `desk`, `task_map`: a worker's side of a run
 //! - `concurrency`: how many I/O tasks or requests go on at once
@@ -39,6 +40,7 @@ mod outbox;
 mod plan;
 mod ready;
 mod sacrifice;
+mod suspects;
 mod table;
 mod task_map;
 mod tasks;

@@ -118,7 +118,7 @@ impl Player {
 
     fn perform(&mut self, action: Action) {
         match action {
-            Action::Assign { worker, tasks, fetch } => self.assign(worker, &tasks, &fetch),
+            Action::Assign { worker, tasks, fetch, .. } => self.assign(worker, &tasks, &fetch),
             Action::TakeBack { worker, share } => self.take_back(worker, share),
             Action::Free { worker, blocks } | Action::Drop { worker, blocks } => {
                 self.remove(worker, &blocks);

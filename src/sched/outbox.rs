@@ -11,6 +11,9 @@ use std::collections::BTreeMap;
 struct Outbox {
     assign: TaskList,
     fetch: Vec<(BlockId, WorkerId)>,
+    /// Of those that are assigned.
+    suspects: TaskList,
+    permit: TaskList,
     free: TaskList,
     drop: TaskList,
     spill: TaskList,
@@ -34,6 +37,15 @@ impl Outboxes {
         let outbox = self.to(worker);
         outbox.assign.push(task);
         outbox.fetch.extend(fetch);
+    }
+
+    /// `task`, which is assigned too, is not to be begun before `worker` has asked.
+    pub fn suspect(&mut self, worker: WorkerId, task: TaskId) {
+        self.to(worker).suspects.push(task);
+    }
+
+    pub fn permit(&mut self, worker: WorkerId, task: TaskId) {
+        self.to(worker).permit.push(task);
     }
 
     pub fn free(&mut self, worker: WorkerId, block: BlockId) {
@@ -74,12 +86,16 @@ impl Outbox {
         if !self.spill.is_empty() {
             out.push(Action::Spill { worker, blocks: self.spill });
         }
+        if !self.permit.is_empty() {
+            out.push(Action::Permit { worker, tasks: std::mem::take(&mut self.permit) });
+        }
         let copies = self.copy.drain(..);
         out.extend(copies.map(|(block, from)| Action::Copy { from, to: worker, block }));
         if !self.assign.is_empty() {
             self.fetch.sort_unstable();
             self.fetch.dedup();
-            out.push(Action::Assign { worker, tasks: self.assign, fetch: self.fetch });
+            let Outbox { assign: tasks, fetch, suspects, .. } = self;
+            out.push(Action::Assign { worker, tasks, fetch, suspects });
         }
     }
 }

@@ -147,6 +147,28 @@ impl Chaos {
         }
     }
 
+    /// What comes of a command.
+    fn endure(&mut self, words: &str) -> Outcome {
+        let mut run = self.cluster.folder.command(words);
+        let mut run = run.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("a process");
+        self.until_over(&mut run);
+        Outcome::of(run.wait_with_output().expect("a child"))
+    }
+
+    /// Did the run end because workers were killed three times while they did the same task? That happens now and then,
+    /// and nobody can tell that it was not the task. It may be tried again.
+    fn blamed_a_task(&self, outcome: &Outcome) -> bool {
+        if !outcome.stderr.contains("three workers were lost with this task") {
+            return false;
+        }
+        let log = self.cluster.log();
+        let failed = log.rfind(" failed: ").expect("the scheduler says so");
+        // The last one ended the run before more was said of it.
+        let losses = losses_before(&log, failed).len() + 1;
+        assert!(losses >= 3, "{losses} losses are not three\n{log}");
+        true
+    }
+
     /// The report of a run.
     fn report(&self, name: &str) -> serde_json::Value {
         let report = std::fs::read(self.cluster.folder.path(name)).expect("a report");
@@ -201,8 +223,12 @@ struct Loss {
 
 /// Those of the run that has ended last. None if its scheduler was killed as soon as it had ended.
 fn losses(log: &str) -> Option<Vec<Loss>> {
-    let done = log.rfind(" is done after ")?;
-    let run = log[..done].rsplit(' ').next()?;
+    Some(losses_before(log, log.rfind(" is done after ")?))
+}
+
+/// Those of the run whose number ends at this place of the log.
+fn losses_before(log: &str, end: usize) -> Vec<Loss> {
+    let run = log[..end].rsplit(' ').next().expect("a number");
     let of_this_run = format!("run {run}: ");
     let said = log.lines().filter_map(|line| line.split_once(&of_this_run));
     let numbers =
@@ -211,7 +237,7 @@ fn losses(log: &str) -> Option<Vec<Loss>> {
         [done, _, again] => Loss { done, again },
         _ => panic!("what does the scheduler say of the loss?\n{log}"),
     };
-    Some(numbers.map(loss).collect())
+    numbers.map(loss).collect()
 }
 
 /// Bytes that were spilled.
@@ -230,10 +256,10 @@ fn survive(seed: u64) -> u64 {
             "{} --quiet --report {report} --scheduler-file cluster.json",
             command.replace("OUT", &there)
         );
-        let mut run = chaos.cluster.folder.command(&words);
-        let mut run = run.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("a process");
-        chaos.until_over(&mut run);
-        let outcome = Outcome::of(run.wait_with_output().expect("a child"));
+        let mut outcome = chaos.endure(&words);
+        while chaos.blamed_a_task(&outcome) {
+            outcome = chaos.endure(&words);
+        }
         assert_eq!(outcome.code, Some(0), "seed {seed}: {command}: {outcome:?}\n{}", chaos.cluster.log());
         let (here, there) = (result(&chaos.cluster.folder, "here"), result(&chaos.cluster.folder, &there));
         assert!(here == there, "seed {seed}: {command}: other bits\n{}", chaos.cluster.log());

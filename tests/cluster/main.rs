@@ -10,6 +10,7 @@ mod cut;
 mod elastic;
 mod full;
 mod hostile;
+mod killer;
 mod leaving;
 mod line;
 mod networks;

@@ -49,8 +49,11 @@ pub fn can_mount(first: &str, skipped: &str) -> bool {
 
 /// Starts a process that says what it has to say into a file.
 fn start(folder: &Folder, through: &[String], words: &str, log: &str) -> Child {
+    start_command(folder, command_through(folder, through, words), log)
+}
+
+fn start_command(folder: &Folder, mut command: Command, log: &str) -> Child {
     let log = std::fs::File::create(folder.path(log)).expect("a log");
-    let mut command = command_through(folder, through, words);
     command.stdout(Stdio::null()).stderr(log).spawn().expect("a process")
 }
 
@@ -160,6 +163,12 @@ impl Cluster {
     pub fn add_through(&mut self, through: &[String], name: &str, options: &str) {
         let words = format!("worker --scheduler-file cluster.json --name {name} {options}");
         let child = start(&self.folder, through, &words, &format!("{name}.log"));
+        self.workers.push((name.into(), child));
+    }
+
+    /// A worker that is another program.
+    pub fn add_command(&mut self, name: &str, command: Command) {
+        let child = start_command(&self.folder, command, &format!("{name}.log"));
         self.workers.push((name.into(), child));
     }
 

@@ -39,7 +39,7 @@ impl World {
     }
 
     /// Can only the client do the tasks of this stage?
-    pub(super) fn is_pinned(&self, stage: StageId) -> bool {
+    pub fn is_pinned(&self, stage: StageId) -> bool {
         self.client.as_ref().is_some_and(|client| client.pinned.contains(&stage))
     }
 

@@ -13,7 +13,10 @@ impl World {
             Event::Join { worker, memory, .. } if !self.lost.contains(worker) => {
                 self.members.entry(*memory).or_default().insert(*worker);
             }
+            Event::Leave { worker } => drop(self.leaving.insert(*worker)),
             Event::Lost { worker } => {
+                let is_counted = !self.leaving.contains(worker) && self.crashed_by_killer.contains(worker);
+                self.killed += u32::from(is_counted);
                 self.lost.insert(*worker);
                 self.strike_off(*worker);
             }

@@ -5,6 +5,7 @@ pub mod client;
 mod copies;
 mod ending;
 mod excuse;
+mod losses;
 mod made_up;
 pub mod memory;
 pub mod programs;

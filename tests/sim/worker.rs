@@ -85,6 +85,7 @@ impl SimWorker {
             self.desk.unprepare(prepared, &mut returned);
         }
         if share == Unbegun::All {
+            self.desk.give_back_held(&mut returned);
             self.desk.give_back_waiting(&mut returned);
         }
         returned
@@ -92,7 +93,8 @@ impl SimWorker {
 
     /// The blocks that it holds, those among them that a task is going to take over.
     pub fn holds(&self) -> BTreeSet<BlockId> {
-        let taken = self.queue.iter().filter(|prepared| prepared.taken.is_some());
+        let prepared = self.queue.iter().chain(self.desk.held());
+        let taken = prepared.filter(|prepared| prepared.taken.is_some());
         let taken = taken.map(|prepared| TaskId::new(prepared.task.stage, prepared.task.index - 1));
         self.desk.blocks().chain(taken).collect()
     }

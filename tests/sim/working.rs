@@ -12,7 +12,14 @@ impl World {
     pub(super) fn obey(&mut self, id: WorkerId, action: Action) {
         let Some(worker) = self.workers.get_mut(&id) else { return };
         match action {
-            Action::Assign { tasks, fetch, .. } => self.assign(id, &tasks, &fetch),
+            Action::Assign { tasks, fetch, suspects, .. } => {
+                worker.desk.suspect(&suspects);
+                self.assign(id, &tasks, &fetch);
+            }
+            Action::Permit { tasks, .. } => {
+                let orders = worker.desk.permit(&tasks);
+                self.follow(id, orders);
+            }
             Action::Free { blocks, .. } => {
                 for block in blocks.iter() {
                     if let Some(memory) = self.memories.get_mut(&worker.memory) {
@@ -83,6 +90,10 @@ impl World {
                 self.begin_fetch(id, from, block);
             }
         }
+        if !orders.ask.is_empty() {
+            self.asked.entry(id).or_default().extend(orders.ask.iter());
+            self.say(id, Event::Asks { worker: id, tasks: orders.ask });
+        }
         if !orders.returned.is_empty() {
             self.give_back(id, orders.returned);
         }
@@ -140,6 +151,9 @@ impl World {
     }
 
     pub(super) fn task_done(&mut self, id: WorkerId, task: TaskId) {
+        if self.killer == Some(task) {
+            return self.killed_by_task(id);
+        }
         let Some(worker) = self.workers.get_mut(&id) else { return };
         let value = worker.running.remove(&task).expect("it was running");
         assert_eq!(Some(&value), self.reference.get(&task), "{task:?} at {id:?} made something else");

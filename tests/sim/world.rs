@@ -71,6 +71,17 @@ pub struct World {
     pub(super) members: BTreeMap<MemoryId, BTreeSet<WorkerId>>,
     /// Who is lost, as the core has been told.
     pub(super) lost: BTreeSet<WorkerId>,
+    /// Who is to leave, as the core has been told.
+    pub(super) leaving: BTreeSet<WorkerId>,
+    /// Each worker at which this task begins crashes.
+    pub(super) killer: Option<TaskId>,
+    /// Workers that the killer has crashed and that were not to leave, as the core has been told.
+    pub killed: u32,
+    pub(super) crashed_by_killer: BTreeSet<WorkerId>,
+    /// Tasks about which each worker has asked.
+    pub(super) asked: BTreeMap<WorkerId, BTreeSet<TaskId>>,
+    /// Tasks about which a worker had asked that has crashed.
+    pub(super) suspected: BTreeSet<TaskId>,
     /// Blocks that are being written, by worker.
     pub(super) writing: BTreeMap<(WorkerId, BlockId), u64>,
     pub spills: u64,
@@ -124,6 +135,12 @@ impl World {
             client: None,
             members: BTreeMap::new(),
             lost: BTreeSet::new(),
+            leaving: BTreeSet::new(),
+            killer: None,
+            killed: 0,
+            crashed_by_killer: BTreeSet::new(),
+            asked: BTreeMap::new(),
+            suspected: BTreeSet::new(),
             writing: BTreeMap::new(),
             spills: 0,
             ahead: 0,
@@ -213,6 +230,7 @@ impl World {
     /// The worker is gone at once; the core hears of it later, and later still of what the worker last said.
     pub fn crash(&mut self, id: WorkerId) {
         self.workers.remove(&id);
+        self.suspected.extend(self.asked.remove(&id).unwrap_or_default());
         self.crashes += 1;
         let delay = self.delay(self.latency);
         self.at(self.now + delay, Item::ToCore(vec![Event::Lost { worker: id }]));
@@ -355,6 +373,7 @@ impl World {
         }
         match action {
             Action::Assign { worker, .. }
+            | Action::Permit { worker, .. }
             | Action::Free { worker, .. }
             | Action::Drop { worker, .. }
             | Action::Spill { worker, .. }
@@ -375,7 +394,7 @@ impl World {
             return;
         }
         let id = *self.rng.pick(&ids);
-        if kind < 6 || self.chaos == Chaos::Elastic {
+        if kind < 6 || self.chaos == Chaos::Elastic || self.would_blame_an_innocent(id) {
             self.leave(id);
         } else {
             self.crash(id);

@@ -34,6 +34,7 @@ impl Core {
     /// - I15: what leaves is out of memory for all; what is out of memory can be read or made again.
     /// - I16: what an assigned task reads is at its worker, expected there or made there, unless it was lost, or was
     ///   given back and the task will be.
+    /// - I17: a suspect that a worker was permitted to begin, or has asked about, is assigned to it.
     pub fn check_invariants(&self) {
         if self.is_over() {
             return;
@@ -45,6 +46,9 @@ impl Core {
         self.check_copies();
         self.check_spills();
         (0..self.tasks.table.len()).for_each(|at| self.check_promises(at));
+        for (worker, task) in self.suspects.in_hand() {
+            assert_eq!(self.tasks.state(task), TaskState::Assigned(worker), "I17: {task:?}");
+        }
         let is_busy = self.counts.assigned() > 0 || self.holders.is_copying() || self.transit.is_moving();
         assert!(!self.can_go_on() || is_busy, "I8: nothing is under way");
     }

@@ -140,6 +140,7 @@ impl Core {
             self.settle(block);
         });
         self.fleet.remove(worker);
+        self.suspects.forget_worker(worker);
         self.leads.forget(worker);
         if self.memories.leave(memory, worker) {
             self.transit.forget_files(memory);

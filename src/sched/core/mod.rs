@@ -37,6 +37,7 @@ use super::outbox::Outboxes;
 use super::plan::{Plan, Results, SpillPlan, serial_order};
 use super::ready::ReadyTasks;
 use super::sacrifice::Sacrifice;
+use super::suspects::Suspects;
 use super::table::{NOWHERE, TaskState};
 use super::tasks::Tasks;
 use super::transit::Transit;
@@ -92,6 +93,7 @@ pub struct Core {
     /// Assigned steps of chains that do not go on in the block of the step before.
     apart: HashSet<TaskId>,
     sacrifice: Sacrifice,
+    suspects: Suspects,
     outboxes: Outboxes,
     over: Over,
     /// Room for the inputs and the consumers of one task, kept from call to call.
@@ -120,6 +122,7 @@ impl Core {
             astray: HashSet::new(),
             apart: HashSet::new(),
             sacrifice: Sacrifice::default(),
+            suspects: Suspects::default(),
             outboxes: Outboxes::default(),
             over: Over::No,
             inputs: Vec::new(),
@@ -248,7 +251,7 @@ impl Core {
         let mut missing = Vec::new();
         self.tasks.program.inputs(task, &mut missing);
         missing.retain(|input| !self.tasks.is_there(*input));
-        let state = match self.tasks.state(task) {
+        let mut state = match self.tasks.state(task) {
             TaskState::Idle => {
                 "not admitted: tasks before it come first, or its block does not fit yet".into()
             }
@@ -261,6 +264,10 @@ impl Core {
             TaskState::Spilled => "done, block out of memory until it is wanted".into(),
             TaskState::Released => "done, block released".into(),
         };
+        let lost = self.suspects.marks(task);
+        if lost > 0 {
+            state = format!("{state}; lost workers that had it in hand: {lost}");
+        }
         Explain { task, state, missing }
     }
 
@@ -274,7 +281,9 @@ impl Core {
             Event::Join { .. } | Event::Lost { .. } | Event::MoreIo { .. } => true,
             // The client stays to the end.
             Event::Leave { worker } => is_here(worker) && !self.fleet.is_client(*worker),
-            Event::Finished { worker, tasks, .. } | Event::Returned { worker, tasks } => {
+            Event::Finished { worker, tasks, .. }
+            | Event::Returned { worker, tasks }
+            | Event::Asks { worker, tasks } => {
                 is_here(worker) && tasks.ranges().iter().all(|range| program.has_range(range))
             }
             Event::Failed { worker, task, .. } => is_here(worker) && program.has_task(*task),
@@ -294,12 +303,13 @@ impl Core {
                 self.ahead.set_more_io(tasks);
                 self.fit_window();
             }
-            Event::Lost { worker } => self.lose(worker),
+            Event::Lost { worker } => self.lose(worker, out),
             Event::Finished { worker, tasks, timings } => {
                 self.estimates.measure(&timings);
                 tasks.iter().for_each(|task| self.finish(worker, task));
             }
             Event::Returned { worker, tasks } => self.take_back(worker, &tasks),
+            Event::Asks { worker, tasks } => self.asked(worker, &tasks),
             Event::Copied { worker, block } => self.copied(worker, block),
             Event::CopyFailed { worker, block } => self.copy_failed(worker, block),
             Event::Spilled { worker, block } => self.spilled(worker, block),
@@ -349,6 +359,10 @@ impl Core {
         }
         self.fleet.charge(worker, self.tasks.lane(task), -1, -self.estimates.of(task));
         self.fleet.rested(worker);
+        if !self.suspects.is_empty() {
+            self.put_down(worker, task);
+            self.suspects.clear(task);
+        }
         self.leads.touch(worker);
         self.counts.finish(task.stage);
         self.has_read(task);

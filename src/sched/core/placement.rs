@@ -236,6 +236,9 @@ impl Core {
         }
         self.inputs = inputs;
         self.outboxes.assign(worker, task, fetch);
+        if self.suspects.marks(task) > 0 {
+            self.outboxes.suspect(worker, task);
+        }
         if self.tasks.has_consumers(task) {
             self.leads.add(worker, task);
         }
@@ -274,6 +277,7 @@ impl Core {
     fn take_one_back(&mut self, worker: WorkerId, task: TaskId) {
         self.fleet.charge(worker, self.tasks.lane(task), -1, -self.estimates.of(task));
         self.counts.take_back();
+        self.put_down(worker, task);
         self.release_output(worker, task);
         let mut inputs = std::mem::take(&mut self.inputs);
         self.tasks.program.inputs(task, &mut inputs);

@@ -6,15 +6,16 @@
 
 use super::{Core, Over, Successor};
 use crate::failure::{Blame, Failure};
-use crate::ids::{BlockId, MemoryId, TaskId, WorkerId};
+use crate::ids::{BlockId, MemoryId, TaskId, TaskList, WorkerId};
 use crate::sched::events::Action;
 use crate::sched::lane::Lane;
 use crate::sched::sacrifice::Given;
 use crate::sched::table::{NOWHERE, TaskState};
 
 impl Core {
-    pub(super) fn lose(&mut self, worker: WorkerId) {
+    pub(super) fn lose(&mut self, worker: WorkerId, out: &mut Vec<Action>) {
         let Some(gone) = self.fleet.remove(worker) else { return };
+        let to_blame = self.suspect_all_at(worker, gone.draining);
         self.holders.forget_worker(worker);
         self.leads.forget(worker);
         let mut unreadable = self.transit.forget_worker(worker);
@@ -32,6 +33,48 @@ impl Core {
         self.make_again(|_, block, state| {
             was_there(state) || (state == TaskState::Spilled && unreadable.contains(&block))
         });
+        if let Some(task) = to_blame {
+            let message = format!(
+                "three workers were lost with this task, {task:?}, in hand: look at their logs and at the memory limit of their jobs"
+            );
+            self.fail(task, Failure::of_run(message), out);
+        }
+    }
+
+    /// `worker` is lost. What it had in hand may be the reason, unless it was to leave. Says which task is to blame
+    /// for three losses, if one is.
+    fn suspect_all_at(&mut self, worker: WorkerId, was_to_leave: bool) -> Option<TaskId> {
+        if was_to_leave {
+            self.suspects.forget_worker(worker);
+            return None;
+        }
+        let is_there = |at: &usize| self.tasks.table.state(*at) == TaskState::Assigned(worker);
+        let in_hand = (0..self.tasks.table.len()).filter(is_there);
+        let in_hand: Vec<TaskId> = in_hand.map(|at| self.tasks.program.at_position(at)).collect();
+        self.suspects.lost(worker, &in_hand)
+    }
+
+    /// `worker` could begin `tasks`, and asks whether it may.
+    pub(super) fn asked(&mut self, worker: WorkerId, tasks: &TaskList) {
+        for task in tasks.iter().filter(|task| self.tasks.state(*task) == TaskState::Assigned(worker)) {
+            self.suspects.ask(worker, task);
+        }
+        self.permit_next(worker);
+    }
+
+    /// `worker` has `task` in hand no more: it may begin another one.
+    pub(super) fn put_down(&mut self, worker: WorkerId, task: TaskId) {
+        if !self.suspects.is_empty() {
+            self.suspects.put_down(worker, task);
+            self.permit_next(worker);
+        }
+    }
+
+    fn permit_next(&mut self, worker: WorkerId) {
+        let Some(threads) = self.fleet.get(worker).map(|queue| queue.threads) else { return };
+        while let Some(task) = self.suspects.permit(worker, threads) {
+            self.outboxes.permit(worker, task);
+        }
     }
 
     /// Forgets what is admitted and not handed out, and makes again what is `lost`. The walk begins anew.
