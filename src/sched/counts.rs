@@ -13,12 +13,13 @@ pub(super) struct Counts {
     /// Of these, those that are in a worker's hands.
     assigned: usize,
     recomputed: u64,
+    taken_up: u64,
 }
 
 impl Counts {
     pub fn new(program: &Program) -> Self {
         let left = program.stages().iter().map(|stage| stage.space.tasks() as usize).collect();
-        Counts { unfinished: program.tasks(), left, admitted: 0, assigned: 0, recomputed: 0 }
+        Counts { unfinished: program.tasks(), left, admitted: 0, assigned: 0, recomputed: 0, taken_up: 0 }
     }
 
     pub fn unfinished(&self) -> usize {
@@ -41,6 +42,18 @@ impl Counts {
     /// Tasks that were done more than once, or will be.
     pub fn recomputed(&self) -> u64 {
         self.recomputed
+    }
+
+    /// Tasks that had been done before this run of the core.
+    pub fn taken_up(&self) -> u64 {
+        self.taken_up
+    }
+
+    /// A task of this stage need not be done: it was, before.
+    pub fn take_up(&mut self, stage: StageId) {
+        self.unfinished -= 1;
+        self.left[stage.at()] -= 1;
+        self.taken_up += 1;
     }
 
     pub fn admit(&mut self) {

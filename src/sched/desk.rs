@@ -4,7 +4,7 @@
 //! An input is here, on its way here, or to be made here by a task that was given before. A task that lacks one and can
 //! have it in none of these ways is given back, and with it all that wait for what it makes.
 
-use super::task_map::{TaskMap, TaskSet};
+use super::task_map::{TaskBits, TaskMap, TaskSet};
 use crate::graph::Program;
 use crate::ids::{BlockId, TaskId, TaskList, WorkerId};
 use std::sync::Arc;
@@ -84,6 +84,8 @@ pub struct Desk<B> {
     /// Fetched blocks that the scheduler does not know to be here yet, each with the tasks here that need it.
     /// It learns of them when the first of these is done; those that are given back instead take them along.
     unknown: TaskMap<usize>,
+    /// Tasks done here that leave no blocks.
+    done: TaskBits,
     /// Tasks so far.
     turn: u64,
 }
@@ -99,6 +101,7 @@ impl<B: Clone> Desk<B> {
             suspects: TaskSet::default(),
             held: TaskMap::default(),
             unknown: TaskMap::default(),
+            done: TaskBits::default(),
             turn: 0,
         }
     }
@@ -232,8 +235,9 @@ impl<B: Clone> Desk<B> {
 
     /// `task` is done, and this is its block if it leaves one.
     pub fn made(&mut self, task: TaskId, block: Option<B>, orders: &mut Orders<B>) {
-        if let Some(block) = block {
-            self.keep(task, block);
+        match block {
+            Some(block) => self.keep(task, block),
+            None => self.done.insert(task),
         }
         if !self.in_hand.is_empty() {
             self.in_hand.remove(&task);
@@ -354,6 +358,33 @@ impl<B: Clone> Desk<B> {
                 self.give_back(task, returned);
             }
         }
+    }
+
+    /// The scheduler is lost: what has not begun, as `unbegun`, is forgotten, and what is on its way here. Only what
+    /// threads have in hand will still be made.
+    pub fn settle(&mut self, unbegun: impl IntoIterator<Item = Prepared<B>>) {
+        self.in_hand.clear();
+        self.waiting.clear();
+        self.awaited.clear();
+        self.unknown.clear();
+        self.suspects.clear();
+        let held = std::mem::take(&mut self.held).into_values();
+        for Prepared { task, taken, .. } in unbegun.into_iter().chain(held) {
+            if let Some(taken) = taken {
+                self.blocks.insert(TaskId::new(task.stage, task.index - 1), taken);
+            }
+        }
+    }
+
+    /// The tasks done here that leave no blocks.
+    pub fn done(&self) -> TaskList {
+        self.done.list()
+    }
+
+    /// A desk of the same run, at another scheduler, begins with these blocks and these tasks that are done.
+    pub fn take_up(&mut self, blocks: impl IntoIterator<Item = (BlockId, B)>, done: &TaskList) {
+        self.blocks.extend(blocks);
+        done.iter().for_each(|task| self.done.insert(task));
     }
 
     /// `task`, which waits for nothing, is not done here, nor is what waits for it.

@@ -11,6 +11,17 @@ pub struct Timing {
     pub seconds: f64,
 }
 
+/// What a worker has of a run whose scheduler was lost.
+#[derive(Clone, PartialEq, Debug, Default, serde::Serialize, serde::Deserialize)]
+pub struct Holding {
+    /// Blocks in its memory.
+    pub in_memory: TaskList,
+    /// Blocks that it has written and can read.
+    pub written: TaskList,
+    /// Tasks that leave no blocks and have been done there.
+    pub done: TaskList,
+}
+
 /// What the core is told.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Event {
@@ -20,6 +31,12 @@ pub enum Event {
         threads: u32,
         memory: MemoryId,
         bytes: u64,
+    },
+    /// Said with the joins before anything else, and only then: `worker` has this of the run from an earlier scheduler.
+    /// What is not wanted of it is freed.
+    Holds {
+        worker: WorkerId,
+        holding: Holding,
     },
     /// Planned: nothing new goes there, its blocks are handed over, then it is let go.
     Leave {

@@ -51,7 +51,7 @@ pub use concurrency::{Because, ConcurrencyPolicy, ConcurrencySample, Concurrency
 pub use core::{Core, Remaining, WorkerView};
 pub use desk::{Desk, Orders, Prepared};
 pub use estimates::first_guess;
-pub use events::{Action, Event, Explain, Timing, Unbegun, Whereabouts};
+pub use events::{Action, Event, Explain, Holding, Timing, Unbegun, Whereabouts};
 pub use fleet::MOST_THREADS;
 pub use fleet_plan::{ClientSeat, FleetPlan, Seat, plan_fleet};
 pub use forecast::{Swapped, forecast};

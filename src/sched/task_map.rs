@@ -1,6 +1,6 @@
 //! Maps by task that cost a few nanoseconds: their keys are small numbers that we give ourselves.
 
-use crate::ids::TaskId;
+use crate::ids::{StageId, TaskId, TaskList};
 use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasherDefault, Hasher};
 
@@ -24,5 +24,37 @@ impl Hasher for TaskHasher {
 
     fn write_u32(&mut self, number: u32) {
         self.0 = (self.0.rotate_left(29) ^ u64::from(number)).wrapping_mul(GOLDEN);
+    }
+}
+
+/// A set of very many tasks: one bit for each task of a stage of which some are in it.
+#[derive(Default)]
+pub(super) struct TaskBits {
+    of_stage: Vec<Vec<u64>>,
+}
+
+impl TaskBits {
+    pub fn insert(&mut self, task: TaskId) {
+        let (word, bit) = (task.index as usize / 64, task.index % 64);
+        if self.of_stage.len() <= task.stage.at() {
+            self.of_stage.resize(task.stage.at() + 1, Vec::new());
+        }
+        let words = &mut self.of_stage[task.stage.at()];
+        if words.len() <= word {
+            words.resize(word + 1, 0);
+        }
+        words[word] |= 1 << bit;
+    }
+
+    /// In order.
+    pub fn list(&self) -> TaskList {
+        let mut list = TaskList::default();
+        for (stage, words) in (0..).map(StageId).zip(&self.of_stage) {
+            for (number, word) in (0..).zip(words) {
+                let set = (0..64_u32).filter(|bit| word >> bit & 1 == 1);
+                set.for_each(|bit| list.push(TaskId::new(stage, number * 64 + bit)));
+            }
+        }
+        list
     }
 }

@@ -11,9 +11,9 @@ use dolmen::sched::Event;
 use std::collections::BTreeSet;
 
 pub struct Client {
-    id: WorkerId,
+    pub(super) id: WorkerId,
     /// Only it can do the tasks of these stages.
-    pinned: BTreeSet<StageId>,
+    pub(super) pinned: BTreeSet<StageId>,
 }
 
 /// Some of the stages that read or write, perhaps none.
@@ -25,8 +25,8 @@ impl World {
     /// A client with so many bytes, before any worker.
     pub fn client(mut self, pinned: &[StageId], bytes: u64) -> Self {
         let id = self.next_name();
-        self.core = self.core.pinned(id, pinned);
         self.client = Some(Client { id, pinned: pinned.iter().copied().collect() });
+        self.core = self.new_core();
         let memory = MemoryId(id.0);
         self.memories.insert(memory, SimMemory { bytes, ..SimMemory::default() });
         self.workers.insert(id, SimWorker::new(0, memory, self.program.clone()));

@@ -4,7 +4,7 @@ use super::rng::Rng;
 use dolmen::failure::{Blame, Failure};
 use dolmen::graph::Program;
 use dolmen::ids::{MemoryId, StageId, TaskId, TaskList, TaskRange, WorkerId};
-use dolmen::sched::{Event, Timing};
+use dolmen::sched::{Event, Holding, Timing};
 
 /// Nobody has this name.
 const STRANGER: WorkerId = WorkerId(u32::MAX);
@@ -28,7 +28,7 @@ fn made_up(rng: &mut Rng, program: &Program) -> Event {
     let real = program.at_position(rng.below(program.tasks() as u64) as usize);
     let (worker, task) = if rng.chance(50) { (STRANGER, real) } else { (FIRST, missing) };
     let failure = Failure { blame: Blame::Run, message: "made up".into() };
-    match rng.below(12) {
+    match rng.below(13) {
         0 => Event::Join { worker: STRANGER, threads: u32::MAX, memory: MemoryId(0), bytes: u64::MAX },
         1 => Event::Leave { worker: STRANGER },
         2 => Event::Finished { worker: FIRST, tasks: TaskList::default(), timings: timings(rng, program) },
@@ -40,6 +40,7 @@ fn made_up(rng: &mut Rng, program: &Program) -> Event {
         8 => Event::Spilled { worker, block: task },
         9 => Event::Vanished { worker, block: task },
         10 => Event::Asks { worker, tasks: list(task, rng.below(3) as u32) },
+        11 => Event::Holds { worker, holding: holding(rng, task) },
         _ if rng.chance(50) => Event::Failed { worker, task, failure },
         _ => Event::MoveFailed { worker, block: task, failure },
     }
@@ -60,6 +61,15 @@ fn list(task: TaskId, tasks: u32) -> TaskList {
     let range = TaskRange { stage: task.stage, start: task.index, end };
     // As from the wire: a list that is built can hold no range that ends before it begins.
     serde_json::from_value(serde_json::json!({ "ranges": [range] })).expect("a list of tasks")
+}
+
+fn holding(rng: &mut Rng, task: TaskId) -> Holding {
+    let tasks = list(task, 1 + rng.below(2) as u32);
+    match rng.below(3) {
+        0 => Holding { in_memory: tasks, ..Holding::default() },
+        1 => Holding { written: tasks, ..Holding::default() },
+        _ => Holding { done: tasks, ..Holding::default() },
+    }
 }
 
 /// Times that cannot be, and times of stages that are not there.

@@ -1,8 +1,8 @@
 //! What simulated workers really hold, counted apart from the core. Nothing is allocated that does not fit.
 
+use super::dying::CorePlan;
 use super::world::World;
 use dolmen::ids::{BlockId, MemoryId, WorkerId};
-use dolmen::sched::Core;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// How the workers of a world are given memory.
@@ -46,7 +46,8 @@ impl World {
 
     /// Goes no further ahead than the workers that are there have use for.
     pub fn striding(mut self, limit: u64, least: u64, per_thread: u64) -> Self {
-        self.core = Core::new(self.program.clone(), limit).striding(least, per_thread);
+        self.core_plan = CorePlan { limit, spill: None, stride: Some((least, per_thread)) };
+        self.core = self.new_core();
         self
     }
 

@@ -3,6 +3,7 @@
 
 pub mod client;
 mod copies;
+mod dying;
 mod ending;
 mod excuse;
 mod losses;

@@ -1,14 +1,16 @@
 //! Blocks that leave the memory of simulated workers and come back, or do not.
 
+use super::dying::CorePlan;
 use super::memory::Given;
 use super::world::{Chaos, Item, World};
 use dolmen::ids::{BlockId, WorkerId};
-use dolmen::sched::{Action, Core, Event, SpillPlan, Whereabouts};
+use dolmen::sched::{Action, Event, SpillPlan, Whereabouts};
 
 impl World {
     /// Lets blocks be spilled.
     pub fn spilling(mut self, limit: u64, plan: &SpillPlan) -> Self {
-        self.core = Core::new(self.program.clone(), limit).spilling(plan);
+        self.core_plan = CorePlan { limit, spill: Some(*plan), stride: None };
+        self.core = self.new_core();
         self.given = Given::Shared(limit);
         self
     }

@@ -1,6 +1,7 @@
 //! The world: a queue of things that will happen, virtual time that jumps from one to the next.
 
 use super::client::Client;
+use super::dying::CorePlan;
 use super::made_up;
 use super::memory::{Given, SimMemory};
 use super::rng::Rng;
@@ -39,6 +40,7 @@ pub(super) enum Item {
     Report(WorkerId),
     Accident,
     Heal,
+    SchedulerDies,
 }
 
 /// What may happen to the workers.
@@ -60,12 +62,18 @@ pub struct World {
     pub completed: bool,
     pub failed: Option<String>,
     pub crashes: u32,
+    /// How often the scheduler was lost, and how often each task may be done once more for that.
+    pub deaths: u64,
+    pub may_run_again: BTreeMap<TaskId, u32>,
+    /// How often schedulers that were lost had given blocks up.
+    pub drops: u32,
     /// How often a completed run had to go on, as results were lost.
     pub resumed: u64,
     /// How many tasks the crashes so far may cause to be done again.
     pub excuse: u64,
     pub memories: BTreeMap<MemoryId, SimMemory>,
     pub(super) given: Given,
+    pub(super) core_plan: CorePlan,
     pub(super) client: Option<Client>,
     /// Who works where, as the core has been told.
     pub(super) members: BTreeMap<MemoryId, BTreeSet<WorkerId>>,
@@ -92,19 +100,21 @@ pub struct World {
     pub verbose: bool,
     pub(super) rng: Rng,
     pub(super) chaos: Chaos,
+    /// Nothing happens to workers any more.
+    pub(super) is_healed: bool,
     queue: BinaryHeap<Reverse<(u64, u64)>>,
     items: HashMap<u64, Item>,
     next_item: u64,
     next_worker: u32,
     /// Links are FIFO: when the last message on each arrives.
     to_worker: HashMap<WorkerId, u64>,
-    to_core: HashMap<WorkerId, u64>,
+    pub(super) to_core: HashMap<WorkerId, u64>,
     /// How often a copy of a block has failed.
     pub(super) failed_copies: HashMap<BlockId, u32>,
     /// Where made-up events come from, if they do.
     made_up: Option<Rng>,
-    inbox: Vec<Event>,
-    handle_due: bool,
+    pub(super) inbox: Vec<Event>,
+    pub(super) handle_due: bool,
     pub(super) latency: u64,
     pub(super) duration: u64,
     pub(super) batching: u64,
@@ -128,10 +138,14 @@ impl World {
             completed: false,
             failed: None,
             crashes: 0,
+            deaths: 0,
+            may_run_again: BTreeMap::new(),
+            drops: 0,
             resumed: 0,
             excuse: 0,
             memories: BTreeMap::new(),
             given: Given::Shared(limit),
+            core_plan: CorePlan { limit, spill: None, stride: None },
             client: None,
             members: BTreeMap::new(),
             lost: BTreeSet::new(),
@@ -149,6 +163,7 @@ impl World {
             verbose: false,
             rng,
             chaos: Chaos::None,
+            is_healed: false,
             queue: BinaryHeap::new(),
             items: HashMap::new(),
             next_item: 0,
@@ -192,9 +207,8 @@ impl World {
     pub fn chaos(mut self, chaos: Chaos) -> Self {
         self.chaos = chaos;
         if chaos != Chaos::None {
-            let tasks = self.program.tasks() as u64;
-            let serial = tasks * self.duration + 40 * (self.latency + self.batching);
-            let end = self.rng.range(1, 1 + serial);
+            let likely = self.likely_end();
+            let end = self.rng.range(1, 1 + likely);
             for _ in 0..self.rng.range(1, 10) {
                 let at = self.rng.range(0, end);
                 self.at(at, Item::Accident);
@@ -202,6 +216,12 @@ impl World {
             self.at(end + 1, Item::Heal);
         }
         self
+    }
+
+    /// When a run is likely to be over.
+    pub(super) fn likely_end(&self) -> u64 {
+        let tasks = self.program.tasks() as u64;
+        tasks * self.duration + 40 * (self.latency + self.batching)
     }
 
     pub fn join(&mut self, threads: u32) -> WorkerId {
@@ -240,6 +260,12 @@ impl World {
         self.items.insert(self.next_item, item);
         self.queue.push(Reverse((time, self.next_item)));
         self.next_item += 1;
+    }
+
+    /// Other things than these will not happen.
+    pub(super) fn keep_items(&mut self, keep: impl Fn(&Item) -> bool) {
+        self.items.retain(|_, item| keep(item));
+        self.queue.retain(|Reverse((_, number))| self.items.contains_key(number));
     }
 
     /// Mostly about `mean`, now and then much longer.
@@ -284,6 +310,7 @@ impl World {
             Item::Report(worker) => self.report(worker),
             Item::Accident => self.accident(),
             Item::Heal => self.heal(),
+            Item::SchedulerDies => self.scheduler_dies(),
         }
         true
     }
@@ -308,7 +335,7 @@ impl World {
         }
     }
 
-    fn hear(&mut self, events: Vec<Event>) {
+    pub(super) fn hear(&mut self, events: Vec<Event>) {
         self.inbox.extend(events);
         if !self.handle_due {
             self.handle_due = true;
@@ -403,6 +430,7 @@ impl World {
 
     /// From now on nothing happens to anybody; somebody is there.
     fn heal(&mut self) {
+        self.is_healed = true;
         self.join(2);
     }
 }

@@ -8,7 +8,8 @@
 //! This file is the way of a task from admission to release. The files below it are what else can happen:
 //! `placement` (which worker), `following` (before its inputs exist), `room` (what is reserved in its memory),
 //! `spilling` (blocks out of memory and back), `leaving` (workers that come and go as planned), `recovery` (those that
-//! are lost), `counting` (all counts anew), `invariants` (what always holds).
+//! are lost), `taking_up` (what workers hold of a run whose scheduler was lost), `counting` (all counts anew),
+//! `invariants` (what always holds).
 
 mod counting;
 mod following;
@@ -19,12 +20,13 @@ mod placement;
 mod recovery;
 mod room;
 mod spilling;
+mod taking_up;
 
 use super::admission::Admission;
 use super::ahead::{Ahead, Stride};
 use super::counts::Counts;
 use super::estimates::Estimates;
-use super::events::{Action, Event, Explain};
+use super::events::{Action, Event, Explain, Holding};
 use super::eviction::Eviction;
 use super::fleet::Fleet;
 use super::fleet_plan::FleetPlan;
@@ -43,9 +45,9 @@ use super::tasks::Tasks;
 use super::transit::Transit;
 use crate::failure::{Blame, Failure};
 use crate::graph::Program;
-use crate::ids::{BlockId, StageId, TaskId, WorkerId};
+use crate::ids::{BlockId, StageId, TaskId, TaskList, WorkerId};
 pub use looking::{Remaining, WorkerView};
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 /// Admitted and unfinished tasks per thread, and at least; their queues are the scheduler's only other memory.
@@ -94,6 +96,8 @@ pub struct Core {
     apart: HashSet<TaskId>,
     sacrifice: Sacrifice,
     suspects: Suspects,
+    /// What workers hold of this run from before, until it is taken up.
+    holdings: BTreeMap<WorkerId, Holding>,
     outboxes: Outboxes,
     over: Over,
     /// Room for the inputs and the consumers of one task, kept from call to call.
@@ -123,6 +127,7 @@ impl Core {
             apart: HashSet::new(),
             sacrifice: Sacrifice::default(),
             suspects: Suspects::default(),
+            holdings: BTreeMap::new(),
             outboxes: Outboxes::default(),
             over: Over::No,
             inputs: Vec::new(),
@@ -195,6 +200,9 @@ impl Core {
                 self.take(event, out);
             }
         }
+        if !self.holdings.is_empty() {
+            self.take_up();
+        }
         if self.over == Over::Completed && self.counts.unfinished() > 0 {
             self.over = Over::No;
         }
@@ -234,6 +242,11 @@ impl Core {
     /// Tasks that were done more than once.
     pub fn recomputed(&self) -> u64 {
         self.counts.recomputed()
+    }
+
+    /// Tasks that count as done since workers held what they made, or what followed from it.
+    pub fn taken_up(&self) -> u64 {
+        self.counts.taken_up()
     }
 
     /// How often blocks that were there had to be given up to get on after a loss.
@@ -286,6 +299,14 @@ impl Core {
             | Event::Asks { worker, tasks } => {
                 is_here(worker) && tasks.ranges().iter().all(|range| program.has_range(range))
             }
+            Event::Holds { worker, holding } => {
+                let lists = [&holding.in_memory, &holding.written, &holding.done];
+                let is_sound = |list: &&TaskList| {
+                    list.len() <= program.tasks()
+                        && list.ranges().iter().all(|range| program.has_range(range))
+                };
+                is_here(worker) && self.is_fresh() && lists.iter().all(is_sound)
+            }
             Event::Failed { worker, task, .. } => is_here(worker) && program.has_task(*task),
             Event::Copied { worker, block }
             | Event::CopyFailed { worker, block }
@@ -298,6 +319,7 @@ impl Core {
     fn take(&mut self, event: Event, out: &mut Vec<Action>) {
         match event {
             Event::Join { worker, threads, memory, bytes } => self.join(worker, threads, memory, bytes),
+            Event::Holds { worker, holding } => drop(self.holdings.insert(worker, holding)),
             Event::Leave { worker } => self.drain(worker, out),
             Event::MoreIo { tasks } => {
                 self.ahead.set_more_io(tasks);

@@ -1,0 +1,82 @@
+use super::super::Core;
+use crate::array::{Element, footprint};
+use crate::graph::{Blocks, Edges, Kind, Order, Pattern, Program, Read, Space, Stage, Work};
+use crate::ids::{MemoryId, StageId, TaskId, TaskList, WorkerId};
+use crate::sched::events::{Action, Event, Holding};
+use std::sync::Arc;
+
+const FIRST: WorkerId = WorkerId(0);
+const SECOND: WorkerId = WorkerId(1);
+
+/// Two tasks read two blocks each; nobody reads theirs.
+const READS: [&[u32]; 6] = [&[], &[], &[], &[], &[0, 1], &[2, 3]];
+
+fn core() -> Core {
+    let inputs: Vec<Vec<u32>> = READS.iter().map(|list| list.to_vec()).collect();
+    let stage = Stage {
+        kind: Kind::Null,
+        space: Space::new(READS.len() as u32, 1, 1, Order::Rows),
+        blocks: Blocks::Each { rows: 1, cols: 1 },
+        element: Element::F64,
+        reads: vec![Read { source: StageId(0), pattern: Pattern::Edges(Arc::new(Edges::new(&inputs))) }],
+        keep: true,
+        lockstep: false,
+        work: Work::default(),
+    };
+    Core::new(Arc::new(Program::new(vec![stage])), 100 * block())
+}
+
+fn block() -> u64 {
+    footprint(8)
+}
+
+fn list(indices: &[u32]) -> TaskList {
+    indices.iter().map(|index| TaskId::new(StageId(0), *index)).collect()
+}
+
+/// A worker with room for so many blocks comes and holds these.
+fn comes(worker: WorkerId, room: u64, in_memory: &[u32]) -> [Event; 2] {
+    let join = Event::Join { worker, threads: 1, memory: MemoryId(worker.0), bytes: room * block() };
+    let holding = Holding { in_memory: list(in_memory), ..Holding::default() };
+    [join, Event::Holds { worker, holding }]
+}
+
+fn actions(core: &mut Core, events: impl IntoIterator<Item = Event>) -> Vec<Action> {
+    let mut actions = Vec::new();
+    core.handle(events, &mut actions);
+    core.check_invariants();
+    actions
+}
+
+#[test]
+fn a_run_of_which_all_is_held_is_complete() {
+    let mut core = core();
+    let all = comes(FIRST, 100, &[0, 1, 2]).into_iter().chain(comes(SECOND, 100, &[2, 3, 4, 5]));
+    assert_eq!(actions(&mut core, all), [Action::Completed]);
+    assert_eq!((core.taken_up(), core.recomputed()), (6, 0));
+}
+
+#[test]
+fn what_is_held_beyond_the_bytes_of_a_worker_is_freed_and_made_again() {
+    let mut core = core();
+    let said = actions(&mut core, comes(FIRST, 2, &[0, 1, 2, 3]));
+    assert_eq!(said, [Action::Free { worker: FIRST, blocks: list(&[1, 0]) }]);
+    assert_eq!((core.taken_up(), core.progress()), (2, (2, 6)));
+}
+
+#[test]
+fn who_tells_what_it_holds_when_the_run_goes_on_is_not_heard() {
+    let mut core = core();
+    actions(&mut core, comes(FIRST, 100, &[]));
+    let said = actions(&mut core, comes(SECOND, 100, &[0, 1, 2, 3]));
+    assert!(said.iter().all(|action| !matches!(action, Action::Free { .. })), "{said:?}");
+    assert_eq!(core.taken_up(), 0);
+}
+
+#[test]
+fn a_list_longer_than_the_program_is_not_taken_for_true() {
+    let mut core = core();
+    let twice = comes(FIRST, 100, &[0, 1, 2, 3, 4, 5, 0]);
+    actions(&mut core, twice);
+    assert_eq!(core.taken_up(), 0);
+}
