@@ -2,7 +2,7 @@
 //! which hold memory but not a core.
 
 use super::activity::{Activity, WorkClass};
-use super::work_item::{Done, Report, Room, WorkItem, WorkKind};
+use super::work_item::{Done, Report, Room, Stopwatch, WorkItem, WorkKind};
 use crate::ids::TaskId;
 use crate::sched::Unbegun;
 use std::collections::VecDeque;
@@ -279,25 +279,32 @@ fn work(queues: &Queues, class: WorkClass, threads: usize, report: &Report) {
         if items.is_empty() {
             return;
         }
-        let (count, began) = (items.len(), Instant::now());
+        let count = items.len();
+        let mut stopwatch = Stopwatch::start();
         let bytes = if class.is_io() { items.iter().map(WorkItem::io_bytes).sum() } else { 0 };
         let mut done: Vec<Done> = Vec::with_capacity(count);
         for item in items {
-            done.extend(perform(queue, item, &mut room, report));
+            done.extend(perform(queue, item, &mut room, &mut stopwatch, report));
         }
         if bytes > 0 && queue.activity.io_tasks.moved(bytes) {
             queue.filled.notify_all();
         }
-        short = began.elapsed().as_secs_f64() < SHORT_SECONDS * count as f64;
+        short = stopwatch.seconds() < SHORT_SECONDS * count as f64;
         if !done.is_empty() {
             report(Some(class), done);
         }
     }
 }
 
-fn perform(queue: &Queue, item: WorkItem, room: &mut Room, report: &Report) -> Option<Done> {
+fn perform(
+    queue: &Queue,
+    item: WorkItem,
+    room: &mut Room,
+    stopwatch: &mut Stopwatch,
+    report: &Report,
+) -> Option<Done> {
     let class = item.class();
-    let done = item.perform(room, report);
+    let done = item.perform(room, stopwatch, report);
     queue.activity.finished(class);
     done
 }

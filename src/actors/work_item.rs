@@ -70,6 +70,30 @@ pub enum WorkOutcome {
 /// The workspace of a thread, kept from item to item of one run.
 pub type Room = Option<(RunId, Buffer)>;
 
+/// Times items that follow each other: one look at the clock for each.
+pub struct Stopwatch {
+    began: Instant,
+    lap_began: Instant,
+}
+
+impl Stopwatch {
+    pub fn start() -> Stopwatch {
+        let now = Instant::now();
+        Stopwatch { began: now, lap_began: now }
+    }
+
+    /// Seconds since the last lap. The next one begins.
+    fn lap(&mut self) -> f64 {
+        let now = Instant::now();
+        now.duration_since(std::mem::replace(&mut self.lap_began, now)).as_secs_f64()
+    }
+
+    /// Seconds of all laps.
+    pub fn seconds(&self) -> f64 {
+        self.lap_began.duration_since(self.began).as_secs_f64()
+    }
+}
+
 impl WorkItem {
     pub fn task(run: &Arc<Run>, prepared: Prepared<Arc<Block>>) -> WorkItem {
         WorkItem { run: run.clone(), task: prepared.task, kind: WorkKind::Task(prepared) }
@@ -101,8 +125,8 @@ impl WorkItem {
         self.run.program.stage(self.task.stage).kind.is_source()
     }
 
-    /// Does it. None if it goes on elsewhere, and is told to `report` when it is done.
-    pub fn perform(self, room: &mut Room, report: &Report) -> Option<Done> {
+    /// Does it, as a lap of `stopwatch`. None if it goes on elsewhere, and is told to `report` when it is done.
+    pub fn perform(self, room: &mut Room, stopwatch: &mut Stopwatch, report: &Report) -> Option<Done> {
         let wait = match self.kind {
             WorkKind::Receive { from } => Some((from, false)),
             WorkKind::Copy { from } => Some((from, true)),
@@ -110,7 +134,7 @@ impl WorkItem {
         };
         match wait {
             Some((from, stays)) => self.receive(from, stays, report),
-            None => Some(self.do_here(room)),
+            None => Some(self.do_here(room, stopwatch)),
         }
     }
 
@@ -140,14 +164,14 @@ impl WorkItem {
         None
     }
 
-    fn do_here(self, room: &mut Room) -> Done {
-        let (run, task, began) = (self.run.id, self.task, Instant::now());
+    fn do_here(self, room: &mut Room, stopwatch: &mut Stopwatch) -> Done {
+        let (run, task) = (self.run.id, self.task);
         let moves = !matches!(self.kind, WorkKind::Task(_));
         let outcome = guard(|| self.attempt(room));
         let outcome = outcome.unwrap_or_else(|message| Err(Failure::of_run(message)));
         let failed =
             |failure| if moves { WorkOutcome::MoveFailed(failure) } else { WorkOutcome::Failed(failure) };
-        Done { run, task, seconds: began.elapsed().as_secs_f64(), outcome: outcome.unwrap_or_else(failed) }
+        Done { run, task, seconds: stopwatch.lap(), outcome: outcome.unwrap_or_else(failed) }
     }
 
     fn attempt(self, room: &mut Room) -> Result<WorkOutcome, Failure> {

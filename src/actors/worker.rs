@@ -22,8 +22,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 /// Messages that a worker's mailbox holds. Those in one process are batches, so few; none may be dropped.
 const MAILBOX: usize = 1024;
-/// So many tasks are put on the desk at once; the threads wait for it meanwhile.
-const ASSIGNED_AT_ONCE: usize = 256;
+/// So many tasks are put on the desk first, and each time twice as many: the threads begin early, and are woken seldom.
+const ASSIGNED_FIRST: usize = 128;
 
 /// Where to find the other workers of this process.
 pub type Peers = Arc<Mutex<HashMap<WorkerId, Addr<Worker>>>>;
@@ -76,16 +76,18 @@ impl Worker {
     /// Tasks are to be done here. Many at once, none of which needs a block from elsewhere, are taken in part by part:
     /// the threads begin with the first ones and do not wait for the desk.
     fn assign(&mut self, tasks: &TaskList, fetch: &[(BlockId, WorkerId)], ctx: &mut Context<Self>) {
-        if !fetch.is_empty() || tasks.len() <= ASSIGNED_AT_ONCE {
+        if !fetch.is_empty() || tasks.len() <= ASSIGNED_FIRST {
             return self.assign_part(tasks, fetch, ctx);
         }
         let mut tasks = tasks.iter();
+        let mut length = ASSIGNED_FIRST;
         loop {
-            let part: TaskList = tasks.by_ref().take(ASSIGNED_AT_ONCE).collect();
+            let part: TaskList = tasks.by_ref().take(length).collect();
             if part.is_empty() {
                 return;
             }
             self.assign_part(&part, fetch, ctx);
+            length *= 2;
         }
     }
 

@@ -88,6 +88,8 @@ pub struct Desk<B> {
     done: TaskBits,
     /// Tasks so far.
     turn: u64,
+    /// Room for the inputs of one task, kept from call to call.
+    inputs: Vec<BlockId>,
 }
 
 impl<B: Clone> Desk<B> {
@@ -103,6 +105,7 @@ impl<B: Clone> Desk<B> {
             unknown: TaskMap::default(),
             done: TaskBits::default(),
             turn: 0,
+            inputs: Vec::new(),
         }
     }
 
@@ -161,16 +164,26 @@ impl<B: Clone> Desk<B> {
     }
 
     fn take_in(&mut self, task: TaskId, from: &TaskMap<WorkerId>, orders: &mut Orders<B>) {
-        let mut inputs = Vec::new();
+        let mut inputs = std::mem::take(&mut self.inputs);
         self.program.inputs(task, &mut inputs);
+        self.take_in_with(task, &inputs, from, orders);
+        self.inputs = inputs;
+    }
+
+    fn take_in_with(
+        &mut self,
+        task: TaskId,
+        inputs: &[BlockId],
+        from: &TaskMap<WorkerId>,
+        orders: &mut Orders<B>,
+    ) {
         for input in inputs.iter().filter(|input| from.contains_key(input)) {
             if self.unknown.contains_key(input) || !self.blocks.contains_key(input) {
                 *self.unknown.entry(*input).or_default() += 1;
             }
         }
-        let mut missing: Vec<(BlockId, Place)> =
-            inputs.iter().map(|input| (*input, self.place(*input, from))).collect();
-        missing.retain(|(_, place)| *place != Place::Here);
+        let places = inputs.iter().map(|input| (*input, self.place(*input, from)));
+        let missing: Vec<(BlockId, Place)> = places.filter(|(_, place)| *place != Place::Here).collect();
         if missing.iter().any(|(_, place)| *place == Place::Nowhere) {
             self.suspects.remove(&task);
             self.forget_reader(task);
@@ -213,8 +226,9 @@ impl<B: Clone> Desk<B> {
     }
 
     /// All is here for `task` that was missing. What has been freed meanwhile, after a loss, is not.
-    fn begin(&mut self, task: TaskId, mut ids: Vec<BlockId>, orders: &mut Orders<B>) {
-        ids.retain(|id| self.program.stage(id.stage).leaves_blocks());
+    fn begin(&mut self, task: TaskId, inputs: &[BlockId], orders: &mut Orders<B>) {
+        let leaves_blocks = |id: &BlockId| self.program.stage(id.stage).leaves_blocks();
+        let mut ids: Vec<BlockId> = inputs.iter().copied().filter(leaves_blocks).collect();
         if ids.iter().any(|id| !self.blocks.contains_key(id)) {
             return self.give_back(task, &mut orders.returned);
         }
@@ -287,9 +301,10 @@ impl<B: Clone> Desk<B> {
             waiting.missing -= 1;
             if waiting.missing == 0 {
                 self.waiting.remove(&task);
-                let mut inputs = Vec::new();
+                let mut inputs = std::mem::take(&mut self.inputs);
                 self.program.inputs(task, &mut inputs);
-                self.begin(task, inputs, orders);
+                self.begin(task, &inputs, orders);
+                self.inputs = inputs;
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use super::estimates::Estimates;
 use super::lane::Lane;
-use super::ready::{Heap, Urgent};
+use super::ready::{Urgent, UrgentQueue};
 use crate::ids::{MemoryId, WorkerId};
 use std::collections::{BTreeSet, HashSet};
 
@@ -42,7 +42,7 @@ pub(super) struct WorkerQueue {
     pub compute: Load,
     pub io: Load,
     /// Ready tasks that are best done here although the worker is busy.
-    parked: Heap,
+    parked: UrgentQueue,
     parked_seconds: f64,
     /// Listed in `Fleet::freed`.
     freed: bool,
@@ -58,7 +58,7 @@ impl WorkerQueue {
             rest: 0,
             compute: Load::default(),
             io: Load::default(),
-            parked: Heap::new(),
+            parked: UrgentQueue::default(),
             parked_seconds: 0.0,
             freed: false,
         }
@@ -79,7 +79,7 @@ impl WorkerQueue {
     /// What workers are compared by: compute tasks per thread, I/O tasks.
     fn rank(&self, lane: Lane) -> u32 {
         match lane {
-            Lane::Compute => self.compute.assigned / self.threads,
+            Lane::Compute => roughly(self.compute.assigned / self.threads),
             Lane::Io | Lane::Pinned => self.io.assigned,
         }
     }
@@ -121,6 +121,13 @@ impl WorkerQueue {
     pub fn is_idle(&self) -> bool {
         self.compute.assigned + self.io.assigned == 0
     }
+}
+
+/// The number with its four leading bits: where a queue is long, a task more or less makes no difference, and the order
+/// of the workers need not change for it.
+fn roughly(number: u32) -> u32 {
+    let dropped = (u32::BITS - number.leading_zeros()).saturating_sub(4);
+    number >> dropped << dropped
 }
 
 /// All workers that have joined and not gone.
@@ -252,9 +259,9 @@ impl Fleet {
     }
 
     /// Marks a worker as leaving; returns the tasks that were parked for it.
-    pub fn drain(&mut self, id: WorkerId) -> Heap {
+    pub fn drain(&mut self, id: WorkerId) -> UrgentQueue {
         if self.get(id).is_none_or(|worker| worker.draining) {
-            return Heap::new();
+            return UrgentQueue::default();
         }
         self.strike_off(id);
         self.draining += 1;
@@ -315,9 +322,9 @@ impl Fleet {
         urgent
     }
 
-    pub fn take_parked(&mut self, id: WorkerId) -> Heap {
+    pub fn take_parked(&mut self, id: WorkerId) -> UrgentQueue {
         self.parked.remove(&id);
-        let Some(worker) = self.get_mut(id) else { return Heap::new() };
+        let Some(worker) = self.get_mut(id) else { return UrgentQueue::default() };
         worker.parked_seconds = 0.0;
         std::mem::take(&mut worker.parked)
     }

@@ -6,31 +6,16 @@ use super::table::TaskState;
 use super::tasks::Tasks;
 use crate::graph::Program;
 use crate::ids::{StageId, TaskId};
-use std::cmp::{Ordering, Reverse};
-use std::collections::BinaryHeap;
+use std::collections::VecDeque;
 
 /// A task with what decides its turn.
-#[derive(Clone, Copy, PartialEq)]
+#[derive(Clone, Copy)]
 pub(super) struct Urgent {
     /// Seconds of the longest path from the start of this task to the end.
     path: f32,
     /// When it was admitted.
     turn: u64,
     pub task: TaskId,
-}
-
-impl Eq for Urgent {}
-
-impl Ord for Urgent {
-    fn cmp(&self, other: &Self) -> Ordering {
-        self.path.total_cmp(&other.path).then(Reverse(self.turn).cmp(&Reverse(other.turn)))
-    }
-}
-
-impl PartialOrd for Urgent {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
 }
 
 /// Priority as a formula of stage and step: longest remaining path first, then depth first.
@@ -69,14 +54,74 @@ impl Paths {
     }
 }
 
-/// A heap whose entries may have gone stale; whoever pops asks the table.
-pub(super) type Heap = BinaryHeap<Urgent>;
+/// Tasks of one path, by their turns.
+type Row = VecDeque<Urgent>;
+
+/// Tasks, the most urgent first. Entries may have gone stale; whoever pops asks the table.
+///
+/// Many tasks have the same path and come in the order of their turns, so a row for each path needs no comparisons.
+#[derive(Default)]
+pub(super) struct UrgentQueue {
+    /// The longest path last. None is empty.
+    rows: Vec<Row>,
+    /// An empty one, for the next path that is new.
+    spare: Row,
+}
+
+impl UrgentQueue {
+    /// O(log paths) for a task whose turn comes after those of its path, O(paths) for a path that is new.
+    pub fn push(&mut self, urgent: Urgent) {
+        let found = self.rows.binary_search_by(|row| row[0].path.total_cmp(&urgent.path));
+        match found {
+            Ok(at) => insert_by_turn(&mut self.rows[at], urgent),
+            Err(at) => {
+                let mut row = std::mem::take(&mut self.spare);
+                row.push_back(urgent);
+                self.rows.insert(at, row);
+            }
+        }
+    }
+
+    pub fn first(&self) -> Option<&Urgent> {
+        self.rows.last()?.front()
+    }
+
+    pub fn pop(&mut self) -> Option<Urgent> {
+        let row = self.rows.last_mut()?;
+        let first = row.pop_front();
+        if row.is_empty() {
+            self.spare = self.rows.pop().unwrap_or_default();
+        }
+        first
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+
+    pub fn clear(&mut self) {
+        self.rows.clear();
+    }
+
+    /// Takes in what another one has.
+    pub fn extend(&mut self, other: UrgentQueue) {
+        other.rows.into_iter().flatten().for_each(|urgent| self.push(urgent));
+    }
+}
+
+/// Most often its turn is the last.
+fn insert_by_turn(row: &mut Row, urgent: Urgent) {
+    match row.back().is_none_or(|last| last.turn <= urgent.turn) {
+        true => row.push_back(urgent),
+        false => row.insert(row.partition_point(|other| other.turn <= urgent.turn), urgent),
+    }
+}
 
 /// The tasks that are ready and wait for a worker, by class.
 pub(super) struct ReadyTasks {
-    compute: Heap,
-    io: Heap,
-    pinned: Heap,
+    compute: UrgentQueue,
+    io: UrgentQueue,
+    pinned: UrgentQueue,
     paths: Paths,
     /// Tasks so far.
     turn: u64,
@@ -85,10 +130,16 @@ pub(super) struct ReadyTasks {
 impl ReadyTasks {
     pub fn new(program: &Program, estimates: &Estimates) -> Self {
         let paths = Paths::new(program, |stage| estimates.of_stage(stage));
-        ReadyTasks { compute: Heap::new(), io: Heap::new(), pinned: Heap::new(), paths, turn: 0 }
+        ReadyTasks {
+            compute: UrgentQueue::default(),
+            io: UrgentQueue::default(),
+            pinned: UrgentQueue::default(),
+            paths,
+            turn: 0,
+        }
     }
 
-    fn heap(&self, lane: Lane) -> &Heap {
+    fn queue(&self, lane: Lane) -> &UrgentQueue {
         match lane {
             Lane::Compute => &self.compute,
             Lane::Io => &self.io,
@@ -96,7 +147,7 @@ impl ReadyTasks {
         }
     }
 
-    fn heap_mut(&mut self, lane: Lane) -> &mut Heap {
+    fn queue_mut(&mut self, lane: Lane) -> &mut UrgentQueue {
         match lane {
             Lane::Compute => &mut self.compute,
             Lane::Io => &mut self.io,
@@ -109,11 +160,11 @@ impl ReadyTasks {
         tasks.set(task, TaskState::Ready);
         let urgent = self.paths.urgent(&tasks.program, task, self.turn);
         self.turn += 1;
-        self.heap_mut(tasks.lane(task)).push(urgent);
+        self.queue_mut(tasks.lane(task)).push(urgent);
     }
 
     /// Takes in compute tasks that were parked for a worker.
-    pub fn take_in(&mut self, parked: Heap) {
+    pub fn take_in(&mut self, parked: UrgentQueue) {
         self.compute.extend(parked);
     }
 
@@ -124,22 +175,22 @@ impl ReadyTasks {
 
     /// The most urgent task that is ready still. Entries that are not go.
     pub fn first(&mut self, tasks: &Tasks, lane: Lane) -> Option<Urgent> {
-        let heap = self.heap_mut(lane);
-        while let Some(urgent) = heap.peek().copied() {
+        let queue = self.queue_mut(lane);
+        while let Some(urgent) = queue.first().copied() {
             if tasks.state(urgent.task) == TaskState::Ready {
                 return Some(urgent);
             }
-            heap.pop();
+            queue.pop();
         }
         None
     }
 
     pub fn pop(&mut self, lane: Lane) {
-        self.heap_mut(lane).pop();
+        self.queue_mut(lane).pop();
     }
 
     pub fn is_empty(&self, lane: Lane) -> bool {
-        self.heap(lane).is_empty()
+        self.queue(lane).is_empty()
     }
 
     pub fn clear(&mut self) {
