@@ -6,7 +6,7 @@ use super::messages::{self, Fetch, ToWorkers};
 use super::run::{Progress, Run};
 use super::scheduler::{CallRoll, Recruit, Scheduler, Submit};
 use super::threads::ThreadProvider;
-use super::work_item::{Report, WorkItem, WorkKind, WorkOutcome};
+use super::work_item::{Report, Stopwatch, WorkItem, WorkKind, WorkOutcome};
 use super::worker::{Peers, Worker};
 use super::{Activity, FromWorkers, Lost, WorkerThreads};
 use crate::array::{BlockGrid, Element, Fill};
@@ -119,7 +119,11 @@ fn the_actor_thread_removes_no_file_and_an_io_thread_does() {
         assert_eq!(place.in_use(), bytes);
     });
     let report: Report = Arc::new(|_, _| {});
-    let done = WorkItem { run, task: BLOCK, kind: WorkKind::Sweep }.perform(&mut None, &report);
+    let done = WorkItem { run, task: BLOCK, kind: WorkKind::Sweep }.perform(
+        &mut None,
+        &mut Stopwatch::start(),
+        &report,
+    );
     assert!(matches!(done.unwrap().outcome, WorkOutcome::Swept));
     assert_eq!(place.in_use(), 0);
 }

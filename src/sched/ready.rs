@@ -199,3 +199,45 @@ impl ReadyTasks {
         self.pinned.clear();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// All orders in which these may come.
+    fn orders(of: &[Urgent]) -> Vec<Vec<Urgent>> {
+        if of.is_empty() {
+            return vec![Vec::new()];
+        }
+        let with_first = |at: usize| {
+            let mut others = of.to_vec();
+            let first = others.remove(at);
+            orders(&others).into_iter().map(move |rest| [vec![first], rest].concat())
+        };
+        (0..of.len()).flat_map(with_first).collect()
+    }
+
+    #[test]
+    fn longest_path_first_then_the_earliest_turn_in_whatever_order_they_come() {
+        let urgent = |path, turn| Urgent { path, turn, task: TaskId::new(StageId(0), turn as u32) };
+        let all =
+            [urgent(2.0, 3), urgent(2.0, 5), urgent(1.0, 0), urgent(1.0, 1), urgent(1.0, 4), urgent(0.0, 2)];
+        let came = orders(&all);
+        assert_eq!(came.len(), 720);
+        for order in came {
+            let mut queue = UrgentQueue::default();
+            // The first ones come as they are parked for a worker, and are taken in later.
+            let mut parked = UrgentQueue::default();
+            order[..2].iter().for_each(|urgent| parked.push(*urgent));
+            order[2..].iter().for_each(|urgent| queue.push(*urgent));
+            queue.extend(parked);
+            let mut turns = Vec::new();
+            while let Some(first) = queue.first().copied() {
+                assert_eq!(queue.pop().map(|popped| popped.turn), Some(first.turn));
+                turns.push(first.turn);
+            }
+            assert_eq!(turns, [3, 5, 0, 1, 4, 2]);
+            assert!(queue.is_empty());
+        }
+    }
+}
