@@ -176,12 +176,19 @@ impl Queues {
         back
     }
 
+    /// Takes all items that have not begun.
+    pub fn take_all(&self) -> Vec<WorkItem> {
+        let mut all = Vec::new();
+        for queue in [&self.compute, &self.io] {
+            all.extend(std::mem::take(&mut queue.lock().waiting));
+        }
+        all.iter().for_each(|item| self.activity.finished(item.class()));
+        all
+    }
+
     /// Drops all items that have not begun.
     pub fn clear(&self) {
-        for queue in [&self.compute, &self.io] {
-            let dropped = std::mem::take(&mut queue.lock().waiting);
-            dropped.iter().for_each(|item| self.activity.finished(item.class()));
-        }
+        drop(self.take_all());
     }
 
     fn of(&self, class: WorkClass) -> &Queue {

@@ -1,11 +1,11 @@
 //! What scheduler and workers of one process say to each other.
 
 use super::run::Run;
-use crate::ids::{BlockId, RunId, WorkerId};
+use crate::ids::{BlockId, RunId, TaskList, WorkerId};
 use crate::protocol::{FromWorker, ToWorker};
 use crate::store::Block;
 use actix::Message;
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 
 /// Messages of the scheduler, in order, with the run that they are about.
 #[derive(Message)]
@@ -19,6 +19,29 @@ pub struct ToWorkers {
 #[derive(Message)]
 #[rtype(result = "()")]
 pub(super) struct Release;
+
+/// What a worker holds of a run.
+#[derive(Default)]
+pub struct Held {
+    pub blocks: Vec<(BlockId, Arc<Block>)>,
+    /// Tasks that leave no blocks and have been done there.
+    pub done: TaskList,
+}
+
+/// The scheduler is lost: the worker ends what its threads have in hand, forgets the rest and says what it holds.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Settle {
+    pub tell: mpsc::Sender<Option<Held>>,
+}
+
+/// A run goes on of which this is held.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct GoOn {
+    pub run: Arc<Run>,
+    pub held: Held,
+}
 
 /// What a worker has to say.
 #[derive(Message)]

@@ -3,6 +3,7 @@
 
 use super::activity::WorkClass;
 use super::executor::Queues;
+use super::messages::Held;
 use super::run::Run;
 use super::work_item::{Done, WorkItem, WorkKind, WorkOutcome};
 use crate::ids::{RunId, TaskList};
@@ -63,6 +64,34 @@ impl Workbench {
     pub fn begin(&self, run: Arc<Run>) {
         let desk = Desk::new(run.program.clone());
         self.change_to(Some(Here { run, desk }));
+    }
+
+    /// It goes on with what was held of it for an earlier scheduler.
+    pub fn go_on(&self, run: Arc<Run>, held: Held) {
+        self.begin(run);
+        self.with(|here| here.desk.take_up(held.blocks, &held.done));
+    }
+
+    /// The scheduler is lost: what no thread has in hand is forgotten, and nothing more is begun.
+    pub fn settle(&self) {
+        self.with(|Here { desk, .. }| {
+            let mut unbegun = Vec::new();
+            for item in self.queues.take_all() {
+                match item.kind {
+                    WorkKind::Task(prepared) => unbegun.push(prepared),
+                    // It is still in memory.
+                    WorkKind::Spill(block) => desk.keep(item.task, block),
+                    _ => {}
+                }
+            }
+            desk.settle(unbegun);
+        });
+    }
+
+    /// What is held of the run, which is forgotten here.
+    pub fn leave(&self) -> Option<Held> {
+        let here = std::mem::take(&mut *self.lock()).here?;
+        Some(Held { done: here.desk.done(), blocks: here.desk.into_blocks() })
     }
 
     pub fn forget(&self) {

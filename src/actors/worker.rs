@@ -3,7 +3,7 @@
 
 use super::activity::{Activity, WorkClass};
 use super::executor::{Executor, Queues, WorkerThreads};
-use super::messages::{Fetch, FromWorkers, Lost, Release, ToWorkers};
+use super::messages::{Fetch, FromWorkers, GoOn, Lost, Release, Settle, ToWorkers};
 use super::run::Run;
 use super::work_item::{Done, WorkItem, WorkKind, WorkOutcome};
 use super::workbench::{Gathered, Here, Workbench};
@@ -378,6 +378,27 @@ impl Handler<Release> for Worker {
             executor.let_go();
         }
         ctx.stop();
+    }
+}
+
+impl Handler<Settle> for Worker {
+    type Result = ();
+
+    fn handle(&mut self, Settle { tell }: Settle, _: &mut Self::Context) {
+        self.bench.settle();
+        // Waits for what its threads have in hand.
+        drop(self.executor.take());
+        // Whoever asked may have given up.
+        let _ = tell.send(self.bench.leave());
+    }
+}
+
+impl Handler<GoOn> for Worker {
+    type Result = ();
+
+    fn handle(&mut self, GoOn { run, held }: GoOn, _: &mut Self::Context) {
+        self.forget();
+        self.bench.go_on(run, held);
     }
 }
 

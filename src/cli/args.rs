@@ -78,7 +78,7 @@ pub struct SchedulerArgs {
     #[arg(long)]
     pub keys: Option<PathBuf>,
     /// A folder by which a scheduler that was killed is found again: started anew with it, it has its workers back, and
-    /// runs begin again
+    /// runs go on with what these hold
     #[arg(long)]
     pub state_dir: Option<PathBuf>,
     /// A worker that was silent for so long is lost; with --state-dir, workers and clients look for a scheduler that is

@@ -67,7 +67,7 @@ fn waiting(builder: SessionBuilder, common: &Common) -> SessionBuilder {
                 format!("waiting for workers: {there} of {wanted} are there{why}{trouble}")
             }
             Waiting::Scheduler { lost } => {
-                format!("{lost}: waiting for it to come back, the run begins again then")
+                format!("{lost}: waiting for it to come back, the run goes on then")
             }
         });
     });

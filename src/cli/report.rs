@@ -30,6 +30,8 @@ pub struct Report {
     pub workers: usize,
     pub threads: usize,
     pub recomputed_tasks: u64,
+    /// Done for a scheduler that was lost, and not again.
+    pub tasks_taken_up: u64,
     pub backend: &'static str,
     pub dtype: String,
     pub shape: (u64, u64),

@@ -219,6 +219,7 @@ fn report(
         workers: stats.workers,
         threads: session.threads(),
         recomputed_tasks: stats.recomputed,
+        tasks_taken_up: stats.taken_up,
         backend: session.backend(),
         dtype: operation.element()?.to_string(),
         shape: preview.shape,

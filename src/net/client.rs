@@ -6,6 +6,7 @@ use super::depot::BlockDepot;
 use super::identity::{introduction, own_name};
 use super::line::Line;
 use super::network::holder;
+use super::workplace::KeptRun;
 use crate::failure::Failure;
 use crate::graph::Program;
 use crate::ids::{BlockId, RunId, TaskId};
@@ -122,10 +123,12 @@ pub enum RunError {
         not_shared: NotShared,
         failure: Failure,
     },
-    /// The scheduler is lost with all that it knew of the run. It may come back within this time.
+    /// The scheduler is lost with all that it knew of the run. It may come back within this time, and the run goes on
+    /// with what is kept of it.
     SchedulerLost {
         failure: Failure,
         grace: Duration,
+        kept: Option<Box<KeptRun>>,
     },
 }
 
@@ -195,6 +198,13 @@ impl<'a> Waiter<'a> {
     fn new(inbox: &'a Inbox, number: u64) -> Waiter<'a> {
         inbox.lock().runs.insert(number, ToldOfRun::default());
         Waiter { inbox, number, at_work: None }
+    }
+
+    /// The scheduler is lost: what the client's part in the run has kept of it.
+    fn end_part(&mut self) -> Option<KeptRun> {
+        // It may have begun when nothing more could be told.
+        self.inbox.lock().about(self.number, |run| run.part = None);
+        self.at_work.take().and_then(AtWork::end)
     }
 }
 
@@ -345,15 +355,21 @@ impl Client {
         // Dropped after the waiter, which waits for the end of the part.
         let _only_one = own.as_ref().map(|_| taking_part());
         let mut waiter = Waiter::new(&self.inbox, number);
+        let holding = own.as_ref().and_then(OwnPart::holding);
         if let Some(own) = own {
             waiter.at_work = Some(self.take_part(number, own, program, &mut spec)?);
         }
-        let submitted = self.say(&FromClient::Submit { number, spec: Box::new(spec) });
-        submitted.map_err(|failure| self.lost_or(failure))?;
-        let end = self.finished(number, program, tell);
+        let submitted = self.say(&FromClient::Submit { number, spec: Box::new(spec), holding });
+        let submitted = submitted.map_err(|failure| self.lost_or(failure));
+        let end = submitted.and_then(|()| self.finished(number, program, tell));
         // If it cannot be told the scheduler is gone, and nothing of the run is left there.
         let _ = self.say(&FromClient::Release { number });
-        end
+        end.map_err(|error| match error {
+            RunError::SchedulerLost { failure, grace, .. } => {
+                RunError::SchedulerLost { failure, grace, kept: waiter.end_part().map(Box::new) }
+            }
+            other => other,
+        })
     }
 
     /// Waits for the end of a run and fetches its results. Some may be lost with a worker just then: they are made
@@ -382,7 +398,7 @@ impl Client {
 
     fn lost_or(&self, failure: Failure) -> RunError {
         match self.lost() {
-            Some((failure, grace)) => RunError::SchedulerLost { failure, grace },
+            Some((failure, grace)) => RunError::SchedulerLost { failure, grace, kept: None },
             None => failure.into(),
         }
     }
@@ -439,7 +455,7 @@ impl Client {
             if let Some(why) = gone {
                 let failure = Failure::of_run(why);
                 return Err(match *grace {
-                    Some(grace) => RunError::SchedulerLost { failure, grace },
+                    Some(grace) => RunError::SchedulerLost { failure, grace, kept: None },
                     None => failure.into(),
                 });
             }

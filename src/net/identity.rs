@@ -21,6 +21,11 @@ pub fn introduction(role: Role, name: String) -> Introduction {
     }
 }
 
+/// A number for a run that no other run has.
+pub fn draw() -> u64 {
+    Life::random().0
+}
+
 /// A name that no other process has: of the machine, the process, and a number of it.
 pub fn own_name(number: u64) -> String {
     let host = System::host_name().unwrap_or_else(|_| "host".into());

@@ -8,7 +8,7 @@
 //! - `scheduler.rs`, `hub/`: the scheduler process
 //! - `elastic.rs`: how it has workers started and ended
 //! - `own_cluster.rs`: a scheduler with workers for this process alone
-//! - `workplace.rs`: where a process does tasks
+//! - `workplace.rs`: where a process does tasks, and what it keeps of them without a scheduler
 //! - `worker.rs`, `opened.rs`: a worker process, and what a run's names stand for there
 //! - `depot.rs`, `network.rs`: the blocks that it gives, and those that it gets
 //! - `client.rs`, `client_part.rs`: the scheduler, from a client's side, and what a client does in its run itself
@@ -38,8 +38,9 @@ pub use client::{Client, RemoteEnd, RunError, Standing};
 pub use client_part::OwnPart;
 pub use counted::counted;
 pub use elastic::{ElasticOptions, SlurmRequest, WorkerSource};
-pub use identity::own_name;
+pub use identity::{draw, own_name};
 pub use own_cluster::{ClusterEnd, FailedLogs, OwnCluster, end_own_clusters, own_script};
 pub use portions::whole_for;
 pub use scheduler::{SchedulerOptions, Stopper, run_scheduler};
 pub use worker::{Drainer, WorkerOptions, run_worker};
+pub use workplace::KeptRun;

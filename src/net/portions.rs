@@ -1,7 +1,7 @@
 //! A worker divides its memory: most of it is for one large run, the rest for a small one beside it.
 
-use super::workplace::Workplace;
-use crate::protocol::{FromWorkerProcess, Portion, Seats, ToWorkerProcess};
+use super::workplace::{KeptRun, Workplace};
+use crate::protocol::{FromWorkerProcess, Offer, Portion, Seats, ToWorkerProcess};
 use crate::sched::Seat;
 use std::ops::ControlFlow;
 
@@ -9,6 +9,10 @@ use std::ops::ControlFlow;
 const SMALL: u64 = 8;
 /// A smaller portion would be of no use, in bytes.
 const LEAST: u64 = 64 << 20;
+
+/// Ranges of tasks that one offer may have: it is one message, in which each takes 11 bytes at most. Of a run with more
+/// of them nothing is kept.
+const MOST_RANGES: usize = 1 << 20;
 
 /// Divides what a process has. Nothing of a small run leaves memory: one that does not fit is a large one.
 pub fn divide(all: Seat) -> Seats {
@@ -26,6 +30,23 @@ pub fn whole_for(large: u64) -> u64 {
     if large < LEAST * SMALL { large } else { large.saturating_add(large.div_ceil(SMALL - 1)) }
 }
 
+/// What a worker process has kept of runs whose scheduler it has lost, by portion.
+#[derive(Default)]
+pub struct KeptRuns {
+    pub large: Option<KeptRun>,
+    pub small: Option<KeptRun>,
+}
+
+impl KeptRuns {
+    pub fn offers(&self) -> Vec<Offer> {
+        let large = self.large.iter().map(|kept| (Portion::Large, kept));
+        let small = self.small.iter().map(|kept| (Portion::Small, kept));
+        let offer =
+            |(portion, kept): (_, &KeptRun)| Offer { portion, run: kept.identity(), holding: kept.holding() };
+        large.chain(small).map(offer).filter(|offer| offer.holding.ranges() <= MOST_RANGES).collect()
+    }
+}
+
 /// Where a worker process does its tasks, by portion. Both have all threads: the system divides the cores.
 pub struct Workplaces {
     pub large: Workplace,
@@ -35,6 +56,12 @@ pub struct Workplaces {
 impl Workplaces {
     pub fn say(&self, message: FromWorkerProcess) {
         self.large.say(message);
+    }
+
+    /// The scheduler is lost: what is kept of its runs.
+    pub fn settle(self) -> KeptRuns {
+        let Workplaces { large, small } = self;
+        KeptRuns { large: large.settle(), small: small.and_then(Workplace::settle) }
     }
 
     /// Does what the scheduler says. It breaks if that is to go.

@@ -7,13 +7,13 @@ use super::identity::introduction;
 use super::interface::own_address;
 use super::line::Line;
 use super::opened::opened;
-use super::portions::{Workplaces, divide};
+use super::portions::{KeptRuns, Workplaces, divide};
 use super::workplace::{Means, Say, Workplace};
 use crate::actors::{IoPlace, WorkerThreads};
 use crate::exec::Functions;
 use crate::failure::Failure;
 use crate::files::Depth;
-use crate::protocol::{FromWorkerProcess, ToWorkerProcess, decode};
+use crate::protocol::{FromWorkerProcess, Seats, ToWorkerProcess, decode};
 use crate::sched::{IO_TASKS, Seat, Threads};
 use crate::store::{Budget, SpillPlace, default_spill_folder};
 use cluster::endpoint::{Config, Endpoint};
@@ -95,25 +95,29 @@ impl Drainer {
 enum Ending {
     /// It let the worker go.
     Left,
-    /// It is lost, but may come back within some time.
-    Lost { why: String, grace: Option<Duration> },
+    /// It is lost, but may come back within some time, for which its runs are kept.
+    Lost { why: String, grace: Option<Duration>, kept: Box<KeptRuns> },
 }
 
 /// Works for a scheduler until that lets it go. `begun` gets what makes it leave earlier, once it is connected. If the
-/// scheduler is lost and said that it may come back, all that is here is forgotten, and the worker looks for it again.
+/// scheduler is lost and said that it may come back, the worker ends what it is doing, looks for it again, and offers
+/// what it holds.
 ///
 /// # Errors
 /// If there is no scheduler, if it refuses this worker, or if it is lost for good.
 pub fn run_worker(options: WorkerOptions, begun: impl FnOnce(Drainer)) -> Result<(), Failure> {
     let drainer = Drainer::default();
-    let first = Instant::now() + options.patience;
-    let mut ending = work_until_lost(&options, first, Search::First, &drainer, || begun(drainer.clone()))?;
-    while let Ending::Lost { why, grace } = ending {
+    let seats = divide(seat(&options)?);
+    let first =
+        Attempt::new(&options.scheduler, Role::Worker, Instant::now() + options.patience, Search::First);
+    let nothing = KeptRuns::default();
+    let mut ending = work_until_lost(&options, seats, first, nothing, &drainer, || begun(drainer.clone()))?;
+    while let Ending::Lost { why, grace, kept } = ending {
         let lost = Failure::of_run(format!("the scheduler is lost: {why}"));
         let Some(grace) = grace else { return Err(lost) };
         tracing::warn!("{}: looks for it for {} s", lost.message, grace.as_secs_f64());
-        let again = work_until_lost(&options, Instant::now() + grace, Search::Again, &drainer, || {});
-        ending = match again {
+        let again = Attempt::new(&options.scheduler, Role::Worker, Instant::now() + grace, Search::Again);
+        ending = match work_until_lost(&options, seats, again, *kept, &drainer, || {}) {
             Ok(ending) => ending,
             // Nobody needs what it had.
             Err(_) if drainer.is_wished() => return Ok(()),
@@ -140,16 +144,16 @@ fn spill_place(options: &WorkerOptions, limit: Option<u64>) -> SpillPlace {
     SpillPlace::new(options.spill_folder.clone().unwrap_or_else(default_spill_folder), limit)
 }
 
-/// Finds the scheduler until `deadline`, and works for it. All that this takes has ended when it comes back.
+/// Finds the scheduler, offers it what was `kept` of an earlier one's time, and works for it. Beside what is kept then,
+/// all that this takes has ended when it comes back.
 fn work_until_lost(
     options: &WorkerOptions,
-    deadline: Instant,
-    search: Search,
+    seats: Seats,
+    attempt: Attempt<'_>,
+    kept: KeptRuns,
     drainer: &Drainer,
     begun: impl FnOnce(),
 ) -> Result<Ending, Failure> {
-    let seats = divide(seat(options)?);
-    let attempt = Attempt::new(&options.scheduler, Role::Worker, deadline, search);
     let Found { address, trust, grace } = attempt.find()?;
     let me = introduction(Role::Worker, options.name.clone());
     let depot = BlockDepot::default();
@@ -164,7 +168,7 @@ fn work_until_lost(
     let here = own_address(connection.peer().local, options.interface.as_deref())?;
     let here = endpoint.listen(here).map_err(Failure::of_request)?;
     let line = Line::new(connection);
-    line.send(&FromWorkerProcess::Enlist { seats, depot: here });
+    line.send(&FromWorkerProcess::Enlist { seats, depot: here, offers: kept.offers() });
     let cores = counted(seats.all().threads.compute, "thread");
     let budget = seats.all().budget;
     tracing::info!("worker {} joins the scheduler at {address}: {cores}, {budget} bytes", options.name);
@@ -185,13 +189,14 @@ fn work_until_lost(
         let arbiter = actix::Arbiter::current();
         Workplace::new(means, Box::new(open), say.clone(), arbiter, depot.clone(), endpoint.clone())
     };
-    let large = workplace(seats.large.budget, spill_place(options, options.spill_limit));
+    let large = workplace(seats.large.budget, spill_place(options, options.spill_limit)).keeping(kept.large);
     let small = seats.small.map(|small| workplace(small.budget, spill_place(options, Some(0))));
+    let small = small.map(|small| small.keeping(kept.small));
     let workplaces = Workplaces { large, small };
     let worked = std::thread::Builder::new().name("dolmen-worker".into()).spawn({
         let system = actix::System::current();
         move || {
-            let worked = work(workplaces, &line, &happenings);
+            let worked = work(workplaces, &line, &happenings, grace);
             system.stop();
             worked
         }
@@ -201,13 +206,13 @@ fn work_until_lost(
     worked.join().unwrap_or_else(|_| Err(Failure::of_run("the worker panicked")))
 }
 
-/// Does what the scheduler says until it says go.
+/// Does what the scheduler says until it says go. If that is lost it may come back within `grace`, or what it says.
 fn work(
     mut workplaces: Workplaces,
     line: &Line,
     happenings: &mpsc::Receiver<Happening>,
+    mut grace: Option<Duration>,
 ) -> Result<Ending, Failure> {
-    let mut grace = None;
     for happening in happenings {
         match happening {
             Happening::Drain => {
@@ -217,7 +222,8 @@ fn work(
             Happening::Network(Event::Connected(_)) => {}
             Happening::Network(Event::Room { .. }) => line.go_on(),
             Happening::Network(Event::Lost { why, .. }) => {
-                return Ok(Ending::Lost { why: why.to_string(), grace });
+                let kept = grace.map(|_| workplaces.settle()).unwrap_or_default();
+                return Ok(Ending::Lost { why: why.to_string(), grace, kept: Box::new(kept) });
             }
             Happening::Network(Event::Message { message, .. }) => {
                 let told = decode(&message).map_err(|error| {

@@ -4,19 +4,29 @@
 use super::depot::BlockDepot;
 use super::network::Neighbours;
 use super::opened::CannotOpen;
-use crate::actors::{Activity, FromWorkers, Lost, Peers, Run, Stalls, ToWorkers, Worker, WorkerThreads};
+use crate::actors::{
+    Activity, FromWorkers, GoOn, Held, Lost, Peers, Run, Settle, Stalls, ToWorkers, Worker, WorkerThreads,
+};
 use crate::exec::Bindings;
 use crate::failure::Failure;
 use crate::files::Depth;
 use crate::graph::Program;
 use crate::ids::{RunId, WorkerId};
-use crate::protocol::{BlockKey, Figures, FromWorker, FromWorkerProcess, RunSpec, ToWorker, ToWorkerProcess};
-use crate::sched::Workspace;
-use crate::store::{Pool, SpillPlace};
+use crate::protocol::{
+    BlockKey, Figures, FromWorker, FromWorkerProcess, RunIdentity, RunSpec, ToWorker, ToWorkerProcess,
+};
+use crate::sched::{Holding, Workspace};
+use crate::store::{Pool, SpillFiles, SpillPlace};
 use actix::{Actor, Addr, ArbiterHandle, Context, Handler};
 use cluster::endpoint::Endpoint;
+use std::fmt;
 use std::ops::ControlFlow;
 use std::sync::{Arc, mpsc};
+use std::time::Duration;
+
+/// A thread that is in the middle of something when the scheduler is lost, and is not done after so long, may wait for
+/// a buffer that nobody is told to free any more.
+const STUCK: Duration = Duration::from_secs(10);
 
 /// Says something to the scheduler. Never waits.
 pub type Say = Arc<dyn Fn(FromWorkerProcess) + Send + Sync>;
@@ -57,9 +67,43 @@ pub struct Means {
     pub depth: Arc<Depth>,
 }
 
+/// What a process holds of a run whose scheduler it has lost.
+pub struct KeptRun {
+    identity: RunIdentity,
+    held: Held,
+    /// Its blocks are of this pool.
+    pool: Pool,
+    /// Those of its blocks that have been written.
+    files: Option<SpillFiles>,
+}
+
+impl fmt::Debug for KeptRun {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KeptRun").field("identity", &self.identity).finish_non_exhaustive()
+    }
+}
+
+impl KeptRun {
+    pub fn identity(&self) -> RunIdentity {
+        self.identity
+    }
+
+    pub fn holding(&self) -> Holding {
+        let mut written = self.files.as_ref().map(SpillFiles::blocks).unwrap_or_default();
+        written.sort_unstable();
+        Holding {
+            in_memory: self.held.blocks.iter().map(|(block, _)| *block).collect(),
+            written: written.into_iter().collect(),
+            done: self.held.done.clone(),
+        }
+    }
+}
+
 /// A run as it is done here.
 struct Here {
     run: Arc<Run>,
+    /// None if it has none that means anything to another scheduler.
+    identity: Option<RunIdentity>,
     /// Its results count as written only when their data is on the disk.
     sync: bool,
     /// Of the time before it.
@@ -77,6 +121,8 @@ pub struct Workplace {
     pool: Pool,
     activity: Arc<Activity>,
     actor: Option<Addr<Worker>>,
+    /// Of the time of an earlier scheduler.
+    kept: Option<KeptRun>,
     here: Option<Here>,
 }
 
@@ -94,7 +140,17 @@ impl Workplace {
         let activity = Arc::new(Activity::new(means.depth.clone()));
         let pool = Pool::new(means.budget);
         let neighbours = Arc::new(Neighbours::new(endpoint));
-        Workplace { means, open, say, arbiter, neighbours, depot, pool, activity, actor: None, here: None }
+        let (actor, kept, here) = (None, None, None);
+        Workplace { means, open, say, arbiter, neighbours, depot, pool, activity, actor, kept, here }
+    }
+
+    /// Such a place that keeps something of the time of an earlier scheduler.
+    pub fn keeping(mut self, kept: Option<KeptRun>) -> Workplace {
+        if let Some(kept) = &kept {
+            self.pool = kept.pool.clone();
+        }
+        self.kept = kept;
+        self
     }
 
     pub fn say(&self, message: FromWorkerProcess) {
@@ -105,7 +161,15 @@ impl Workplace {
     pub fn heed(&mut self, told: ToWorkerProcess) -> ControlFlow<()> {
         match told {
             ToWorkerProcess::Enlisted { worker, .. } => self.enlisted(worker),
-            ToWorkerProcess::Begin { run, spec, workspace, .. } => self.begin(run, *spec, workspace),
+            ToWorkerProcess::Begin { run, spec, workspace, goes_on, .. } => {
+                let kept = self.kept.take().filter(|_| goes_on);
+                if goes_on && kept.is_none() {
+                    self.say(FromWorkerProcess::Broken { why: "nothing of this run is kept here".into() });
+                } else {
+                    self.begin(run, *spec, workspace, kept);
+                }
+            }
+            ToWorkerProcess::LetGo => self.kept = None,
             ToWorkerProcess::Meet { worker, depot } => self.neighbours.meet(worker, depot),
             ToWorkerProcess::Tell { run, messages } => self.told(run, messages),
             ToWorkerProcess::Conclude { run } => self.conclude(run),
@@ -129,9 +193,9 @@ impl Workplace {
         self.actor = told.recv().ok();
     }
 
-    /// A run begins, if what it reads and writes is here.
-    fn begin(&mut self, id: RunId, spec: RunSpec, workspace: Workspace) {
-        let sync = spec.sync;
+    /// A run begins, if what it reads and writes is here. What is `kept` of it is there from the beginning.
+    fn begin(&mut self, id: RunId, spec: RunSpec, workspace: Workspace, kept: Option<KeptRun>) {
+        let (sync, identity) = (spec.sync, spec.identity().ok());
         let (program, bindings) = match (self.open)(spec, workspace) {
             Ok(opened) => opened,
             Err(CannotOpen { failure, not_shared }) => {
@@ -139,7 +203,9 @@ impl Workplace {
                 return self.say(FromWorkerProcess::CannotBegin { run: id, failure, not_shared });
             }
         };
-        tracing::info!("run {} begins here", id.0);
+        let how = if kept.is_some() { "goes on" } else { "begins" };
+        tracing::info!("run {} {how} here", id.0);
+        let (held, files) = kept.map(|kept| (kept.held, kept.files)).unzip();
         self.neighbours.begin();
         self.activity.begin(self.means.threads.io);
         let run = Arc::new(Run {
@@ -148,16 +214,19 @@ impl Workplace {
             bindings,
             workspace,
             pool: self.pool.begin(self.means.budget),
-            spill: Some(self.means.spill.begin(id)),
+            spill: Some(files.flatten().unwrap_or_else(|| self.means.spill.begin(id))),
             network: Some(Arc::new(self.neighbours.clone())),
         });
         if let Some(actor) = &self.actor {
+            if let Some(held) = held {
+                actor.do_send(GoOn { run: run.clone(), held });
+            }
             let say = self.say.clone();
             self.depot.begin(run.clone(), actor.clone(), move |BlockKey { run, block }| {
                 say(FromWorkerProcess::Tell { messages: vec![FromWorker::Vanished { run, block }] });
             });
         }
-        self.here = Some(Here { run, sync, stalls: self.activity.stalls() });
+        self.here = Some(Here { run, identity, sync, stalls: self.activity.stalls() });
     }
 
     /// Messages of the scheduler about a run, which may be over here.
@@ -173,6 +242,22 @@ impl Workplace {
             self.here = None;
             self.depot.end(id);
         }
+    }
+
+    /// The scheduler is lost. Waits for what is being done, and returns what is here of a run, of which nothing is left
+    /// to the depot.
+    pub fn settle(mut self) -> Option<KeptRun> {
+        let Some(Here { run, identity, .. }) = self.here.take() else { return self.kept.take() };
+        self.depot.end(run.id);
+        let (tell, told) = mpsc::channel();
+        self.actor.as_ref()?.do_send(Settle { tell });
+        let held = told.recv_timeout(STUCK).or_else(|_| {
+            // Whoever waits for a buffer gets none.
+            self.pool.begin(self.means.budget);
+            told.recv()
+        });
+        let (held, files) = (held.ok()??, run.spill.clone());
+        Some(KeptRun { identity: identity?, held, pool: self.pool.clone(), files })
     }
 
     /// All tasks are done: what was written here goes to the disk if the run wants that, and what it took is told.

@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 pub use processes::{
     AutoscalerStatus, BlockKey, ClientPart, Depot, Ended, Figures, FleetMember, FromClient,
-    FromWorkerProcess, NotShared, Portion, RunSpec, RunStatus, Seats, StageStatus, Status, ToClient,
-    ToWorkerProcess, WorkerFigures, WorkerStatus,
+    FromWorkerProcess, NotShared, Offer, Portion, RunIdentity, RunSpec, RunStatus, Seats, StageStatus,
+    Status, ToClient, ToWorkerProcess, WorkerFigures, WorkerStatus,
 };
 
 /// From the scheduler to a worker, about the run it is in. Within one run they arrive in order.

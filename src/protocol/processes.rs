@@ -1,13 +1,14 @@
 //! Messages between processes, named by direction: scheduler, workers, clients.
 
-use super::{FromWorker, ToWorker};
+use super::{FromWorker, MessageError, ToWorker, encode};
 use crate::array::InputId;
 use crate::data::{InputSpec, OutputSpec};
 use crate::failure::Failure;
 use crate::graph::Stage;
 use crate::ids::{BlockId, RunId, TaskId, WorkerId};
-use crate::sched::{Seat, Workspace};
+use crate::sched::{Holding, Seat, Workspace};
 use serde::{Deserialize, Serialize};
+use std::hash::{DefaultHasher, Hasher};
 use std::net::SocketAddr;
 
 /// Where others get the blocks of a process.
@@ -62,6 +63,35 @@ pub struct RunSpec {
     pub own: Option<ClientPart>,
     /// Results count as written only when their data is on the disk.
     pub sync: bool,
+    /// A number that the client has drawn for this run. It is submitted to the next scheduler under the same.
+    pub drawn: u64,
+}
+
+/// A run, whoever is its scheduler. What was done of one is done of the other if these are equal.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct RunIdentity {
+    /// See [`RunSpec::drawn`].
+    pub drawn: u64,
+    /// Of all that its tasks follow from.
+    pub digest: u64,
+}
+
+impl RunSpec {
+    pub fn identity(&self) -> Result<RunIdentity, MessageError> {
+        let RunSpec { stages, inputs, outputs, own, sync, drawn } = self;
+        let own = own.as_ref().map(|own| (&own.inputs, &own.outputs));
+        let mut hasher = DefaultHasher::new();
+        hasher.write(&encode(&(stages, inputs, outputs, own, sync))?);
+        Ok(RunIdentity { drawn: *drawn, digest: hasher.finish() })
+    }
+}
+
+/// What a worker has kept of a run whose scheduler it has lost.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Offer {
+    pub portion: Portion,
+    pub run: RunIdentity,
+    pub holding: Holding,
 }
 
 /// The client's part in a run: it is a worker without threads that compute, and does what nobody else can.
@@ -92,13 +122,17 @@ pub enum ToWorkerProcess {
         /// If the scheduler is lost it may come back within so many seconds.
         grace: Option<f64>,
     },
-    /// A run begins. Messages about it follow.
+    /// A run begins, or goes on with what the worker has offered of it. What it has kept of another one in this portion
+    /// goes. Messages about the run follow.
     Begin {
         run: RunId,
         portion: Portion,
         spec: Box<RunSpec>,
         workspace: Workspace,
+        goes_on: bool,
     },
+    /// Nobody wants what the worker has offered and still keeps.
+    LetGo,
     /// Where the blocks of another worker are. Comes before the first message that names it.
     Meet {
         worker: WorkerId,
@@ -123,6 +157,8 @@ pub enum FromWorkerProcess {
     Enlist {
         seats: Seats,
         depot: SocketAddr,
+        /// Of runs whose scheduler was lost.
+        offers: Vec<Offer>,
     },
     Tell {
         messages: Vec<FromWorker>,
@@ -171,32 +207,23 @@ pub enum FromClient {
     /// Tell now, and whenever somebody comes or goes, who is there.
     WatchFleet,
     /// So many workers are waited for, and counted on as long as the client is there.
-    NeedWorkers {
-        count: u64,
-    },
+    NeedWorkers { count: u64 },
     Submit {
         number: u64,
         spec: Box<RunSpec>,
+        /// What it has kept of its part in this run, if its scheduler was lost.
+        holding: Option<Holding>,
     },
     /// Nothing of this run is wanted any more. If it is still going on it is cancelled.
-    Release {
-        number: u64,
-    },
+    Release { number: u64 },
     /// What it says as a worker in its run.
-    AsWorker {
-        number: u64,
-        message: FromWorkerProcess,
-    },
+    AsWorker { number: u64, message: FromWorkerProcess },
     /// What goes on? Answered by [`ToClient::Status`].
     Status,
     /// Why is this task of the run that goes on where it is? Answered by [`ToClient::Explained`].
-    Explain {
-        task: TaskId,
-    },
+    Explain { task: TaskId },
     /// Let the worker of this name go, once others have what only it has. Answered by [`ToClient::Drained`].
-    Drain {
-        name: String,
-    },
+    Drain { name: String },
     /// End the scheduler and all workers.
     Stop,
 }
@@ -343,6 +370,8 @@ pub struct Ended {
     /// Where the blocks of results are.
     pub kept: Vec<(BlockId, Depot)>,
     pub recomputed: u64,
+    /// Tasks that had been done for a scheduler that was lost, and were not done again.
+    pub taken_up: u64,
     /// Seconds that it waited for its turn.
     pub waited: f64,
     /// Of each worker that was there at the end.

@@ -391,6 +391,13 @@ impl<B: Clone> Desk<B> {
         }
     }
 
+    /// All blocks that are here, in order.
+    pub fn into_blocks(self) -> Vec<(BlockId, B)> {
+        let mut blocks: Vec<(BlockId, B)> = self.blocks.into_iter().collect();
+        blocks.sort_unstable_by_key(|(id, _)| *id);
+        blocks
+    }
+
     /// The tasks done here that leave no blocks.
     pub fn done(&self) -> TaskList {
         self.done.list()

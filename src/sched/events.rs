@@ -22,6 +22,13 @@ pub struct Holding {
     pub done: TaskList,
 }
 
+impl Holding {
+    /// The ranges of its lists.
+    pub fn ranges(&self) -> usize {
+        [&self.in_memory, &self.written, &self.done].map(|list| list.ranges().len()).iter().sum()
+    }
+}
+
 /// What the core is told.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Event {

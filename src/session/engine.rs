@@ -169,8 +169,23 @@ impl Cluster {
 
     /// The scheduler is lost: waits until it and its workers are there again.
     pub fn begin_again(&self, lost: &Failure, grace: Duration) -> Result<(), Error> {
+        let workers = self.client().fleet().len();
         self.come_back(lost, grace)?;
+        self.gather(workers, Instant::now() + grace)?;
         self.wait(Instant::now() + self.patience).map(drop)
+    }
+
+    /// Waits for so many workers, which come back with what they hold. Those that do not come in time are done without.
+    fn gather(&self, workers: usize, deadline: Instant) -> Result<(), Error> {
+        let mut say = self.says_once(workers);
+        loop {
+            let client = self.client();
+            if client.wait_for_workers(workers, deadline, &mut say).is_ok() {
+                return Ok(());
+            }
+            let Some((lost, grace)) = client.lost() else { return Ok(()) };
+            self.come_back(&lost, grace)?;
+        }
     }
 
     /// Waits until the scheduler is there again.
@@ -183,16 +198,21 @@ impl Cluster {
         Ok(())
     }
 
-    /// Waits until there are as many workers as are wanted, and says how many are whenever that changes.
-    fn wait(&self, deadline: Instant) -> Result<Vec<FleetMember>, Error> {
+    /// Says how many workers are there of those that are wanted, whenever that changes.
+    fn says_once(&self, wanted: usize) -> impl FnMut(usize, &str) {
         let mut told = None;
-        let mut say = |there: usize, trouble: &str| {
+        move |there, trouble| {
             let now = Some((there, trouble.to_string()));
             if told != now {
                 told = now;
-                (self.while_waiting)(Waiting::Workers { there, wanted: self.wait_workers, trouble });
+                (self.while_waiting)(Waiting::Workers { there, wanted, trouble });
             }
-        };
+        }
+    }
+
+    /// Waits until there are as many workers as are wanted.
+    fn wait(&self, deadline: Instant) -> Result<Vec<FleetMember>, Error> {
+        let mut say = self.says_once(self.wait_workers);
         loop {
             let client = self.client();
             match client.wait_for_workers(self.wait_workers, deadline, &mut say) {

@@ -41,7 +41,7 @@ pub enum Waiting<'a> {
     /// So many workers are there, and so many are wanted. The trouble is what keeps the others away, in the words of
     /// whoever should start them; empty if nothing is known to.
     Workers { there: usize, wanted: usize, trouble: &'a str },
-    /// The scheduler, which was lost for this reason and may come back. The run begins again then.
+    /// The scheduler, which was lost for this reason and may come back. The run goes on then.
     Scheduler { lost: &'a str },
 }
 

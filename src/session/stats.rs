@@ -17,6 +17,8 @@ pub struct Stats {
     pub memory_bound: u64,
     pub most_buffers: u64,
     pub recomputed: u64,
+    /// Tasks that a cluster had done for a scheduler that was lost, and that were not done again.
+    pub taken_up: u64,
     pub blocks: (u64, u64),
     pub spilled: Spilled,
     /// Thread-seconds that computing stood still.
@@ -50,6 +52,7 @@ impl Stats {
         self.bytes_read += first.bytes_read;
         self.bytes_written += first.bytes_written;
         self.recomputed += first.recomputed;
+        self.taken_up += first.taken_up;
         self.workers = self.workers.max(first.workers);
         self.peak_memory = self.peak_memory.max(first.peak_memory);
         self.memory_bound = self.memory_bound.max(first.memory_bound);

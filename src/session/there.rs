@@ -10,7 +10,7 @@ use crate::array::InputId;
 use crate::data::Sink;
 use crate::exec::Bindings;
 use crate::graph::Program;
-use crate::net::{OwnPart, RunError, Standing};
+use crate::net::{KeptRun, OwnPart, RunError, Standing, draw};
 use crate::protocol::{Ended, Figures, NotShared, RunSpec};
 use crate::sched::Threads;
 use crate::store::{Budget, SpillPlace, default_spill_folder};
@@ -36,6 +36,8 @@ impl Session {
     ) -> Result<Ran, Error> {
         let bindings = Arc::new(bindings);
         let mut unshared = Unshared::of(&bindings);
+        let mut drawn = draw();
+        let mut kept = None;
         loop {
             let began = Instant::now();
             let progress = self.progress();
@@ -43,8 +45,8 @@ impl Session {
                 Standing::Waits { before } => progress.wait_behind(before),
                 Standing::Goes { done, total } => progress.set(done as usize, total as usize),
             };
-            let spec = unshared.run_spec(program, &bindings, self.options().sync_results);
-            let own = unshared.part(self, &bindings)?;
+            let spec = unshared.run_spec(program, &bindings, self.options().sync_results, drawn);
+            let own = unshared.part(self, &bindings, kept.take())?;
             match cluster.client().run(program, spec, own, tell) {
                 Ok(end) => {
                     progress.set(program.tasks(), program.tasks());
@@ -53,10 +55,13 @@ impl Session {
                     let stats = Stats { seconds, workers, ..stats(program, &end.ended) };
                     return Ok(Ran { blocks: end.blocks, stats });
                 }
-                // Nobody has done anything yet.
-                Err(RunError::NotShared { not_shared, .. }) if unshared.learns(&not_shared) => {}
-                // What was done is lost with it: the run begins again.
-                Err(RunError::SchedulerLost { failure, grace }) => cluster.begin_again(&failure, grace)?,
+                // Nobody has done anything yet. It is another run that is submitted now.
+                Err(RunError::NotShared { not_shared, .. }) if unshared.learns(&not_shared) => drawn = draw(),
+                // The run goes on with what the workers and this process hold of it.
+                Err(RunError::SchedulerLost { failure, grace, kept: of_part }) => {
+                    kept = of_part.map(|kept| *kept);
+                    cluster.begin_again(&failure, grace)?;
+                }
                 Err(RunError::NotShared { failure, .. } | RunError::Failed(failure)) => {
                     return Err(failure.into());
                 }
@@ -85,18 +90,23 @@ impl Unshared {
     }
 
     /// What is to be done, by names that mean the same everywhere.
-    fn run_spec(&self, program: &Program, bindings: &Bindings, sync: bool) -> RunSpec {
+    fn run_spec(&self, program: &Program, bindings: &Bindings, sync: bool, drawn: u64) -> RunSpec {
         let shared = bindings.inputs.iter().filter(|(id, _)| !self.inputs.contains(id));
         let inputs = shared.filter_map(|(id, source)| Some((*id, source.spec()?))).collect();
         let output = |(number, sink): (u32, &Arc<dyn Sink>)| {
             if self.outputs.contains(&number) { None } else { sink.spec() }
         };
         let outputs = (0..).zip(&bindings.outputs).map(output).collect();
-        RunSpec { stages: program.stages().to_vec(), inputs, outputs, sync, own: None }
+        RunSpec { stages: program.stages().to_vec(), inputs, outputs, sync, own: None, drawn }
     }
 
-    /// This process's part, if it has one.
-    fn part(&self, session: &Session, bindings: &Arc<Bindings>) -> Result<Option<OwnPart>, Error> {
+    /// This process's part, if it has one. It goes on with what was `kept` of it.
+    fn part(
+        &self,
+        session: &Session,
+        bindings: &Arc<Bindings>,
+        kept: Option<KeptRun>,
+    ) -> Result<Option<OwnPart>, Error> {
         if self.inputs.is_empty() && self.outputs.is_empty() {
             return Ok(None);
         }
@@ -112,6 +122,7 @@ impl Unshared {
             budget: budget.bytes,
             spill: SpillPlace::new(folder, options.spill_limit),
             depth: session.depth(),
+            kept,
         }))
     }
 }
@@ -122,6 +133,7 @@ fn stats(program: &Program, ended: &Ended) -> Stats {
         tasks: program.tasks() as u64,
         flops: program.flops(),
         recomputed: ended.recomputed,
+        taken_up: ended.taken_up,
         ..Stats::default()
     };
     for worker in &ended.workers {

@@ -174,6 +174,11 @@ impl SpillFiles {
         locked(&self.0.contents).files.contains_key(&block)
     }
 
+    /// The blocks that have a file, in no order.
+    pub fn blocks(&self) -> Vec<BlockId> {
+        locked(&self.0.contents).files.keys().copied().collect()
+    }
+
     /// A block from its file, piece by piece, for whoever has no room here for all of it.
     ///
     /// # Errors

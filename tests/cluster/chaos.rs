@@ -266,6 +266,7 @@ fn survive(seed: u64) -> u64 {
         let report = chaos.report(&report);
         chaos.check_what_was_done_again(&report, &format!("seed {seed}: {command}"));
         spilled += report["bytes_spilled"].as_u64().expect("a number");
+        println!("{} tasks were taken up", report["tasks_taken_up"]);
     }
     chaos.end();
     spilled

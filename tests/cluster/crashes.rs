@@ -118,7 +118,7 @@ fn without_its_scheduler_a_worker_and_a_client_end_with_one_line() {
 }
 
 #[test]
-fn a_scheduler_that_is_started_again_has_its_workers_back_and_the_run_begins_again() {
+fn a_scheduler_that_is_started_again_has_its_workers_and_its_run_back() {
     let mut cluster = cluster(2, "--state-dir state --lost-after 60s");
     let run = begin(&cluster, &format!("{LONG} there.npy"));
     cluster.wait_for("run 0 of");

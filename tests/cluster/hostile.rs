@@ -93,9 +93,9 @@ fn a_program_that_is_none_is_refused_and_the_next_one_is_done() {
     builder.null_tree(100);
     let mut stages = builder.finish().stages().to_vec();
     stages[0].reads = stages.last().unwrap().reads.clone();
-    let spec = RunSpec { stages, inputs: Vec::new(), outputs: Vec::new(), sync: false, own: None };
+    let spec = RunSpec { stages, inputs: Vec::new(), outputs: Vec::new(), sync: false, own: None, drawn: 0 };
     cluster.wait_for("n0 joins");
-    client.say(&FromClient::Submit { number: 1, spec: Box::new(spec) });
+    client.say(&FromClient::Submit { number: 1, spec: Box::new(spec), holding: None });
     let Some(ToClient::Ended { number: 1, result: Err(failure) }) = client.hear() else {
         panic!("not refused")
     };

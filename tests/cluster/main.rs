@@ -18,6 +18,7 @@ mod own;
 mod peer;
 mod processes;
 mod refused;
+mod resumed;
 mod several;
 mod status;
 mod unshared;

@@ -90,8 +90,9 @@ impl Peer {
         let ones = builder.fill(Fill::Constant(1.0), 0, 0, BlockGrid::new(axis(), axis()), Element::F64);
         builder.keep(ones.stage);
         let stages = builder.finish().stages().to_vec();
-        let spec = RunSpec { stages, inputs: Vec::new(), outputs: Vec::new(), sync: false, own: None };
-        self.say(&FromClient::Submit { number: 1, spec: Box::new(spec) });
+        let spec =
+            RunSpec { stages, inputs: Vec::new(), outputs: Vec::new(), sync: false, own: None, drawn: 0 };
+        self.say(&FromClient::Submit { number: 1, spec: Box::new(spec), holding: None });
     }
 
     /// How a client's run has ended.
@@ -112,7 +113,11 @@ impl Peer {
 }
 
 pub fn enlist(seat: Seat) -> FromWorkerProcess {
-    FromWorkerProcess::Enlist { seats: Seats { large: seat, small: None }, depot: ([127, 0, 0, 1], 9).into() }
+    FromWorkerProcess::Enlist {
+        seats: Seats { large: seat, small: None },
+        depot: ([127, 0, 0, 1], 9).into(),
+        offers: Vec::new(),
+    }
 }
 
 pub fn seat() -> Seat {

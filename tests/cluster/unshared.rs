@@ -90,7 +90,7 @@ fn a_run_that_cannot_be_submitted_ends_the_part_of_its_client() {
         let (partial, format) = (PathBuf::new(), OutputFormat::Npy);
         let output = OutputSpec { path, partial, format, cols: None, rows: 1, element: Element::F64 };
         let (stages, outputs) = (program.stages().to_vec(), vec![Some(output)]);
-        let spec = RunSpec { stages, inputs: Vec::new(), outputs, own: None, sync: false };
+        let spec = RunSpec { stages, inputs: Vec::new(), outputs, own: None, sync: false, drawn: 0 };
         let own = OwnPart {
             bindings: Arc::default(),
             inputs: Vec::new(),
@@ -98,6 +98,7 @@ fn a_run_that_cannot_be_submitted_ends_the_part_of_its_client() {
             budget: 1 << 20,
             spill: SpillPlace::new(folder, None),
             depth: Arc::default(),
+            kept: None,
         };
         tell.send(client.run(&program, spec, Some(own), |_| {}).err()).unwrap();
     });

@@ -22,6 +22,7 @@ fn the_examples_of_the_protocol_are_what_is_sent() {
     let enlist = FromWorkerProcess::Enlist {
         seats: Seats { large: seat, small: None },
         depot: ([127, 0, 0, 1], 40123).into(),
+        offers: Vec::new(),
     };
     let message = encode(&enlist).unwrap();
     assert_eq!(message, example("a worker enlists"));

@@ -5,7 +5,7 @@ use crate::ids::RunId;
 use crate::ids::WorkerId;
 use crate::net::counted::counted;
 use crate::net::line::Line;
-use crate::protocol::{Depot, Seats, ToClient, ToWorker, ToWorkerProcess};
+use crate::protocol::{Depot, Offer, Seats, ToClient, ToWorker, ToWorkerProcess};
 use crate::sched::{MOST_THREADS, Seat};
 use crate::store::MOST_MEMORY;
 use cluster::peer::PeerId;
@@ -21,6 +21,8 @@ pub struct Member {
     /// It wants to go.
     pub draining: bool,
     pub joined: Instant,
+    /// What it has kept of the time of an earlier scheduler.
+    pub offers: Vec<Offer>,
     /// It is a client, which takes part in this run of its own only.
     own_run: Option<u64>,
     depot: Depot,
@@ -82,7 +84,7 @@ impl Members {
     }
 
     /// A worker is there, and gets its number.
-    pub fn enlist(&mut self, line: Line, seats: Seats, depot: SocketAddr) -> WorkerId {
+    pub fn enlist(&mut self, line: Line, seats: Seats, depot: SocketAddr, offers: Vec<Offer>) -> WorkerId {
         let worker = self.next_number();
         let about = line.connection().peer();
         let name = &about.from.name;
@@ -91,6 +93,9 @@ impl Members {
         tracing::info!("worker {name} joins: {threads}, {budget} bytes, blocks at {depot}");
         self.by_peer.insert(about.id, worker);
         self.add(worker, line, seats, depot, None);
+        if let Some(member) = self.by_id.get_mut(&worker) {
+            member.offers = offers;
+        }
         worker
     }
 
@@ -103,8 +108,8 @@ impl Members {
         let about = line.connection().peer();
         let depot = Depot { address: depot, life: about.from.life.0, is_client: own_run.is_some() };
         let name = about.from.name.clone();
-        let (joined, met) = (Instant::now(), HashSet::new());
-        let member = Member { name, seats, line, draining: false, joined, own_run, depot, met };
+        let (joined, offers, met) = (Instant::now(), Vec::new(), HashSet::new());
+        let member = Member { name, seats, line, draining: false, joined, offers, own_run, depot, met };
         member.send(ToWorkerProcess::Enlisted { worker, grace: self.grace });
         self.by_id.insert(worker, member);
     }

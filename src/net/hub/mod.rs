@@ -1,10 +1,12 @@
 //! The scheduler process: workers and clients come and go, and two runs may go on at once: a large one and a small one.
 //!
-//! This file is who says what. `members` are the workers, `turns` is whose run is next, `run` is the run that goes on,
-//! `status` is what can be seen of all, `scaling` what an autoscaler sees and does.
+//! This file is who says what. `members` are the workers, `offers` what they have kept of an earlier scheduler's runs,
+//! `turns` is whose run is next, `run` is the run that goes on, `status` is what can be seen of all, `scaling` what an
+//! autoscaler sees and does.
 
 mod drains;
 mod members;
+mod offers;
 mod run;
 mod scaling;
 mod status;
@@ -13,8 +15,9 @@ mod turns;
 use super::line::Line;
 use crate::ids::{RunId, WorkerId};
 use crate::protocol::{
-    FleetMember, FromClient, FromWorkerProcess, RunSpec, ToClient, ToWorkerProcess, decode,
+    FleetMember, FromClient, FromWorkerProcess, RunIdentity, RunSpec, ToClient, ToWorkerProcess, decode,
 };
+use crate::sched::Holding;
 use actix::{Actor, Context, Handler};
 use cluster::peer::{Connection, Event, Message, PeerId};
 use cluster::role::Role;
@@ -38,6 +41,10 @@ pub struct Asker {
 struct Request {
     asker: Asker,
     spec: Box<RunSpec>,
+    /// None if it has none that means anything to workers.
+    identity: Option<RunIdentity>,
+    /// What the client has kept of its part.
+    holding: Option<Holding>,
     submitted: Instant,
     /// It does not fit the small portion of the workers' memory.
     is_large: bool,
@@ -134,11 +141,12 @@ impl Hub {
                 FromWorkerProcess::Enlist { seats, .. } if !is_possible(&seats.all()) => {
                     self.turn_away(peer, "no machine has what it says it brings along");
                 }
-                FromWorkerProcess::Enlist { seats, depot } => {
+                FromWorkerProcess::Enlist { seats, depot, offers } => {
                     let Some(line) = self.arriving.remove(&peer) else { return };
-                    let worker = self.members.enlist(line, seats, depot);
+                    let worker = self.members.enlist(line, seats, depot, offers);
                     self.tell_fleet();
                     self.begin_at(worker, ctx);
+                    self.await_clients_of(worker, ctx);
                     self.start_next(ctx);
                 }
                 _ => self.turn_away(peer, "its first message is not what it brings along"),
@@ -181,9 +189,11 @@ impl Hub {
                 }
                 self.changed();
             }
-            FromClient::Submit { number, spec } => {
+            FromClient::Submit { number, spec, holding } => {
                 let asker = Asker { client, number };
-                self.waiting.push_back(Request { asker, spec, submitted: Instant::now(), is_large: false });
+                let identity = spec.identity().ok();
+                let (submitted, is_large) = (Instant::now(), false);
+                self.waiting.push_back(Request { asker, spec, identity, holding, submitted, is_large });
                 self.start_next(ctx);
                 self.tell_place_in_line(asker);
                 self.changed();
@@ -237,6 +247,8 @@ impl Hub {
             tracing::info!("worker {} is lost: {why}", member.name);
             self.tell_fleet();
             self.lose(worker, ctx);
+            // What it had kept may have held others up.
+            self.start_next(ctx);
         }
     }
 
@@ -268,6 +280,7 @@ impl Hub {
         member.draining = true;
         self.tell_fleet();
         self.leave(worker, ctx);
+        self.start_next(ctx);
     }
 
     /// Nothing at this worker is needed any more.

@@ -96,13 +96,21 @@ impl Hub {
         let going = self.runs.values().filter(|run| !run.is_complete());
         let going: Vec<RunId> = going.map(|run| run.id).collect();
         for id in going {
-            let join = self.begin(id, worker);
+            let join = self.begin_empty(id, worker);
             self.feed(id, join.into_iter().collect(), ctx);
         }
     }
 
-    /// Tells a worker of the run; what the core has to know of it. None if the run has no room there.
-    pub(super) fn begin(&mut self, id: RunId, worker: WorkerId) -> Option<Event> {
+    /// A worker comes when the run goes on already: what it may have kept of it goes.
+    fn begin_empty(&mut self, id: RunId, worker: WorkerId) -> Option<Event> {
+        let portion = self.runs.get(&id)?.portion;
+        self.take_offer(worker, portion, None);
+        self.begin(id, worker, false)
+    }
+
+    /// Tells a worker of the run; what the core has to know of it. None if the run has no room there. With `goes_on`
+    /// the worker begins with what it has kept.
+    pub(super) fn begin(&mut self, id: RunId, worker: WorkerId, goes_on: bool) -> Option<Event> {
         let run = self.runs.get_mut(&id)?;
         let member = self.members.get(worker).filter(|member| !member.draining)?;
         let seat = member.seats.of(run.portion)?;
@@ -117,6 +125,7 @@ impl Hub {
             portion: run.portion,
             spec: run.spec.clone(),
             workspace,
+            goes_on,
         });
         run.begun.insert(worker);
         let threads = seat.threads.compute as u32;
@@ -194,7 +203,7 @@ impl Hub {
                 events.push(Event::Leave { worker });
             }
         }
-        events.extend(came.into_iter().filter_map(|worker| self.begin(id, worker)));
+        events.extend(came.into_iter().filter_map(|worker| self.begin_empty(id, worker)));
         self.feed(id, events, ctx);
     }
 
@@ -266,10 +275,11 @@ impl Hub {
         run.phase = Phase::Fetching;
         let kept = kept(run, |worker| self.members.get(worker).map(Member::depot));
         let nothing_kept = kept.is_empty();
-        let recomputed = run.conduct.core().recomputed();
+        let (recomputed, taken_up) = (run.core().recomputed(), run.core().taken_up());
         let ended = Ended {
             run: id,
             recomputed,
+            taken_up,
             waited: run.waited.as_secs_f64(),
             workers: std::mem::take(&mut run.figures),
             kept,

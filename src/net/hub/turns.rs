@@ -101,16 +101,12 @@ impl Hub {
         }
     }
 
-    /// The first in line has the large portion. Beside it goes the first that fits the small one.
+    /// The first in line has the large portion. Beside it goes the first that fits the small one. A run of which
+    /// workers have kept something goes where that is.
     fn next_in_line(&mut self) -> Option<(Portion, Request)> {
-        if self.is_free(Portion::Large) {
-            return Some((Portion::Large, self.waiting.pop_front()?));
-        }
-        if !self.is_free(Portion::Small) {
-            return None;
-        }
-        let first = self.waiting.iter().position(|request| !request.is_large)?;
-        Some((Portion::Small, self.waiting.remove(first)?))
+        let mut free = [Portion::Large, Portion::Small].into_iter().filter(|portion| self.is_free(*portion));
+        let (portion, first) = free.find_map(|portion| Some((portion, self.first_for(portion)?)))?;
+        Some((portion, self.waiting.remove(first)?))
     }
 
     /// Does no run have this portion, though there are workers with one?
@@ -139,7 +135,7 @@ impl Hub {
         prepared: Prepared,
         ctx: &mut Context<Self>,
     ) {
-        let Request { asker, spec, submitted, .. } = request;
+        let Request { asker, spec, identity, holding, submitted, .. } = request;
         let Prepared { program, plan, core } = prepared;
         let id = RunId(self.begun_runs);
         self.begun_runs += 1;
@@ -170,7 +166,19 @@ impl Hub {
         self.runs.insert(id, run);
         let workers = self.members.all().map(|(worker, _)| worker);
         let workers: Vec<WorkerId> = client_worker.into_iter().chain(workers).collect();
-        let joins: Vec<Event> = workers.into_iter().filter_map(|worker| self.begin(id, worker)).collect();
-        self.feed(id, joins, ctx);
+        let mut events = Vec::new();
+        for worker in workers {
+            let of_client = holding.clone().filter(|_| Some(worker) == client_worker);
+            let holding = of_client.or_else(|| self.take_offer(worker, portion, identity));
+            let Some(join) = self.begin(id, worker, holding.is_some()) else { continue };
+            events.push(join);
+            events.extend(holding.map(|holding| Event::Holds { worker, holding }));
+        }
+        let goes_on = events.iter().any(|event| matches!(event, Event::Holds { .. }));
+        self.feed(id, events, ctx);
+        if let Some(run) = self.runs.get(&id).filter(|_| goes_on) {
+            let (done, tasks) = (run.core().taken_up(), run.program.tasks());
+            tracing::info!("run {} goes on: {done} of {tasks} tasks are done", id.0);
+        }
     }
 }
