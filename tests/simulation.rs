@@ -300,7 +300,11 @@ fn seeds_that_went_wrong_end_well() {
     let file_of_a_leaving_worker = 380111;
     // The file of a result was damaged when the run was complete.
     let damaged_after_the_end = 498154;
+    // What nobody was going to hold took the room of what was still to be read, when a run was taken up.
+    let taken_up_for_nobody = [73102, 91798];
     for seed in [
+        taken_up_for_nobody[0],
+        taken_up_for_nobody[1],
         damaged_after_the_end,
         file_of_a_leaving_worker,
         copies_freed_together,

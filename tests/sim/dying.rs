@@ -186,11 +186,12 @@ impl World {
             }
         }
         let tasks = (0..self.program.tasks()).map(|at| self.program.at_position(at));
-        let is_root = |task: &TaskId| {
-            let is_end = !self.program.stage(task.stage).space.is_partial(task.index);
-            self.program.is_sink(task.stage) && is_end || self.program.keeps(*task)
+        let mut consumers = Vec::new();
+        let is_end = |task: &TaskId| {
+            self.program.consumers(*task, &mut consumers);
+            consumers.is_empty() || self.program.keeps(*task)
         };
-        let mut open: Vec<TaskId> = tasks.filter(is_root).collect();
+        let mut open: Vec<TaskId> = tasks.filter(is_end).collect();
         let mut seen = BTreeSet::new();
         let mut inputs = Vec::new();
         while let Some(task) = open.pop() {

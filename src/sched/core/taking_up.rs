@@ -119,7 +119,7 @@ impl Core {
         let mut inputs = Vec::new();
         for at in 0..self.tasks.table.len() {
             let root = self.tasks.program.at_position(at);
-            let mut open = if self.tasks.is_root(root) { vec![root] } else { Vec::new() };
+            let mut open = if self.is_end(root) { vec![root] } else { Vec::new() };
             while let Some(task) = open.pop() {
                 if held.has(task) {
                     if seen.insert(task) {
@@ -135,11 +135,21 @@ impl Core {
         wanted
     }
 
+    /// Is it a result, or made for its own sake and for nobody else? What others of its stage read is done if they are.
+    fn is_end(&mut self, task: TaskId) -> bool {
+        let Core { tasks, consumers, .. } = self;
+        if !tasks.is_root(task) || tasks.program.keeps(task) {
+            return tasks.is_root(task);
+        }
+        tasks.program.consumers(task, consumers);
+        consumers.is_empty()
+    }
+
     /// Blocks for which a ledger has no room are not taken up: those of later stages are more dear. True if there are
     /// any.
     fn let_excess_go(&mut self, held: &mut Held, wanted: &[TaskId]) -> bool {
-        let mut blocks: Vec<BlockId> =
-            wanted.iter().copied().filter(|task| held.blocks.contains_key(task)).collect();
+        let mut blocks: Vec<BlockId> = wanted.to_vec();
+        blocks.retain(|task| held.blocks.contains_key(task) && self.is_to_stay(*task));
         blocks.sort_unstable();
         let mut bytes_at: BTreeMap<MemoryId, u64> = BTreeMap::new();
         let mut bytes_of_run = 0_u64;
@@ -173,15 +183,25 @@ impl Core {
         told.into_iter().for_each(|worker| self.outboxes.free(worker, block));
     }
 
+    /// Tasks that are still to be done and read what `task` makes.
+    fn open_consumers(&mut self, task: TaskId) -> u32 {
+        let Core { tasks, consumers, .. } = self;
+        tasks.program.consumers(task, consumers);
+        let is_open = |consumer: &&TaskId| tasks.state(**consumer) == TaskState::Idle;
+        consumers.iter().filter(is_open).count() as u32
+    }
+
+    /// Is its block read by somebody, or a result?
+    fn is_to_stay(&mut self, task: TaskId) -> bool {
+        self.tasks.program.keeps(task) || self.open_consumers(task) > 0
+    }
+
     /// `task` has been done before: is its result wanted, and where is it?
     fn take_up_one(&mut self, task: TaskId, held: &Held) {
-        let mut consumers = Vec::new();
-        self.tasks.program.consumers(task, &mut consumers);
-        let is_open = |consumer: &&TaskId| self.tasks.state(**consumer) == TaskState::Idle;
-        let open = consumers.iter().filter(is_open).count() as u32;
-        if open == 0 && !self.tasks.program.keeps(task) {
+        if !self.is_to_stay(task) {
             return;
         }
+        let open = self.open_consumers(task);
         let state = match held.blocks.get(&task) {
             None => TaskState::Done(NOWHERE),
             Some(places) => {

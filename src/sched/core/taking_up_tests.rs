@@ -11,7 +11,7 @@ const SECOND: WorkerId = WorkerId(1);
 /// Two tasks read two blocks each; nobody reads theirs.
 const READS: [&[u32]; 6] = [&[], &[], &[], &[], &[0, 1], &[2, 3]];
 
-fn core() -> Core {
+fn core_of(keep: bool) -> Core {
     let inputs: Vec<Vec<u32>> = READS.iter().map(|list| list.to_vec()).collect();
     let stage = Stage {
         kind: Kind::Null,
@@ -19,11 +19,15 @@ fn core() -> Core {
         blocks: Blocks::Each { rows: 1, cols: 1 },
         element: Element::F64,
         reads: vec![Read { source: StageId(0), pattern: Pattern::Edges(Arc::new(Edges::new(&inputs))) }],
-        keep: true,
+        keep,
         lockstep: false,
         work: Work::default(),
     };
     Core::new(Arc::new(Program::new(vec![stage])), 100 * block())
+}
+
+fn core() -> Core {
+    core_of(true)
 }
 
 fn block() -> u64 {
@@ -54,6 +58,14 @@ fn a_run_of_which_all_is_held_is_complete() {
     let all = comes(FIRST, 100, &[0, 1, 2]).into_iter().chain(comes(SECOND, 100, &[2, 3, 4, 5]));
     assert_eq!(actions(&mut core, all), [Action::Completed]);
     assert_eq!((core.taken_up(), core.recomputed()), (6, 0));
+}
+
+#[test]
+fn what_led_to_a_block_that_is_held_is_done() {
+    let mut core = core_of(false);
+    actions(&mut core, comes(FIRST, 100, &[3, 5]));
+    // Nobody reads what it made, and nobody wants to see it.
+    assert_eq!((core.taken_up(), core.progress()), (3, (3, 6)));
 }
 
 #[test]
