@@ -127,7 +127,9 @@ impl Engine {
                 may_spill: here.may_spill,
                 budget: here.memory.bytes,
             },
-            Engine::Cluster(cluster) => Place::Fleet(cluster.wait(Instant::now() + cluster.patience)?),
+            Engine::Cluster(cluster) => {
+                Place::Fleet(cluster.wait(cluster.wait_workers, Instant::now() + cluster.patience)?)
+            }
         })
     }
 }
@@ -139,7 +141,7 @@ impl Cluster {
         let deadline = Instant::now() + patience;
         let client = Client::connect(scheduler, deadline)?;
         let cluster = Cluster::new(options, scheduler.clone(), client, patience, None);
-        cluster.wait(deadline)?;
+        cluster.wait(cluster.wait_workers, deadline)?;
         Ok(cluster)
     }
 
@@ -171,8 +173,10 @@ impl Cluster {
     pub fn begin_again(&self, lost: &Failure, grace: Duration) -> Result<(), Error> {
         let workers = self.client().fleet().len();
         self.come_back(lost, grace)?;
-        self.gather(workers, Instant::now() + grace)?;
-        self.wait(Instant::now() + self.patience).map(drop)
+        // What is kept is kept within the grace: the run is submitted before that is over.
+        self.gather(workers, Instant::now() + grace / 2)?;
+        // A run that has begun goes on with whoever is there.
+        self.wait(1, Instant::now() + self.patience).map(drop)
     }
 
     /// Waits for so many workers, which come back with what they hold. Those that do not come in time are done without.
@@ -210,12 +214,12 @@ impl Cluster {
         }
     }
 
-    /// Waits until there are as many workers as are wanted.
-    fn wait(&self, deadline: Instant) -> Result<Vec<FleetMember>, Error> {
-        let mut say = self.says_once(self.wait_workers);
+    /// Waits until there are so many workers.
+    fn wait(&self, workers: usize, deadline: Instant) -> Result<Vec<FleetMember>, Error> {
+        let mut say = self.says_once(workers);
         loop {
             let client = self.client();
-            match client.wait_for_workers(self.wait_workers, deadline, &mut say) {
+            match client.wait_for_workers(workers, deadline, &mut say) {
                 Ok(fleet) => return Ok(fleet),
                 Err(failure) => {
                     let (lost, grace) = client.lost().ok_or(failure)?;

@@ -118,13 +118,12 @@ fn blocks_that_were_spilled_are_taken_up_too() {
 
 #[test]
 fn what_a_lost_worker_held_is_made_again_and_nothing_else() {
-    let mut cluster = cluster("300MiB", STATE);
+    let mut cluster = cluster("300MiB", "--state-dir state --lost-after 20s");
     let command = "matmul a.npy a.npy --block 64";
     cluster.folder.ok(&format!("{command} --quiet --out here.npy"));
     let run = killed_at_half(&mut cluster, command, "there.npy");
     cluster.kill("n0");
-    // It is one worker of two that come back.
-    cluster.add("late", "--threads 1 --memory 300MiB");
+    // The client waits for both workers, but not so long that the other one lets go what it keeps.
     cluster.start_scheduler_again();
     succeeded(&cluster, run);
     assert!(result(&cluster.folder, "here") == result(&cluster.folder, "there"), "{}", cluster.log());

@@ -71,6 +71,7 @@ pub struct Hub {
     runs: BTreeMap<RunId, Current>,
     /// How many have begun.
     begun_runs: u64,
+    began: Instant,
     scaled: Scaled,
     /// Told when somebody wants the scheduler to end.
     stop: Option<oneshot::Sender<()>>,
@@ -89,6 +90,7 @@ impl Hub {
             preparing: None,
             runs: BTreeMap::new(),
             begun_runs: 0,
+            began: Instant::now(),
             scaled: Scaled::default(),
             stop: Some(stop),
         }

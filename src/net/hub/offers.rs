@@ -9,14 +9,15 @@ use actix::{AsyncContext, Context};
 use std::time::Duration;
 
 impl Hub {
-    /// A worker has offered something: it is kept for as long as clients look for this scheduler.
+    /// A worker has offered something: it is kept as long as clients may just have found this scheduler.
     pub(super) fn await_clients_of(&mut self, worker: WorkerId, ctx: &mut Context<Self>) {
         let Some(member) = self.members.get(worker).filter(|member| !member.offers.is_empty()) else {
             return;
         };
         tracing::info!("worker {} has kept what it holds of a run", member.name);
-        let seconds = self.members.grace().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
-        ctx.run_later(seconds.unwrap_or_default(), move |hub, ctx| hub.let_offers_go(worker, ctx));
+        let grace = self.members.grace().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+        let rest = grace.unwrap_or_default().saturating_sub(self.began.elapsed());
+        ctx.run_later(rest, move |hub, ctx| hub.let_offers_go(worker, ctx));
     }
 
     /// No client has come for what this worker offers.
