@@ -1,23 +1,55 @@
 //! How many workers there should be: one pure verb, [`ScalingPolicy::decide`]. Times are seconds on any one clock.
 //!
-//! The wanted number is the one that finishes soonest for what a worker costs to start. A worker that is started
-//! `now` computes from `now + queue + boot` until its walltime ends; `finish` is when all workers together have done
-//! the work, but never before the longest path is through. The k-th new worker is worth its start if the work it
-//! takes off the others is at least [`ScalingPolicy::payback`] times what it burns while booting. Machines that were
-//! asked for count as present from the moment they are expected. Nobody is sent away whom the same formula would ask
-//! for again.
+//! The wanted number is the one that finishes soonest for what a worker costs to start. What is left is a row of
+//! phases, each with work and a longest path; [`Timeline`] says when each begins and ends. A worker that is started
+//! `now` computes from `now + queue + boot` until its walltime ends. The k-th new worker is worth its start if the
+//! work it takes off the others, in the phases that it makes shorter, is at least what it has to be by
+//! [`ScalingPolicy::payback`]. If the first of these begins later than the worker could come, it is not asked for yet.
+//! Machines that were asked for count as present from the moment they are expected. Nobody is sent away whom the same
+//! formula would ask for again within the time of a boot.
+
+mod timeline;
+
+pub use timeline::Phase;
+use timeline::{Span, Timeline, Window};
 
 /// What is left to compute.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Demand {
-    /// All of it, in core-seconds.
-    pub work: f64,
-    /// The part of it that must run one after another, in seconds.
-    pub path: f64,
+    /// All of it, one phase after the other.
+    pub phases: Vec<Phase>,
     /// Its longest task in seconds. A worker that cannot finish it before its walltime ends is not asked for.
     pub longest: f64,
     /// When it is to be done, if somebody has said so. Then as few workers do it as are in time, whatever they cost.
     pub deadline: Option<f64>,
+    /// Something is likely to follow soon after its end.
+    pub more_follows: bool,
+}
+
+impl Demand {
+    /// Core-seconds of all phases.
+    pub fn work(&self) -> f64 {
+        self.phases.iter().map(|phase| phase.work).sum()
+    }
+
+    /// As far as measured times can be wrong, so that more workers are of use.
+    fn at_best(&self) -> Demand {
+        let mut best = self.clone();
+        best.phases.iter_mut().for_each(|phase| phase.path *= 1.0 - UNSURE);
+        best
+    }
+
+    /// Takes in what goes on at the same time.
+    pub fn beside(&mut self, other: &Demand) {
+        let phases = self.phases.len().max(other.phases.len());
+        self.phases.resize(phases, Phase::default());
+        for (mine, others) in self.phases.iter_mut().zip(&other.phases) {
+            mine.work += others.work;
+            mine.path = mine.path.max(others.path);
+            mine.width += others.width;
+        }
+        self.longest = self.longest.max(other.longest);
+    }
 }
 
 /// A machine as the policy sees it.
@@ -93,11 +125,13 @@ pub enum Reason {
     WalltimeTooShort { walltime: f64, boot: f64, longest: f64 },
     Sooner { workers: usize, from: f64, to: f64 },
     PathBound { path: f64 },
+    Later { begins: f64 },
     InTime { early: f64 },
     NotWorthIt { takes: f64, costs: f64 },
     NotNeededAnyMore { worker: u32 },
     SomebodyStillComes { worker: u32 },
     Lingers { worker: u32, idle: f64, until: f64 },
+    NothingSoon { worker: u32, next: f64 },
     WantedAgain { worker: u32 },
     Idle { worker: u32, idle: f64 },
 }
@@ -105,13 +139,13 @@ pub enum Reason {
 /// Thresholds for the number of workers.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ScalingPolicy {
-    /// Core-seconds a new worker must take off the others for each that its boot burns. 1: below, all together
-    /// compute less for the machine time it takes than it would without; far above, it would wait when it could
-    /// finish sooner.
+    /// Core-seconds a new worker must take off the others, in times of √(boot · (queue + boot)) of all its cores. 1:
+    /// the product of time and machine time is the least. Below, a run costs more by a greater part than it is sooner
+    /// done; above, the other way round.
     pub payback: f64,
-    /// How long an idle worker stays, in times of what it took to get it (queue and boot). 1: as in the ski-rental
-    /// problem, whoever waits as long as a new start takes never loses more than twice what knowing the future would
-    /// cost.
+    /// How long an idle worker stays, in times of what it took to get it (queue and boot), if nobody knows when it is
+    /// needed next. 1: as in the ski-rental problem, whoever waits as long as a new start takes never loses more than
+    /// twice what knowing the future would cost.
     pub linger: f64,
 }
 
@@ -125,8 +159,20 @@ impl Default for ScalingPolicy {
 /// gains 1e-4.
 const ROUNDING: f64 = 1e-9;
 
+/// What is measured may be wrong by this part: workers are asked for so much earlier than they are needed, and nobody
+/// is sent away who would be of use if paths were so much shorter.
+const UNSURE: f64 = 0.1;
+
+/// A step of a decision on its way.
+struct Weighed {
+    /// Of the work, what the new one does: in the phases that it makes shorter.
+    takes: f64,
+    /// Seconds until the first of these begins.
+    begins: f64,
+}
+
 impl ScalingPolicy {
-    /// What to do now. O((k + 1)·n log n) for n workers and k to start.
+    /// What to do now. O((k + 1)·(n log n + phases)) for n workers and k to start.
     pub fn decide(&self, demand: &Demand, supply: &Supply, now: f64) -> Decision {
         let mut reasons = Vec::new();
         let start = self.starts(demand, supply, now, &mut reasons);
@@ -136,19 +182,34 @@ impl ScalingPolicy {
 
     /// How many more workers the formula asks for.
     fn starts(&self, demand: &Demand, supply: &Supply, now: f64, reasons: &mut Vec<Reason>) -> usize {
+        let ahead = UNSURE * (demand.longest + supply.start.queue + supply.start.boot);
+        self.starts_before(demand, supply, now, ahead, reasons)
+    }
+
+    /// How many it would ask for within so many seconds.
+    fn starts_before(
+        &self,
+        demand: &Demand,
+        supply: &Supply,
+        now: f64,
+        ahead: f64,
+        reasons: &mut Vec<Reason>,
+    ) -> usize {
         let present = supply.workers.len();
         let most = supply.most.saturating_sub(present);
         let mut count = supply.least.saturating_sub(present).min(most);
         if count > 0 {
             reasons.push(Reason::BelowLeast { workers: present, least: supply.least });
         }
-        let mut spans: Vec<Span> = supply.workers.iter().map(|worker| supply.span(worker, now)).collect();
         let one = supply.new_span(now);
-        spans.extend(std::iter::repeat_n(one, count));
-        let first = finish(&spans, demand, now);
-        let mut soonest = first;
+        let mut timeline = Timeline::new(supply.spans(now));
+        timeline.add(one, count);
+        let work = demand.work();
+        let mut windows = timeline.windows(&demand.phases, now);
+        let first = end_of(&windows, now);
         let why_no_more = loop {
-            if demand.work <= 0.0 {
+            let soonest = end_of(&windows, now);
+            if work <= 0.0 {
                 break Reason::NothingToDo;
             } else if count >= most {
                 break Reason::AtMost { most: supply.most };
@@ -159,42 +220,72 @@ impl ScalingPolicy {
             } else if let Some(deadline) = demand.deadline.filter(|deadline| soonest <= *deadline) {
                 break Reason::InTime { early: deadline - soonest };
             }
-            spans.push(one);
-            let sooner = finish(&spans, demand, now);
-            if soonest.is_finite() {
-                let others = &spans[..spans.len() - 1];
-                let takes = capacity(others, soonest) - capacity(others, sooner);
-                let costs = self.payback * supply.start.boot * f64::from(supply.start.cores);
-                if soonest - sooner <= ROUNDING * (soonest - now) {
-                    break Reason::PathBound { path: demand.path };
-                } else if takes < costs && demand.deadline.is_none() {
-                    break Reason::NotWorthIt { takes, costs };
-                }
+            let others = timeline.clone();
+            timeline.add(one, 1);
+            let with = timeline.windows(&demand.phases, now);
+            let weighed = weigh(demand, &others, (&windows, &with), (one.cores, supply.start.bridge()), now);
+            let why_not = || self.why_not(demand, weighed, &supply.start, one.from + ahead - now);
+            if let Some(why_not) = soonest.is_finite().then(why_not).flatten() {
+                break why_not;
             }
             count += 1;
-            soonest = sooner;
+            windows = with;
         };
+        let soonest = end_of(&windows, now);
         if soonest < first {
             reasons.push(Reason::Sooner { workers: count, from: first - now, to: soonest - now });
-        } else if soonest.is_infinite() && demand.work > 0.0 && present + count > 0 {
+        } else if soonest.is_infinite() && work > 0.0 && present + count > 0 {
             reasons.push(Reason::Unfinished { workers: present + count });
         }
         reasons.push(why_no_more);
         count
     }
 
+    /// Why a new worker is not asked for that does so much, and is there in so many seconds.
+    fn why_not(
+        &self,
+        demand: &Demand,
+        weighed: Option<Weighed>,
+        start: &Start,
+        expected: f64,
+    ) -> Option<Reason> {
+        let Some(Weighed { takes, begins }) = weighed else {
+            return Some(Reason::PathBound { path: demand.phases.iter().map(|phase| phase.path).sum() });
+        };
+        let costs = self.costs(start);
+        if begins > expected {
+            return Some(Reason::Later { begins });
+        }
+        (takes < costs && demand.deadline.is_none()).then_some(Reason::NotWorthIt { takes, costs })
+    }
+
+    /// Core-seconds that a new worker has to take off the others.
+    fn costs(&self, start: &Start) -> f64 {
+        self.payback * (start.boot * (start.queue + start.boot)).sqrt() * f64::from(start.cores)
+    }
+
+    /// Is an idle worker soon of more use than it costs to stay until then?
+    fn stays_for(&self, weighed: &Weighed, supply: &Supply, at: usize) -> bool {
+        let idle = weighed.begins;
+        // If there is work now, and it is idle all the same, nobody knows why.
+        idle > 0.0
+            && idle <= supply.start.bridge()
+            && weighed.takes >= self.payback * idle * f64::from(supply.workers[at].cores)
+    }
+
     /// Who may go: first those who have not come yet, then the longest idle.
     fn leaves(&self, demand: &Demand, supply: &Supply, now: f64, reasons: &mut Vec<Reason>) -> Vec<u32> {
         let mut gone = Vec::new();
         let mut kept = supply.clone();
+        let demand = &demand.at_best();
         let asked_again = |kept: &Supply, at: usize| {
             let mut rest = kept.clone();
             rest.workers.remove(at);
-            self.starts(demand, &rest, now, &mut Vec::new()) > 0
+            self.starts_before(demand, &rest, now, kept.start.boot, &mut Vec::new()) > 0
         };
         while let Some(at) = latest_asked(&kept.workers) {
             let worker = kept.workers[at].id;
-            if asked_again(&kept, at) || kept.helps(at, demand, now) {
+            if asked_again(&kept, at) || kept.weigh(at, demand, now).is_some() {
                 reasons.push(Reason::SomebodyStillComes { worker });
                 return gone;
             }
@@ -205,29 +296,80 @@ impl ScalingPolicy {
             let worker = kept.workers[at].id;
             let idle = now - since;
             let until = self.linger * (supply.start.queue + supply.start.boot);
-            if idle < until {
-                reasons.push(Reason::Lingers { worker, idle, until });
-                return gone;
-            } else if asked_again(&kept, at) {
+            let weighed = kept.weigh(at, demand, now);
+            let is_of_use = |weighed: &Weighed| self.stays_for(weighed, &kept, at);
+            if asked_again(&kept, at) || weighed.as_ref().is_some_and(is_of_use) {
                 reasons.push(Reason::WantedAgain { worker });
                 return gone;
             }
-            reasons.push(Reason::Idle { worker, idle });
+            let next = weighed.map_or_else(|| kept.end(demand, now) - now, |weighed| weighed.begins);
+            let is_known_to_idle = next > kept.start.bridge();
+            let is_near_the_end = demand.more_follows && demand.work() > 0.0;
+            if (idle < until || is_near_the_end) && !is_known_to_idle {
+                reasons.push(Reason::Lingers { worker, idle, until });
+                return gone;
+            }
+            reasons.push(match idle < until {
+                true => Reason::NothingSoon { worker, next },
+                false => Reason::Idle { worker, idle },
+            });
             gone.push(kept.workers.remove(at).id);
         }
         gone
     }
 }
 
-/// When a worker computes, and with how much.
-#[derive(Clone, Copy, Debug)]
-struct Span {
-    from: f64,
-    until: f64,
-    cores: f64,
+impl Start {
+    /// Whoever is idle for longer goes, if that is known: another one can be asked for later, and not before the time
+    /// of a boot has passed.
+    fn bridge(&self) -> f64 {
+        self.queue + 2.0 * self.boot
+    }
+}
+
+/// When all is done.
+fn end_of(windows: &[Window], now: f64) -> f64 {
+    windows.last().map_or(now, |window| window.end)
+}
+
+/// What a new worker does for the phases that go on `before` without it and `with` it. It does so up to the first of
+/// the pauses that are too long to stay for. None if it makes nothing shorter.
+fn weigh(
+    demand: &Demand,
+    others: &Timeline,
+    (before, with): (&[Window], &[Window]),
+    (cores, bridge): (f64, f64),
+    now: f64,
+) -> Option<Weighed> {
+    let rounding = ROUNDING * (end_of(before, now) - now);
+    let mut weighed: Option<Weighed> = None;
+    let mut pause = 0.0;
+    for ((phase, before), with) in demand.phases.iter().zip(before).zip(with) {
+        if before.seconds() - with.seconds() <= rounding {
+            pause += with.seconds();
+            if weighed.is_some() && pause > bridge {
+                break;
+            }
+            continue;
+        }
+        let takes = (phase.work - others.capacity(*with, phase.width)).max(0.0);
+        let weighed = weighed.get_or_insert(Weighed { takes: 0.0, begins: with.begin - now });
+        // It does not stay for less than it costs to stay.
+        let stays_for = takes - pause * cores;
+        if weighed.takes > 0.0 && stays_for <= 0.0 {
+            break;
+        }
+        weighed.takes += if weighed.takes > 0.0 { stays_for } else { takes };
+        pause = 0.0;
+    }
+    weighed
 }
 
 impl Supply {
+    fn spans(&self, now: f64) -> Vec<Span> {
+        self.workers.iter().map(|worker| self.span(worker, now)).collect()
+    }
+
     fn span(&self, worker: &Machine, now: f64) -> Span {
         let cores = f64::from(worker.cores);
         match worker.presence {
@@ -248,13 +390,21 @@ impl Supply {
         Span { from: begins + self.start.boot, until, cores: f64::from(self.start.cores) }
     }
 
-    /// Whether all is finished sooner with the worker in this place than without.
-    fn helps(&self, at: usize, demand: &Demand, now: f64) -> bool {
-        let mut spans: Vec<Span> = self.workers.iter().map(|worker| self.span(worker, now)).collect();
-        let with = finish(&spans, demand, now);
-        spans.remove(at);
-        let without = finish(&spans, demand, now);
-        with < without && (without.is_infinite() || without - with > ROUNDING * (without - now))
+    /// What the worker in this place does for what is left, if it makes anything shorter.
+    fn weigh(&self, at: usize, demand: &Demand, now: f64) -> Option<Weighed> {
+        let mut spans = self.spans(now);
+        let with = Timeline::new(spans.clone()).windows(&demand.phases, now);
+        let cores = spans.remove(at).cores;
+        let others = Timeline::new(spans);
+        let without = others.windows(&demand.phases, now);
+        if end_of(&without, now).is_infinite() && end_of(&with, now).is_finite() {
+            return Some(Weighed { takes: demand.work(), begins: 0.0 });
+        }
+        weigh(demand, &others, (&without, &with), (cores, self.start.bridge()), now)
+    }
+
+    fn end(&self, demand: &Demand, now: f64) -> f64 {
+        end_of(&Timeline::new(self.spans(now)).windows(&demand.phases, now), now)
     }
 }
 
@@ -268,35 +418,6 @@ fn longest_idle(workers: &[Machine]) -> Option<(usize, f64)> {
     let idle = |worker: &Machine| if let Presence::Here { idle, .. } = worker.presence { idle } else { None };
     let times = workers.iter().enumerate().filter_map(|(at, worker)| Some((at, idle(worker)?)));
     times.min_by(|a, b| a.1.total_cmp(&b.1))
-}
-
-/// Core-seconds that these give before `end`.
-fn capacity(spans: &[Span], end: f64) -> f64 {
-    spans.iter().map(|span| span.cores * (span.until.min(end) - span.from).max(0.0)).sum()
-}
-
-/// When these have done the work; infinite if they never do.
-fn finish(spans: &[Span], demand: &Demand, now: f64) -> f64 {
-    if demand.work <= 0.0 {
-        return now;
-    }
-    let mut changes: Vec<(f64, f64)> = Vec::with_capacity(2 * spans.len());
-    for span in spans.iter().filter(|span| span.until > span.from) {
-        changes.extend([(span.from, span.cores), (span.until, -span.cores)]);
-    }
-    changes.sort_by(|a, b| a.0.total_cmp(&b.0));
-    let Some(&(first, _)) = changes.first() else { return f64::INFINITY };
-    let mut left = demand.work;
-    let mut cores = 0.0;
-    for (i, &(at, change)) in changes.iter().enumerate() {
-        cores += change;
-        let next = changes.get(i + 1).map_or(f64::INFINITY, |change| change.0);
-        if cores > 0.0 && at + left / cores <= next {
-            return (at + left / cores).max(first + demand.path);
-        }
-        left -= if cores > 0.0 { cores * (next - at) } else { 0.0 };
-    }
-    f64::INFINITY
 }
 
 impl Reason {
@@ -325,9 +446,12 @@ impl Reason {
             Reason::PathBound { path } => {
                 format!("one more gains nothing: the longest path takes {path:.1} s")
             }
+            Reason::Later { begins } => {
+                format!("one more could be of use in {begins:.1} s, which is too early to ask for it")
+            }
             Reason::InTime { early } => format!("all is done {early:.1} s before the deadline"),
             Reason::NotWorthIt { takes, costs } => {
-                format!("one more would take over {takes:.1} core-seconds, its start costs {costs:.1}")
+                format!("one more would take over {takes:.1} core-seconds, and its start is worth {costs:.1}")
             }
             Reason::NotNeededAnyMore { worker } => {
                 format!("worker {} has not come yet and would gain nothing", name(worker))
@@ -340,6 +464,9 @@ impl Reason {
                 format!(
                     "worker {worker} is idle for {idle:.1} s and stays until {until:.1} s, what a new start takes"
                 )
+            }
+            Reason::NothingSoon { worker, next } => {
+                format!("worker {} leaves: idle, and not wanted again for {next:.1} s", name(worker))
             }
             Reason::WantedAgain { worker } => {
                 format!("worker {} is idle, but without it one more would be wanted", name(worker))

@@ -18,8 +18,12 @@ fn supply(workers: Vec<Machine>) -> Supply {
     }
 }
 
+fn one(work: f64, path: f64) -> Demand {
+    Demand { phases: vec![Phase { work, path, width: f64::INFINITY }], ..Demand::default() }
+}
+
 fn decide(work: f64, path: f64, supply: &Supply, now: f64) -> Decision {
-    ScalingPolicy::default().decide(&Demand { work, path, ..Demand::default() }, supply, now)
+    ScalingPolicy::default().decide(&one(work, path), supply, now)
 }
 
 #[test]
@@ -29,11 +33,11 @@ fn nobody_is_started_for_nothing_and_somebody_for_anything() {
 }
 
 #[test]
-fn the_wanted_number_is_where_one_more_takes_less_work_than_its_boot_burns() {
+fn the_wanted_number_is_where_one_more_takes_less_work_than_its_start_is_worth() {
     // 1 worker does 120 of 4002 core-seconds until others come; each of n new ones then takes 3882/(n + 1).
     let decision = decide(4002.0, 0.0, &supply(vec![here(1)]), 0.0);
-    assert_eq!(decision.start, 96, "3882/97 = 40 core-seconds, what a boot of 10 s with 4 cores burns");
-    assert!(matches!(decision.reasons[0], Reason::Sooner { workers: 96, .. }));
+    assert_eq!(decision.start, 55, "3882/56 = 69.3 core-seconds, 4 cores for √(10 · 30) s");
+    assert!(matches!(decision.reasons[0], Reason::Sooner { workers: 55, .. }));
     assert!(matches!(decision.reasons[1], Reason::NotWorthIt { .. }));
 }
 
@@ -52,7 +56,7 @@ fn a_long_path_starts_none_beyond_its_width() {
 #[test]
 fn a_deadline_takes_as_few_as_are_in_time_and_all_if_none_would_be() {
     let in_time = |deadline| {
-        let demand = Demand { work: 4000.0, path: 0.0, deadline: Some(deadline), ..Demand::default() };
+        let demand = Demand { deadline: Some(deadline), ..one(4000.0, 0.0) };
         ScalingPolicy::default().decide(&demand, &supply(vec![here(1)]), 0.0)
     };
     assert_eq!(in_time(1001.0).start, 0, "4 cores take 1000 s");
@@ -92,7 +96,7 @@ fn a_task_that_is_longer_than_a_walltime_asks_for_nobody() {
     let some =
         Supply { start: Start { walltime: Some(60.0), ..supply(vec![]).start }, ..supply(vec![here(1)]) };
     let asked = |longest| {
-        let demand = Demand { work: 1e4, longest, ..Demand::default() };
+        let demand = Demand { longest, ..one(1e4, 0.0) };
         ScalingPolicy::default().decide(&demand, &some, 0.0).start
     };
     assert!(asked(49.0) > 0, "50 s are left after the boot");
@@ -127,12 +131,80 @@ fn who_has_not_come_need_not_when_all_is_done() {
     assert_eq!(decision.remove, [2]);
 }
 
+/// Phases of so many core-seconds, seconds and cores.
+fn phases(phases: &[(f64, f64, f64)]) -> Demand {
+    let phase = |(work, path, width): &(f64, f64, f64)| Phase { work: *work, path: *path, width: *width };
+    Demand { phases: phases.iter().map(phase).collect(), ..Demand::default() }
+}
+
+/// One core computes for so long, and then many do.
+fn narrow_then_wide(narrow: f64) -> Demand {
+    phases(&[(narrow, narrow, 1.0), (4000.0, 1.0, 1000.0)])
+}
+
+fn decide_on(demand: &Demand, supply: &Supply) -> Decision {
+    ScalingPolicy::default().decide(demand, supply, 0.0)
+}
+
+#[test]
+fn a_wide_phase_is_prepared_for_in_time_and_not_before() {
+    let one = supply(vec![here(1)]);
+    // A start takes 30 s, and everything may take a tenth more or less.
+    assert!(decide_on(&narrow_then_wide(30.0), &one).start > 0);
+    let decision = decide_on(&narrow_then_wide(40.0), &one);
+    assert_eq!(decision.start, 0);
+    assert!(decision.reasons.contains(&Reason::Later { begins: 40.0 }), "{:?}", decision.reasons);
+}
+
+#[test]
+fn idle_workers_leave_a_narrow_phase_at_once_if_a_new_start_is_worth_it_then() {
+    let two = supply(vec![here(1), idle(2, 0.0)]);
+    // Queue and two boots take 40 s: who leaves now is not asked for again within the time of a boot.
+    let decision = decide_on(&narrow_then_wide(100.0), &two);
+    assert_eq!(decision.remove, [2]);
+    assert!(matches!(decision.reasons[1], Reason::NothingSoon { worker: 2, .. }), "{:?}", decision.reasons);
+    let decision = decide_on(&narrow_then_wide(35.0), &two);
+    assert_eq!(decision.remove, [] as [u32; 0]);
+    assert!(decision.reasons.contains(&Reason::WantedAgain { worker: 2 }), "{:?}", decision.reasons);
+}
+
+#[test]
+fn nobody_stays_idle_for_less_work_than_that_costs() {
+    let two = supply(vec![here(1), idle(2, -30.0)]);
+    let little = |work| phases(&[(35.0, 35.0, 1.0), (work, 1.0, 1000.0)]);
+    // It would take half of the work off the other, and stays idle with 4 cores for 31.5 s at best.
+    assert_eq!(decide_on(&little(300.0), &two).remove, [] as [u32; 0]);
+    assert_eq!(decide_on(&little(120.0), &two).remove, [2]);
+}
+
+#[test]
+fn a_phase_is_worth_no_more_workers_than_it_has_tasks() {
+    let one = supply(vec![here(1)]);
+    let start = |width| decide_on(&phases(&[(1e5, 10.0, width)]), &one).start;
+    assert_eq!((start(4.0), start(12.0), start(13.0)), (0, 2, 3));
+}
+
+#[test]
+fn a_session_keeps_its_workers_through_the_end_of_a_run() {
+    let two = supply(vec![here(1), idle(2, -30.0)]);
+    let end = phases(&[(5.0, 5.0, 1.0)]);
+    assert_eq!(decide_on(&end, &two).remove, [2]);
+    assert_eq!(decide_on(&Demand { more_follows: true, ..end }, &two).remove, [] as [u32; 0]);
+}
+
+#[test]
+fn what_goes_on_at_the_same_time_is_done_by_the_same_cores() {
+    let mut both = phases(&[(10.0, 5.0, 2.0)]);
+    both.beside(&phases(&[(20.0, 3.0, 8.0), (1.0, 1.0, 1.0)]));
+    assert_eq!(both, phases(&[(30.0, 5.0, 10.0), (1.0, 1.0, 1.0)]));
+}
+
 #[test]
 fn reasons_are_one_line_each() {
     let decision = decide(4002.0, 0.0, &supply(vec![here(1)]), 0.0);
     let lines: Vec<String> = decision.reasons.iter().map(|reason| reason.told(|id| id.to_string())).collect();
-    assert_eq!(lines[0], "96 more: finished in 40.0 s instead of 1000.5 s");
-    assert_eq!(lines[1], "one more would take over 39.6 core-seconds, its start costs 40.0");
+    assert_eq!(lines[0], "55 more: finished in 47.3 s instead of 1000.5 s");
+    assert_eq!(lines[1], "one more would take over 68.1 core-seconds, and its start is worth 69.3");
 }
 
 fn any_start(random: &mut Random) -> Start {
@@ -175,7 +247,7 @@ fn what_was_decided_is_enough_and_not_too_much() {
         let most = 4 + random.below(60) as usize;
         let mut supply = Supply { workers, start: any_start(random), least, most };
         let work = if random.below(8) == 0 { 0.0 } else { random.between(1e-3, 1e6) };
-        let demand = Demand { work, path: work / random.between(1.0, 200.0), ..Demand::default() };
+        let demand = one(work, work / random.between(1.0, 200.0));
         let first = ScalingPolicy::default().decide(&demand, &supply, now);
         assert!(first.start == 0 || first.remove.is_empty());
         assert!(supply.workers.len() + first.start <= most.max(supply.workers.len()));
@@ -198,11 +270,7 @@ fn a_fleet_that_has_begun_to_shrink_never_grows_again() {
         let (mut work, mut now, mut next_id, mut shrinking) = (random.between(10.0, 1e6), 0.0, 0, false);
         let step = ((start.queue + start.boot) / random.between(2.0, 20.0)).max(work / 5000.0);
         for _ in 0..20_000 {
-            let decision = ScalingPolicy::default().decide(
-                &Demand { work, path: work / width, ..Demand::default() },
-                &supply,
-                now,
-            );
+            let decision = ScalingPolicy::default().decide(&one(work, work / width), &supply, now);
             assert!(!(shrinking && decision.start > 0), "at {now}: {:?}", decision.reasons);
             shrinking |= !decision.remove.is_empty();
             apply(&decision, &mut supply, &mut next_id, now);

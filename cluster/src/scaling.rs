@@ -15,8 +15,11 @@ const SESSION_STAYS: f64 = 60.0;
 const GIVEN_UP: f64 = 60.0;
 /// A worker that has left ends by itself. If it does not within so many seconds, its place is taken back.
 const ENDS: f64 = 10.0;
-/// Weight of the newest measurement in a moving average.
-const NEWEST: f64 = 0.5;
+/// Queue and boot are means of so many measurements, the newest count most. Of many that were asked for together those
+/// that wait longest come last: a mean of few would be one of these.
+const REMEMBERED: usize = 64;
+/// So much at least is left of a phase that is not done, as a part of what was told.
+const UNFINISHED: f64 = 0.01;
 
 /// What is to be done and who is there, as a scheduler sees it.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -91,6 +94,22 @@ pub struct Scaling {
     rules: Rules,
     /// Places that have been granted and have not ended.
     known: HashMap<String, Known>,
+    told: Told,
+    /// Workers whose queue and boot times have been measured, up to those that are remembered.
+    measured: usize,
+    /// Since when nothing is left to compute.
+    pause: Option<f64>,
+}
+
+/// What was told of the phase that goes on.
+#[derive(Clone, Copy, Debug, Default)]
+struct Told {
+    /// So many were left, it among them.
+    phases: usize,
+    /// Its longest path, until a task on that is done.
+    path: f64,
+    /// When that was told first.
+    since: f64,
 }
 
 /// What is remembered of a place and its worker.
@@ -117,7 +136,7 @@ enum Seen {
 impl Scaling {
     /// Nothing is remembered yet.
     pub fn new(rules: Rules) -> Scaling {
-        Scaling { rules, known: HashMap::new() }
+        Scaling { rules, known: HashMap::new(), told: Told::default(), measured: 0, pause: None }
     }
 
     /// What one more worker takes, as measured so far.
@@ -162,9 +181,11 @@ impl Scaling {
             machines.push(Machine { id: names.len() as u32, cores: worker.cores, presence });
             names.push(worker.name.clone());
         }
-        let is_between = survey.session && survey.demand.work <= 0.0;
-        if is_between {
-            keep_for_session(&mut machines, now);
+        let has_work = survey.demand.work() > 0.0;
+        let is_between = survey.session && !has_work;
+        self.pause = if has_work { None } else { Some(self.pause.unwrap_or(now)) };
+        if let Some(since) = self.pause.filter(|_| is_between) {
+            keep_for_session(&mut machines, since, now);
         }
         let supply = Supply {
             workers: machines,
@@ -174,7 +195,7 @@ impl Scaling {
         };
         self.decide(survey, &supply, &names, &mut orders, now);
         let nobody_stays = supply.workers.is_empty() && orders.ask == 0;
-        if nobody_stays && survey.demand.work > 0.0 && leaving.len() == there.len() {
+        if nobody_stays && has_work && leaving.len() == there.len() {
             self.let_one_go(&leaving, &mut orders);
         }
         if is_between {
@@ -183,9 +204,27 @@ impl Scaling {
         orders
     }
 
+    /// A phase is told to be shorter when a task of it is done. Until then it becomes shorter by the second.
+    fn go_on(&mut self, demand: &mut Demand, machines: &[Machine], now: f64) {
+        let (phases, longest) = (demand.phases.len(), demand.longest);
+        let Some(first) = demand.phases.first_mut() else { return };
+        let told = &mut self.told;
+        if told.phases != phases || (told.path - first.path).abs() > longest / 2.0 {
+            *told = Told { phases, path: first.path, since: now };
+        }
+        first.path = (first.path - (now - told.since)).max(0.0);
+        let is_busy = |worker: &&Machine| matches!(worker.presence, Presence::Here { idle: None, .. });
+        let busy: u32 = machines.iter().filter(is_busy).map(|worker| worker.cores).sum();
+        if first.width <= f64::from(busy) {
+            // All that is left of it is under way.
+            first.work = first.work.min(first.width * first.path).max(UNFINISHED * first.work);
+        }
+    }
+
     fn decide(&mut self, survey: &Survey, supply: &Supply, names: &[String], orders: &mut Orders, now: f64) {
         let deadline = self.rules.deadline.map(|seconds| now - survey.age + seconds);
-        let demand = Demand { deadline, ..survey.demand };
+        let mut demand = Demand { deadline, more_follows: survey.session, ..survey.demand.clone() };
+        self.go_on(&mut demand, &supply.workers, now);
         let decision = self.rules.policy.decide(&demand, supply, now);
         let name = |id: u32| names.get(id as usize).cloned().unwrap_or_default();
         let is_coming = |worker: &&Machine| matches!(worker.presence, Presence::Asked(_));
@@ -222,7 +261,8 @@ impl Scaling {
         if let Some(worker) = worker
             && !std::mem::replace(&mut known.has_joined, true)
         {
-            learn(&mut self.rules.start, place, now - worker.age);
+            self.measured = (self.measured + 1).min(REMEMBERED);
+            learn(&mut self.rules.start, place, now - worker.age, self.measured);
         }
         known.idle = worker.filter(|worker| worker.is_idle).map(|_| known.idle.unwrap_or(now));
         match (place.state, worker) {
@@ -249,18 +289,20 @@ impl Scaling {
 }
 
 /// A worker has joined: what that took.
-fn learn(start: &mut Start, place: &Place, joined: f64) {
+fn learn(start: &mut Start, place: &Place, joined: f64, measured: usize) {
     let began = place.began.unwrap_or(joined).clamp(place.asked, joined.max(place.asked));
-    let measure = |average: &mut f64, measured: f64| *average += NEWEST * (measured - *average);
+    // The first guess counts like one of them.
+    let newest = 1.0 / (measured + 1) as f64;
+    let measure = |average: &mut f64, measured: f64| *average += newest * (measured - *average);
     measure(&mut start.queue, began - place.asked);
     measure(&mut start.boot, (joined - began).max(0.0));
 }
 
-/// Whoever is idle only since a session has paused is not idle.
-fn keep_for_session(machines: &mut [Machine], now: f64) {
+/// Nobody is idle only because a session has paused for a moment.
+fn keep_for_session(machines: &mut [Machine], paused: f64, now: f64) {
     for machine in machines {
         if let Presence::Here { idle, .. } = &mut machine.presence {
-            *idle = idle.filter(|since| now - since >= SESSION_STAYS);
+            *idle = idle.filter(|_| now - paused >= SESSION_STAYS);
         }
     }
 }

@@ -1,4 +1,5 @@
 use super::*;
+use crate::policy::Phase;
 use crate::provider::End;
 use crate::testing::{Random, for_seeds};
 
@@ -21,7 +22,11 @@ fn present(name: &str, is_idle: bool) -> Present {
 }
 
 fn survey(work: f64, workers: &[Present]) -> Survey {
-    Survey { demand: Demand { work, ..Demand::default() }, workers: workers.to_vec(), ..Survey::default() }
+    Survey {
+        demand: Demand { phases: vec![Phase { work, path: 0.0, width: f64::INFINITY }], ..Demand::default() },
+        workers: workers.to_vec(),
+        ..Survey::default()
+    }
 }
 
 #[test]
@@ -203,4 +208,22 @@ fn never_more_than_the_most_and_nothing_twice() {
             }
         }
     });
+}
+
+/// A chain on one core, and then a wide phase.
+fn chain(steps: f64) -> Survey {
+    let phase = |work, path, width| Phase { work, path, width };
+    let phases = vec![phase(10.0 * steps, 10.0 * steps, 1.0), phase(1000.0, 1.0, 1000.0)];
+    let demand = Demand { phases, longest: 10.0, ..Demand::default() };
+    Survey { demand, ..survey(0.0, &[present("a", false)]) }
+}
+
+#[test]
+fn between_two_tasks_a_phase_goes_on() {
+    let mut scaling = scaling(0, 4);
+    let places = running(&["a"]);
+    assert_eq!(scaling.step(&chain(2.0), &places, 2.0).ask, 0);
+    assert_eq!(scaling.step(&chain(1.0), &places, 12.0).ask, 0, "the last task takes ten seconds");
+    assert_eq!(scaling.step(&chain(1.0), &places, 19.0).ask, 0);
+    assert_eq!(scaling.step(&chain(1.0), &places, 20.0).ask, 3, "two are left, a start takes one");
 }

@@ -4,6 +4,7 @@
 mod activity;
 pub mod autoscaler;
 mod conduct;
+pub mod demand;
 mod executor;
 mod io_tasks;
 mod messages;

@@ -3,6 +3,7 @@
 use super::activity::{Activity, Stalls};
 use super::autoscaler::{Changed, DrainWorkers, LookAround, TellChanges};
 use super::conduct::{Conduct, Letters};
+use super::demand;
 use super::executor::WorkerThreads;
 use super::messages::{Fetch, FromWorkers, Lost, Release, ToWorkers};
 use super::run::{Progress, Run, RunOutcome};
@@ -18,7 +19,6 @@ use actix::{
     Actor, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message, MessageResult, Recipient,
     WrapFuture,
 };
-use cluster::policy::Demand;
 use cluster::scaling::{Present, Survey};
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
@@ -234,15 +234,11 @@ impl Scheduler {
     /// What an autoscaler has to know. Runs in line do not count: they are done one after the other.
     fn survey(&self) -> Survey {
         let core = self.current.as_ref().map(|current| current.conduct.core());
-        let remaining = core.map(|core| core.remaining()).unwrap_or_default();
-        let demand =
-            Demand { work: remaining.work, path: remaining.path, longest: remaining.longest, deadline: None };
+        let demand = demand::of_runs(core.into_iter(), std::iter::empty());
         let present = |(worker, member): (&WorkerId, &Member)| Present {
             name: member.name.clone(),
             cores: self.threads.compute as u32,
-            is_idle: core
-                .and_then(|core| core.look_at(*worker))
-                .is_none_or(|view| view.computing + view.io == 0),
+            is_idle: core.is_none_or(|core| demand::is_idle(core, *worker)),
             is_leaving: member.leaving,
             age: member.joined.elapsed().as_secs_f64(),
         };

@@ -7,7 +7,7 @@ use crate::ids::{MemoryId, WorkerId};
 use std::collections::{BTreeSet, HashSet};
 
 /// Work is handed out so far ahead: enough to hide a round trip, little enough to be wrong about.
-const AHEAD_SECONDS: f64 = 0.01;
+pub(super) const AHEAD_SECONDS: f64 = 0.01;
 /// Tasks in a worker's hands, however short they are.
 const MOST_ASSIGNED: u32 = 4096;
 /// I/O tasks in a worker's hands; how many of them it runs at once is its own choice.

@@ -48,7 +48,7 @@ mod transit;
 mod walk;
 
 pub use concurrency::{Because, ConcurrencyPolicy, ConcurrencySample, ConcurrencyThresholds, IO_TASKS};
-pub use core::{Core, Remaining, WorkerView};
+pub use core::{Core, Remaining, RemainingPhase, WorkerView};
 pub use desk::{Desk, Orders, Prepared};
 pub use estimates::first_guess;
 pub use events::{Action, Event, Explain, Holding, Timing, Unbegun, Whereabouts};

@@ -41,11 +41,6 @@ impl Paths {
         Paths { from_last, step }
     }
 
-    /// Seconds to the end from where so many steps of a stage are left, one at least.
-    pub fn to_end(&self, stage: StageId, left: u32) -> f64 {
-        f64::from(self.from_last[stage.at()]) + f64::from(left - 1) * f64::from(self.step[stage.at()])
-    }
-
     fn urgent(&self, program: &Program, task: TaskId, turn: u64) -> Urgent {
         let space = &program.stage(task.stage).space;
         let left = if space.extents().k > 1 { space.extents().k - 1 - space.coords(task.index).k } else { 0 };

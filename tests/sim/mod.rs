@@ -4,6 +4,7 @@
 pub mod client;
 mod copies;
 mod dying;
+pub mod elastic;
 mod ending;
 mod excuse;
 mod losses;

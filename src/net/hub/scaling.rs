@@ -3,11 +3,10 @@
 use super::Hub;
 use super::members::Member;
 use crate::actors::autoscaler::{Autoscaled, Changed, DrainWorkers, LetGoWorker, LookAround, TellChanges};
+use crate::actors::demand;
 use crate::ids::WorkerId;
-use crate::protocol::{AutoscalerStatus, RunSpec};
-use crate::sched::first_guess;
+use crate::protocol::AutoscalerStatus;
 use actix::{Context, Handler, MessageResult, Recipient};
-use cluster::policy::Demand;
 use cluster::scaling::{Present, Survey};
 
 /// Who starts and ends workers, if anybody does.
@@ -36,13 +35,8 @@ impl Hub {
     }
 
     fn survey(&self) -> Survey {
-        let mut demand = Demand::default();
-        for remaining in self.runs.values().map(|run| run.core().remaining()) {
-            demand.work += remaining.work;
-            demand.path = demand.path.max(remaining.path);
-            demand.longest = demand.longest.max(remaining.longest);
-        }
-        demand.work += self.waiting.iter().map(|request| guessed_work(&request.spec)).sum::<f64>();
+        let waiting = self.waiting.iter().map(|request| demand::guessed(&request.spec.stages));
+        let demand = demand::of_runs(self.runs.values().map(|run| run.core()), waiting);
         let is_wanted = !self.runs.is_empty() || self.preparing.is_some() || !self.waiting.is_empty();
         let ages = self.runs.values().map(|run| run.since_submitted());
         let ages = ages.chain(self.waiting.iter().map(|request| request.submitted.elapsed()));
@@ -53,22 +47,14 @@ impl Hub {
     }
 
     fn present(&self, worker: WorkerId, member: &Member) -> Present {
-        let views = self.runs.values().filter_map(|run| run.core().look_at(worker));
-        let in_hand: u32 = views.map(|view| view.computing + view.io).sum();
         Present {
             name: member.name.clone(),
             cores: member.seats.all().threads.compute as u32,
-            is_idle: in_hand == 0,
+            is_idle: self.runs.values().all(|run| demand::is_idle(run.core(), worker)),
             is_leaving: member.draining,
             age: member.joined.elapsed().as_secs_f64(),
         }
     }
-}
-
-/// Core-seconds of a run that has not been looked at yet. O(stages).
-fn guessed_work(spec: &RunSpec) -> f64 {
-    let computing = spec.stages.iter().filter(|stage| !stage.kind.is_io());
-    computing.map(|stage| f64::from(stage.space.tasks()) * first_guess(stage)).sum()
 }
 
 impl Handler<TellChanges> for Hub {

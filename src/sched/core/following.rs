@@ -6,6 +6,7 @@
 
 use super::Core;
 use crate::ids::{BlockId, TaskId, WorkerId};
+use crate::sched::fleet::AHEAD_SECONDS;
 use crate::sched::lane::Lane;
 use crate::sched::table::{NOWHERE, TaskState};
 
@@ -60,6 +61,9 @@ impl Core {
         if !self.fleet.has_room(worker, self.tasks.lane(task), self.estimates.of(task)) {
             return false;
         }
+        if self.is_sooner_elsewhere(worker, task) {
+            return false;
+        }
         if !self.is_best_made_at(worker, task) || self.home(task).is_some_and(|home| home.worker() != worker)
         {
             return true;
@@ -69,6 +73,13 @@ impl Core {
             self.assign(worker, task);
         }
         has_room
+    }
+
+    /// Would it wait for a thread there, and for longer than it takes to hand it to a worker that has nothing to do?
+    fn is_sooner_elsewhere(&self, worker: WorkerId, task: TaskId) -> bool {
+        let is_long = self.estimates.of(task) > AHEAD_SECONDS;
+        let has_thread = self.fleet.get(worker).is_some_and(|queue| queue.compute.assigned < queue.threads);
+        is_long && !has_thread && self.fleet.has_idle()
     }
 
     /// Is all that `task` reads there or to be made at `worker`, and most of it at `worker`? A step of a chain goes

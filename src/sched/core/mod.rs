@@ -46,7 +46,7 @@ use super::transit::Transit;
 use crate::failure::{Blame, Failure};
 use crate::graph::Program;
 use crate::ids::{BlockId, StageId, TaskId, TaskList, WorkerId};
-pub use looking::{Remaining, WorkerView};
+pub use looking::{Remaining, RemainingPhase, WorkerView};
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
