@@ -1,5 +1,6 @@
 //! What the scheduler core itself costs: workers that take no time, all in one thread.
-//! `cargo bench --bench scheduler [tasks]`
+//! `cargo bench --bench scheduler [tasks]`; `cargo bench --bench scheduler large [tasks]` does 100 000 000 tasks on
+//! 10 000 workers.
 
 use dolmen::graph::{Program, ProgramBuilder};
 use dolmen::ids::{MemoryId, WorkerId};
@@ -93,20 +94,33 @@ fn run(name: &str, program: Arc<Program>, workers: u32, memory: Memory) {
     let seconds = start.elapsed().as_secs_f64();
     let grown = resident().saturating_sub(before);
     println!(
-        "{name:<12} {tasks:>10} {workers:>8} {:>9.3} {:>9.2} {:>9} {:>9.1}",
+        "{name:<12} {tasks:>10} {workers:>8} {:>9.3} {:>9.2} {:>9} {:>9.1} {:>10.1}",
         seconds * 1e6 / tasks as f64,
         submitted.as_secs_f64() * 1e3,
         world.rounds,
         grown as f64 / 1e6,
+        grown as f64 / tasks as f64,
     );
 }
 
 fn main() {
-    let tasks = std::env::args().find_map(|arg| arg.parse().ok()).unwrap_or(1_000_000_u32);
+    let tasks: Option<u32> = std::env::args().find_map(|arg| arg.parse().ok());
     println!(
-        "{:<12} {:>10} {:>8} {:>9} {:>9} {:>9} {:>9}",
-        "program", "tasks", "workers", "µs/task", "submit ms", "batches", "MB"
+        "{:<12} {:>10} {:>8} {:>9} {:>9} {:>9} {:>9} {:>10}",
+        "program", "tasks", "workers", "µs/task", "submit ms", "batches", "MB", "bytes/task"
     );
+    match std::env::args().any(|arg| arg == "large") {
+        true => run_large(tasks.unwrap_or(100_000_000)),
+        false => run_usual(tasks.unwrap_or(1_000_000)),
+    }
+}
+
+fn run_large(tasks: u32) {
+    run("wide fleet", wide(tasks), 10_000, Memory::Own);
+    run("tree fleet", program(|b| b.null_tree(tasks)), 10_000, Memory::Own);
+}
+
+fn run_usual(tasks: u32) {
     run("wide", wide(10 * tasks), 4, Memory::Shared);
     run("wide", wide(tasks), 4, Memory::Shared);
     run("tree", program(|b| b.null_tree(tasks)), 4, Memory::Shared);
