@@ -2,13 +2,14 @@
 # make test    everything that can be tested here; installs what it needs by itself
 # make chaos   300 runs on clusters whose workers are killed, stopped, drained and started; CHAOS=n does n of them
 # make sanitize   tests of the code with `unsafe` in it, under AddressSanitizer
+# make fuzz    a fuzz target for each decoder, FUZZ=60 seconds each; needs a nightly toolchain
 # make bench   the benchmark harness, beside NumPy and Dask where they can be installed
 # make bench-outofcore   matrices larger than memory, against the disk and beside Dask; 25 GB of disk, OUTOFCORE='--rounds 3'
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .ONESHELL:
-.PHONY: check check-deps test chaos sanitize bench bench-outofcore libraries slurm fio peers
+.PHONY: check check-deps test chaos sanitize fuzz bench bench-outofcore libraries slurm fio peers
 
 CARGO ?= cargo
 # Tests that a build with other features is worth a second run for: what runs code of kernels/, and what reads its formats.
@@ -120,6 +121,18 @@ sanitize: libraries
 	    echo "SKIPPED: the backend OpenBLAS under the sanitizer (no OpenBLAS here)" >&2
 	fi
 	run $(CARGO) test $$common -p kernels -p dolmen $$features --lib $(KERNEL_TESTS)
+
+# Inputs that are found go to target/fuzz-corpus; those in fuzz/corpus are tried first, and by `make test`.
+FUZZ ?= 60
+fuzz:
+	@$(CARGO) fuzz --version >/dev/null 2>&1 || $(CARGO) install cargo-fuzz --locked
+	fuzz="$(CARGO) +nightly fuzz"
+	for target in $$($$fuzz list); do
+	    mkdir -p target/fuzz-corpus/$$target
+	    echo "+ $$fuzz run $$target"
+	    $$fuzz run --target-dir target/fuzz $$target target/fuzz-corpus/$$target fuzz/corpus/$$target -- \
+	        -max_total_time=$(FUZZ) -print_final_stats=1 2>&1 | tee target/fuzz-corpus/$$target.log | grep -E 'ERROR|panicked|stat::number_of_executed_units'
+	done
 
 # A Python with the peers in $(PEERS), or a word on why there is none.
 peers:

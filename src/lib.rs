@@ -16,6 +16,7 @@
 //! - [`actors`]: scheduler, worker, executor
 //! - [`net`]: scheduler, workers and clients as processes
 //! - [`session`]: what the user holds
+//! - `fuzzed`: what fuzz targets do, built for tests and fuzzing only
 //! - [`cli`]: the command line
 
 pub mod actors;
@@ -25,6 +26,8 @@ pub mod data;
 pub mod exec;
 pub mod failure;
 pub mod files;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzed;
 pub mod graph;
 pub mod ids;
 pub mod net;
@@ -32,6 +35,10 @@ pub mod protocol;
 pub mod sched;
 pub mod session;
 pub mod store;
+
+// For files that tests of this crate share with those in `tests/`.
+#[cfg(any(test, fuzzing))]
+extern crate self as dolmen;
 
 /// The README's example must compile and run.
 #[cfg(doctest)]

@@ -26,6 +26,8 @@ pub mod blocks;
 pub mod endpoint;
 pub mod frame;
 mod framed;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzed;
 mod handshake;
 pub mod hello;
 pub mod keys;

@@ -39,6 +39,8 @@ pub use hdf5::DatasetName;
 #[cfg(feature = "hdf5")]
 pub use hdf5::Hdf5Input;
 pub use names::expand;
+#[cfg(any(test, fuzzing))]
+pub(crate) use npy::Header as NpyHeader;
 pub use npy::{NpyInput, NpyOutput};
 pub use open::{Opened, open_input, open_output, open_paths};
 pub use out_dir::OutDir;

@@ -31,4 +31,6 @@ pub use slurm::own_cores;
 pub use spill::{SpillError, SpillPlace};
 pub use spill_files::{SpillFiles, SpillUse, Stored};
 pub use spill_folder::default_spill_folder;
+#[cfg(any(test, fuzzing))]
+pub(crate) use spill_header::{HEADER as SPILL_HEADER, SpillHeader, seal};
 pub use spill_reader::SpillReader;

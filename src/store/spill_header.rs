@@ -8,14 +8,14 @@ use crate::ids::{BlockId, RunId, StageId};
 use xxhash_rust::xxh3::xxh3_64;
 
 /// Bytes of a header: a page, so that what follows is aligned for direct I/O.
-pub(super) const HEADER: usize = 4096;
+pub(crate) const HEADER: usize = 4096;
 const MAGIC: [u8; 8] = *b"DOLSPILL";
 const VERSION: u32 = 1;
 /// Where the header's own checksum stands, over all before it.
 const CHECKSUM_AT: usize = HEADER - 8;
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct SpillHeader {
+pub(crate) struct SpillHeader {
     pub key: SpillKey,
     pub element: Element,
     pub rows: u64,
@@ -50,8 +50,7 @@ impl SpillHeader {
         for number in [self.rows, self.cols, raw_bytes, self.stored_bytes, self.checksum] {
             put(&number.to_le_bytes());
         }
-        let checksum = xxh3_64(&page[..CHECKSUM_AT]);
-        page[CHECKSUM_AT..].copy_from_slice(&checksum.to_le_bytes());
+        seal(page);
     }
 
     /// Reads a page. Errors say what is wrong with it.
@@ -80,6 +79,12 @@ impl SpillHeader {
             Err("its sizes contradict each other")
         }
     }
+}
+
+/// Puts the checksum behind a header.
+pub(crate) fn seal(page: &mut [u8]) {
+    let checksum = xxh3_64(&page[..CHECKSUM_AT]);
+    page[CHECKSUM_AT..].copy_from_slice(&checksum.to_le_bytes());
 }
 
 fn element_code(element: Element) -> u8 {

@@ -5,8 +5,8 @@ mod input;
 mod kept;
 mod output;
 
-#[cfg(test)]
-pub(super) use header::Header;
+#[cfg(any(test, fuzzing))]
+pub(crate) use header::Header;
 pub use input::NpyInput;
 pub(super) use output::NpyBlocks;
 pub use output::NpyOutput;
