@@ -5,11 +5,12 @@
 # make fuzz    a fuzz target for each decoder, FUZZ=60 seconds each; needs a nightly toolchain
 # make bench   the benchmark harness, beside NumPy and Dask where they can be installed
 # make bench-outofcore   matrices larger than memory, against the disk and beside Dask; 25 GB of disk, OUTOFCORE='--rounds 3'
+# make bench-cluster   four workers in memory cgroups, with matrices of gigabytes; needs root and 8 GB of disk
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .ONESHELL:
-.PHONY: check check-deps test chaos sanitize fuzz bench bench-outofcore libraries slurm fio peers
+.PHONY: check check-deps test chaos sanitize fuzz bench bench-outofcore bench-cluster libraries slurm fio peers
 
 CARGO ?= cargo
 # Tests that a build with other features is worth a second run for: what runs code of kernels/, and what reads its formats.
@@ -171,3 +172,7 @@ bench-outofcore: peers fio
 	python=$(PEERS)/bin/python
 	[ -x $$python ] || python=python3
 	$$python benches/outofcore.py target/release/dolmen $(OUTOFCORE)
+
+# The bits and the bound of each worker, in one test.
+bench-cluster:
+	DOLMEN_BOUND=large $(CARGO) test --release --locked --test cluster bound -- --nocapture </dev/null

@@ -4,6 +4,7 @@
 mod support;
 
 mod bits;
+mod bound;
 mod chaos;
 mod crashes;
 mod cut;
@@ -13,6 +14,7 @@ mod hostile;
 mod killer;
 mod leaving;
 mod line;
+mod memory_group;
 mod networks;
 mod own;
 mod peer;
