@@ -10,9 +10,18 @@ const WORKERS: &str = "--provider slurm --max-workers 2 --worker-memory 300MiB";
 
 /// Jobs of a scheduler that are in the queue.
 fn jobs(bed: &Bed, scheduler: &Scheduler) -> usize {
+    listed(bed, scheduler, "")
+}
+
+/// Of these, those that have a node.
+fn running(bed: &Bed, scheduler: &Scheduler) -> usize {
+    listed(bed, scheduler, "--states=RUNNING")
+}
+
+fn listed(bed: &Bed, scheduler: &Scheduler, which: &str) -> usize {
     let owner = scheduler.folder.path("cluster.json");
     let name = JobName::new(&owner.to_string_lossy(), Life::random());
-    let listed = bed.ok("squeue --noheader --array --format=%j");
+    let listed = bed.ok(&format!("squeue --noheader --array --format=%j {which}"));
     listed.lines().filter(|line| name.whose(line.trim()) == Whose::Earlier).count()
 }
 
@@ -47,4 +56,35 @@ fn what_slurm_refuses_is_told_in_its_words() {
     let words = status["autoscaler"]["words"].as_str().expect("words");
     assert!(words.contains("Invalid partition name"), "{status}");
     scheduler.stop();
+}
+
+/// Two wide runs with a pause between: all nodes are taken, but one given back, and taken again.
+#[test]
+fn a_scheduler_grows_shrinks_and_grows_again() {
+    let Some(bed) = shared() else { return };
+    let options = "--provider slurm --max-workers 4 --min-workers 1 --worker-cost 0 --worker-threads 1";
+    let options = format!("{options} --worker-memory 300MiB --slurm-time 10m");
+    let mut scheduler = Scheduler::with(&options, &bed.variable());
+    let folder = &scheduler.folder;
+    folder.ok("generate normal --shape 6000x6000 --seed 1 --out a.npy");
+    folder.ok("matmul a.npy a.npy --block 200 --out here.npy --quiet --threads 1");
+    let expected = std::fs::read(folder.path("here.npy")).expect("a product");
+    for time in 1..=2 {
+        let command =
+            "matmul a.npy a.npy --block 200 --out there.npy --quiet --scheduler-file cluster.json --wait 3m";
+        let mut wide = folder.command(command).spawn().expect("a process");
+        until("four nodes", || running(&bed, &scheduler) == 4);
+        assert!(wide.wait().expect("a child").success(), "{}", scheduler.log());
+        assert!(std::fs::read(folder.path("there.npy")).expect("a product") == expected, "other bits");
+        until("one node", || jobs(&bed, &scheduler) == 1);
+        let log = scheduler.log();
+        let sent_away =
+            log.lines().filter(|line| line.contains(" sent away: ") && line.contains(" leaves: "));
+        assert!(sent_away.count() >= time, "{log}");
+    }
+    let log = scheduler.log();
+    let asked = log.lines().filter(|line| line.contains("autoscaler: asked for "));
+    assert!(asked.clone().count() >= 2 && asked.into_iter().all(|line| line.contains(": ")), "{log}");
+    scheduler.stop();
+    until("an empty queue", || jobs(&bed, &scheduler) == 0);
 }
