@@ -22,7 +22,7 @@ pub struct ElasticArgs {
     /// A run is to be done within this, like 30m: as few workers as are in time, whatever they cost
     #[arg(long, requires = "provider", conflicts_with = "worker_cost", value_parser = sizes::time)]
     deadline: Option<Duration>,
-    /// Core-seconds that a new worker must take off the others for each that its start burns; default: 1
+    /// Work that a new worker must take off the others, in times of what its start is worth; default: 1
     #[arg(long, requires = "provider", allow_negative_numbers = true, value_parser = sizes::cost)]
     worker_cost: Option<f64>,
     /// Compute threads of a worker; default: 1, or the machine's cores divided by --max-workers; with slurm 1

@@ -42,7 +42,7 @@ pub struct ElasticOptions {
     pub memory: Option<u64>,
     /// A run is to be done within this, with as few workers as that takes.
     pub deadline: Option<Duration>,
-    /// Core-seconds that a new worker must take off the others for each that its start burns; none: 1.
+    /// Work that a new worker must take off the others, in times of what its start is worth; none: 1.
     pub worker_cost: Option<f64>,
     /// The program that workers run.
     pub program: PathBuf,
