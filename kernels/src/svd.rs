@@ -114,8 +114,13 @@ fn scaled_tall<'a, T: Scalar>(
 }
 
 /// Is the entry of largest magnitude, the first of equals, negative? Singular vectors are turned so that it is not.
+/// Magnitudes are equal if they differ by no more than √ε of themselves: what another order of sums makes of them must
+/// not decide.
 pub fn points_back<T: Scalar>(vector: ArrayView1<T>) -> bool {
-    vector.iter().fold(T::ZERO, |best, &x| if x.abs() > best.abs() { x } else { best }) < T::ZERO
+    let largest =
+        vector.iter().fold(T::ZERO, |largest, &x| if x.abs() > largest { x.abs() } else { largest });
+    let least = largest * (T::ONE - T::EPS.sqrt());
+    vector.iter().find(|x| x.abs() >= least).is_some_and(|x| *x < T::ZERO)
 }
 
 /// Flips pairs of columns so that the largest entry of each right one is positive.

@@ -129,8 +129,15 @@ fn targets(session: &Session, work: &Work, operation: &Operation) -> Result<Targ
             targets_in(folder, operation)?
         }
     };
-    let outputs: Vec<PathBuf> = targets.files.iter().chain(work.common().report_file()).cloned().collect();
-    session.check_outputs(operation, &outputs)?;
+    let group = match &targets.folder {
+        Some((folder, true)) => {
+            files::check_group(folder)?;
+            Some(files::group_file(folder))
+        }
+        _ => None,
+    };
+    let outputs = targets.files.iter().chain(&group).chain(work.common().report_file());
+    session.check_outputs(operation, &outputs.cloned().collect::<Vec<PathBuf>>())?;
     Ok(targets)
 }
 

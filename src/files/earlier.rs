@@ -43,6 +43,11 @@ impl Attributes {
         Attributes { mode: earlier.mode() & 0o7777, user: earlier.uid(), group: earlier.gid() }
     }
 
+    /// For a folder of files with these: whoever may read them may look them up.
+    pub fn of_folder(self) -> Attributes {
+        Attributes { mode: self.mode | (self.mode & 0o444) >> 2, ..self }
+    }
+
     /// The mode to make a new file or folder with: nobody else gets a hold of what may be secret.
     pub fn mode_until_given(earlier: Option<Attributes>, usual: u32) -> u32 {
         if earlier.is_some() { usual & 0o700 } else { usual }

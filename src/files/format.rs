@@ -14,7 +14,7 @@ pub enum Format {
 }
 
 /// Endings of files that a folder of results is not to be taken for.
-const OF_FILES: [&str; 4] = ["npy", "npz", "h5", "hdf5"];
+const OF_FILES: [&str; 11] = ["npy", "npz", "h5", "hdf5", "csv", "tsv", "txt", "json", "mat", "gz", "zip"];
 
 fn has_ending(path: &Path, ending: &str) -> bool {
     path.extension().is_some_and(|found| found.eq_ignore_ascii_case(ending))
@@ -69,6 +69,6 @@ mod tests {
         let of = |name: &str| Format::in_folder(Path::new(name)).ok();
         assert_eq!([of("a"), of("run.2"), of("."), of("a.npy/b")], [Some(Format::Npy); 4]);
         assert_eq!([of("a.zarr"), of("b/a.Zarr/")], [Some(Format::Zarr); 2]);
-        assert_eq!([of("a.npy"), of("a.H5"), of("-")], [None; 3]);
+        assert_eq!([of("a.npy"), of("a.H5"), of("a.csv"), of("a.npy.gz"), of("-")], [None; 5]);
     }
 }

@@ -48,4 +48,4 @@ pub use outputs::Outputs;
 pub use partial::{check_target, write_whole};
 pub use targets::check_outputs;
 pub use temporary::TemporaryFolder;
-pub use zarr::{ZarrInput, ZarrOutput, make_group};
+pub use zarr::{ZarrInput, ZarrOutput, check_group, group_file, make_group};

@@ -7,6 +7,7 @@ use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io::{self, ErrorKind};
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 /// As shells and Python have it: a name that begins with a dot is meant only by a pattern that does.
@@ -56,7 +57,7 @@ impl Step {
         Ok(match is_pattern(name) {
             false => Step::Name(name.into()),
             true if name == "**" => Step::Below,
-            true => Step::Each(Pattern::new(&text(name))?),
+            true => Step::Each(Pattern::new(&with_negations(&text(name)))?),
         })
     }
 
@@ -77,10 +78,31 @@ impl Step {
                     }
                 }
             }
-            Step::Below => below(place, found)?,
+            Step::Below => below(place, &mut Vec::new(), found)?,
         }
         Ok(())
     }
+}
+
+/// `[^a]` as `[!a]`: to shells they are the same.
+fn with_negations(pattern: &str) -> String {
+    let mut out = String::new();
+    let mut rest = pattern;
+    while let Some(at) = rest.find('[') {
+        let (before, class) = rest.split_at(at + 1);
+        out.push_str(before);
+        let inside = class.strip_prefix(['!', '^']);
+        if inside.is_some() {
+            out.push('!');
+        }
+        let inside = inside.unwrap_or(class);
+        // A bracket that comes first does not end it.
+        let first = inside.chars().next().map_or(0, char::len_utf8);
+        let end = inside[first..].find(']').map_or(inside.len(), |end| first + end + 1);
+        out.push_str(&inside[..end]);
+        rest = &inside[end..];
+    }
+    out + rest
 }
 
 /// The text that patterns are compared with: characters where a name is UTF-8, and a character for each other byte.
@@ -118,14 +140,44 @@ fn is_folder(path: &Path) -> Result<bool, FileError> {
     fs::metadata(path).map(|about| about.is_dir()).map_err(unknown(path))
 }
 
-/// Links are not followed here: they may go round in circles.
-fn below(folder: &Path, found: &mut Vec<PathBuf>) -> Result<(), FileError> {
+/// Adds a folder and all below it. Links are followed; one that leads back to a folder `above` adds nothing.
+fn below(folder: &Path, above: &mut Vec<(u64, u64)>, found: &mut Vec<PathBuf>) -> Result<(), FileError> {
+    let here = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+    let about = fs::metadata(here).map_err(unknown(here))?;
+    let identity = (about.dev(), about.ino());
+    if above.contains(&identity) {
+        return Ok(());
+    }
+    above.push(identity);
     found.push(folder.into());
     for name in names(folder)?.iter().filter(|name| !name.as_bytes().starts_with(b".")) {
         let path = folder.join(name);
-        if fs::symlink_metadata(&path).map_err(unknown(&path))?.is_dir() {
-            below(&path, found)?;
+        let is_link = fs::symlink_metadata(&path).map_err(unknown(&path))?.is_symlink();
+        // A link to nothing is no folder: what the pattern names in it is not missing.
+        if fs::metadata(&path).map_or(!is_link, |about| about.is_dir()) {
+            below(&path, above, found)?;
         }
     }
+    above.pop();
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn classes_that_shells_negate_are_negated() {
+        let cases = [
+            ("[^a]x", "[!a]x"),
+            ("[!a]", "[!a]"),
+            ("a[b^]^[^]]", "a[b^]^[!]]"),
+            ("[[^]", "[[^]"),
+            ("[^", "[!"),
+            ("x^*", "x^*"),
+        ];
+        for (pattern, expected) in cases {
+            assert_eq!(with_negations(pattern), expected);
+        }
+    }
 }

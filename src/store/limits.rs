@@ -33,7 +33,7 @@ pub(super) struct Room {
 }
 
 /// For a program that is nothing but Dolmen, before it does anything: it may have as many files open as the system
-/// allows it at most, and where its memory is bounded by `ulimit`, its threads share one heap, since each of their own
+/// allows it at most, it hears of it before its processor time is over, and where its memory is bounded by `ulimit`, its threads share one heap, since each of their own
 /// would take 64 MiB of address space, and OpenBLAS has no threads of its own. A library must leave all of this to
 /// whoever owns the process.
 pub fn own_process() {
@@ -43,6 +43,7 @@ pub fn own_process() {
     }
     // With fewer descriptors files are opened again and again: slower, but right.
     let _ = rlimit::increase_nofile_limit(u64::MAX);
+    be_told_of_processor_time();
     #[cfg(target_env = "gnu")]
     if bounds().next().is_some() {
         // SAFETY: sets a parameter of the allocator.
@@ -50,6 +51,16 @@ pub fn own_process() {
         // SAFETY: sets another one.
         let maps_large_ones = unsafe { libc::mallopt(libc::M_MMAP_THRESHOLD, MAPPED) } != 0;
         ONE_HEAP.store(has_one_heap && maps_large_ones, Ordering::Relaxed);
+    }
+}
+
+/// `ulimit -t` sets both limits, and at the hard one the system kills at once. A second before there is still time to
+/// end in order.
+fn be_told_of_processor_time() {
+    let Ok((soft, hard)) = rlimit::getrlimit(Resource::CPU) else { return };
+    if soft == hard && hard > 1 && hard < rlimit::INFINITY {
+        // Where it cannot be set, the run is killed as any other program.
+        let _ = rlimit::setrlimit(Resource::CPU, hard - 1, hard);
     }
 }
 

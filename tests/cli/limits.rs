@@ -40,6 +40,19 @@ fn more_files_than_may_be_open() {
     }
 }
 
+/// Both limits are one, as `ulimit -t` sets them: there is a second to end in order.
+#[test]
+fn processor_time_that_ulimit_bounds() {
+    let folder = Folder::new();
+    folder.ok("generate normal --shape 4000x4000 --out a.npy --no-sync");
+    fs::create_dir(folder.path("out")).unwrap();
+    let words = "matmul a.npy a.npy --out out/c.npy --no-sync --quiet";
+    let out = behind(&folder, "ulimit -t 2", words);
+    assert_eq!(out.code, Some(130), "{out:?}");
+    assert!(out.stderr.contains("SIGXCPU"), "{out:?}");
+    assert_eq!(folder.names(), ["a.npy", "out/"]);
+}
+
 /// Done or refused in one line, whatever is allowed: never cut down.
 #[test]
 fn memory_that_ulimit_bounds() {

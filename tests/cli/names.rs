@@ -35,6 +35,34 @@ fn a_folder_of_a_pattern_that_cannot_be_looked_into_is_an_error() {
 }
 
 #[test]
+fn folders_behind_links_are_looked_into_and_circles_end() {
+    let folder = Folder::new();
+    fs::create_dir_all(folder.path("days/d1")).unwrap();
+    fs::create_dir_all(folder.path("elsewhere/d2")).unwrap();
+    for name in ["days/d1/x.npy", "elsewhere/d2/x.npy"] {
+        folder.put(name, &Matrix::gaussian(20, 4, 1));
+    }
+    symlink("../elsewhere/d2", folder.path("days/d2")).unwrap();
+    symlink("..", folder.path("days/d1/up")).unwrap();
+    symlink("nowhere", folder.path("days/nothing")).unwrap();
+    let out = folder.ok("svd days/**/*.npy --out out");
+    assert!(out.stdout.contains("40x4") && out.stdout.contains("2 files"), "{out:?}");
+}
+
+#[test]
+fn a_class_is_negated_as_in_a_shell() {
+    let folder = Folder::new();
+    for name in ["a", "b", "c"] {
+        fs::create_dir(folder.path(name)).unwrap();
+        folder.put(&format!("{name}/x.npy"), &Matrix::gaussian(20, 4, 1));
+    }
+    for pattern in ["[^a]/x.npy", "[!a]/x.npy"] {
+        let out = folder.ok(&format!("svd {pattern} --out out"));
+        assert!(out.stdout.contains("2 files"), "{pattern}: {out:?}");
+    }
+}
+
+#[test]
 fn a_file_of_a_pattern_that_cannot_be_opened_is_an_error() {
     let folder = Folder::new();
     folder.put("day1.npy", &Matrix::gaussian(20, 4, 1));

@@ -94,6 +94,32 @@ fn a_folder_that_ends_in_zarr_is_a_group_of_arrays() {
 }
 
 #[test]
+fn what_makes_a_folder_a_group_is_an_output_too() {
+    let folder = folder();
+    folder.refused("svd sq.npy --out x.zarr --report x.zarr/zarr.json", &["x.zarr/zarr.json", "report"]);
+    fs::create_dir(folder.path("y.zarr")).unwrap();
+    for other in ["hello", "{}", "{\"zarr_format\": 2, \"node_type\": \"group\"}"] {
+        folder.write("y.zarr/zarr.json", other);
+        folder.refused("svd sq.npy --out y.zarr", &["y.zarr/zarr.json", "group"]);
+    }
+    folder.write("y.zarr/zarr.json", "{\"zarr_format\": 3, \"node_type\": \"group\"}");
+    folder.ok("svd sq.npy --out y.zarr");
+}
+
+#[test]
+fn what_is_in_an_array_keeps_its_modes_too() {
+    let folder = folder();
+    folder.ok("transpose-add sq.npy --out kept.zarr");
+    for (name, mode) in [("kept.zarr", 0o755), ("kept.zarr/zarr.json", 0o640)] {
+        fs::set_permissions(folder.path(name), Permissions::from_mode(mode)).unwrap();
+    }
+    folder.ok("transpose-add sq.npy --out kept.zarr");
+    let modes = |name: &str| fs::metadata(folder.path(name)).unwrap().mode() & 0o7777;
+    let names = ["kept.zarr", "kept.zarr/zarr.json", "kept.zarr/c", "kept.zarr/c/0", "kept.zarr/c/0/0"];
+    assert_eq!(names.map(modes), [0o755, 0o640, 0o750, 0o750, 0o640]);
+}
+
+#[test]
 fn a_result_keeps_mode_and_owner_of_what_was_there() {
     let folder = folder();
     let set = |name: &str, mode: u32| {

@@ -15,13 +15,13 @@ pub fn scaled_product(u: &Matrix, s: &[f64], vt: &Matrix, scale: f64) -> Matrix 
     Matrix::from_fn(u.rows, u.cols, |i, j| u.at(i, j) * (s[j] / scale)).times(vt)
 }
 
-/// The stated rule: in each singular vector of the shorter side the entry of largest magnitude is positive.
+/// The stated rule: in each singular vector of the shorter side the entry of largest magnitude is positive, the first
+/// of those that are equal but for rounding. They are not told apart here: one of them has to be positive.
 pub fn column_signs(u: &Matrix, vt: &Matrix) -> bool {
     let vectors = if u.rows < vt.cols { u.t() } else { vt.clone() };
     (0..vectors.rows).all(|i| {
-        let largest =
-            vectors.row(i).iter().fold(0.0_f64, |best, x| if x.abs() > best.abs() { *x } else { best });
-        largest > 0.0
+        let largest = vectors.row(i).iter().fold(0.0_f64, |best, x| best.max(x.abs()));
+        vectors.row(i).iter().any(|x| *x > 0.0 && *x >= largest * (1.0 - 1e-3))
     })
 }
 

@@ -110,12 +110,15 @@ fn attributes_that_are_no_json_and_a_byte_order_mark() {
         let a = Matrix::gaussian(20, 20, 4);
         put(&folder, "a.zarr", &a, ("float64", |x| x), [8, 8], codec);
         let good = fs::read_to_string(folder.path("a.zarr/zarr.json")).unwrap();
-        let attributes = r#"{ "attributes": { "scale": NaN, "range": [-Infinity, Infinity], "say": "NaN \" Infinity" },
+        let attributes = r#"{ "attributes": { "scale": NaN, "range": [-Infinity, Infinity], "say": "NaN \" Infinity",
+            "file": "day\udcff.npy", "large": [1e999, 1DIGITS], "deep": OPEN CLOSE },
             "dimension_names": ["only one"], "#;
+        let attributes = attributes.replace("DIGITS", &"0".repeat(400));
+        let attributes = attributes.replace("OPEN", &"[".repeat(200)).replace("CLOSE", &"]".repeat(200));
         folder.put("eye.npy", &Matrix::identity(20));
         for text in [
             format!("\u{feff}{good}"),
-            good.replacen('{', attributes, 1),
+            good.replacen('{', &attributes, 1),
             good.replace("\"fill_value\":0", "\"fill_value\":NaN"),
         ] {
             assert_ne!(text, good);

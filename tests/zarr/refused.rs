@@ -48,6 +48,14 @@ fn types_dimensions_and_company_that_do_not_do() {
     folder.refused("svd a.zarr --out out", &["a.zarr", "chunk_shape"]);
     changed(|node| node["codecs"][0]["name"] = "nonsense".into());
     folder.refused("svd a.zarr --out out", &["a.zarr", "nonsense"]);
+    for unknown in ["F".into(), serde_json::json!({ "name": "x", "must_understand": true })] {
+        let mut node: serde_json::Value = serde_json::from_str(&good).unwrap();
+        node["chunk_memory_layout"] = unknown;
+        folder.write("a.zarr/zarr.json", node.to_string());
+        folder.refused("svd a.zarr --out out", &["a.zarr", "chunk_memory_layout"]);
+    }
+    changed(|node| node["told"] = serde_json::json!({ "must_understand": false }));
+    folder.ok("svd a.zarr --out told");
     folder.write("a.zarr/zarr.json", &good);
     folder.put("a.npy", &Matrix::gaussian(5, 5, 1));
     folder.refused("svd a.zarr a.npy --out out", &["a.zarr", "alone"]);

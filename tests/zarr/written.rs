@@ -1,8 +1,9 @@
 //! What is written is read by others, appears only when whole, and replaces only what it may.
 
 use super::arrays::{get, put_plain};
-use crate::support::dolmen::Folder;
+use crate::support::dolmen::{Folder, Outcome};
 use crate::support::matrix::Matrix;
+use std::process::{Child, Stdio};
 
 #[test]
 fn a_result_is_what_the_npy_file_would_be() {
@@ -60,6 +61,23 @@ fn an_array_is_replaced_as_a_whole() {
     assert!(get(&folder, "b.zarr").1 == twice.data);
     assert!(!folder.names().iter().any(|name| name.starts_with('.')), "{:?}", folder.names());
     assert!(!folder.names().iter().any(|name| name.starts_with("b.zarr/c/6")), "a chunk of the old one");
+}
+
+/// Whoever is last wins, and nobody fails for it.
+#[test]
+fn many_may_write_one_array_at_once() {
+    let folder = Folder::new();
+    for round in 0..8 {
+        let words = format!("generate normal --shape 9x9 --out {round}.zarr --block 3 --no-sync --quiet");
+        let start = |_| folder.command(&words).stderr(Stdio::piped()).spawn().unwrap();
+        let started: Vec<Child> = (0..6).map(start).collect();
+        for child in started {
+            let out = Outcome::of(child.wait_with_output().unwrap());
+            assert_eq!(out.code, Some(0), "{out:?}");
+        }
+        assert_eq!(get(&folder, &format!("{round}.zarr")).0, [9, 9]);
+    }
+    assert!(!folder.names().iter().any(|name| name.starts_with('.')), "{:?}", folder.names());
 }
 
 #[test]

@@ -1,14 +1,29 @@
 //! A folder of arrays that other programs open as one.
 
-use super::metadata::NAME;
+use super::metadata::{NAME, is_group};
 use crate::files::FileError;
 use crate::files::partial::write_whole;
 use serde_json::json;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-/// Makes a folder a Zarr group, unless it is a Zarr node already. With `sync` it is one on the disk when this returns.
+/// The file that makes a folder a Zarr group.
+pub fn group_file(folder: &Path) -> PathBuf {
+    folder.join(NAME)
+}
+
+/// Is a folder a group, or can it be made one?
+pub fn check_group(folder: &Path) -> Result<(), FileError> {
+    let path = group_file(folder);
+    if path.symlink_metadata().is_err() || is_group(folder) {
+        return Ok(());
+    }
+    Err(FileError::Target { path, why: "what is there is not the metadata of a Zarr group".into() })
+}
+
+/// Makes a folder a Zarr group, unless it is one already. With `sync` it is one on the disk when this returns.
 pub fn make_group(folder: &Path, sync: bool) -> Result<(), FileError> {
-    let path = folder.join(NAME);
+    let path = group_file(folder);
+    check_group(folder)?;
     if path.exists() {
         return Ok(());
     }

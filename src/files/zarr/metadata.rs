@@ -4,7 +4,9 @@ use crate::array::Element;
 use crate::files::FileError;
 use crate::files::dtype::DType;
 use crate::files::unchanged::{self, Identity};
-use serde_json::{Value, json};
+use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
+use serde_json::{Map, Value, json};
+use std::fmt;
 use std::fs;
 use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
@@ -12,6 +14,20 @@ use std::path::{Path, PathBuf};
 pub(super) const NAME: &str = "zarr.json";
 /// Files that make a directory a node of version 2.
 const OLD_NAMES: [&str; 3] = [".zarray", ".zgroup", ".zmetadata"];
+/// What the metadata of an array may say. Anything else has to be understood, unless it says that it need not be.
+const MEMBERS: [&str; 9] = [
+    "zarr_format",
+    "node_type",
+    "shape",
+    "data_type",
+    "chunk_grid",
+    "chunk_key_encoding",
+    "fill_value",
+    "codecs",
+    "storage_transformers",
+];
+/// What is only told to people. It may be anything.
+const UNREAD: [&str; 2] = ["attributes", "dimension_names"];
 /// A group names so many of its arrays, found so many levels below it.
 const MOST_NAMES: usize = 8;
 const DEEPEST: usize = 4;
@@ -91,6 +107,11 @@ pub(super) fn write(element: Element, shape: &[u64], chunk: &[u64]) -> String {
     format!("{node:#}\n")
 }
 
+/// Is there a Zarr group of version 3 in this directory?
+pub(super) fn is_group(path: &Path) -> bool {
+    node(path).is_ok_and(|node| node["node_type"] == "group")
+}
+
 /// Is there a Zarr array of version 3 in this directory?
 pub(in crate::files) fn is_array(path: &Path) -> bool {
     node(path).is_ok_and(|node| node["node_type"] == "array")
@@ -109,9 +130,44 @@ pub(super) fn array(path: &Path) -> Result<Value, FileError> {
         _ => return Err(wrong(path, "its node_type is neither array nor group")),
     }
     if let Some(members) = node.as_object_mut() {
-        members.retain(|name, _| name != "attributes" && name != "dimension_names");
+        let must_be_known = |(name, value): &(&String, &Value)| {
+            !MEMBERS.contains(&name.as_str()) && value["must_understand"] != false
+        };
+        if let Some((name, _)) = members.iter().find(must_be_known) {
+            return Err(wrong(path, format!("its {name:?} is not known, and may change what it means")));
+        }
+        members.retain(|name, _| MEMBERS.contains(&name.as_str()));
     }
     Ok(node)
+}
+
+/// The members of a node, but for what is only told to people.
+struct Members(Map<String, Value>);
+
+impl<'de> Deserialize<'de> for Members {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Members, D::Error> {
+        struct All;
+        impl<'de> Visitor<'de> for All {
+            type Value = Members;
+
+            fn expecting(&self, out: &mut fmt::Formatter) -> fmt::Result {
+                out.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members, A::Error> {
+                let mut members = Map::new();
+                while let Some(name) = map.next_key::<String>()? {
+                    if UNREAD.contains(&name.as_str()) {
+                        map.next_value::<IgnoredAny>()?;
+                    } else {
+                        members.insert(name, map.next_value()?);
+                    }
+                }
+                Ok(Members(members))
+            }
+        }
+        from.deserialize_map(All)
+    }
 }
 
 /// What the file with the metadata is.
@@ -131,7 +187,8 @@ fn node(path: &Path) -> Result<Value, FileError> {
         _ => FileError::Open { path: path.join(NAME), error },
     })?;
     let text = standard(&String::from_utf8_lossy(&bytes));
-    let node: Value = serde_json::from_str(&text).map_err(|e| wrong(path, format!("zarr.json: {e}")))?;
+    let members: Members = serde_json::from_str(&text).map_err(|e| wrong(path, format!("zarr.json: {e}")))?;
+    let node = Value::Object(members.0);
     match node["zarr_format"].as_u64() {
         Some(3) => Ok(node),
         Some(2) => Err(FileError::OldZarr { path: path.into() }),

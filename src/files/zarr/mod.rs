@@ -16,7 +16,7 @@ mod seen;
 mod store;
 mod window;
 
-pub use group::make_group;
+pub use group::{check_group, group_file, make_group};
 pub use input::ZarrInput;
 pub(super) use metadata::is_array;
 pub(super) use output::ZarrChunks;

@@ -1,7 +1,7 @@
 //! A directory in the making beside its final name.
 
 use super::contents::foreign;
-use super::metadata::is_array;
+use super::metadata::{NAME, is_array};
 use crate::files::FileError;
 use crate::files::earlier::{Attributes, folder_of, followed};
 use crate::files::ending::{forget, remove};
@@ -14,6 +14,9 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
+/// So often others may come first while a directory gets its name.
+const MOST_TRIES: usize = 16;
+
 /// A directory that replaces the Zarr array of its name when it is committed, and is removed when it is not.
 pub(super) struct PartialDir {
     /// As the user says it.
@@ -24,6 +27,8 @@ pub(super) struct PartialDir {
     /// Locked, and with it the directory is known to be in use.
     folder: File,
     earlier: Option<Attributes>,
+    /// Those of the earlier array's files.
+    earlier_files: Option<Attributes>,
     committed: AtomicBool,
 }
 
@@ -36,7 +41,8 @@ impl PartialDir {
             return Err(refused("it names no directory".into()));
         }
         // The folder says why there is nothing.
-        let earlier = fs::metadata(&target).ok().map(|about| Attributes::of(&about));
+        let attributes = |path: &Path| fs::metadata(path).ok().map(|about| Attributes::of(&about));
+        let (earlier, earlier_files) = (attributes(&target), attributes(&target.join(NAME)));
         if earlier.is_some() {
             check_replaceable(&target, refused)?;
         }
@@ -48,21 +54,36 @@ impl PartialDir {
         let mode = Attributes::mode_until_given(earlier, 0o777);
         let (temporary, folder) = claim_folder(|| partial_name(&target), mode).map_err(failed)?;
         let path = path.into();
-        Ok(PartialDir { path, target, temporary, folder, earlier, committed: AtomicBool::new(false) })
+        let committed = AtomicBool::new(false);
+        Ok(PartialDir { path, target, temporary, folder, earlier, earlier_files, committed })
     }
 
     pub fn commit(&self) -> io::Result<()> {
+        if let Some(files) = self.earlier_files {
+            give_below(&self.temporary, files)?;
+        }
         if let Some(earlier) = self.earlier {
             earlier.give(&self.folder);
         }
-        if self.target.exists() {
-            self.replace()?;
-        } else {
-            fs::rename(&self.temporary, &self.target)?;
+        let mut named = self.take_name();
+        for _ in 1..MOST_TRIES {
+            // Another process has given the name to something, or taken it away, since we looked.
+            let is_late = named.as_ref().is_err_and(|error| {
+                matches!(error.raw_os_error(), Some(libc::ENOTEMPTY | libc::EEXIST | libc::ENOENT))
+            });
+            if !is_late {
+                break;
+            }
+            named = self.take_name();
         }
+        named?;
         self.committed.store(true, Ordering::Relaxed);
         forget(&self.temporary);
         Ok(())
+    }
+
+    fn take_name(&self) -> io::Result<()> {
+        if self.target.exists() { self.replace() } else { fs::rename(&self.temporary, &self.target) }
     }
 
     /// Changes places with the array that is there, which then goes.
@@ -124,6 +145,21 @@ fn check_replaceable(target: &Path, refused: impl Fn(String) -> FileError) -> Re
         }
         Err(error) => Err(refused(error.to_string())),
     }
+}
+
+/// Mode and owner for all files below a folder, and for the folders in it as far as they go with that.
+fn give_below(folder: &Path, files: Attributes) -> io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        let opened = File::open(&path)?;
+        if opened.metadata()?.is_dir() {
+            give_below(&path, files)?;
+            files.of_folder().give(&opened);
+        } else {
+            files.give(&opened);
+        }
+    }
+    Ok(())
 }
 
 /// All files to the disk, and the directories that name them.
