@@ -109,7 +109,7 @@ fn separated(m: usize, n: usize) -> Matrix {
 
 /// Singular vectors whose entries are all of one magnitude: rounding must not decide which is the largest.
 fn level() -> Matrix {
-    let hadamard = |i: usize, j: usize| if (i & j).count_ones() % 2 == 0 { 0.5 } else { -0.5 };
+    let hadamard = |i: usize, j: usize| if (i & j).count_ones().is_multiple_of(2) { 0.5 } else { -0.5 };
     let s = [8.0, 4.0, 2.0, 1.0];
     Matrix::from_fn(16, 4, |i, j| (0..4).map(|k| hadamard(i, k) * 0.5 * s[k] * hadamard(k, j)).sum())
 }
