@@ -33,9 +33,9 @@ pub(super) struct Room {
 }
 
 /// For a program that is nothing but Dolmen, before it does anything: it may have as many files open as the system
-/// allows it at most, it hears of it before its processor time is over, and where its memory is bounded by `ulimit`, its threads share one heap, since each of their own
-/// would take 64 MiB of address space, and OpenBLAS has no threads of its own. A library must leave all of this to
-/// whoever owns the process.
+/// allows it at most, and hears of it before its processor time is over. Where its memory is bounded by `ulimit`, its
+/// threads share one heap, since each of their own would take 64 MiB of address space, and OpenBLAS has no threads of
+/// its own. A library must leave all of this to whoever owns the process.
 pub fn own_process() {
     #[cfg(feature = "openblas")]
     if bounds().next().is_some() {
