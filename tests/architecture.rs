@@ -8,7 +8,7 @@ mod source;
 use source::{Function, PathAt, blank, functions, paths, tokens, without_tests};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// The modules of `src/`, lowest first. Each may import only from itself and from those before it.
 const LAYERS: [&str; 16] = [
@@ -381,6 +381,37 @@ fn collect(root: &Path, folder: &Path, files: &mut BTreeMap<String, String>) {
 fn the_sources_keep_the_rules() {
     let violations = Tree::on_disk().violations();
     assert!(violations.is_empty(), "{} violations:\n{}", violations.len(), violations.join("\n"));
+}
+
+/// Lines of prose that are too wide: not tables, nor what stands there as it is printed.
+fn wide_prose(text: &str) -> Vec<usize> {
+    let mut is_printed = false;
+    let mut wide = Vec::new();
+    for (line, text) in (1..).zip(text.lines()) {
+        is_printed ^= text.starts_with("```");
+        let is_prose = !is_printed && !text.starts_with('|') && !text.starts_with("    ");
+        if is_prose && text.chars().count() > WIDEST_COMMENT {
+            wide.push(line);
+        }
+    }
+    wide
+}
+
+#[test]
+fn prose_is_as_narrow_as_comments() {
+    let word = "word ".repeat(30);
+    assert_eq!(wide_prose(&format!("{word}\n| {word} |\n    {word}\n```\n{word}\n```\n- {word}")), [1, 7]);
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let pages = [".", "docs", "docs/architecture", "slurm", "examples"].map(|folder| root.join(folder));
+    let entries = pages.iter().flat_map(|folder| fs::read_dir(folder).expect("a folder of pages"));
+    let pages = entries.map(|entry| entry.expect("an entry").path());
+    let pages: Vec<PathBuf> =
+        pages.filter(|page| page.extension().is_some_and(|ending| ending == "md")).collect();
+    assert!(pages.len() > 10, "the pages are elsewhere: {pages:?}");
+    for page in pages {
+        let wide = wide_prose(&fs::read_to_string(&page).expect("a page"));
+        assert!(wide.is_empty(), "{}: lines {wide:?} are too wide", page.display());
+    }
 }
 
 #[test]

@@ -485,7 +485,7 @@ impl Client {
             while under_way < FETCHED_AT_ONCE
                 && let Some((id, depot)) = asked.next()
             {
-                self.fetch(program, ended.run, (*id, *depot), &pool, tell.clone())?;
+                self.fetch(program, ended.run, *id, *depot, &pool, tell.clone())?;
                 under_way += 1;
             }
             if under_way == 0 {
@@ -501,7 +501,8 @@ impl Client {
         &self,
         program: &Program,
         run: RunId,
-        (id, depot): (BlockId, Depot),
+        id: BlockId,
+        depot: Depot,
         pool: &Pool,
         tell: mpsc::Sender<(BlockId, Result<Block, Failure>)>,
     ) -> Result<(), Failure> {

@@ -40,7 +40,8 @@ pub(super) fn into_array<T: Real>(matrix: Matrix) -> Result<Array2<T>, Error> {
 /// The matrix of a `shape` that is made of pieces, from the kept blocks of their stages.
 pub(super) fn assemble(
     program: &Program,
-    (shape, element): ((u64, u64), Element),
+    shape: (u64, u64),
+    element: Element,
     pieces: &[Piece],
     blocks: &HashMap<BlockId, Arc<Block>>,
 ) -> Result<Matrix, Error> {

@@ -143,7 +143,7 @@ impl Session {
             let shape = (triangle.grid.rows.len(), triangle.grid.cols.len());
             let piece = Piece { result: 0, place: (0, 0), access: triangle };
             let element = program.stage(triangle.stage).element;
-            let r = assemble(&program, (shape, element), &[piece], &ran.blocks)?;
+            let r = assemble(&program, shape, element, &[piece], &ran.blocks)?;
             wanted = care_for(&r, squared, wanted);
         }
         if wanted != care {
@@ -264,7 +264,7 @@ fn matrices(
     for (number, (name, shape)) in operation.result_shapes()?.into_iter().enumerate() {
         let (of_this, others) = pieces.into_iter().partition(|piece| piece.result == number);
         pieces = others;
-        named.push((name, assemble(program, (shape, element), &of_this, &ran.blocks)?));
+        named.push((name, assemble(program, shape, element, &of_this, &ran.blocks)?));
     }
     Ok(named)
 }

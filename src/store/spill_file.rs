@@ -214,7 +214,8 @@ impl SpillFile {
         codec: &mut Codec,
         encoding: Encoding,
         size: usize,
-        (stored, raw): (usize, &mut [u8]),
+        stored: usize,
+        raw: &mut [u8],
         scratch: &mut Scratch,
     ) -> Result<(u64, Duration), ReadError> {
         let layout = scratch.layout;

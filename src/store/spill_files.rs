@@ -14,7 +14,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::fs;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, Weak};
 
 /// How a block has been stored.
@@ -147,11 +147,7 @@ impl SpillFiles {
         let mut scratch = Scratch::new(scratch, data.bytes().len());
         let lost = |why: String| SpillError::Lost { block, why };
         let files = &*self.0;
-        let Some(file) = locked(&files.contents).files.get(&block).copied() else {
-            return Err(lost("it was not spilled here".into()));
-        };
-        let key = files.key(block);
-        let path = files.place.path(&key.file_name(file.number));
+        let (file, key, path) = self.file_of(block)?;
         match get(&path, key, data, &mut scratch) {
             Ok(decoded) => {
                 locked(&files.contents).usage.read += file.bytes;
@@ -169,6 +165,14 @@ impl SpillFiles {
         }
     }
 
+    /// The file of a block, what it is to have in it, and where it is.
+    fn file_of(&self, block: BlockId) -> Result<(FileOf, SpillKey, PathBuf), SpillError> {
+        let file = locked(&self.0.contents).files.get(&block).copied();
+        let file = file.ok_or_else(|| SpillError::Lost { block, why: "it was not spilled here".into() })?;
+        let key = self.0.key(block);
+        Ok((file, key, self.0.place.path(&key.file_name(file.number))))
+    }
+
     /// Has the block a file? Touches no disk.
     pub fn has(&self, block: BlockId) -> bool {
         locked(&self.0.contents).files.contains_key(&block)
@@ -184,16 +188,10 @@ impl SpillFiles {
     /// # Errors
     /// [`SpillError::Lost`] if it has no file, or one that is not there, or not what was written.
     pub fn reader(&self, block: BlockId) -> Result<SpillReader, SpillError> {
-        let lost = |why: String| SpillError::Lost { block, why };
-        let files = &*self.0;
-        let Some(file) = locked(&files.contents).files.get(&block).copied() else {
-            return Err(lost("it was not spilled here".into()));
-        };
-        let key = files.key(block);
-        let path = files.place.path(&key.file_name(file.number));
-        let reader =
-            SpillReader::open(&path, key).map_err(|why| lost(format!("{}: {why}", path.display())))?;
-        locked(&files.contents).usage.read += file.bytes;
+        let (file, key, path) = self.file_of(block)?;
+        let lost = |why| SpillError::Lost { block, why: format!("{}: {why}", path.display()) };
+        let reader = SpillReader::open(&path, key).map_err(lost)?;
+        locked(&self.0.contents).usage.read += file.bytes;
         Ok(reader)
     }
 
@@ -212,7 +210,7 @@ impl SpillFiles {
     }
 
     #[cfg(test)]
-    pub(super) fn path(&self, block: BlockId) -> std::path::PathBuf {
+    pub(super) fn path(&self, block: BlockId) -> PathBuf {
         let file = locked(&self.0.contents).files[&block];
         self.0.place.path(&self.0.key(block).file_name(file.number))
     }
@@ -392,8 +390,8 @@ fn get(
     let (checksum, decoding) = match header.encoding {
         Encoding::Raw => (file.read_raw(data.bytes_mut(), scratch)?, None),
         encoding => {
-            let what = (header.stored_bytes as usize, data.bytes_mut());
-            let read = with_codec(|codec| file.read_frames(codec, encoding, size, what, scratch))?;
+            let (stored, raw) = (header.stored_bytes as usize, data.bytes_mut());
+            let read = with_codec(|codec| file.read_frames(codec, encoding, size, stored, raw, scratch))?;
             let (checksum, time) = read?;
             (checksum, Some((encoding, time.as_secs_f64())))
         }

@@ -54,7 +54,8 @@ impl Pieces {
 /// returns the bytes that it moved; the first error ends it all. The threads are kept from block to block.
 pub fn in_flight<J: Send>(
     jobs: impl Iterator<Item = J> + Send,
-    (pieces, scratch): (Pieces, &mut [u8]),
+    pieces: Pieces,
+    scratch: &mut [u8],
     depth: &Depth,
     work: impl Fn(J, &mut [u8]) -> io::Result<u64> + Sync,
 ) -> io::Result<u64> {
@@ -145,7 +146,7 @@ impl Device {
         let begin = offset + head.len() as u64;
         let jobs = std::iter::once((offset, head))
             .chain((begin..).step_by(pieces.room()).zip(rest.chunks_mut(pieces.room())));
-        in_flight(jobs, (pieces, scratch), depth, |(at, out), piece| {
+        in_flight(jobs, pieces, scratch, depth, |(at, out), piece| {
             self.read_at(at, out, piece).map(|()| out.len() as u64)
         })
     }
@@ -168,7 +169,7 @@ impl Device {
         let begin = offset + head.len() as u64;
         let jobs = std::iter::once((offset, head))
             .chain((begin..).step_by(pieces.room()).zip(rest.chunks(pieces.room())));
-        in_flight(jobs, (pieces, scratch), depth, |(at, bytes), piece| {
+        in_flight(jobs, pieces, scratch, depth, |(at, bytes), piece| {
             self.write_at(at, bytes, piece).map(|()| bytes.len() as u64)
         })
     }
@@ -198,7 +199,7 @@ impl Device {
         if (lines.len() as u64) < WORTH_THREADS || !self.is_direct() {
             groups.try_fold(0, |sum, group| Ok(sum + write(group, scratch)?))
         } else {
-            in_flight(groups, (pieces, scratch), depth, write)
+            in_flight(groups, pieces, scratch, depth, write)
         }
     }
 }

@@ -278,7 +278,7 @@ impl OpenPart<'_> {
             let read = |(at, out): (u64, ArrayViewMut2<T>), piece: &mut [u8]| {
                 self.read_lines(at, segment, out, piece)
             };
-            in_flight(groups, (pieces, scratch), depth, read)
+            in_flight(groups, pieces, scratch, depth, read)
         }
     }
 
