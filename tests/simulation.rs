@@ -302,7 +302,13 @@ fn seeds_that_went_wrong_end_well() {
     let damaged_after_the_end = 498154;
     // What nobody was going to hold took the room of what was still to be read, when a run was taken up.
     let taken_up_for_nobody = [73102, 91798];
+    // A worker let a block go that another task there still read, and its readers were given back for ever.
+    let read_by_another = 49181;
+    // A block was still being read back when the task that it was for had been done elsewhere.
+    let read_for_nobody = 28351;
     for seed in [
+        read_by_another,
+        read_for_nobody,
         taken_up_for_nobody[0],
         taken_up_for_nobody[1],
         damaged_after_the_end,

@@ -177,8 +177,10 @@ impl<B: Clone> Desk<B> {
         from: &TaskMap<WorkerId>,
         orders: &mut Orders<B>,
     ) {
-        for input in inputs.iter().filter(|input| from.contains_key(input)) {
-            if self.unknown.contains_key(input) || !self.blocks.contains_key(input) {
+        for input in inputs {
+            // To the scheduler it reads what is on its way or here already, whether or not it says so again.
+            let is_fetched = || from.contains_key(input) && !self.blocks.contains_key(input);
+            if self.unknown.contains_key(input) || is_fetched() {
                 *self.unknown.entry(*input).or_default() += 1;
             }
         }

@@ -72,6 +72,21 @@ fn a_block_is_asked_for_once_and_a_task_begins_with_its_last_block() {
 }
 
 #[test]
+fn what_another_task_still_reads_stays_if_one_that_reads_it_too_is_given_back() {
+    let mut desk = desk(&READS);
+    desk.assign(&list(&[ONLY_B]), &from_elsewhere(&[B]));
+    assert_eq!(begun(&desk.arrived(id(B), B)), [ONLY_B]);
+    // Its inputs are here or made here: nothing is named.
+    desk.assign(&list(&[A, BOTH]), &[]);
+    let mut back = TaskList::default();
+    desk.give_back_waiting(&mut back);
+    assert_eq!(returned(&back), [BOTH]);
+    assert!(desk.get(id(B)).is_some(), "the scheduler counts on it for the first task");
+    made(&mut desk, ONLY_B);
+    assert!(desk.get(id(B)).is_some());
+}
+
+#[test]
 fn a_task_that_comes_again_waits_for_each_block_once() {
     let mut desk = desk(&READS);
     desk.assign(&list(&[BOTH]), &from_elsewhere(&[A, B]));
