@@ -54,7 +54,7 @@ pub fn on_signal_to_leave(leave: impl Fn() + Send + 'static) {
         }
         if let Some(signal) = heard.next() {
             complain(&format!("ended by {}", signal_name(signal).unwrap_or("a signal")));
-            std::process::exit(CANCELLED);
+            signal_hook::low_level::exit(CANCELLED);
         }
     };
     if let Err(error) = std::thread::Builder::new().name("dolmen-signals".into()).spawn(wait) {
@@ -83,7 +83,8 @@ fn cancel(signal: c_int) -> ! {
     if let Some(words) = end_own_clusters() {
         complain(&format!("workers may be left: {words}"));
     }
-    std::process::exit(CANCELLED)
+    // At once: tasks still compute, and what libraries do at an orderly end would take memory from under them.
+    signal_hook::low_level::exit(CANCELLED)
 }
 
 /// To be called when the work is over: if a signal came, what that came to is not told, since its files were taken away

@@ -54,13 +54,14 @@ pub fn own_process() {
     }
 }
 
-/// `ulimit -t` sets both limits, and at the hard one the system kills at once. A second before there is still time to
-/// end in order.
+/// `ulimit -t` sets both limits, and at the hard one the system kills at once. Before that there is a second left to
+/// end in order, for each core, or half of the time if that is less.
 fn be_told_of_processor_time() {
     let Ok((soft, hard)) = rlimit::getrlimit(Resource::CPU) else { return };
     if soft == hard && hard > 1 && hard < rlimit::INFINITY {
+        let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get() as u64);
         // Where it cannot be set, the run is killed as any other program.
-        let _ = rlimit::setrlimit(Resource::CPU, hard - 1, hard);
+        let _ = rlimit::setrlimit(Resource::CPU, hard - cores.min(hard / 2), hard);
     }
 }
 
