@@ -1,7 +1,7 @@
 //! How many workers there should be: one pure verb, [`ScalingPolicy::decide`]. Times are seconds on any one clock.
 //!
 //! The wanted number is the one that finishes soonest for what a worker costs to start. What is left is a row of
-//! phases, each with work and a longest path; [`Timeline`] says when each begins and ends. A worker that is started
+//! phases, each with work and a longest path; `timeline` says when each begins and ends. A worker that is started
 //! `now` computes from `now + queue + boot` until its walltime ends. The k-th new worker is worth its start if the
 //! work it takes off the others, in the phases that it makes shorter, is at least what it has to be by
 //! [`ScalingPolicy::payback`]. If the first of these begins later than the worker could come, it is not asked for yet.

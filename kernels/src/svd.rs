@@ -1,7 +1,7 @@
 //! SVD of a matrix that fits in cache many times over, and the sign conventions.
 
 use crate::{Backend, NoConvergence, Scalar, reduce, transpose, workspace};
-use ndarray::{ArrayView1, ArrayView2, ArrayViewMut2};
+use ndarray::{ArrayView1, ArrayView2, ArrayViewMut2, Axis};
 
 /// Why a matrix has no SVD here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -117,9 +117,7 @@ fn scaled_tall<'a, T: Scalar>(
 /// Magnitudes are equal if they differ by no more than √ε of themselves: what another order of sums makes of them must
 /// not decide.
 pub fn points_back<T: Scalar>(vector: ArrayView1<T>) -> bool {
-    let largest =
-        vector.iter().fold(T::ZERO, |largest, &x| if x.abs() > largest { x.abs() } else { largest });
-    let least = largest * (T::ONE - T::EPS.sqrt());
+    let least = reduce::max_abs(vector.insert_axis(Axis(1))) * (T::ONE - T::EPS.sqrt());
     vector.iter().find(|x| x.abs() >= least).is_some_and(|x| *x < T::ZERO)
 }
 

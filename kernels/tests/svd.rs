@@ -5,7 +5,7 @@ mod common;
 use common::*;
 use kernels::svd::SvdError;
 use kernels::{Backend, NoConvergence, Scalar, svd};
-use ndarray::{Array2, ArrayView2, array};
+use ndarray::{Array2, ArrayView2, Axis, array};
 
 type Svd<T> = (Array2<T>, Vec<T>, Array2<T>);
 
@@ -34,9 +34,8 @@ fn assert_svd<T: Scalar>(a: ArrayView2<T>, (u, s, vt): &Svd<T>, what: &str) {
     assert_orthonormal(u.view(), n, what);
     assert_orthonormal(vt.t(), n, what);
     for row in vt.rows() {
-        let largest =
-            row.iter().fold(T::ZERO, |largest, x| if x.abs() > largest { x.abs() } else { largest });
-        // Of several that are equal but for rounding, which are not told apart here, one is.
+        let largest = kernels::reduce::max_abs(row.insert_axis(Axis(0)));
+        // Of several that are equal but for rounding, which are not told apart here, one is positive.
         let least = largest * (T::ONE - T::from_f64(4.0) * T::EPS.sqrt());
         assert!(row.iter().any(|x| *x >= least), "{what}: the sign rule");
     }

@@ -8,8 +8,8 @@ use crate::graph::Stage;
 use crate::ids::{BlockId, RunId, TaskId, WorkerId};
 use crate::sched::{Holding, Seat, Workspace};
 use serde::{Deserialize, Serialize};
-use std::hash::{DefaultHasher, Hasher};
 use std::net::SocketAddr;
+use xxhash_rust::xxh3::xxh3_64;
 
 /// Where others get the blocks of a process.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -80,9 +80,8 @@ impl RunSpec {
     pub fn identity(&self) -> Result<RunIdentity, MessageError> {
         let RunSpec { stages, inputs, outputs, own, sync, drawn } = self;
         let own = own.as_ref().map(|own| (&own.inputs, &own.outputs));
-        let mut hasher = DefaultHasher::new();
-        hasher.write(&encode(&(stages, inputs, outputs, own, sync))?);
-        Ok(RunIdentity { drawn: *drawn, digest: hasher.finish() })
+        let digest = xxh3_64(&encode(&(stages, inputs, outputs, own, sync))?);
+        Ok(RunIdentity { drawn: *drawn, digest })
     }
 }
 

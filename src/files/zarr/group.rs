@@ -17,7 +17,10 @@ pub fn check_group(folder: &Path) -> Result<(), FileError> {
     if path.symlink_metadata().is_err() || is_group(folder) {
         return Ok(());
     }
-    Err(FileError::Target { path, why: "what is there is not the metadata of a Zarr group".into() })
+    Err(FileError::Target {
+        path,
+        why: "it is not the metadata of a Zarr group: move it away, or choose another folder".into(),
+    })
 }
 
 /// Makes a folder a Zarr group, unless it is one already. With `sync` it is one on the disk when this returns.

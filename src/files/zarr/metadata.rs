@@ -134,7 +134,12 @@ pub(super) fn array(path: &Path) -> Result<Value, FileError> {
             !MEMBERS.contains(&name.as_str()) && value["must_understand"] != false
         };
         if let Some((name, _)) = members.iter().find(must_be_known) {
-            return Err(wrong(path, format!("its {name:?} is not known, and may change what it means")));
+            return Err(wrong(
+                path,
+                format!(
+                    "its member {name:?} is not known, and may change what it means: write it anew without that"
+                ),
+            ));
         }
         members.retain(|name, _| MEMBERS.contains(&name.as_str()));
     }

@@ -65,25 +65,26 @@ impl PartialDir {
         if let Some(earlier) = self.earlier {
             earlier.give(&self.folder);
         }
-        let mut named = self.take_name();
-        for _ in 1..MOST_TRIES {
-            // Another process has given the name to something, or taken it away, since we looked.
-            let is_late = named.as_ref().is_err_and(|error| {
-                matches!(error.raw_os_error(), Some(libc::ENOTEMPTY | libc::EEXIST | libc::ENOENT))
-            });
-            if !is_late {
-                break;
-            }
-            named = self.take_name();
-        }
-        named?;
+        self.take_name()?;
         self.committed.store(true, Ordering::Relaxed);
         forget(&self.temporary);
         Ok(())
     }
 
     fn take_name(&self) -> io::Result<()> {
-        if self.target.exists() { self.replace() } else { fs::rename(&self.temporary, &self.target) }
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            let named = match self.target.exists() {
+                true => self.replace(),
+                false => fs::rename(&self.temporary, &self.target),
+            };
+            match named {
+                // Another process has given the name to something, or taken it away, since we looked.
+                Err(error) if tries < MOST_TRIES && is_by_another(&error) => {}
+                named => return named,
+            }
+        }
     }
 
     /// Changes places with the array that is there, which then goes.
@@ -145,6 +146,10 @@ fn check_replaceable(target: &Path, refused: impl Fn(String) -> FileError) -> Re
         }
         Err(error) => Err(refused(error.to_string())),
     }
+}
+
+fn is_by_another(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::ENOTEMPTY | libc::EEXIST | libc::ENOENT))
 }
 
 /// Mode and owner for all files below a folder, and for the folders in it as far as they go with that.
