@@ -12,8 +12,10 @@ use cluster::limits::Limits;
 use cluster::peer::{Connection, Event, PeerId};
 use cluster::role::Role;
 use cluster::tls::Trust;
+use socket2::{Domain, Socket, Type};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::sync::atomic::{AtomicU16, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Condvar, Mutex, Once};
 use std::time::Duration;
@@ -138,6 +140,18 @@ pub struct Raw<S>(pub S);
 impl Raw<TcpStream> {
     pub fn connect(address: SocketAddr) -> Raw<TcpStream> {
         Raw::over(TcpStream::connect(address).unwrap())
+    }
+
+    /// Connects from an address of this machine that no other connection of this program has: ports are used again,
+    /// and a line in the log is about one connection.
+    pub fn from_its_own_address(address: SocketAddr) -> Raw<TcpStream> {
+        static CONNECTIONS: AtomicU16 = AtomicU16::new(0);
+        let [high, low] = CONNECTIONS.fetch_add(1, Relaxed).to_be_bytes();
+        let own = SocketAddr::from(([127, 1, high, low], 0));
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        socket.bind(&own.into()).unwrap();
+        socket.connect(&address.into()).unwrap();
+        Raw::over(socket.into())
     }
 
     pub fn over(stream: TcpStream) -> Raw<TcpStream> {

@@ -83,7 +83,7 @@ fn careless(address: SocketAddr, shown: Option<(&str, &str)>) -> (TlsRaw, Socket
         .with_custom_certificate_verifier(Arc::new(Careless(None)))
         .with_client_cert_resolver(Arc::new(Careless(key)));
     let name = ServerName::try_from("anybody").unwrap();
-    let tcp = Raw::connect(address).0;
+    let tcp = Raw::from_its_own_address(address).0;
     let local = tcp.local_addr().unwrap();
     let connection = ClientConnection::new(Arc::new(config), name).unwrap();
     (Raw(StreamOwned::new(connection, tcp)), local)

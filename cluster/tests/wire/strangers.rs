@@ -17,7 +17,7 @@ fn refusal_within(bytes: &[u8], deadline: Duration) -> (String, String) {
     let mut config = plain(Role::Scheduler, "s");
     config.limits.handshake = deadline;
     let (scheduler, address) = Node::listening(config);
-    let mut raw = Raw::connect(address);
+    let mut raw = Raw::from_its_own_address(address);
     raw.bytes(bytes);
     let said = String::from_utf8_lossy(&raw.until_closed()).into_owned();
     let line = logged(raw.0.local_addr().unwrap());
@@ -47,7 +47,7 @@ fn garbage_is_refused_as_soon_as_it_is_known_to_be() {
 fn garbage_where_tls_should_be_is_refused() {
     record_log();
     let (_scheduler, address) = Node::listening(Keyring::new().config(Role::Scheduler, "s"));
-    let mut raw = Raw::connect(address);
+    let mut raw = Raw::from_its_own_address(address);
     raw.bytes(b"GET / HTTP/1.1\r\n\r\n");
     raw.until_closed();
     let line = logged(raw.0.local_addr().unwrap());
