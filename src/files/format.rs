@@ -13,33 +13,41 @@ pub enum Format {
     Zarr,
 }
 
-/// Endings of files that a folder of results is not to be taken for.
+/// Endings of files that a folder of results is not to be taken for, in capitals or not. Zarr in capitals is no format.
 const OF_FILES: [&str; 11] = ["npy", "npz", "h5", "hdf5", "csv", "tsv", "txt", "json", "mat", "gz", "zip"];
 
 fn has_ending(path: &Path, ending: &str) -> bool {
+    path.extension().is_some_and(|found| found == ending)
+}
+
+fn has_ending_in_any_case(path: &Path, ending: &str) -> bool {
     path.extension().is_some_and(|found| found.eq_ignore_ascii_case(ending))
 }
 
 impl Format {
-    /// The format that the ending of a result's name stands for, in capitals or not.
+    /// The format that the ending of a result's name stands for.
     pub fn of(path: &Path) -> Result<Format, FileError> {
         let formats = [Format::Npy, Format::Zarr];
         formats.into_iter().find(|format| has_ending(path, format.extension())).ok_or_else(|| {
             FileError::Target {
                 path: path.into(),
-                why: "the ending of its name says how: .npy or .zarr".into(),
+                why: "the ending of its name says how: .npy or .zarr, in small letters".into(),
             }
         })
     }
 
     /// The format of results in a folder, unless the user says it.
     pub fn in_folder(path: &Path) -> Result<Format, FileError> {
-        if path == Path::new("-") || OF_FILES.iter().any(|ending| has_ending(path, ending)) {
-            let why =
-                "several results need a folder: give a name without such an ending, or with .zarr".into();
-            return Err(FileError::Target { path: path.into(), why });
+        if has_ending(path, Format::Zarr.extension()) {
+            return Ok(Format::Zarr);
         }
-        Ok(if has_ending(path, Format::Zarr.extension()) { Format::Zarr } else { Format::Npy })
+        let of_a_file = |ending: &&str| has_ending_in_any_case(path, ending);
+        if path == Path::new("-") || OF_FILES.iter().any(of_a_file) || of_a_file(&"zarr") {
+            let why = "several results need a folder: give a name without such an ending, \
+                       or with .zarr in small letters";
+            return Err(FileError::Target { path: path.into(), why: why.into() });
+        }
+        Ok(Format::Npy)
     }
 
     pub fn extension(self) -> &'static str {
@@ -57,9 +65,9 @@ mod tests {
     #[test]
     fn the_ending_decides() {
         let of = |name: &str| Format::of(Path::new(name)).ok();
-        assert_eq!([of("a.npy"), of("a.b/c.NPY")], [Some(Format::Npy); 2]);
-        assert_eq!([of("a.zarr"), of("a.ZARR"), of("a.zarr/")], [Some(Format::Zarr); 3]);
-        for other in ["a", "a.h5", "-", "a.npy.gz", ".npy", "a.", "npy", ""] {
+        assert_eq!([of("a.npy"), of("a.b/c.npy")], [Some(Format::Npy); 2]);
+        assert_eq!([of("a.zarr"), of("a.zarr/")], [Some(Format::Zarr); 2]);
+        for other in ["a", "a.NPY", "a.ZARR", "a.Zarr/", "a.h5", "-", "a.npy.gz", ".npy", "a.", "npy", ""] {
             assert_eq!(of(other), None, "{other}");
         }
     }
@@ -68,7 +76,8 @@ mod tests {
     fn folders_have_all_names_but_those_of_files() {
         let of = |name: &str| Format::in_folder(Path::new(name)).ok();
         assert_eq!([of("a"), of("run.2"), of("."), of("a.npy/b")], [Some(Format::Npy); 4]);
-        assert_eq!([of("a.zarr"), of("b/a.Zarr/")], [Some(Format::Zarr); 2]);
+        assert_eq!([of("a.zarr"), of("b/a.zarr/")], [Some(Format::Zarr); 2]);
+        assert_eq!([of("a.NPY"), of("a.ZARR"), of("b/a.Zarr/")], [None; 3]);
         assert_eq!([of("a.npy"), of("a.H5"), of("a.csv"), of("a.npy.gz"), of("-")], [None; 5]);
     }
 }
