@@ -43,7 +43,7 @@ fn wired(inputs: &[Vec<u32>], keep: bool) -> Arc<Program> {
 
 /// Twice a matrix from a file, in blocks, to a file.
 fn doubled() -> Arc<Program> {
-    let input = Input::new(InputId(0), Arc::new(()));
+    let input = Input::new(InputId(0), Arc::new(()), false);
     let a = Array::source(Origin::Input(input), 4 * LEN, LEN, Element::F64);
     let mut builder = ProgramBuilder::default();
     let grid = BlockGrid::new(Axis::new(4 * LEN, LEN), Axis::whole(LEN));

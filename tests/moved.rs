@@ -15,7 +15,7 @@ fn seats(workers: usize, compute: u64, budget: u64) -> Vec<Seat> {
 }
 
 fn input(number: u64, rows: u64, cols: u64) -> Array {
-    let input = Input::new(InputId(number), Arc::new(()));
+    let input = Input::new(InputId(number), Arc::new(()), false);
     Array::source(Origin::Input(input), rows, cols, Element::F64)
 }
 

@@ -210,7 +210,7 @@ impl Array {
         }
     }
 
-    /// Matrix product. A product of f32 and f64 is f64.
+    /// Matrix product. A product of f32 and f64 is f64, and one of f32 and integers of 8 or 16 bits is f32.
     pub fn dot(&self, other: &Array) -> Array {
         match both(self, other) {
             Err(e) => Array::failed(e),
@@ -218,7 +218,7 @@ impl Array {
                 Array::failed(ArrayError::Inner { left: l.shape, right: r.shape })
             }
             Ok((l, r)) => {
-                let element = l.element.wider(r.element);
+                let element = common_element(l, r);
                 let node = Node::Dot(self.as_type(element), other.as_type(element));
                 Array::new((l.shape.0, r.shape.1), element, node)
             }
@@ -256,7 +256,7 @@ impl Array {
                 Array::failed(ArrayError::Shapes { op: name, left: l.shape, right: r.shape })
             }
             Ok((l, r)) => {
-                let element = l.element.wider(r.element);
+                let element = common_element(l, r);
                 let node = Node::Binary(op, self.as_type(element), other.as_type(element));
                 Array::new(l.shape, element, node)
             }
@@ -297,6 +297,31 @@ impl Array {
             _ => (self.clone(), rows.start, cols.start),
         };
         Array::new(shape, expr.element, Node::Slice { of, row, col })
+    }
+}
+
+/// The type in which both are computed together, as in NumPy.
+fn common_element(left: &Expr, right: &Expr) -> Element {
+    match (left.element, right.element) {
+        (Element::F32, Element::F64) if is_narrow(right) => Element::F32,
+        (Element::F64, Element::F32) if is_narrow(left) => Element::F32,
+        (Element::F32, Element::F32) => Element::F32,
+        _ => Element::F64,
+    }
+}
+
+/// True for a narrow input, or a part of one: reading it as f32 rounds nothing.
+fn is_narrow(mut expr: &Expr) -> bool {
+    loop {
+        let inner = match &expr.node {
+            Node::Source { origin: Origin::Input(input), .. } => return input.is_narrow(),
+            Node::Transpose(of) | Node::Slice { of, .. } => of.expr(),
+            _ => return false,
+        };
+        match inner {
+            Ok(of) => expr = of,
+            Err(_) => return false,
+        }
     }
 }
 

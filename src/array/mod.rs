@@ -29,11 +29,6 @@ impl Element {
             Element::F64 => 8,
         }
     }
-
-    /// The type in which f32 and f64 are computed together, as in NumPy.
-    pub fn wider(self, other: Element) -> Element {
-        if self == other { self } else { Element::F64 }
-    }
 }
 
 impl fmt::Display for Element {

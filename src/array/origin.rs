@@ -14,12 +14,18 @@ pub struct InputId(pub u64);
 pub struct Input {
     id: InputId,
     held: Arc<dyn Any + Send + Sync>,
+    narrow: bool,
 }
 
 impl Input {
-    /// `held` is what the session knows the input by.
-    pub fn new(id: InputId, held: Arc<dyn Any + Send + Sync>) -> Self {
-        Input { id, held }
+    /// `held` is what the session knows the input by. It is `narrow` if all numbers of its stored type are numbers of
+    /// f32 too, as integers of 8 and 16 bits are.
+    pub fn new(id: InputId, held: Arc<dyn Any + Send + Sync>, narrow: bool) -> Self {
+        Input { id, held, narrow }
+    }
+
+    pub fn is_narrow(&self) -> bool {
+        self.narrow
     }
 
     pub fn id(&self) -> InputId {

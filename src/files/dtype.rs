@@ -33,6 +33,15 @@ impl DType {
         if self == DType::F32 { Element::F32 } else { Element::F64 }
     }
 
+    /// True if each number of this type is one of f32 too: computed with f32, it is f32, as in NumPy.
+    pub fn is_narrow(self) -> bool {
+        match self {
+            DType::F32 | DType::Bool => true,
+            DType::Signed(bytes) | DType::Unsigned(bytes) => bytes <= 2,
+            DType::F64 => false,
+        }
+    }
+
     /// What NumPy describes without byte order by `code`: `f8` as it writes itself, or another of its names for it.
     pub(super) fn parse(code: &str) -> Option<DType> {
         const LONG: u8 = size_of::<std::ffi::c_long>() as u8;

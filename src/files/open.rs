@@ -11,11 +11,12 @@ use crate::data::{InputFormat, InputSpec, OutputFormat, OutputSpec, Sink, Source
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// A source, its rows and columns, and the type that it is computed in.
+/// A source, its rows and columns, and the type that it is computed in. It is narrow if f32 would round none of it.
 pub struct Opened {
     pub source: Arc<dyn Source>,
     pub shape: (u64, u64),
     pub element: Element,
+    pub narrow: bool,
 }
 
 /// Opens a Zarr array of version 3, that is its directory; a dataset of an HDF5 file, as `a.h5:/path/of/it` or the
@@ -104,12 +105,22 @@ pub fn open_output(spec: &OutputSpec, depth: Arc<Depth>) -> Result<Arc<dyn Sink>
 
 fn open_npy(paths: &[PathBuf], cache_room: u64, depth: Arc<Depth>) -> Result<Opened, FileError> {
     let input = NpyInput::open(paths, cache_room, depth)?;
-    Ok(Opened { shape: input.shape(), element: input.element(), source: Arc::new(input) })
+    Ok(Opened {
+        shape: input.shape(),
+        element: input.element(),
+        narrow: input.is_narrow(),
+        source: Arc::new(input),
+    })
 }
 
 fn open_zarr(path: &Path) -> Result<Opened, FileError> {
     let input = ZarrInput::open(path)?;
-    Ok(Opened { shape: input.shape(), element: input.element(), source: Arc::new(input) })
+    Ok(Opened {
+        shape: input.shape(),
+        element: input.element(),
+        narrow: input.is_narrow(),
+        source: Arc::new(input),
+    })
 }
 
 #[cfg(not(feature = "hdf5"))]
@@ -120,7 +131,12 @@ fn open_hdf5(name: &DatasetName) -> Result<Opened, FileError> {
 #[cfg(feature = "hdf5")]
 fn open_hdf5(name: &DatasetName) -> Result<Opened, FileError> {
     let input = Hdf5Input::open(name)?;
-    Ok(Opened { shape: input.shape(), element: input.element(), source: Arc::new(input) })
+    Ok(Opened {
+        shape: input.shape(),
+        element: input.element(),
+        narrow: input.is_narrow(),
+        source: Arc::new(input),
+    })
 }
 
 #[cfg(test)]

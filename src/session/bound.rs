@@ -32,14 +32,15 @@ struct Bound {
     source: Arc<dyn Source>,
 }
 
-/// A matrix that `session` has been given, as an array.
+/// A matrix that `session` has been given, as an array. What is narrow is told at [`Input::new`].
 pub(super) fn bind(
     session: SessionId,
     source: Arc<dyn Source>,
     (rows, cols): (u64, u64),
     element: Element,
+    narrow: bool,
 ) -> Array {
-    let input = Input::new(InputId(unique()), Arc::new(Bound { session, source }));
+    let input = Input::new(InputId(unique()), Arc::new(Bound { session, source }), narrow);
     Array::source(Origin::Input(input), rows, cols, element)
 }
 

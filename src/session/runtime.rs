@@ -184,8 +184,9 @@ impl Session {
         *lock(&self.record.last)
     }
 
+    /// An input whose numbers are those of `element`.
     pub(super) fn bind(&self, source: Arc<dyn data::Source>, shape: (u64, u64), element: Element) -> Array {
-        bind(self.inner.id, source, shape, element)
+        bind(self.inner.id, source, shape, element, false)
     }
 
     /// A matrix in memory as a lazy array.
@@ -205,9 +206,9 @@ impl Session {
     /// one tall matrix, in which vectors are rows; alone a vector is a column. Only headers are read here. An input
     /// that has changed since then is an error at the end of a run.
     pub fn from_files(&self, paths: &[PathBuf]) -> Result<Array, Error> {
-        let Opened { source, shape, element } =
+        let Opened { source, shape, element, narrow } =
             open_paths(paths, page_cache_room(self.memory()), self.depth())?;
-        Ok(self.bind(source, shape, element))
+        Ok(bind(self.inner.id, source, shape, element, narrow))
     }
 
     /// Makes functions known to hand-wired graphs.

@@ -214,25 +214,40 @@ fn matmul_of_each_shape_block_and_type() {
     }
 }
 
-/// A factor of another type is read as f64: the result is that of two f64 files, bit by bit.
+/// As in NumPy: f32 with f64 and with integers of 32 bits and more is f64, with smaller ones f32. The bits are those of
+/// two files of that type.
 #[test]
-fn matmul_of_mixed_types_is_f64() {
+fn matmul_of_mixed_types() {
     let folder = Folder::new();
     let a = Matrix::from_fn(50, 40, |i, j| ((i * 7 + j * 3) % 11) as f64 / 8.0);
     let b = Matrix::gaussian(40, 30, 32);
     let integers = Matrix::from_fn(40, 30, |i, j| ((i + 2 * j) % 9) as f64);
-    for (name, matrix) in [("b", &b), ("integers", &integers)] {
-        folder.put("a.npy", &a);
-        folder.put(&format!("{name}.npy"), matrix);
-        folder.ok(&format!("matmul a.npy {name}.npy --out expected.npy --block 16"));
+    let narrow = [Kind::U8, Kind::I8, Kind::U16, Kind::I16];
+    for kind in Kind::INTEGERS.into_iter().chain([Kind::F64]) {
+        let result = if narrow.contains(&kind) { Kind::F32 } else { Kind::F64 };
+        let matrix = if kind == Kind::F64 { &b } else { &integers };
+        folder.put_as("a.npy", &a, result, false);
+        folder.put_as("b.npy", matrix, result, false);
+        folder.ok("matmul a.npy b.npy --out expected.npy --block 16");
         folder.put_as("a.npy", &a, Kind::F32, true);
-        if name == "integers" {
-            folder.put_as("integers.npy", matrix, Kind::I16, false);
-        }
-        folder.ok(&format!("matmul a.npy {name}.npy --out c.npy --block 16"));
+        folder.put_as("b.npy", matrix, kind, false);
+        folder.ok("matmul a.npy b.npy --out c.npy --block 16");
         let (c, expected) = (folder.get("c.npy"), folder.get("expected.npy"));
-        assert_eq!((c.kind, shape(&c)), (Kind::F64, [50, 30]));
-        assert_eq!(c.values.data, expected.values.data, "{name}");
+        assert_eq!((c.kind, shape(&c)), (result, [50, 30]), "{kind:?}");
+        assert_eq!(c.values.data, expected.values.data, "{kind:?}");
+    }
+}
+
+/// Files below each other are f32 if that rounds none of them.
+#[test]
+fn files_of_mixed_types_below_each_other() {
+    let folder = Folder::new();
+    let a = Matrix::from_fn(20, 20, |i, j| ((i * 7 + j * 3) % 11) as f64);
+    for (kind, result) in [(Kind::U8, Kind::F32), (Kind::I32, Kind::F64), (Kind::F64, Kind::F64)] {
+        folder.put_as("a.npy", &a, Kind::F32, false);
+        folder.put_as("b.npy", &a, kind, false);
+        folder.ok("svd a.npy b.npy --out r --block 16");
+        assert_eq!(folder.get("r/s.npy").kind, result, "{kind:?}");
     }
 }
 

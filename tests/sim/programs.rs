@@ -21,7 +21,7 @@ pub fn random(rng: &mut Rng, size: u64) -> (&'static str, Program) {
 }
 
 pub fn input(id: u64, rows: u64, cols: u64) -> Array {
-    let input = Input::new(InputId(id), Arc::new(()));
+    let input = Input::new(InputId(id), Arc::new(()), false);
     Array::source(Origin::Input(input), rows, cols, Element::F64)
 }
 

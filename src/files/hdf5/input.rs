@@ -95,6 +95,11 @@ impl Hdf5Input {
     pub fn element(&self) -> Element {
         self.dtype.element()
     }
+
+    /// True if f32 would round none of it.
+    pub fn is_narrow(&self) -> bool {
+        self.dtype.is_narrow()
+    }
 }
 
 impl ReadBlocks for Hdf5Input {

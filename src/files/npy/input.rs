@@ -46,12 +46,14 @@ pub struct NpyInput {
     rows: u64,
     cols: u64,
     element: Element,
+    narrow: bool,
     depth: Arc<Depth>,
 }
 
 impl NpyInput {
     /// Reads and checks the headers. Several files need equal columns, and a vector is a row among them, as in
-    /// `numpy.vstack`; alone it is a column. The matrix is f32 only if all are f32. Files that together are larger
+    /// `numpy.vstack`; alone it is a column. The matrix is f32 if one is, and the others are
+    /// or have integers of 8 or 16 bits. Files that together are larger
     /// than `cache_room`, the bytes that the page cache can hold for us, are read past it. `depth` says how many
     /// requests the device gets at once.
     pub fn open(paths: &[PathBuf], cache_room: u64, depth: Arc<Depth>) -> Result<NpyInput, FileError> {
@@ -69,12 +71,13 @@ impl NpyInput {
             parts.push(part);
         }
         let Some(first) = parts.first() else { return Err(FileError::NoMatch { pattern: PathBuf::new() }) };
-        let all_f32 = parts.iter().all(|part| part.dtype == DType::F32);
-        let element = if all_f32 { Element::F32 } else { Element::F64 };
+        let narrow = parts.iter().all(|part| part.dtype.is_narrow());
+        let is_f32 = narrow && parts.iter().any(|part| part.dtype == DType::F32);
+        let element = if is_f32 { Element::F32 } else { Element::F64 };
         let cols = first.cols;
         let bytes: u64 = parts.iter().map(|part| part.rows * part.cols * part.dtype.bytes()).sum();
         let past_cache = exceeds_cache(bytes, cache_room);
-        Ok(NpyInput { parts, kept: Kept::new(), past_cache, rows, cols, element, depth })
+        Ok(NpyInput { parts, kept: Kept::new(), past_cache, rows, cols, element, narrow, depth })
     }
 
     /// (rows, columns)
@@ -85,6 +88,11 @@ impl NpyInput {
     /// The type that the matrix is computed in.
     pub fn element(&self) -> Element {
         self.element
+    }
+
+    /// True if f32 would round none of it.
+    pub fn is_narrow(&self) -> bool {
+        self.narrow
     }
 
     /// The file of a part, as it was when its header was read.

@@ -48,6 +48,11 @@ impl ZarrInput {
     pub fn element(&self) -> Element {
         self.about.element()
     }
+
+    /// True if f32 would round none of it.
+    pub fn is_narrow(&self) -> bool {
+        self.about.is_narrow()
+    }
 }
 
 impl ReadBlocks for ZarrInput {

@@ -86,6 +86,10 @@ impl Metadata {
     pub fn element(&self) -> Element {
         self.dtype.element()
     }
+
+    pub fn is_narrow(&self) -> bool {
+        self.dtype.is_narrow()
+    }
 }
 
 /// The metadata of an array of ours: uncompressed chunks in C order, little endian.
