@@ -68,7 +68,7 @@ pub struct Rules {
 
 /// What is to be done now.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Orders {
+pub struct ScalingOrders {
     /// So many places are to be asked for.
     pub ask: usize,
     /// These workers are to hand over what they have, and to leave.
@@ -145,13 +145,13 @@ impl Scaling {
     }
 
     /// What to do now. The complexity is that of [`ScalingPolicy::decide`].
-    pub fn step(&mut self, survey: &Survey, places: &[Place], now: f64) -> Orders {
+    pub fn step(&mut self, survey: &Survey, places: &[Place], now: f64) -> ScalingOrders {
         let there: Vec<&Place> = places.iter().filter(|place| place.state.is_there()).collect();
         let names: HashSet<&str> = there.iter().map(|place| place.name.as_str()).collect();
         self.known.retain(|name, _| names.contains(name.as_str()));
         let mut present: BTreeMap<&str, &Present> =
             survey.workers.iter().map(|worker| (worker.name.as_str(), worker)).collect();
-        let mut orders = Orders::default();
+        let mut orders = ScalingOrders::default();
         let mut machines = Vec::new();
         let mut names = Vec::new();
         let mut leaving = Vec::new();
@@ -221,7 +221,14 @@ impl Scaling {
         }
     }
 
-    fn decide(&mut self, survey: &Survey, supply: &Supply, names: &[String], orders: &mut Orders, now: f64) {
+    fn decide(
+        &mut self,
+        survey: &Survey,
+        supply: &Supply,
+        names: &[String],
+        orders: &mut ScalingOrders,
+        now: f64,
+    ) {
         let deadline = self.rules.deadline.map(|seconds| now - survey.age + seconds);
         let mut demand = Demand { deadline, more_follows: survey.session, ..survey.demand.clone() };
         self.go_on(&mut demand, &supply.workers, now);
@@ -248,7 +255,7 @@ impl Scaling {
 
     /// All places are taken by workers that leave, and none of them can hand over what it has. The one whose place ends
     /// first goes: whoever comes in its place takes over what the others have.
-    fn let_one_go(&mut self, leaving: &[&Place], orders: &mut Orders) {
+    fn let_one_go(&mut self, leaving: &[&Place], orders: &mut ScalingOrders) {
         let end = |place: &Place| place.ends.unwrap_or(f64::INFINITY);
         let Some(first) = leaving.iter().min_by(|a, b| end(a).total_cmp(&end(b))) else { return };
         self.known.entry(first.name.clone()).or_default().is_drained = true;

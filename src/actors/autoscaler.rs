@@ -8,7 +8,7 @@ use crate::failure::Failure;
 use crate::protocol::AutoscalerStatus;
 use actix::{Actor, ActorFutureExt, Addr, AsyncContext, Context, Handler, Recipient, WrapFuture};
 use cluster::provider::{Cause, Place, PlaceState, Provider, Refusal, Release};
-use cluster::scaling::{Orders, Rules, Scaling, Survey};
+use cluster::scaling::{Rules, Scaling, ScalingOrders, Survey};
 use std::sync::mpsc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -297,7 +297,7 @@ impl Autoscaler {
         self.status.asked_for = orders.coming as u64;
         self.status.leaving = orders.away as u64;
         self.status.now = orders.reasons.join("; ");
-        let Orders { ask, drain, let_go, release, .. } = orders;
+        let ScalingOrders { ask, drain, let_go, release, .. } = orders;
         if let (Some(name), Some(hears)) = (let_go, &self.scheduler.let_go) {
             hears.do_send(LetGoWorker(name.clone()));
             self.did(&format!("{name} goes at once"));

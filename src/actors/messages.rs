@@ -22,7 +22,7 @@ pub(super) struct Release;
 
 /// What a worker holds of a run.
 #[derive(Default)]
-pub struct Held {
+pub struct KeptOfRun {
     pub blocks: Vec<(BlockId, Arc<Block>)>,
     /// Tasks that leave no blocks and have been done there.
     pub done: TaskList,
@@ -32,7 +32,7 @@ pub struct Held {
 #[derive(Message)]
 #[rtype(result = "()")]
 pub struct Settle {
-    pub tell: mpsc::Sender<Option<Held>>,
+    pub tell: mpsc::Sender<Option<KeptOfRun>>,
 }
 
 /// A run goes on of which this is held.
@@ -40,7 +40,7 @@ pub struct Settle {
 #[rtype(result = "()")]
 pub struct GoOn {
     pub run: Arc<Run>,
-    pub held: Held,
+    pub held: KeptOfRun,
 }
 
 /// What a worker has to say.

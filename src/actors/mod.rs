@@ -22,11 +22,11 @@ pub use activity::{Activity, Stalls};
 pub use conduct::{Conduct, Letters};
 pub use executor::{IoPlace, WorkerThreads};
 pub use io_tasks::MOST_IO_TASKS;
-pub use messages::{Fetch, FromWorkers, GoOn, Held, Lost, Settle, ToWorkers};
+pub use messages::{Fetch, FromWorkers, GoOn, KeptOfRun, Lost, Settle, ToWorkers};
 pub use panics::tell_panics;
 pub use run::{Network, Progress, Run, RunOutcome};
 #[cfg(test)]
-pub use scheduler::{CallRoll, Recruit, Standing};
+pub use scheduler::{CallRoll, Recruit, WorkerStanding};
 pub use scheduler::{Scheduler, Submit};
 pub use threads::ThreadProvider;
 pub use worker::{Peers, Worker};

@@ -352,7 +352,7 @@ impl Handler<Recruit> for Scheduler {
 
 /// How it stands with a worker.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Standing {
+pub enum WorkerStanding {
     Works,
     /// It hands over what it has, and goes.
     Leaves,
@@ -362,17 +362,18 @@ pub enum Standing {
 
 /// Who is there, by name?
 #[derive(Message)]
-#[rtype(result = "BTreeMap<String, Standing>")]
+#[rtype(result = "BTreeMap<String, WorkerStanding>")]
 pub struct CallRoll;
 
 impl Handler<CallRoll> for Scheduler {
     type Result = MessageResult<CallRoll>;
 
     fn handle(&mut self, _: CallRoll, _: &mut Self::Context) -> Self::Result {
-        let standing = |member: &Member| if member.leaving { Standing::Leaves } else { Standing::Works };
+        let standing =
+            |member: &Member| if member.leaving { WorkerStanding::Leaves } else { WorkerStanding::Works };
         let there = self.members.values().map(|member| (member.name.clone(), standing(member)));
         let failed = std::mem::take(&mut self.failed).into_iter();
-        MessageResult(there.chain(failed.map(|(name, why)| (name, Standing::Failed(why)))).collect())
+        MessageResult(there.chain(failed.map(|(name, why)| (name, WorkerStanding::Failed(why)))).collect())
     }
 }
 

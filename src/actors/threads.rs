@@ -5,7 +5,7 @@
 //! planned for the most workers before the run.
 
 use super::autoscaler::DrainWorkers;
-use super::scheduler::{CallRoll, Recruit, Scheduler, Standing};
+use super::scheduler::{CallRoll, Recruit, Scheduler, WorkerStanding};
 use actix::Addr;
 use cluster::backoff::Backoff;
 use cluster::provider::{Cause, End, Place, PlaceState, Provider, Refusal, Release};
@@ -59,9 +59,9 @@ impl Provider for ThreadProvider {
         let roll = roll.map_err(|gone| self.asking.refused(Cause::Silent, gone.to_string(), now))?;
         for place in &mut self.places {
             place.state = match roll.get(&place.name) {
-                Some(Standing::Works) => PlaceState::Running,
-                Some(Standing::Leaves) => PlaceState::Leaving,
-                Some(Standing::Failed(why)) => {
+                Some(WorkerStanding::Works) => PlaceState::Running,
+                Some(WorkerStanding::Leaves) => PlaceState::Leaving,
+                Some(WorkerStanding::Failed(why)) => {
                     place.words = format!("{}: cannot start its threads: {why}", place.name);
                     self.asking.refused(Cause::ForNow, place.words.clone(), now);
                     PlaceState::Ended(End::Failed)

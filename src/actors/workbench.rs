@@ -3,7 +3,7 @@
 
 use super::activity::WorkClass;
 use super::executor::Queues;
-use super::messages::Held;
+use super::messages::KeptOfRun;
 use super::run::Run;
 use super::work_item::{Done, WorkItem, WorkKind, WorkOutcome};
 use crate::ids::{RunId, TaskList};
@@ -12,14 +12,14 @@ use crate::store::Block;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// The run that the worker is in.
-pub struct Here {
+pub struct RunInHand {
     pub run: Arc<Run>,
     pub desk: Desk<Arc<Block>>,
 }
 
 #[derive(Default)]
 struct State {
-    here: Option<Here>,
+    here: Option<RunInHand>,
     /// Finished items, gathered until the actor comes to look. Blocks of tasks are on the desk already.
     tray: Vec<Done>,
     /// Tasks that are to be given back.
@@ -63,18 +63,18 @@ impl Workbench {
     /// A run begins; what there was of another one is forgotten.
     pub fn begin(&self, run: Arc<Run>) {
         let desk = Desk::new(run.program.clone());
-        self.change_to(Some(Here { run, desk }));
+        self.change_to(Some(RunInHand { run, desk }));
     }
 
     /// It goes on with what was held of it for an earlier scheduler.
-    pub fn go_on(&self, run: Arc<Run>, held: Held) {
+    pub fn go_on(&self, run: Arc<Run>, held: KeptOfRun) {
         self.begin(run);
         self.with(|here| here.desk.take_up(held.blocks, &held.done));
     }
 
     /// The scheduler is lost: what no thread has in hand is forgotten, and nothing more is begun.
     pub fn settle(&self) {
-        self.with(|Here { desk, .. }| {
+        self.with(|RunInHand { desk, .. }| {
             let mut unbegun = Vec::new();
             for item in self.queues.take_all() {
                 match item.kind {
@@ -89,28 +89,31 @@ impl Workbench {
     }
 
     /// What is held of the run, which is forgotten here.
-    pub fn leave(&self) -> Option<Held> {
+    pub fn leave(&self) -> Option<KeptOfRun> {
         let here = std::mem::take(&mut *self.lock()).here?;
-        Some(Held { done: here.desk.done(), blocks: here.desk.into_blocks() })
+        Some(KeptOfRun { done: here.desk.done(), blocks: here.desk.into_blocks() })
     }
 
     pub fn forget(&self) {
         self.change_to(None);
     }
 
-    fn change_to(&self, here: Option<Here>) {
+    fn change_to(&self, here: Option<RunInHand>) {
         let mut state = self.lock();
         self.queues.clear();
         *state = State { here, ..State::default() };
     }
 
     /// Does something with the desk, if there is a run.
-    pub fn with<T>(&self, act: impl FnOnce(&mut Here) -> T) -> Option<T> {
+    pub fn with<T>(&self, act: impl FnOnce(&mut RunInHand) -> T) -> Option<T> {
         self.lock().here.as_mut().map(act)
     }
 
     /// The same; what can begin then is handed to the threads. What is left to do.
-    pub fn order(&self, act: impl FnOnce(&mut Here) -> Orders<Arc<Block>>) -> Option<Orders<Arc<Block>>> {
+    pub fn order(
+        &self,
+        act: impl FnOnce(&mut RunInHand) -> Orders<Arc<Block>>,
+    ) -> Option<Orders<Arc<Block>>> {
         let mut state = self.lock();
         let here = state.here.as_mut()?;
         let mut orders = act(here);
@@ -119,7 +122,7 @@ impl Workbench {
     }
 
     /// Hands what can begin to the threads.
-    fn start(&self, here: &Here, by: Option<WorkClass>, orders: &mut Orders<Arc<Block>>) {
+    fn start(&self, here: &RunInHand, by: Option<WorkClass>, orders: &mut Orders<Arc<Block>>) {
         if orders.begin.is_empty() {
             return;
         }
@@ -159,7 +162,7 @@ impl Workbench {
     /// Tasks that no thread has begun.
     pub fn take_back(&self, share: Unbegun) -> TaskList {
         let mut returned = TaskList::default();
-        self.with(|Here { desk, .. }| {
+        self.with(|RunInHand { desk, .. }| {
             for item in self.queues.take_back(share, |task| desk.may_give_back(task)) {
                 if let WorkKind::Task(prepared) = item.kind {
                     desk.unprepare(prepared, &mut returned);

@@ -6,7 +6,7 @@ use super::executor::{Executor, Queues, WorkerThreads};
 use super::messages::{Fetch, FromWorkers, GoOn, Lost, Release, Settle, ToWorkers};
 use super::run::Run;
 use super::work_item::{Done, WorkItem, WorkKind, WorkOutcome};
-use super::workbench::{Gathered, Here, Workbench};
+use super::workbench::{Gathered, RunInHand, Workbench};
 use crate::ids::{BlockId, RunId, StageId, TaskList, WorkerId};
 use crate::protocol::{FromWorker, ToWorker};
 use crate::sched::{Orders, Timing, Unbegun};
@@ -151,7 +151,7 @@ impl Worker {
             // Whoever asked may be gone.
             let _ = listener.send(found.clone());
         }
-        let orders = self.bench.order(|Here { desk, .. }| match found {
+        let orders = self.bench.order(|RunInHand { desk, .. }| match found {
             Some(found) => desk.arrived(block, found),
             None => Orders { returned: desk.missed(block), ..Orders::default() },
         });
@@ -222,7 +222,7 @@ impl Worker {
 
     /// Blocks are to be written by the I/O threads.
     fn spill(&mut self, blocks: &TaskList) {
-        let items = self.bench.with(|Here { run, desk }| {
+        let items = self.bench.with(|RunInHand { run, desk }| {
             let found = blocks.iter().filter_map(|task| Some((task, desk.remove(task)?)));
             let item = |(task, block)| WorkItem { run: run.clone(), task, kind: WorkKind::Spill(block) };
             found.map(item).collect::<Vec<_>>()
@@ -352,7 +352,7 @@ impl Handler<Fetch> for Worker {
 
     /// Answers when the block is here, if it is on its way.
     fn handle(&mut self, Fetch { run, block }: Fetch, _: &mut Self::Context) -> Self::Result {
-        let here = |Here { run: current, desk }: &mut Here| match desk.get(block) {
+        let here = |RunInHand { run: current, desk }: &mut RunInHand| match desk.get(block) {
             _ if current.id != run => Lookup::Nowhere,
             Some(found) => Lookup::Found(found.clone()),
             None if desk.is_coming(block) => Lookup::Coming,

@@ -11,26 +11,26 @@ use std::path::{Component, Path, PathBuf};
 
 /// A file or directory, or one that could be made.
 #[derive(Clone, PartialEq, Eq, Debug)]
-struct Place {
+struct ResolvedPath {
     device: u64,
     inode: u64,
     /// Names below that, of what is not there yet.
     below: Vec<OsString>,
 }
 
-impl Place {
+impl ResolvedPath {
     /// What is there, links followed.
-    fn of_existing(path: &Path) -> io::Result<Place> {
+    fn of_existing(path: &Path) -> io::Result<ResolvedPath> {
         let about = fs::metadata(path)?;
-        Ok(Place { device: about.dev(), inode: about.ino(), below: Vec::new() })
+        Ok(ResolvedPath { device: about.dev(), inode: about.ino(), below: Vec::new() })
     }
 }
 
 /// Where an output goes.
 struct Target {
-    place: Place,
+    place: ResolvedPath,
     /// The places that it is in, nearest first.
-    around: Vec<Place>,
+    around: Vec<ResolvedPath>,
     /// The innermost folder around it that is there.
     folder: PathBuf,
 }
@@ -51,9 +51,10 @@ impl Target {
                 _ => {}
             }
         }
-        let mut places: Vec<Place> = there.ancestors().map(Place::of_existing).collect::<Result<_, _>>()?;
+        let mut places: Vec<ResolvedPath> =
+            there.ancestors().map(ResolvedPath::of_existing).collect::<Result<_, _>>()?;
         for end in 1..=below.len() {
-            places.insert(0, Place { below: below[..end].to_vec(), ..places[end - 1].clone() });
+            places.insert(0, ResolvedPath { below: below[..end].to_vec(), ..places[end - 1].clone() });
         }
         let place = places.remove(0);
         let folder = if below.is_empty() { there.parent().unwrap_or(&there).into() } else { there };
@@ -61,7 +62,7 @@ impl Target {
     }
 
     /// Is it that, or in it?
-    fn touches(&self, place: &Place) -> bool {
+    fn touches(&self, place: &ResolvedPath) -> bool {
         self.place == *place || self.around.contains(place)
     }
 }
@@ -70,8 +71,8 @@ impl Target {
 /// them need be there.
 pub fn check_outputs(inputs: &[PathBuf], outputs: &[PathBuf]) -> Result<(), FileError> {
     // What is gone meanwhile is not overwritten.
-    let inputs: Vec<(&PathBuf, Place)> =
-        inputs.iter().filter_map(|path| Some((path, Place::of_existing(path).ok()?))).collect();
+    let inputs: Vec<(&PathBuf, ResolvedPath)> =
+        inputs.iter().filter_map(|path| Some((path, ResolvedPath::of_existing(path).ok()?))).collect();
     let mut earlier: Vec<(&PathBuf, Target)> = Vec::new();
     for path in outputs {
         let refused = |why: String| FileError::Target { path: path.clone(), why };

@@ -49,7 +49,7 @@ struct Told {
 
 /// How far a run is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Standing {
+pub enum RunStanding {
     /// So many others come first.
     Waits { before: u64 },
     /// So many of all its tasks are done.
@@ -59,7 +59,7 @@ pub enum Standing {
 /// What it has told of one run.
 #[derive(Default)]
 struct ToldOfRun {
-    standing: Option<Standing>,
+    standing: Option<RunStanding>,
     /// How it ended, until somebody has looked.
     end: Option<Result<Ended, RunError>>,
     /// The client's part in the run hears what is said to it as a worker.
@@ -80,10 +80,10 @@ impl Told {
             ToClient::Explained(lines) => self.explained = Some(lines),
             ToClient::Drained(result) => self.drained = Some(result),
             ToClient::Waits { number, before } => {
-                self.about(number, |run| run.standing = Some(Standing::Waits { before }));
+                self.about(number, |run| run.standing = Some(RunStanding::Waits { before }));
             }
             ToClient::Progress { number, done, total } => {
-                self.about(number, |run| run.standing = Some(Standing::Goes { done, total }));
+                self.about(number, |run| run.standing = Some(RunStanding::Goes { done, total }));
             }
             ToClient::Ended { number, result } => {
                 self.about(number, |run| run.end = Some(result.map_err(RunError::Failed)));
@@ -348,7 +348,7 @@ impl Client {
         program: &Arc<Program>,
         mut spec: RunSpec,
         own: Option<OwnPart>,
-        tell: impl Fn(Standing),
+        tell: impl Fn(RunStanding),
     ) -> Result<RemoteEnd, RunError> {
         let number = self.numbers.fetch_add(1, Ordering::Relaxed);
         let taking_part = || self.taking_part.lock().unwrap_or_else(PoisonError::into_inner);
@@ -378,7 +378,7 @@ impl Client {
         &self,
         number: u64,
         program: &Program,
-        tell: impl Fn(Standing),
+        tell: impl Fn(RunStanding),
     ) -> Result<RemoteEnd, RunError> {
         let mut lost = None;
         loop {
@@ -439,7 +439,7 @@ impl Client {
     fn wait_for_end(
         &self,
         number: u64,
-        tell: &impl Fn(Standing),
+        tell: &impl Fn(RunStanding),
         lost: Option<Failure>,
     ) -> Result<Ended, RunError> {
         let mut last = None;

@@ -34,7 +34,7 @@ mod workplace;
 
 pub use crate::actors::autoscaler::WorkersEnd;
 pub use address::SchedulerAt;
-pub use client::{Client, RemoteEnd, RunError, Standing};
+pub use client::{Client, RemoteEnd, RunError, RunStanding};
 pub use client_part::OwnPart;
 pub use counted::counted;
 pub use elastic::{ElasticOptions, SlurmRequest, WorkerSource};

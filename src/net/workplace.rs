@@ -5,7 +5,8 @@ use super::depot::BlockDepot;
 use super::network::Neighbours;
 use super::opened::CannotOpen;
 use crate::actors::{
-    Activity, FromWorkers, GoOn, Held, Lost, Peers, Run, Settle, Stalls, ToWorkers, Worker, WorkerThreads,
+    Activity, FromWorkers, GoOn, KeptOfRun, Lost, Peers, Run, Settle, Stalls, ToWorkers, Worker,
+    WorkerThreads,
 };
 use crate::exec::Bindings;
 use crate::failure::Failure;
@@ -70,7 +71,7 @@ pub struct Means {
 /// What a process holds of a run whose scheduler it has lost.
 pub struct KeptRun {
     identity: RunIdentity,
-    held: Held,
+    held: KeptOfRun,
     /// Its blocks are of this pool.
     pool: Pool,
     /// Those of its blocks that have been written.
@@ -100,7 +101,7 @@ impl KeptRun {
 }
 
 /// A run as it is done here.
-struct Here {
+struct RunHere {
     run: Arc<Run>,
     /// None if it has none that means anything to another scheduler.
     identity: Option<RunIdentity>,
@@ -123,7 +124,7 @@ pub struct Workplace {
     actor: Option<Addr<Worker>>,
     /// Of the time of an earlier scheduler.
     kept: Option<KeptRun>,
-    here: Option<Here>,
+    here: Option<RunHere>,
 }
 
 impl Workplace {
@@ -226,7 +227,7 @@ impl Workplace {
                 say(FromWorkerProcess::Tell { messages: vec![FromWorker::Vanished { run, block }] });
             });
         }
-        self.here = Some(Here { run, identity, sync, stalls: self.activity.stalls() });
+        self.here = Some(RunHere { run, identity, sync, stalls: self.activity.stalls() });
     }
 
     /// Messages of the scheduler about a run, which may be over here.
@@ -247,7 +248,7 @@ impl Workplace {
     /// The scheduler is lost. Waits for what is being done, and returns what is here of a run, of which nothing is left
     /// to the depot.
     pub fn settle(mut self) -> Option<KeptRun> {
-        let Some(Here { run, identity, .. }) = self.here.take() else { return self.kept.take() };
+        let Some(RunHere { run, identity, .. }) = self.here.take() else { return self.kept.take() };
         self.depot.end(run.id);
         let (tell, told) = mpsc::channel();
         self.actor.as_ref()?.do_send(Settle { tell });
@@ -269,7 +270,7 @@ impl Workplace {
     }
 
     /// What the run has taken here so far.
-    fn figures(&self, here: &Here) -> Figures {
+    fn figures(&self, here: &RunHere) -> Figures {
         let (bytes_read, bytes_written) = here.run.bindings.traffic.bytes();
         let memory = self.pool.usage();
         let spilled = here.run.spill.as_ref().map(|files| files.usage()).unwrap_or_default();
@@ -299,7 +300,7 @@ impl Drop for Workplace {
     }
 }
 
-impl Here {
+impl RunHere {
     /// Nobody else can see to it that what was written here is on the disk of a network file system.
     fn written(&self) -> Result<(), Failure> {
         if self.sync { self.run.bindings.outputs.iter().try_for_each(|output| output.sync()) } else { Ok(()) }

@@ -1,6 +1,6 @@
 //! How far a run goes ahead of the walk: the bytes of what has been admitted.
 
-use super::plan::{Results, SpillPlan};
+use super::plan::{ResultsWhenShort, SpillPlan};
 use crate::ids::BlockId;
 use std::collections::HashMap;
 
@@ -11,7 +11,7 @@ struct Window {
     per_thread: u64,
     /// What that makes with the fleet as it is.
     limit: u64,
-    results: Results,
+    results: ResultsWhenShort,
     /// How many admitted tasks are to read a block.
     readers: HashMap<BlockId, u32>,
 }
@@ -102,7 +102,7 @@ impl Ahead {
 
     /// Must results stay in memory?
     pub fn results_stay(&self) -> bool {
-        self.window.as_ref().is_none_or(|window| window.results == Results::Stay)
+        self.window.as_ref().is_none_or(|window| window.results == ResultsWhenShort::Stay)
     }
 
     /// May a task be admitted that adds so many bytes? When nothing is admitted, one may in a run that spills.

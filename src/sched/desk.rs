@@ -62,7 +62,7 @@ struct Awaited {
 
 /// Where an input is.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Place {
+enum InputPlace {
     Here,
     At(WorkerId),
     /// A task in hand makes it.
@@ -185,8 +185,9 @@ impl<B: Clone> Desk<B> {
             }
         }
         let places = inputs.iter().map(|input| (*input, self.place(*input, from)));
-        let missing: Vec<(BlockId, Place)> = places.filter(|(_, place)| *place != Place::Here).collect();
-        if missing.iter().any(|(_, place)| *place == Place::Nowhere) {
+        let missing: Vec<(BlockId, InputPlace)> =
+            places.filter(|(_, place)| *place != InputPlace::Here).collect();
+        if missing.iter().any(|(_, place)| *place == InputPlace::Nowhere) {
             self.suspects.remove(&task);
             self.forget_reader(task);
             return orders.returned.push(task);
@@ -197,13 +198,13 @@ impl<B: Clone> Desk<B> {
         if missing.is_empty() {
             return self.begin(task, inputs, orders);
         }
-        let coming = missing.iter().filter(|(_, place)| *place != Place::InTheMaking).count();
+        let coming = missing.iter().filter(|(_, place)| *place != InputPlace::InTheMaking).count();
         self.waiting.insert(task, Waiting { missing: missing.len(), coming, turn: self.turn });
         self.turn += 1;
         for (block, place) in missing {
             let awaited = self.awaited.entry(block).or_default();
             awaited.by.push(task);
-            if let Place::At(worker) = place
+            if let InputPlace::At(worker) = place
                 && !std::mem::replace(&mut awaited.is_coming, true)
             {
                 orders.fetch.push((block, worker));
@@ -213,17 +214,17 @@ impl<B: Clone> Desk<B> {
 
     /// A task without a block that is not in hand is done, here or elsewhere: it is given back only if that is asked
     /// for, and then with all that wait for it.
-    fn place(&self, input: BlockId, from: &TaskMap<WorkerId>) -> Place {
+    fn place(&self, input: BlockId, from: &TaskMap<WorkerId>) -> InputPlace {
         if self.blocks.contains_key(&input) {
-            return Place::Here;
+            return InputPlace::Here;
         }
         if let Some(worker) = from.get(&input) {
-            return Place::At(*worker);
+            return InputPlace::At(*worker);
         }
         match self.in_hand.contains(&input) {
-            true => Place::InTheMaking,
-            false if self.program.stage(input.stage).leaves_blocks() => Place::Nowhere,
-            false => Place::Here,
+            true => InputPlace::InTheMaking,
+            false if self.program.stage(input.stage).leaves_blocks() => InputPlace::Nowhere,
+            false => InputPlace::Here,
         }
     }
 

@@ -57,7 +57,7 @@ struct Idle {
 }
 
 /// Where a block lies idle.
-struct Place {
+struct IdleCopy {
     memory: MemoryId,
     idle: IdleBlock,
     bytes: u64,
@@ -71,7 +71,7 @@ pub(super) struct Eviction {
     /// How many assigned tasks are to read a block. Counted in a run that spills.
     pins: HashMap<BlockId, u32>,
     idle: BTreeMap<MemoryId, Idle>,
-    places: HashMap<BlockId, Vec<Place>>,
+    places: HashMap<BlockId, Vec<IdleCopy>>,
 }
 
 impl Eviction {
@@ -126,7 +126,7 @@ impl Eviction {
         let of_memory = self.idle.entry(memory).or_default();
         of_memory.order.insert(idle);
         of_memory.bytes += bytes;
-        self.places.entry(idle.block).or_default().push(Place { memory, idle, bytes });
+        self.places.entry(idle.block).or_default().push(IdleCopy { memory, idle, bytes });
     }
 
     /// The block is idle nowhere.
@@ -135,7 +135,7 @@ impl Eviction {
         if self.places.is_empty() {
             return;
         }
-        for Place { memory, idle, bytes } in self.places.remove(&block).unwrap_or_default() {
+        for IdleCopy { memory, idle, bytes } in self.places.remove(&block).unwrap_or_default() {
             let of_memory = self.idle.get_mut(&memory).expect("it was added there");
             of_memory.order.remove(&idle);
             of_memory.bytes -= bytes;

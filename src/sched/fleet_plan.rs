@@ -6,7 +6,7 @@
 //! hold all of it.
 
 use super::plan::{
-    COMING, HoldsAll, Plan, PlanError, Results, SpillPlan, Threads, Whose, Workspace, needs,
+    COMING, HoldsAll, Plan, PlanError, ResultsWhenShort, SpillPlan, Threads, Whose, Workspace, needs,
     spilling_workspace, workspace,
 };
 use crate::graph::Program;
@@ -116,7 +116,7 @@ fn plan_to_spill(
         window: step.saturating_mul(1 + COMING).max(spare),
         window_per_thread: step,
         least,
-        results: Results::MayLeave,
+        results: ResultsWhenShort::MayLeave,
     };
     let threads = threads_of(workers, client);
     Ok(Plan {

@@ -57,6 +57,6 @@ pub use fleet_plan::{ClientSeat, FleetPlan, Seat, plan_fleet};
 pub use forecast::{Swapped, forecast};
 pub use network_forecast::forecast_network;
 pub use plan::{
-    Plan, PlanError, Results, SpillPlan, Threads, Whose, Workspace, plan, plan_spilling, serial_order,
-    workspace,
+    Plan, PlanError, ResultsWhenShort, SpillPlan, Threads, Whose, Workspace, plan, plan_spilling,
+    serial_order, workspace,
 };

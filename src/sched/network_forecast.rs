@@ -19,16 +19,16 @@ const BYTES_PER_SECOND: f64 = 1e9;
 const NANOSECOND: f64 = 1e-9;
 
 /// Threads of one class at a worker, and the tasks that lack nothing but one of them.
-struct Threads {
+struct ClassThreads {
     free: u64,
     waiting: VecDeque<Prepared<()>>,
 }
 
 /// A worker. What it fetches lies on its desk at once: the tasks that need it begin when it would be there.
-struct Workplace {
+struct ForecastWorker {
     desk: Desk<()>,
     /// Those that compute, and those that wait for files.
-    threads: [Threads; 2],
+    threads: [ClassThreads; 2],
     /// When all is there that was fetched for a task that has not begun.
     there: BTreeMap<TaskId, u64>,
 }
@@ -40,7 +40,7 @@ struct Player {
     /// What happens when. The second number keeps the order of what happens at the same time.
     due: BinaryHeap<Reverse<(u64, u64)>>,
     happens: BTreeMap<u64, Event>,
-    workers: Vec<Workplace>,
+    workers: Vec<ForecastWorker>,
     /// Blocks that have been fetched, and when they come. A worker asks for each once.
     fetched: HashMap<(WorkerId, BlockId), u64>,
     moved: u64,
@@ -54,8 +54,8 @@ struct Player {
 pub fn forecast_network(program: &Arc<Program>, seats: &[Seat], scratch: u64) -> Result<u64, PlanError> {
     let fleet = plan_fleet(program, seats, None, scratch)?;
     let mut core = Core::for_fleet(program.clone(), &fleet, None);
-    let threads = |free: u64| Threads { free, waiting: VecDeque::new() };
-    let workplace = |seat: &Seat| Workplace {
+    let threads = |free: u64| ClassThreads { free, waiting: VecDeque::new() };
+    let workplace = |seat: &Seat| ForecastWorker {
         desk: Desk::new(program.clone()),
         threads: [threads(seat.threads.compute), threads(seat.threads.io)],
         there: BTreeMap::new(),
@@ -157,7 +157,7 @@ impl Player {
 
     fn assign(&mut self, worker: WorkerId, tasks: &TaskList, fetch: &[(BlockId, WorkerId)]) {
         let there = self.fetch(worker, fetch);
-        let Workplace { desk, there: of_tasks, .. } = &mut self.workers[worker.0 as usize];
+        let ForecastWorker { desk, there: of_tasks, .. } = &mut self.workers[worker.0 as usize];
         of_tasks.extend(tasks.iter().map(|task| (task, there)));
         let mut begin = desk.assign(tasks, fetch).begin;
         for (block, _) in fetch {
@@ -193,7 +193,7 @@ impl Player {
     }
 
     fn take_back(&mut self, worker: WorkerId, share: Unbegun) {
-        let Workplace { desk, threads: [compute, _], .. } = &mut self.workers[worker.0 as usize];
+        let ForecastWorker { desk, threads: [compute, _], .. } = &mut self.workers[worker.0 as usize];
         let kept = if share == Unbegun::Half { compute.waiting.len() / 2 } else { 0 };
         let mut tasks = TaskList::default();
         for prepared in compute.waiting.drain(kept..) {
@@ -204,7 +204,7 @@ impl Player {
 
     /// Gives free threads of a worker the tasks that wait for them, in their order.
     fn begin(&mut self, worker: WorkerId, class: usize) {
-        let Workplace { threads, there, .. } = &mut self.workers[worker.0 as usize];
+        let ForecastWorker { threads, there, .. } = &mut self.workers[worker.0 as usize];
         let threads = &mut threads[class];
         if threads.free == 0 {
             return;

@@ -86,12 +86,12 @@ pub struct SpillPlan {
     pub window_per_thread: u64,
     /// Bytes of blocks that the memory of one worker has to hold.
     pub least: u64,
-    pub results: Results,
+    pub results: ResultsWhenShort,
 }
 
 /// What becomes of results when memory is short.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Results {
+pub enum ResultsWhenShort {
     /// They stay: whoever asked for them is going to have them in this very memory.
     Stay,
     /// They leave it like other blocks. Whoever asked for them gets them from the file.
@@ -241,7 +241,7 @@ pub fn plan_spilling(
     let blocks_limit = budget - beside;
     let ahead = (threads.compute + COMING) * largest_task(program);
     let window = least.saturating_add(ahead).min(blocks_limit);
-    let spill = Some(SpillPlan { window, window_per_thread: 0, least, results: Results::Stay });
+    let spill = Some(SpillPlan { window, window_per_thread: 0, least, results: ResultsWhenShort::Stay });
     Ok(Plan { blocks_limit, workspace, threads, smallest_budget, least_blocks: least, more_io: 0, spill })
 }
 

@@ -2,7 +2,7 @@
 
 use super::error::Error;
 use super::options::{ClusterAt, SessionBuilder, Waiting, WhileWaiting, Workers};
-use super::prepare::Place;
+use super::prepare::RunPlace;
 use super::runtime::lock;
 use crate::actors::autoscaler::{Running, Scaled, Terms};
 use crate::actors::{
@@ -29,12 +29,12 @@ const BOOT: f64 = 0.001;
 
 /// What does the work.
 pub(super) enum Engine {
-    Here(Here),
+    Here(LocalActors),
     Cluster(Cluster),
 }
 
 /// Actors and threads of this process. They end when this is dropped.
-pub(super) struct Here {
+pub(super) struct LocalActors {
     workers: Workers,
     of_each: WorkerThreads,
     may_spill: bool,
@@ -69,7 +69,7 @@ impl Engine {
     /// Starts what `options` ask for. `depth` is how many requests the files of this process get at once.
     pub fn start(options: &SessionBuilder, depth: Arc<Depth>) -> Result<Engine, Error> {
         match &options.cluster {
-            None => Here::start(options, depth).map(Engine::Here),
+            None => LocalActors::start(options, depth).map(Engine::Here),
             Some(ClusterAt::Known(scheduler)) => Cluster::join(options, scheduler).map(Engine::Cluster),
             Some(ClusterAt::Own { elastic, result }) => {
                 let own = OwnCluster::start(elastic, result)?;
@@ -116,9 +116,9 @@ impl Engine {
     }
 
     /// What planning has to know. Waits for the workers of a cluster if they have gone.
-    pub fn place(&self) -> Result<Place, Error> {
+    pub fn place(&self) -> Result<RunPlace, Error> {
         Ok(match self {
-            Engine::Here(here) => Place::Here {
+            Engine::Here(here) => RunPlace::Here {
                 threads: all_threads(
                     here.workers.most,
                     WorkerThreads { io: here.least_io(), ..here.of_each },
@@ -128,7 +128,7 @@ impl Engine {
                 budget: here.memory.bytes,
             },
             Engine::Cluster(cluster) => {
-                Place::Fleet(cluster.wait(cluster.wait_workers, Instant::now() + cluster.patience)?)
+                RunPlace::Fleet(cluster.wait(cluster.wait_workers, Instant::now() + cluster.patience)?)
             }
         })
     }
@@ -236,8 +236,8 @@ fn all_threads(workers: usize, of_each: WorkerThreads) -> Threads {
     Threads { compute: (workers * of_each.compute) as u64, io: (workers * io) as u64 }
 }
 
-impl Here {
-    fn start(options: &SessionBuilder, depth: Arc<Depth>) -> Result<Here, Error> {
+impl LocalActors {
+    fn start(options: &SessionBuilder, depth: Arc<Depth>) -> Result<LocalActors, Error> {
         let workers = options.workers;
         let io = match options.io_place {
             IoPlace::OnCompute => 0,
@@ -270,7 +270,7 @@ impl Here {
         let Actors { scheduler, autoscaler } = actors.inspect_err(|_| system.stop())?;
         let may_spill = options.may_spill();
         let thread = Mutex::new(Some(thread));
-        Ok(Here { workers, of_each, may_spill, memory, scheduler, autoscaler, system, thread, spill })
+        Ok(LocalActors { workers, of_each, may_spill, memory, scheduler, autoscaler, system, thread, spill })
     }
 
     /// I/O threads that each worker has to have memory for.
@@ -310,7 +310,7 @@ fn terms(workers: Workers, threads: usize) -> Terms {
     Terms { name: "threads", rules, period: PERIOD }
 }
 
-impl Drop for Here {
+impl Drop for LocalActors {
     fn drop(&mut self) {
         // While there still is a scheduler that answers.
         drop(self.autoscaler.take());

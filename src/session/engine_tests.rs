@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::actors::autoscaler::DrainWorkers;
-use crate::actors::{CallRoll, Recruit, Standing};
+use crate::actors::{CallRoll, Recruit, WorkerStanding};
 use crate::array::{Array, BlockSize, Element};
 use crate::session::{Operation, Session};
 use futures_executor::block_on;
@@ -16,7 +16,7 @@ fn scheduler(session: &Session) -> &Addr<Scheduler> {
     &here.scheduler
 }
 
-fn roll(session: &Session) -> BTreeMap<String, Standing> {
+fn roll(session: &Session) -> BTreeMap<String, WorkerStanding> {
     block_on(scheduler(session).send(CallRoll)).expect("an answer")
 }
 
@@ -54,7 +54,7 @@ fn come_and_go(session: &Session, over: &AtomicBool) -> usize {
         let before = names.len();
         names.retain(|name| there.contains_key(name));
         left += before - names.len();
-        let leaving = there.values().filter(|standing| **standing == Standing::Leaves).count();
+        let leaving = there.values().filter(|standing| **standing == WorkerStanding::Leaves).count();
         if there.len() < 3 {
             names.push(format!("extra-{joined}"));
             joined += 1;

@@ -3,7 +3,7 @@
 use super::error::Error;
 use super::operation::Operation;
 use super::planned::Planned;
-use super::prepare::{Place, seats, spill_scratch};
+use super::prepare::{RunPlace, seats, spill_scratch};
 use super::runtime::Session;
 use crate::sched::forecast_network;
 
@@ -33,7 +33,7 @@ impl Session {
     pub fn forecast_network(&self, planned: &Planned) -> Result<Option<u64>, Error> {
         let program = &planned.ready.program;
         match self.planner()?.place {
-            Place::Fleet(workers) if program.tasks() <= LONGEST_PLAYED => {
+            RunPlace::Fleet(workers) if program.tasks() <= LONGEST_PLAYED => {
                 Ok(forecast_network(program, &seats(&workers), spill_scratch(program)).ok())
             }
             _ => Ok(None),

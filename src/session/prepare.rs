@@ -67,7 +67,7 @@ impl Ready {
 
 /// Where a run is to be done.
 #[derive(Clone)]
-pub(super) enum Place {
+pub(super) enum RunPlace {
     /// On these threads, all workers' together, in a memory that they share.
     Here {
         threads: Threads,
@@ -88,11 +88,11 @@ struct TooSmall<'a> {
     of_all: bool,
 }
 
-impl Place {
+impl RunPlace {
     fn threads(&self) -> Threads {
         match self {
-            Place::Here { threads, .. } => *threads,
-            Place::Fleet(workers) => Threads {
+            RunPlace::Here { threads, .. } => *threads,
+            RunPlace::Fleet(workers) => Threads {
                 compute: workers.iter().map(|worker| worker.seat.threads.compute).sum(),
                 io: workers.iter().map(|worker| worker.seat.threads.io).sum(),
             },
@@ -102,23 +102,23 @@ impl Place {
     /// Bytes of all memories together.
     fn bytes(&self) -> u64 {
         match self {
-            Place::Here { budget, .. } => *budget,
-            Place::Fleet(workers) => workers.iter().map(|worker| worker.seat.budget).sum(),
+            RunPlace::Here { budget, .. } => *budget,
+            RunPlace::Fleet(workers) => workers.iter().map(|worker| worker.seat.budget).sum(),
         }
     }
 
     /// The most bytes that one process will hold under this plan.
     fn bound(&self, plan: &Plan) -> u64 {
         match self {
-            Place::Here { .. } => plan.bound(),
+            RunPlace::Here { .. } => plan.bound(),
             // Each may be filled up to its budget, and not beyond.
-            Place::Fleet(workers) => workers.iter().map(|worker| worker.seat.budget).max().unwrap_or(0),
+            RunPlace::Fleet(workers) => workers.iter().map(|worker| worker.seat.budget).max().unwrap_or(0),
         }
     }
 
     /// Whose memory a run lacks that fits nowhere. None if all is one memory.
     fn too_small(&self) -> Option<TooSmall<'_>> {
-        let Place::Fleet(workers) = self else { return None };
+        let RunPlace::Fleet(workers) = self else { return None };
         let of_all = !self.all_may_spill();
         let budget = |worker: &&FleetMember| worker.seat.budget;
         let worker =
@@ -128,15 +128,15 @@ impl Place {
 
     fn may_spill(&self) -> bool {
         match self {
-            Place::Here { may_spill, .. } => *may_spill,
-            Place::Fleet(workers) => workers.iter().any(|worker| worker.seat.may_spill),
+            RunPlace::Here { may_spill, .. } => *may_spill,
+            RunPlace::Fleet(workers) => workers.iter().any(|worker| worker.seat.may_spill),
         }
     }
 
     fn all_may_spill(&self) -> bool {
         match self {
-            Place::Here { may_spill, .. } => *may_spill,
-            Place::Fleet(workers) => workers.iter().all(|worker| worker.seat.may_spill),
+            RunPlace::Here { may_spill, .. } => *may_spill,
+            RunPlace::Fleet(workers) => workers.iter().all(|worker| worker.seat.may_spill),
         }
     }
 
@@ -144,14 +144,14 @@ impl Place {
     fn fit(&self, program: &Program, hold: Hold) -> Result<Plan, PlanError> {
         let scratch = spill_scratch(program);
         match (self, hold) {
-            (Place::Here { threads, most_io, budget, .. }, Hold::All) => {
+            (RunPlace::Here { threads, most_io, budget, .. }, Hold::All) => {
                 let least = plan(program, *threads, *budget)?;
                 Ok(least.with_more_io(program, *most_io, *budget))
             }
-            (Place::Here { threads, budget, .. }, Hold::Spill) => {
+            (RunPlace::Here { threads, budget, .. }, Hold::Spill) => {
                 plan_spilling(program, *threads, *budget, scratch)
             }
-            (Place::Fleet(workers), hold) => {
+            (RunPlace::Fleet(workers), hold) => {
                 if hold == Hold::All {
                     // Together they would hold it. Each of them is still planned as one that may spill.
                     plan(program, self.threads(), self.bytes())?;
@@ -170,7 +170,7 @@ pub(super) fn seats(workers: &[FleetMember]) -> Vec<Seat> {
 /// What a run may use, as far as planning has to know.
 #[derive(Clone)]
 pub(super) struct Planner {
-    pub place: Place,
+    pub place: RunPlace,
     /// Bytes of blocks and workspaces that one process may hold.
     pub memory: u64,
     /// What limits them.
@@ -205,7 +205,7 @@ impl Planner {
             blocks = operation.blocks_for_disk(blocks, self.memory)?;
         }
         let mut all = operation.ways(blocks, request.care)?;
-        if matches!(self.place, Place::Fleet(_)) && all.iter().any(|ways| ways.pieces.is_some()) {
+        if matches!(self.place, RunPlace::Fleet(_)) && all.iter().any(|ways| ways.pieces.is_some()) {
             // Its chains in lockstep are spread so that little goes from process to process.
             all.retain(|ways| ways.pieces.is_some());
         }

@@ -1,7 +1,7 @@
 //! Programs through the actors, and what comes of them.
 
 use super::bound::Inputs;
-use super::engine::{Engine, Here};
+use super::engine::{Engine, LocalActors};
 use super::error::Error;
 use super::operation::{Named, Operation};
 use super::planned::{Planned, Target};
@@ -195,7 +195,7 @@ impl Session {
 
     fn execute_here(
         &self,
-        here: &Here,
+        here: &LocalActors,
         program: &Arc<Program>,
         bindings: Bindings,
         plan: &Plan,

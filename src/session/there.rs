@@ -10,7 +10,7 @@ use crate::array::InputId;
 use crate::data::Sink;
 use crate::exec::Bindings;
 use crate::graph::Program;
-use crate::net::{KeptRun, OwnPart, RunError, Standing, draw};
+use crate::net::{KeptRun, OwnPart, RunError, RunStanding, draw};
 use crate::protocol::{Ended, Figures, NotShared, RunSpec};
 use crate::sched::Threads;
 use crate::store::{Budget, SpillPlace, default_spill_folder};
@@ -42,8 +42,8 @@ impl Session {
             let began = Instant::now();
             let progress = self.progress();
             let tell = |standing| match standing {
-                Standing::Waits { before } => progress.wait_behind(before),
-                Standing::Goes { done, total } => progress.set(done as usize, total as usize),
+                RunStanding::Waits { before } => progress.wait_behind(before),
+                RunStanding::Goes { done, total } => progress.set(done as usize, total as usize),
             };
             let spec = unshared.run_spec(program, &bindings, self.options().sync_results, drawn);
             let own = unshared.part(self, &bindings, kept.take())?;

@@ -36,7 +36,7 @@ use super::lane::Lane;
 use super::leads::Leads;
 use super::memories::Memories;
 use super::outbox::Outboxes;
-use super::plan::{Plan, Results, SpillPlan, serial_order};
+use super::plan::{Plan, ResultsWhenShort, SpillPlan, serial_order};
 use super::ready::ReadyTasks;
 use super::sacrifice::Sacrifice;
 use super::suspects::Suspects;
@@ -143,7 +143,7 @@ impl Core {
         let program = &self.tasks.program;
         self.eviction.set_order(program, &serial_order(program));
         self.ahead.spilling(plan);
-        if plan.results == Results::MayLeave || !program.stages().iter().any(|stage| stage.keep) {
+        if plan.results == ResultsWhenShort::MayLeave || !program.stages().iter().any(|stage| stage.keep) {
             self.least_memory = plan.least;
         }
         self

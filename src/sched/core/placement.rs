@@ -17,7 +17,7 @@ const COST_OF_MOVING: f64 = 4.0;
 const MOST_HOLDERS: usize = 8;
 
 /// An input of a task that is to be placed.
-struct Held {
+struct PlacedInput {
     block: BlockId,
     holder: WorkerId,
     bytes: u64,
@@ -179,7 +179,7 @@ impl Core {
         let mut best = spare;
         let lane = self.tasks.lane(task);
         let mut best_finish = self.finish_at(lane, spare, &held);
-        for &Held { holder, .. } in &held {
+        for &PlacedInput { holder, .. } in &held {
             let finish = self.finish_at(lane, holder, &held);
             if finish < best_finish {
                 best = holder;
@@ -190,18 +190,18 @@ impl Core {
     }
 
     /// The inputs of `task` that lie somewhere, the first few.
-    fn inputs_held(&mut self, task: TaskId) -> Vec<Held> {
+    fn inputs_held(&mut self, task: TaskId) -> Vec<PlacedInput> {
         let Core { tasks, inputs, .. } = self;
         tasks.program.inputs(task, inputs);
         let held = |input: &TaskId| {
             let bytes = tasks.program.stage(input.stage).bytes(input.index);
-            Some(Held { block: *input, holder: tasks.location(*input)?, bytes })
+            Some(PlacedInput { block: *input, holder: tasks.location(*input)?, bytes })
         };
         inputs.iter().take(MOST_HOLDERS).filter_map(held).collect()
     }
 
     /// Seconds until `worker` could begin with everything it needs, and what moving that costs beside.
-    fn finish_at(&self, lane: Lane, worker: WorkerId, held: &[Held]) -> f64 {
+    fn finish_at(&self, lane: Lane, worker: WorkerId, held: &[PlacedInput]) -> f64 {
         let Some(queue) = self.fleet.get(worker).filter(|queue| !queue.draining) else {
             return f64::INFINITY;
         };
@@ -209,8 +209,9 @@ impl Core {
     }
 
     /// What it costs to bring to `worker` what it lacks, in seconds.
-    fn cost_of_moving(&self, worker: WorkerId, held: &[Held]) -> f64 {
-        let is_missing = |held: &&Held| held.holder != worker && !self.holders.expects(held.block, worker);
+    fn cost_of_moving(&self, worker: WorkerId, held: &[PlacedInput]) -> f64 {
+        let is_missing =
+            |held: &&PlacedInput| held.holder != worker && !self.holders.expects(held.block, worker);
         let missing: u64 = held.iter().filter(is_missing).map(|held| held.bytes).sum();
         let cost = if self.memories.is_one() { 1.0 } else { COST_OF_MOVING };
         cost * missing as f64 / LINK_BYTES_PER_SECOND
