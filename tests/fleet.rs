@@ -5,7 +5,7 @@ use dolmen::graph::{Blocks, Edges, Kind, Lowering, Order, Pattern, Program, Prog
 use dolmen::graph::{Space, Stage, Work};
 use dolmen::ids::{BlockId, MemoryId, StageId, TaskId, WorkerId};
 use dolmen::sched::{
-    Action, ClientSeat, Core, Event, Seat, Threads, Unbegun, Whereabouts, Whose, plan, plan_fleet,
+    Action, ClientSeat, Core, Event, Seat, Threads, Timing, Unbegun, Whereabouts, Whose, plan, plan_fleet,
 };
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -235,6 +235,35 @@ fn a_task_goes_where_a_copy_of_its_data_lies() {
     let fetches = assigned.iter().find(|(_, worker)| **worker == SECOND).map(|(task, _)| *task);
     let next = task(fetches.expect("one that fetches it").index + 1);
     assert_eq!(assigned.get(&next), Some(&SECOND), "{assigned:?}");
+}
+
+/// Chains whose steps do nothing and go on in the block of the step before.
+fn chains(number: u32, steps: u32) -> Arc<Program> {
+    let stage = Stage {
+        kind: Kind::Null,
+        space: Space::new(number, 1, steps, Order::Rows),
+        blocks: Blocks::Each { rows: LEN, cols: LEN },
+        element: Element::F64,
+        reads: vec![Read { source: StageId(0), pattern: Pattern::Previous }],
+        keep: true,
+        lockstep: false,
+        work: Work::default(),
+    };
+    Arc::new(Program::new(vec![stage]))
+}
+
+#[test]
+fn a_chain_goes_on_elsewhere_if_that_is_sooner_by_far() {
+    let step = |chain: u32, step: u32| task(3 * chain + step);
+    let mut scene = Scene::new(Core::new(chains(4, 3), PLENTY));
+    scene.hear(join(FIRST, 1, PLENTY));
+    let timings = vec![Timing { stage: StageId(0), tasks: 4, seconds: 4.0 }];
+    let tasks = (0..4).map(|chain| step(chain, 0)).collect();
+    scene.hear(Event::Finished { worker: FIRST, tasks, timings });
+    let busy = scene.take_assigned();
+    assert!(!busy.contains_key(&step(3, 1)), "it has enough to do: {busy:?}");
+    let moved = scene.hear(join(SECOND, 1, PLENTY)).take_assigned();
+    assert_eq!(moved, [(step(2, 1), SECOND)].into(), "the first that waits");
 }
 
 #[test]

@@ -365,6 +365,53 @@ fn who_joins_late_finds_work() {
     assert!(share > 500, "the late one did {share} of 2000");
 }
 
+/// Tasks done by threads that compute.
+fn computed(world: &World) -> u64 {
+    let is_io = |task: &TaskId| world.program.stage(task.stage).kind.is_io();
+    world.ran.iter().filter(|(task, _)| !is_io(task)).map(|(_, times)| u64::from(*times)).sum()
+}
+
+/// Half of a product is done on four workers when one of them is lost. The rest, and what was lost with it, takes the
+/// others hardly longer than if nobody ever waited. So too if the first guess of a step is wrong by far.
+#[test]
+fn a_worker_that_is_lost_at_half_time_costs_little_beside_its_work() {
+    const SECONDS: f64 = 0.01;
+    for (blocks, lost) in [(8, 0), (8, 1), (8, 2), (8, 3), (10, 0)] {
+        for lockstep in [false, true] {
+            for guess in [SECONDS / 10_000.0, SECONDS] {
+                let name = format!(
+                    "{blocks} × {blocks} blocks, lockstep {lockstep}, {guess} s guessed, {lost} lost"
+                );
+                let ratio =
+                    with_a_loss_at_half_time(programs::product(blocks, lockstep, guess), lost, SECONDS);
+                println!("{name}: {ratio:.3}");
+                assert!(ratio <= 1.10, "{name}: {ratio} times what the rest takes three workers at least");
+            }
+        }
+    }
+}
+
+/// The time of the run beside the least that it takes with three workers from the loss on, after that is known. So long
+/// takes a step.
+fn with_a_loss_at_half_time(program: Program, lost: usize, seconds: f64) -> f64 {
+    const MESSAGE: f64 = 0.0002;
+    let is_io = |at: &usize| program.stage(program.at_position(*at).stage).kind.is_io();
+    let tasks = (0..program.tasks()).filter(|at| !is_io(at)).count() as u64;
+    let world = World::new(1, program, PLENTY).memory(Given::Exactly(PLENTY / 8));
+    let mut world = world.speeds(seconds, MESSAGE).steady();
+    let workers: Vec<WorkerId> = (0..4).map(|_| world.join(1)).collect();
+    while computed(&world) < tasks / 2 {
+        assert!(world.step());
+    }
+    let (at_loss, before) = (world.seconds(), computed(&world));
+    world.crash(workers[lost]);
+    world.drive();
+    world.check_results();
+    let rest = computed(&world) - before;
+    assert!(rest >= tasks - tasks / 2);
+    (world.seconds() - 2.0 * MESSAGE) / (at_loss + rest as f64 * seconds / 3.0)
+}
+
 #[test]
 fn a_task_can_be_explained() {
     let mut builder = ProgramBuilder::default();

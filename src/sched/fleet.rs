@@ -2,8 +2,9 @@
 
 use super::estimates::Estimates;
 use super::lane::Lane;
+use super::load::Load;
 use super::ready::{Urgent, UrgentQueue};
-use crate::ids::{MemoryId, WorkerId};
+use crate::ids::{MemoryId, StageId, WorkerId};
 use std::collections::{BTreeSet, HashSet};
 
 /// Work is handed out so far ahead: enough to hide a round trip, little enough to be wrong about.
@@ -20,14 +21,6 @@ pub const MOST_THREADS: u32 = 1 << 12;
 /// So many of the least loaded workers are looked at for one with room: keeps the choice constant-time.
 const LOOKED_AT: usize = 8;
 
-/// Tasks of one class in a worker's hands.
-#[derive(Default)]
-pub(super) struct Load {
-    pub assigned: u32,
-    /// Estimated seconds of the assigned tasks.
-    pub seconds: f64,
-}
-
 /// What one worker has to do, and whether it stays.
 pub(super) struct WorkerQueue {
     pub threads: u32,
@@ -39,11 +32,12 @@ pub(super) struct WorkerQueue {
     /// So many tasks are to be finished before it is asked again: what comes back may be best done
     /// here all the same, and must not go to and fro.
     pub rest: u32,
+    /// What it has been handed.
     pub compute: Load,
     pub io: Load,
     /// Ready tasks that are best done here although the worker is busy.
     parked: UrgentQueue,
-    parked_seconds: f64,
+    parked_load: Load,
     /// Listed in `Fleet::freed`.
     freed: bool,
 }
@@ -59,7 +53,7 @@ impl WorkerQueue {
             compute: Load::default(),
             io: Load::default(),
             parked: UrgentQueue::default(),
-            parked_seconds: 0.0,
+            parked_load: Load::default(),
             freed: false,
         }
     }
@@ -79,8 +73,8 @@ impl WorkerQueue {
     /// What workers are compared by: compute tasks per thread, I/O tasks.
     fn rank(&self, lane: Lane) -> u32 {
         match lane {
-            Lane::Compute => roughly(self.compute.assigned / self.threads),
-            Lane::Io | Lane::Pinned => self.io.assigned,
+            Lane::Compute => roughly(self.compute.tasks() / self.threads),
+            Lane::Io | Lane::Pinned => self.io.tasks(),
         }
     }
 
@@ -89,27 +83,27 @@ impl WorkerQueue {
         if !self.takes_any() {
             return f64::INFINITY;
         }
-        (self.compute.seconds + self.parked_seconds) / f64::from(self.threads)
+        (self.compute.seconds() + self.parked_load.seconds()) / f64::from(self.threads)
     }
 
     /// The same for a task of this class: one that waits for a file needs no core.
     pub fn queue_of(&self, lane: Lane) -> f64 {
         match lane {
             Lane::Compute => self.queue(),
-            Lane::Io | Lane::Pinned if self.takes_any() => self.io.seconds,
+            Lane::Io | Lane::Pinned if self.takes_any() => self.io.seconds(),
             Lane::Io | Lane::Pinned => f64::INFINITY,
         }
     }
 
     pub fn has_room(&self, lane: Lane, seconds: f64) -> bool {
         match lane {
-            Lane::Pinned => !self.draining && self.io.assigned < MOST_IO,
+            Lane::Pinned => !self.draining && self.io.tasks() < MOST_IO,
             _ if !self.takes_any() => false,
-            Lane::Io => self.io.assigned < MOST_IO,
+            Lane::Io => self.io.tasks() < MOST_IO,
             Lane::Compute => {
                 let ahead = AHEAD_SECONDS * f64::from(self.threads);
-                self.compute.assigned < 2 * self.threads
-                    || (self.compute.seconds + seconds < ahead && self.compute.assigned < MOST_ASSIGNED)
+                self.compute.tasks() < 2 * self.threads
+                    || (self.compute.seconds() + seconds < ahead && self.compute.tasks() < MOST_ASSIGNED)
             }
         }
     }
@@ -119,7 +113,7 @@ impl WorkerQueue {
     }
 
     pub fn is_idle(&self) -> bool {
-        self.compute.assigned + self.io.assigned == 0
+        self.compute.tasks() + self.io.tasks() == 0
     }
 }
 
@@ -283,7 +277,7 @@ impl Fleet {
     pub fn park(&mut self, id: WorkerId, urgent: Urgent, seconds: f64) {
         if let Some(worker) = self.get_mut(id) {
             worker.parked.push(urgent);
-            worker.parked_seconds += seconds;
+            worker.parked_load.add(urgent.task.stage, seconds);
             self.parked.insert(id);
         }
     }
@@ -311,21 +305,18 @@ impl Fleet {
 
     pub fn pop_parked(&mut self, id: WorkerId, estimates: &Estimates) -> Option<Urgent> {
         let worker = self.get_mut(id)?;
-        let urgent = worker.parked.pop();
-        let less = urgent.map_or(0.0, |urgent| estimates.of(urgent.task));
+        let urgent = worker.parked.pop()?;
+        worker.parked_load.take(urgent.task.stage, estimates.of(urgent.task));
         if worker.parked.is_empty() {
-            worker.parked_seconds = 0.0;
             self.parked.remove(&id);
-        } else {
-            worker.parked_seconds = (worker.parked_seconds - less).max(0.0);
         }
-        urgent
+        Some(urgent)
     }
 
     pub fn take_parked(&mut self, id: WorkerId) -> UrgentQueue {
         self.parked.remove(&id);
         let Some(worker) = self.get_mut(id) else { return UrgentQueue::default() };
-        worker.parked_seconds = 0.0;
+        worker.parked_load = Load::default();
         std::mem::take(&mut worker.parked)
     }
 
@@ -346,20 +337,43 @@ impl Fleet {
         }
     }
 
-    /// Adds (or with −1 takes off) one assigned task of `seconds`.
-    pub fn charge(&mut self, id: WorkerId, lane: Lane, tasks: i32, seconds: f64) {
+    /// One more assigned task of this stage, each of which takes so many seconds.
+    pub fn charge(&mut self, id: WorkerId, lane: Lane, stage: StageId, seconds: f64) {
+        self.change(id, lane, |load| load.add(stage, seconds));
+    }
+
+    /// One assigned task less.
+    pub fn discharge(&mut self, id: WorkerId, lane: Lane, stage: StageId, seconds: f64) {
+        self.change(id, lane, |load| load.take(stage, seconds));
+        self.free(id);
+    }
+
+    /// A block begins to be moved there.
+    pub fn charge_move(&mut self, id: WorkerId) {
+        self.change(id, Lane::Io, Load::add_beside);
+    }
+
+    pub fn discharge_move(&mut self, id: WorkerId) {
+        self.change(id, Lane::Io, Load::take_beside);
+        self.free(id);
+    }
+
+    /// There may be room for what is parked.
+    fn free(&mut self, id: WorkerId) {
         let Some(worker) = self.workers.get_mut(id.0 as usize).and_then(Option::as_mut) else { return };
-        let before = worker.rank(lane);
-        let was_idle = worker.is_idle();
-        let load = worker.load(lane);
-        load.assigned = load.assigned.checked_add_signed(tasks).expect("as many come back as went out");
-        load.seconds = if load.assigned == 0 { 0.0 } else { (load.seconds + seconds).max(0.0) };
-        let after = worker.rank(lane);
-        let is_idle = worker.is_idle();
-        if tasks < 0 && !worker.freed && !worker.parked.is_empty() {
+        if !worker.freed && !worker.parked.is_empty() {
             worker.freed = true;
             self.freed.push(id);
         }
+    }
+
+    fn change(&mut self, id: WorkerId, lane: Lane, change: impl FnOnce(&mut Load)) {
+        let Some(worker) = self.workers.get_mut(id.0 as usize).and_then(Option::as_mut) else { return };
+        let before = worker.rank(lane);
+        let was_idle = worker.is_idle();
+        change(worker.load(lane));
+        let after = worker.rank(lane);
+        let is_idle = worker.is_idle();
         if !worker.takes_any() {
             return;
         }

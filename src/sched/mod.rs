@@ -34,6 +34,7 @@ mod homes;
 mod lane;
 mod leads;
 mod ledger;
+mod load;
 mod memories;
 mod network_forecast;
 mod outbox;

@@ -121,6 +121,28 @@ fn arrays(rng: &mut Rng, size: u64) -> Program {
     builder.finish()
 }
 
+/// The product of two square matrices of so many blocks. Its chains go on one after the other, or in lockstep as in a
+/// fleet. A step is taken to need so many seconds, before one has been measured.
+pub fn product(blocks: u64, lockstep: bool, seconds: f64) -> Program {
+    const BLOCK: u64 = 8;
+    const GUESSED_FLOPS_PER_SECOND: f64 = 2e10;
+    let mut builder = ProgramBuilder::default();
+    let mut lowering = Lowering::new(&mut builder, BLOCK);
+    let axis = Axis::new(blocks * BLOCK, BLOCK);
+    let (rows, cols) = (axis.len(), axis.len());
+    let product = input(0, rows, cols).dot(&input(1, rows, cols));
+    let result = lowering.lower(&product, BlockGrid::new(axis, axis)).unwrap();
+    if lockstep {
+        builder.lockstep(result.stage);
+    }
+    builder.write(result, 0, (0, 0));
+    let mut program = builder.finish();
+    for stage in program.stages_mut().filter(|stage| stage.space.extents().k > 1) {
+        stage.work.flops = seconds * GUESSED_FLOPS_PER_SECOND;
+    }
+    program
+}
+
 /// A tall matrix in row blocks, which may be shorter than wide.
 fn tall(rng: &mut Rng, builder: &mut ProgramBuilder, size: u64, transposed: bool) -> Access {
     let n = rng.range(1, size.div_ceil(4));

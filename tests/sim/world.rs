@@ -119,6 +119,8 @@ pub struct World {
     pub(super) duration: u64,
     pub(super) batching: u64,
     pub(super) duplicates: bool,
+    /// All tasks take as long, and all messages.
+    pub(super) steady: bool,
 }
 
 impl World {
@@ -178,6 +180,7 @@ impl World {
             duration,
             batching,
             duplicates: true,
+            steady: false,
         }
     }
 
@@ -200,6 +203,16 @@ impl World {
         self.duration = (task * SECOND as f64) as u64;
         self.latency = (message * SECOND as f64) as u64;
         self.batching = self.latency / 4 + 1;
+        self
+    }
+
+    pub fn seconds(&self) -> f64 {
+        self.now as f64 / SECOND as f64
+    }
+
+    /// No task takes longer than another, and no message.
+    pub fn steady(mut self) -> Self {
+        self.steady = true;
         self
     }
 
@@ -270,6 +283,9 @@ impl World {
 
     /// Mostly about `mean`, now and then much longer.
     pub(super) fn delay(&mut self, mean: u64) -> u64 {
+        if self.steady {
+            return mean;
+        }
         let stretch = if self.rng.chance(5) { 20 } else { 2 };
         self.rng.range(0, stretch * mean)
     }

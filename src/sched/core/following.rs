@@ -48,7 +48,7 @@ impl Core {
     /// inputs it has just given back.
     fn may_lead(&self, worker: WorkerId) -> bool {
         let Some(queue) = self.fleet.get(worker) else { return false };
-        let has_enough = queue.compute.assigned >= MOST_LED || queue.has_parked();
+        let has_enough = queue.compute.tasks() >= MOST_LED || queue.has_parked();
         !queue.draining && !queue.asked_back && !has_enough
     }
 
@@ -78,7 +78,7 @@ impl Core {
     /// Would it wait for a thread there, and for longer than it takes to hand it to a worker that has nothing to do?
     fn is_sooner_elsewhere(&self, worker: WorkerId, task: TaskId) -> bool {
         let is_long = self.estimates.of(task) > AHEAD_SECONDS;
-        let has_thread = self.fleet.get(worker).is_some_and(|queue| queue.compute.assigned < queue.threads);
+        let has_thread = self.fleet.get(worker).is_some_and(|queue| queue.compute.tasks() < queue.threads);
         is_long && !has_thread && self.fleet.has_idle()
     }
 

@@ -225,7 +225,7 @@ impl Core {
         for (id, queue) in self.fleet.iter() {
             let [compute, io] = assigned.get(&id).copied().unwrap_or_default();
             let all = [compute, io + self.moving_at(id)];
-            assert_eq!([queue.compute.assigned, queue.io.assigned], all, "I6: {id:?}");
+            assert_eq!([queue.compute.tasks(), queue.io.tasks()], all, "I6: {id:?}");
         }
     }
 }

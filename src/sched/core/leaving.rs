@@ -5,7 +5,6 @@ use crate::ids::{BlockId, MemoryId, TaskId, WorkerId};
 use crate::sched::events::{Action, Unbegun};
 use crate::sched::fleet::WorkerQueue;
 use crate::sched::holders::Transfer;
-use crate::sched::homes::Home;
 use crate::sched::lane::Lane;
 use crate::sched::table::TaskState;
 
@@ -41,7 +40,7 @@ impl Core {
         self.fit_window();
         let Some(queue) = self.fleet.get_mut(worker) else { return };
         // One alone has been begun, or will be at once.
-        if queue.compute.assigned > 1 {
+        if queue.compute.tasks() > 1 {
             queue.asked_back = true;
             out.push(Action::TakeBack { worker, share: Unbegun::All });
         }
@@ -84,21 +83,21 @@ impl Core {
         }
     }
 
-    /// Who is to do a task that waits for `busy`: that one, `spare`, or a holder of its inputs.
+    /// Who is to do a task that waits for `busy`: that one, `spare`, or a holder of its inputs. Where its home is, or
+    /// the block in which it goes on, it waits no longer than is worth it. Products in lockstep are dealt out so that
+    /// all have enough to do: who has nothing for the moment does not disturb that before the end.
     fn relief(&mut self, task: TaskId, busy: WorkerId, spare: WorkerId) -> WorkerId {
-        match self.home(task) {
-            Some(Home::Firm(home)) if home == busy => busy,
-            Some(Home::Best(home)) if home == busy && !self.is_late(task, busy, spare) => busy,
-            Some(Home::Best(home)) if home == busy => spare,
-            _ => self.choose(task, spare),
-        }
+        let is_home = self.home(task).is_some_and(|home| home.worker() == busy);
+        let best = if is_home { busy } else { self.choose(task, spare) };
+        let is_dealt = self.tasks.program.stage(task.stage).lockstep && !self.admission.is_through();
+        if best == busy && !is_dealt && self.is_late(task, busy, spare) { spare } else { best }
     }
 
     /// Asks the most loaded worker for half of what waits for a thread there.
     fn steal(&mut self, out: &mut Vec<Action>) {
         let Some(worker) = self.fleet.busiest() else { return };
         let Some(queue) = self.fleet.get_mut(worker) else { return };
-        if queue.asked_back || queue.rest > 0 || queue.compute.assigned <= queue.threads {
+        if queue.asked_back || queue.rest > 0 || queue.compute.tasks() <= queue.threads {
             return;
         }
         queue.asked_back = true;

@@ -110,8 +110,8 @@ impl Core {
         let queue = self.fleet.get(worker)?;
         let ledger = self.memories.ledger(queue.memory)?;
         Some(WorkerView {
-            computing: queue.compute.assigned,
-            io: queue.io.assigned,
+            computing: queue.compute.tasks(),
+            io: queue.io.tasks(),
             queue_seconds: queue.queue(),
             reserved: ledger.reserved(),
             limit: ledger.limit(),

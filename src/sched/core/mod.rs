@@ -379,7 +379,7 @@ impl Core {
         if self.tasks.table.state(at) != TaskState::Assigned(worker) {
             return;
         }
-        self.fleet.charge(worker, self.tasks.lane(task), -1, -self.estimates.of(task));
+        self.fleet.discharge(worker, self.tasks.lane(task), task.stage, self.estimates.of(task));
         self.fleet.rested(worker);
         if !self.suspects.is_empty() {
             self.put_down(worker, task);

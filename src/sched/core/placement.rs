@@ -219,7 +219,7 @@ impl Core {
 
     /// There is room for it.
     pub(super) fn assign(&mut self, worker: WorkerId, task: TaskId) {
-        self.fleet.charge(worker, self.tasks.lane(task), 1, self.estimates.of(task));
+        self.fleet.charge(worker, self.tasks.lane(task), task.stage, self.estimates.of(task));
         self.counts.assign();
         self.reserve_output(worker, task);
         self.tasks.set(task, TaskState::Assigned(worker));
@@ -271,12 +271,12 @@ impl Core {
         queue.asked_back = false;
         if back.is_empty() {
             // Nobody else could begin what it has.
-            queue.rest = queue.compute.assigned;
+            queue.rest = queue.compute.tasks();
         }
     }
 
     fn take_one_back(&mut self, worker: WorkerId, task: TaskId) {
-        self.fleet.charge(worker, self.tasks.lane(task), -1, -self.estimates.of(task));
+        self.fleet.discharge(worker, self.tasks.lane(task), task.stage, self.estimates.of(task));
         self.counts.take_back();
         self.put_down(worker, task);
         self.release_output(worker, task);

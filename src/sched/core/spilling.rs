@@ -4,7 +4,6 @@ use super::Core;
 use crate::ids::{BlockId, MemoryId, TaskId, WorkerId};
 use crate::sched::events::Whereabouts;
 use crate::sched::eviction::{Class, IdleBlock};
-use crate::sched::lane::Lane;
 use crate::sched::table::{NOWHERE, TaskState};
 
 impl Core {
@@ -78,7 +77,7 @@ impl Core {
         let elsewhere: Vec<WorkerId> = copies.into_iter().filter(is_elsewhere).collect();
         self.vacate(block, elsewhere.into_iter());
         self.outboxes.spill(worker, block);
-        self.fleet.charge(worker, Lane::Io, 1, 0.0);
+        self.fleet.charge_move(worker);
         self.transit.leave(block, worker);
         if let Some(ledger) = self.memories.ledger_mut(memory) {
             ledger.begin_leaving(self.tasks.size(block));
@@ -129,7 +128,7 @@ impl Core {
         if !self.transit.has_left(block, worker) {
             return;
         }
-        self.fleet.charge(worker, Lane::Io, -1, 0.0);
+        self.fleet.discharge_move(worker);
         let Some(memory) = self.fleet.memory(worker) else { return };
         if let Some(ledger) = self.memories.ledger_mut(memory) {
             ledger.has_left(self.tasks.size(block));
