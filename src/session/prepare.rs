@@ -295,6 +295,8 @@ impl Planner {
         let (mend, use_it) = match self.limit {
             Limit::Ulimit(command) => (format!("raise {command}"), "use "),
             Limit::Worker => (self.larger_worker(needed), "use "),
+            Limit::Slurm(_) => ("ask SLURM for more memory (--mem)".into(), "use "),
+            Limit::Cgroup => ("give the cgroup more memory".into(), "use "),
             _ => (format!("use --memory {}", human_up(needed)), ""),
         };
         while smaller.0 > 64 {

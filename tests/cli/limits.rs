@@ -117,6 +117,8 @@ fn a_refusal_says_which_limit_it_was() {
     let out = Outcome::of(command.env("SLURM_MEM_PER_NODE", "1M").output().expect("the program starts"));
     assert_eq!(out.code, Some(2), "{out:?}");
     assert!(out.stderr.contains("80 % of SLURM_MEM_PER_NODE"), "{out:?}");
+    // More than the job has would be its end.
+    assert!(out.stderr.contains("(--mem)") && !out.stderr.contains("--memory"), "{out:?}");
 }
 
 /// Whoever opened one would wait for a writer that never comes.
