@@ -12,6 +12,7 @@
 //! - [`provider`]: where workers come from
 //! - [`local`], [`slurm`]: workers as processes of this machine, and as jobs of a batch system
 //! - [`backoff`]: when to ask again after a refusal. Pure.
+//! - [`device`]: what files give to workers, learnt from what was moved. Pure.
 //! - [`policy`]: how many workers there should be. Pure: the time is an argument.
 //! - [`scaling`]: what the policy is asked, and what follows from its answer. Pure.
 //!
@@ -23,6 +24,7 @@ mod accept;
 pub mod authority;
 pub mod backoff;
 pub mod blocks;
+pub mod device;
 pub mod endpoint;
 pub mod frame;
 mod framed;

@@ -4,14 +4,17 @@
 //! phases, each with work and a longest path; `timeline` says when each begins and ends. A worker that is started
 //! `now` computes from `now + queue + boot` until its walltime ends. The k-th new worker is worth its start if the
 //! work it takes off the others, in the phases that it makes shorter, is at least what it has to be by
-//! [`ScalingPolicy::payback`]. If the first of these begins later than the worker could come, it is not asked for yet.
-//! Machines that were asked for count as present from the moment they are expected. Nobody is sent away whom the same
-//! formula would ask for again within the time of a boot.
+//! [`ScalingPolicy::payback`]. It brings cores, memory, and a way to files: what memory has no room for goes to files
+//! and comes back, and files give no more than they have. If the first of these phases begins later than the worker
+//! could come, it is not asked for yet. Machines that were asked for count as present from the moment they are
+//! expected. Nobody is sent away whom the same formula would ask for again within the time of a boot.
 
+mod reason;
 mod timeline;
 
-pub use timeline::Phase;
-use timeline::{Span, Timeline, Window};
+pub use reason::Reason;
+pub use timeline::{FileSupply, Phase};
+use timeline::{Limiter, Resources, Span, Timeline, Window};
 
 /// What is left to compute.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -24,6 +27,10 @@ pub struct Demand {
     pub deadline: Option<f64>,
     /// Something is likely to follow soon after its end.
     pub more_follows: bool,
+    /// Bytes that are wanted in memory, if there was too little room for them; else 0.
+    pub wanted: f64,
+    /// What files give.
+    pub file_supply: FileSupply,
 }
 
 impl Demand {
@@ -47,8 +54,11 @@ impl Demand {
             mine.work += others.work;
             mine.path = mine.path.max(others.path);
             mine.width += others.width;
+            mine.bytes += others.bytes;
+            mine.holds = mine.holds.max(others.holds);
         }
         self.longest = self.longest.max(other.longest);
+        self.wanted += other.wanted;
     }
 }
 
@@ -59,6 +69,8 @@ pub struct Machine {
     pub id: u32,
     /// How many cores it computes with.
     pub cores: u32,
+    /// Bytes of memory that it brings; 0 if all share one.
+    pub room: f64,
     /// Whether it is here.
     pub presence: Presence,
 }
@@ -86,6 +98,8 @@ pub struct Start {
     pub boot: f64,
     /// Cores it will have.
     pub cores: u32,
+    /// Bytes of memory that it will bring; 0 if all share one.
+    pub room: f64,
     /// Seconds it may live, boot included.
     pub walltime: Option<f64>,
 }
@@ -112,28 +126,6 @@ pub struct Decision {
     pub remove: Vec<u32>,
     /// One for each step of the decision.
     pub reasons: Vec<Reason>,
-}
-
-/// Why a decision is as it is. [`Reason::told`] makes a line of it.
-#[derive(Clone, Copy, Debug, PartialEq)]
-#[allow(missing_docs, reason = "the lines they are printed as say what the fields are")]
-pub enum Reason {
-    NothingToDo,
-    BelowLeast { workers: usize, least: usize },
-    AtMost { most: usize },
-    Unfinished { workers: usize },
-    WalltimeTooShort { walltime: f64, boot: f64, longest: f64 },
-    Sooner { workers: usize, from: f64, to: f64 },
-    PathBound { path: f64 },
-    Later { begins: f64 },
-    InTime { early: f64 },
-    NotWorthIt { takes: f64, costs: f64 },
-    NotNeededAnyMore { worker: u32 },
-    SomebodyStillComes { worker: u32 },
-    Lingers { worker: u32, idle: f64, until: f64 },
-    NothingSoon { worker: u32, next: f64 },
-    WantedAgain { worker: u32 },
-    Idle { worker: u32, idle: f64 },
 }
 
 /// Thresholds for the number of workers.
@@ -204,38 +196,39 @@ impl ScalingPolicy {
         let one = supply.new_span(now);
         let mut timeline = Timeline::new(supply.spans(now));
         timeline.add(one, count);
-        let work = demand.work();
-        let mut windows = timeline.windows(&demand.phases, now);
+        let mut windows = timeline.windows(demand, now);
         let first = end_of(&windows, now);
+        let lacking = timeline.lacking(demand);
+        let mut still_lacking = lacking;
         let why_no_more = loop {
             let soonest = end_of(&windows, now);
-            if work <= 0.0 {
-                break Reason::NothingToDo;
-            } else if count >= most {
-                break Reason::AtMost { most: supply.most };
-            } else if one.until - one.from <= demand.longest {
-                let walltime = supply.start.walltime.unwrap_or(f64::INFINITY);
-                let (boot, longest) = (supply.start.boot, demand.longest);
-                break Reason::WalltimeTooShort { walltime, boot, longest };
-            } else if let Some(deadline) = demand.deadline.filter(|deadline| soonest <= *deadline) {
-                break Reason::InTime { early: deadline - soonest };
+            if let Some(reason) = supply.why_no_more(demand, count, soonest) {
+                break reason;
             }
             let others = timeline.clone();
             timeline.add(one, 1);
-            let with = timeline.windows(&demand.phases, now);
-            let weighed = weigh(demand, &others, (&windows, &with), (one.cores, supply.start.bridge()), now);
-            let why_not = || self.why_not(demand, weighed, &supply.start, one.from + ahead - now);
+            let with = timeline.windows(demand, now);
+            let cores = one.resources.cores;
+            let weighed = weigh(demand, &others, (&windows, &with), (cores, supply.start.bridge()), now);
+            let why_not = || match weighed {
+                Some(weighed) => self.why_not(demand, &weighed, &supply.start, one.from + ahead - now),
+                None => Some(gains_nothing(demand, &windows)),
+            };
             if let Some(why_not) = soonest.is_finite().then(why_not).flatten() {
                 break why_not;
             }
             count += 1;
             windows = with;
+            still_lacking = timeline.lacking(demand);
         };
         let soonest = end_of(&windows, now);
         if soonest < first {
             reasons.push(Reason::Sooner { workers: count, from: first - now, to: soonest - now });
-        } else if soonest.is_infinite() && work > 0.0 && present + count > 0 {
+        } else if soonest.is_infinite() && demand.work() > 0.0 && present + count > 0 {
             reasons.push(Reason::Unfinished { workers: present + count });
+        }
+        if lacking > 0.0 {
+            reasons.push(Reason::LittleRoom { lacking, with: still_lacking });
         }
         reasons.push(why_no_more);
         count
@@ -245,13 +238,10 @@ impl ScalingPolicy {
     fn why_not(
         &self,
         demand: &Demand,
-        weighed: Option<Weighed>,
+        &Weighed { takes, begins }: &Weighed,
         start: &Start,
         expected: f64,
     ) -> Option<Reason> {
-        let Some(Weighed { takes, begins }) = weighed else {
-            return Some(Reason::PathBound { path: demand.phases.iter().map(|phase| phase.path).sum() });
-        };
         let costs = self.costs(start);
         if begins > expected {
             return Some(Reason::Later { begins });
@@ -332,6 +322,17 @@ fn end_of(windows: &[Window], now: f64) -> f64 {
     windows.last().map_or(now, |window| window.end)
 }
 
+/// Why one more makes nothing shorter.
+fn gains_nothing(demand: &Demand, windows: &[Window]) -> Reason {
+    let of_files = windows.iter().filter(|window| window.limiter == Limiter::Files);
+    let seconds: f64 = of_files.map(|window| window.seconds()).sum();
+    match seconds {
+        0.0 => Reason::PathBound { path: demand.phases.iter().map(|phase| phase.path).sum() },
+        seconds if demand.file_supply.is_seen => Reason::FilesBound { seconds },
+        _ => Reason::FilesTried { most: demand.file_supply.most },
+    }
+}
+
 /// What a new worker does for the phases that go on `before` without it and `with` it. It does so up to the first of
 /// the pauses that are too long to stay for. None if it makes nothing shorter.
 fn weigh(
@@ -344,7 +345,7 @@ fn weigh(
     let rounding = ROUNDING * (end_of(before, now) - now);
     let mut weighed: Option<Weighed> = None;
     let mut pause = 0.0;
-    for ((phase, before), with) in demand.phases.iter().zip(before).zip(with) {
+    for (phase, (before, with)) in before.iter().zip(with).enumerate() {
         if before.seconds() - with.seconds() <= rounding {
             pause += with.seconds();
             if weighed.is_some() && pause > bridge {
@@ -352,7 +353,7 @@ fn weigh(
             }
             continue;
         }
-        let takes = (phase.work - others.capacity(*with, phase.width)).max(0.0);
+        let takes = others.undone(demand, phase, *with, cores).max(0.0);
         let weighed = weighed.get_or_insert(Weighed { takes: 0.0, begins: with.begin - now });
         // It does not stay for less than it costs to stay.
         let stays_for = takes - pause * cores;
@@ -371,32 +372,50 @@ impl Supply {
     }
 
     fn span(&self, worker: &Machine, now: f64) -> Span {
-        let cores = f64::from(worker.cores);
+        let resources = Resources { workers: 1.0, cores: f64::from(worker.cores), room: worker.room };
         match worker.presence {
             Presence::Here { leaves, .. } => {
-                Span { from: now, until: leaves.unwrap_or(f64::INFINITY), cores }
+                Span { from: now, until: leaves.unwrap_or(f64::INFINITY), resources }
             }
             Presence::Asked(at) => {
                 let late = (now - (at + self.start.queue + self.start.boot)).max(0.0);
                 let expected = self.new_span(at);
-                Span { from: expected.from + late, until: expected.until + late, cores }
+                Span { from: expected.from + late, until: expected.until + late, resources }
             }
+        }
+    }
+
+    /// Why nobody can be of use beside so many new ones, with whom all is done at `soonest`.
+    fn why_no_more(&self, demand: &Demand, count: usize, soonest: f64) -> Option<Reason> {
+        let Start { boot, walltime, .. } = self.start;
+        let walltime = walltime.unwrap_or(f64::INFINITY);
+        let in_time = demand.deadline.filter(|deadline| soonest <= *deadline);
+        if demand.work() <= 0.0 {
+            Some(Reason::NothingToDo)
+        } else if self.workers.len() + count >= self.most {
+            Some(Reason::AtMost { most: self.most })
+        } else if walltime - boot <= demand.longest {
+            Some(Reason::WalltimeTooShort { walltime, boot, longest: demand.longest })
+        } else {
+            in_time.map(|deadline| Reason::InTime { early: deadline - soonest })
         }
     }
 
     fn new_span(&self, at: f64) -> Span {
         let begins = at + self.start.queue;
         let until = begins + self.start.walltime.unwrap_or(f64::INFINITY);
-        Span { from: begins + self.start.boot, until, cores: f64::from(self.start.cores) }
+        let Start { cores, room, .. } = self.start;
+        let resources = Resources { workers: 1.0, cores: f64::from(cores), room };
+        Span { from: begins + self.start.boot, until, resources }
     }
 
     /// What the worker in this place does for what is left, if it makes anything shorter.
     fn weigh(&self, at: usize, demand: &Demand, now: f64) -> Option<Weighed> {
         let mut spans = self.spans(now);
-        let with = Timeline::new(spans.clone()).windows(&demand.phases, now);
-        let cores = spans.remove(at).cores;
+        let with = Timeline::new(spans.clone()).windows(demand, now);
+        let cores = spans.remove(at).resources.cores;
         let others = Timeline::new(spans);
-        let without = others.windows(&demand.phases, now);
+        let without = others.windows(demand, now);
         if end_of(&without, now).is_infinite() && end_of(&with, now).is_finite() {
             return Some(Weighed { takes: demand.work(), begins: 0.0 });
         }
@@ -404,7 +423,7 @@ impl Supply {
     }
 
     fn end(&self, demand: &Demand, now: f64) -> f64 {
-        end_of(&Timeline::new(self.spans(now)).windows(&demand.phases, now), now)
+        end_of(&Timeline::new(self.spans(now)).windows(demand, now), now)
     }
 }
 
@@ -418,64 +437,6 @@ fn longest_idle(workers: &[Machine]) -> Option<(usize, f64)> {
     let idle = |worker: &Machine| if let Presence::Here { idle, .. } = worker.presence { idle } else { None };
     let times = workers.iter().enumerate().filter_map(|(at, worker)| Some((at, idle(worker)?)));
     times.min_by(|a, b| a.1.total_cmp(&b.1))
-}
-
-impl Reason {
-    /// One line, in which workers are called by their names.
-    pub fn told(&self, name: impl Fn(u32) -> String) -> String {
-        match *self {
-            Reason::NothingToDo => "nothing is left to compute".into(),
-            Reason::BelowLeast { workers, least } => {
-                format!("{workers} workers, at least {least} are to be kept")
-            }
-            Reason::AtMost { most } => format!("no more than {most} workers are allowed"),
-            Reason::Unfinished { workers } => {
-                format!("the walltimes of {workers} workers end before the work does")
-            }
-            Reason::WalltimeTooShort { walltime, boot, longest } => {
-                format!(
-                    "a walltime of {walltime:.0} s is too short for a boot of {boot:.0} s and a task of {longest:.0} s"
-                )
-            }
-            Reason::Sooner { workers, from, to } if from.is_finite() => {
-                format!("{workers} more: finished in {to:.1} s instead of {from:.1} s")
-            }
-            Reason::Sooner { workers, to, .. } => {
-                format!("{workers} more: finished in {to:.1} s instead of never")
-            }
-            Reason::PathBound { path } => {
-                format!("one more gains nothing: the longest path takes {path:.1} s")
-            }
-            Reason::Later { begins } => {
-                format!("one more could be of use in {begins:.1} s, which is too early to ask for it")
-            }
-            Reason::InTime { early } => format!("all is done {early:.1} s before the deadline"),
-            Reason::NotWorthIt { takes, costs } => {
-                format!("one more would take over {takes:.1} core-seconds, and its start is worth {costs:.1}")
-            }
-            Reason::NotNeededAnyMore { worker } => {
-                format!("worker {} has not come yet and would gain nothing", name(worker))
-            }
-            Reason::SomebodyStillComes { worker } => {
-                format!("nobody leaves while worker {} is still to come", name(worker))
-            }
-            Reason::Lingers { worker, idle, until } => {
-                let worker = name(worker);
-                format!(
-                    "worker {worker} is idle for {idle:.1} s and stays until {until:.1} s, what a new start takes"
-                )
-            }
-            Reason::NothingSoon { worker, next } => {
-                format!("worker {} leaves: idle, and not wanted again for {next:.1} s", name(worker))
-            }
-            Reason::WantedAgain { worker } => {
-                format!("worker {} is idle, but without it one more would be wanted", name(worker))
-            }
-            Reason::Idle { worker, idle } => {
-                format!("worker {} leaves: idle for {idle:.1} s and not wanted again", name(worker))
-            }
-        }
-    }
 }
 
 #[cfg(test)]

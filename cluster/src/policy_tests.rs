@@ -2,24 +2,27 @@ use super::*;
 use crate::testing::{Random, for_seeds};
 
 fn here(id: u32) -> Machine {
-    Machine { id, cores: 4, presence: Presence::Here { idle: None, leaves: None } }
+    Machine { id, cores: 4, room: 0.0, presence: Presence::Here { idle: None, leaves: None } }
 }
 
 fn idle(id: u32, since: f64) -> Machine {
-    Machine { id, cores: 4, presence: Presence::Here { idle: Some(since), leaves: None } }
+    Machine { id, cores: 4, room: 0.0, presence: Presence::Here { idle: Some(since), leaves: None } }
 }
 
 fn supply(workers: Vec<Machine>) -> Supply {
     Supply {
         workers,
-        start: Start { queue: 20.0, boot: 10.0, cores: 4, walltime: None },
+        start: Start { queue: 20.0, boot: 10.0, cores: 4, room: 0.0, walltime: None },
         least: 0,
         most: 100,
     }
 }
 
 fn one(work: f64, path: f64) -> Demand {
-    Demand { phases: vec![Phase { work, path, width: f64::INFINITY }], ..Demand::default() }
+    Demand {
+        phases: vec![Phase { work, path, width: f64::INFINITY, ..Phase::default() }],
+        ..Demand::default()
+    }
 }
 
 fn decide(work: f64, path: f64, supply: &Supply, now: f64) -> Decision {
@@ -69,7 +72,12 @@ fn a_deadline_takes_as_few_as_are_in_time_and_all_if_none_would_be() {
 fn machines_that_are_asked_for_count_as_present_even_when_late() {
     let mut some = supply(vec![here(1)]);
     let start = decide(4000.0, 0.0, &some, 0.0).start as u32;
-    some.workers.extend((0..start).map(|i| Machine { id: 2 + i, cores: 4, presence: Presence::Asked(0.0) }));
+    some.workers.extend((0..start).map(|i| Machine {
+        id: 2 + i,
+        cores: 4,
+        room: 0.0,
+        presence: Presence::Asked(0.0),
+    }));
     for now in [0.0, 10.0, 29.0, 31.0, 100.0] {
         let decision = decide(4000.0 - 4.0 * now, 0.0, &some, now);
         assert_eq!((decision.start, decision.remove.len()), (0, 0), "at {now}");
@@ -81,6 +89,7 @@ fn a_walltime_that_ends_too_early_asks_for_a_replacement_and_a_useless_one_for_n
     let mut some = supply(vec![Machine {
         id: 1,
         cores: 4,
+        room: 0.0,
         presence: Presence::Here { idle: None, leaves: Some(50.0) },
     }]);
     assert_eq!(decide(100.0, 0.0, &some, 0.0).start, 0);
@@ -126,14 +135,19 @@ fn an_idle_worker_lingers_as_long_as_a_start_takes_and_stays_if_it_would_be_want
 
 #[test]
 fn who_has_not_come_need_not_when_all_is_done() {
-    let asked = Machine { id: 2, cores: 4, presence: Presence::Asked(0.0) };
+    let asked = Machine { id: 2, cores: 4, room: 0.0, presence: Presence::Asked(0.0) };
     let decision = decide(0.0, 0.0, &supply(vec![idle(1, 0.0), asked]), 10.0);
     assert_eq!(decision.remove, [2]);
 }
 
 /// Phases of so many core-seconds, seconds and cores.
 fn phases(phases: &[(f64, f64, f64)]) -> Demand {
-    let phase = |(work, path, width): &(f64, f64, f64)| Phase { work: *work, path: *path, width: *width };
+    let phase = |(work, path, width): &(f64, f64, f64)| Phase {
+        work: *work,
+        path: *path,
+        width: *width,
+        ..Phase::default()
+    };
     Demand { phases: phases.iter().map(phase).collect(), ..Demand::default() }
 }
 
@@ -205,13 +219,86 @@ fn reasons_are_one_line_each() {
     let lines: Vec<String> = decision.reasons.iter().map(|reason| reason.told(|id| id.to_string())).collect();
     assert_eq!(lines[0], "55 more: finished in 47.3 s instead of 1000.5 s");
     assert_eq!(lines[1], "one more would take over 68.1 core-seconds, and its start is worth 69.3");
+    let told = |reason: Reason| reason.told(|id| id.to_string());
+    assert_eq!(
+        told(Reason::FilesBound { seconds: 12.0 }),
+        "one more gains nothing: what is left to read and write takes 12.0 s with any number"
+    );
+    assert_eq!(
+        told(Reason::FilesTried { most: 4e8 }),
+        "cores wait for files; more are asked for if these give more than 200 MB/s with twice as many"
+    );
+    assert_eq!(
+        told(Reason::LittleRoom { lacking: 3e9, with: 1e9 }),
+        "memory lacks 3000 MB for what is wanted, and 1000 MB with those asked for"
+    );
+}
+
+/// What files give to one worker, and to all.
+fn files(each: f64, most: f64) -> FileSupply {
+    FileSupply { each, most, is_seen: true }
+}
+
+#[test]
+fn a_run_that_files_hold_up_gains_nothing_from_more_workers() {
+    let mut demand = one(4000.0, 0.0);
+    demand.phases[0].bytes = 2e12;
+    let two = supply(vec![here(1), here(2)]);
+    let decide = |demand: &Demand| ScalingPolicy::default().decide(demand, &two, 0.0);
+    assert!(decide(&demand).start > 10, "nobody is known to wait for files");
+    demand.file_supply = files(1e9, 2e9);
+    let decision = decide(&demand);
+    assert_eq!((decision.start, decision.remove.len()), (0, 0));
+    assert_eq!(decision.reasons, [Reason::FilesBound { seconds: 1000.0 }]);
+    // As long as it is not known whether these give more, a few are tried.
+    demand.file_supply = FileSupply { is_seen: false, ..files(1e9, 4e9) };
+    let decision = decide(&demand);
+    assert_eq!(decision.start, 2);
+    assert!(decision.reasons.contains(&Reason::FilesTried { most: 4e9 }), "{:?}", decision.reasons);
+    // Files that serve each for itself are worth as many as there is use for.
+    demand.file_supply = files(1e9, f64::INFINITY);
+    assert!(decide(&demand).start > 10);
+}
+
+#[test]
+fn what_memory_has_no_room_for_asks_for_workers_only_while_files_hold_the_run_up() {
+    let gib = f64::from(1 << 30);
+    let mut two = supply(vec![here(1), here(2)]);
+    two.workers.iter_mut().for_each(|worker| worker.room = gib);
+    two.start.room = gib;
+    // Two cores are enough for it.
+    let mut demand = Demand { wanted: 5.0 * gib, file_supply: files(1e7, 1e7), ..one(400.0, 100.0) };
+    demand.phases[0].width = 4.0;
+    let decide = |demand: &Demand, supply: &Supply| ScalingPolicy::default().decide(demand, supply, 0.0);
+    assert_eq!(decide(&Demand { wanted: 0.0, ..demand.clone() }, &two).start, 0);
+    assert_eq!(decide(&Demand { file_supply: FileSupply::default(), ..demand.clone() }, &two).start, 0);
+    let decision = decide(&demand, &two);
+    assert_eq!(decision.start, 3, "{:?}", decision.reasons);
+    assert!(decision.reasons.contains(&Reason::LittleRoom { lacking: 3.0 * gib, with: 0.0 }));
+    // Whoever came for its memory stays though it has nothing to do.
+    two.workers.extend((3..6).map(|id| Machine { room: gib, ..idle(id, -1e3) }));
+    let decision = decide(&demand, &two);
+    assert_eq!((decision.start, decision.remove.len()), (0, 0), "{:?}", decision.reasons);
+    assert_eq!(decide(&Demand { wanted: 0.0, ..demand }, &two).remove.len(), 3);
+}
+
+#[test]
+fn cores_that_memory_has_no_tasks_for_do_not_count() {
+    let mut one_here = supply(vec![Machine { room: 2.0, ..here(1) }]);
+    one_here.start.room = 2.0;
+    let mut demand = one(4000.0, 0.0);
+    let decide = |demand: &Demand| ScalingPolicy::default().decide(demand, &one_here, 0.0);
+    let all = decide(&demand).start;
+    demand.phases[0].holds = 2.0;
+    assert!(decide(&demand).start > all, "each computes with one core of four");
 }
 
 fn any_start(random: &mut Random) -> Start {
     let walltime = (random.below(2) == 0).then(|| random.between(60.0, 1e5));
     let queue = random.between(0.01, 600.0);
     let boot = random.between(0.01, 60.0);
-    Start { queue, boot, cores: 1 + random.below(8) as u32, walltime }
+    let room = random.between(1e8, 1e10);
+    Start { queue, boot, cores: 1 + random.below(8) as u32, room, walltime }
 }
 
 fn any_worker(random: &mut Random, id: u32, now: f64) -> Machine {
@@ -222,7 +309,8 @@ fn any_worker(random: &mut Random, id: u32, now: f64) -> Machine {
         2 => Presence::Here { idle: None, leaves: Some(now + random.between(1.0, 1e4)) },
         _ => Presence::Here { idle: None, leaves: None },
     };
-    Machine { id, cores: 1 + random.below(8) as u32, presence }
+    let room = random.between(1e8, 1e10);
+    Machine { id, cores: 1 + random.below(8) as u32, room, presence }
 }
 
 fn apply(decision: &Decision, supply: &mut Supply, next_id: &mut u32, now: f64) {
@@ -231,6 +319,7 @@ fn apply(decision: &Decision, supply: &mut Supply, next_id: &mut u32, now: f64) 
         supply.workers.push(Machine {
             id: *next_id,
             cores: supply.start.cores,
+            room: supply.start.room,
             presence: Presence::Asked(now),
         });
         *next_id += 1;
@@ -247,7 +336,13 @@ fn what_was_decided_is_enough_and_not_too_much() {
         let most = 4 + random.below(60) as usize;
         let mut supply = Supply { workers, start: any_start(random), least, most };
         let work = if random.below(8) == 0 { 0.0 } else { random.between(1e-3, 1e6) };
-        let demand = one(work, work / random.between(1.0, 200.0));
+        let mut demand = one(work, work / random.between(1.0, 200.0));
+        if random.below(2) == 0 {
+            demand.file_supply = files(random.between(1e7, 1e9), random.between(1e8, 1e11));
+            demand.phases[0].bytes = random.between(0.0, 1e12);
+            demand.phases[0].holds = random.between(0.0, 1e9);
+            demand.wanted = random.between(0.0, 1e11);
+        }
         let first = ScalingPolicy::default().decide(&demand, &supply, now);
         assert!(first.start == 0 || first.remove.is_empty());
         assert!(supply.workers.len() + first.start <= most.max(supply.workers.len()));

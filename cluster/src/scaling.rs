@@ -4,6 +4,7 @@
 //! both together, asks the policy, and says whom to ask for, who is to leave, and which places to take back. A place is
 //! taken back when its worker has left and does not end, or when nobody has come there and nobody need come.
 
+use crate::device::{DeviceRates, FileUse};
 use crate::policy::{Demand, Machine, Presence, Reason, ScalingPolicy, Start, Supply};
 use crate::provider::{Place, PlaceState};
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -32,6 +33,8 @@ pub struct Survey {
     pub needed: usize,
     /// Is there a session that may have more to do?
     pub session: bool,
+    /// Blocks were written, or tasks wait, because memory has no room for them.
+    pub is_short_of_room: bool,
     /// All workers, also those that the provider does not know.
     pub workers: Vec<Present>,
 }
@@ -49,6 +52,10 @@ pub struct Present {
     pub is_leaving: bool,
     /// Seconds since it joined.
     pub age: f64,
+    /// Bytes of memory that it brings; 0 if all share one.
+    pub room: f64,
+    /// What it has done with files.
+    pub files: FileUse,
 }
 
 /// What a user allows and asks for.
@@ -99,6 +106,11 @@ pub struct Scaling {
     measured: usize,
     /// Since when nothing is left to compute.
     pause: Option<f64>,
+    /// What is known of files.
+    rates: DeviceRates,
+    /// So many phases were left when memory had too little room. It counts until the next one begins: who was asked for
+    /// because of it must not go because it helps.
+    short: Option<usize>,
 }
 
 /// What was told of the phase that goes on.
@@ -136,7 +148,15 @@ enum Seen {
 impl Scaling {
     /// Nothing is remembered yet.
     pub fn new(rules: Rules) -> Scaling {
-        Scaling { rules, known: HashMap::new(), told: Told::default(), measured: 0, pause: None }
+        Scaling {
+            rules,
+            known: HashMap::new(),
+            told: Told::default(),
+            measured: 0,
+            pause: None,
+            rates: DeviceRates::default(),
+            short: None,
+        }
     }
 
     /// What one more worker takes, as measured so far.
@@ -163,8 +183,9 @@ impl Scaling {
             match self.see(place, worker, now) {
                 Seen::Counts(presence) => {
                     let id = names.len() as u32;
-                    let cores = worker.map_or(self.rules.start.cores, |worker| worker.cores);
-                    machines.push(Machine { id, cores, presence });
+                    let Start { cores, room, .. } = self.rules.start;
+                    let (cores, room) = worker.map_or((cores, room), |worker| (worker.cores, worker.room));
+                    machines.push(Machine { id, cores, room, presence });
                     names.push(place.name.clone());
                 }
                 Seen::Away => orders.away += 1,
@@ -178,7 +199,8 @@ impl Scaling {
         let strangers: Vec<&Present> = present.into_values().filter(|worker| !worker.is_leaving).collect();
         for worker in &strangers {
             let presence = Presence::Here { idle: None, leaves: None };
-            machines.push(Machine { id: names.len() as u32, cores: worker.cores, presence });
+            let Present { cores, room, .. } = **worker;
+            machines.push(Machine { id: names.len() as u32, cores, room, presence });
             names.push(worker.name.clone());
         }
         let has_work = survey.demand.work() > 0.0;
@@ -221,6 +243,24 @@ impl Scaling {
         }
     }
 
+    /// What is known of memory and files. Room counts only if there was too little.
+    fn weigh_room_and_files(&mut self, demand: &mut Demand, survey: &Survey, now: f64) {
+        if demand.work() > 0.0 {
+            let used = survey.workers.iter().map(|worker| (worker.name.as_str(), worker.cores, worker.files));
+            self.rates.look(used, now);
+        } else {
+            self.rates.forget();
+        }
+        let phases = demand.phases.len();
+        self.short =
+            if survey.is_short_of_room { Some(phases) } else { self.short.filter(|then| *then == phases) };
+        if self.short.is_none() {
+            demand.wanted = 0.0;
+            demand.phases.iter_mut().for_each(|phase| phase.holds = 0.0);
+        }
+        demand.file_supply = self.rates.file_supply();
+    }
+
     fn decide(
         &mut self,
         survey: &Survey,
@@ -232,6 +272,7 @@ impl Scaling {
         let deadline = self.rules.deadline.map(|seconds| now - survey.age + seconds);
         let mut demand = Demand { deadline, more_follows: survey.session, ..survey.demand.clone() };
         self.go_on(&mut demand, &supply.workers, now);
+        self.weigh_room_and_files(&mut demand, survey, now);
         let decision = self.rules.policy.decide(&demand, supply, now);
         let name = |id: u32| names.get(id as usize).cloned().unwrap_or_default();
         let is_coming = |worker: &&Machine| matches!(worker.presence, Presence::Asked(_));

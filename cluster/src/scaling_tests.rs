@@ -4,7 +4,7 @@ use crate::provider::End;
 use crate::testing::{Random, for_seeds};
 
 fn scaling(least: usize, most: usize) -> Scaling {
-    let start = Start { queue: 0.0, boot: 1.0, cores: 1, walltime: None };
+    let start = Start { queue: 0.0, boot: 1.0, cores: 1, room: 0.0, walltime: None };
     Scaling::new(Rules { policy: ScalingPolicy::default(), deadline: None, least, most, start })
 }
 
@@ -18,12 +18,23 @@ fn running(names: &[&str]) -> Vec<Place> {
 }
 
 fn present(name: &str, is_idle: bool) -> Present {
-    Present { name: name.into(), cores: 1, is_idle, is_leaving: false, age: 1.0 }
+    Present {
+        name: name.into(),
+        cores: 1,
+        is_idle,
+        is_leaving: false,
+        age: 1.0,
+        room: 0.0,
+        files: FileUse::default(),
+    }
 }
 
 fn survey(work: f64, workers: &[Present]) -> Survey {
     Survey {
-        demand: Demand { phases: vec![Phase { work, path: 0.0, width: f64::INFINITY }], ..Demand::default() },
+        demand: Demand {
+            phases: vec![Phase { work, width: f64::INFINITY, ..Phase::default() }],
+            ..Demand::default()
+        },
         workers: workers.to_vec(),
         ..Survey::default()
     }
@@ -212,7 +223,7 @@ fn never_more_than_the_most_and_nothing_twice() {
 
 /// A chain on one core, and then a wide phase.
 fn chain(steps: f64) -> Survey {
-    let phase = |work, path, width| Phase { work, path, width };
+    let phase = |work, path, width| Phase { work, path, width, ..Phase::default() };
     let phases = vec![phase(10.0 * steps, 10.0 * steps, 1.0), phase(1000.0, 1.0, 1000.0)];
     let demand = Demand { phases, longest: 10.0, ..Demand::default() };
     Survey { demand, ..survey(0.0, &[present("a", false)]) }

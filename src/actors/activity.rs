@@ -4,6 +4,7 @@ use super::io_tasks::IoTasks;
 use crate::files::Depth;
 use crate::graph::Kind;
 use crate::graph::kinds::Io;
+use cluster::device::FileUse;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
@@ -137,6 +138,12 @@ impl Activity {
             self.depth.add_idle(time.as_secs_f64());
             self.io_tasks.add_idle(time.as_secs_f64());
         }
+    }
+
+    /// What has been done with files since this began.
+    pub fn file_use(&self) -> FileUse {
+        let Stalls { read, load, spill, write, .. } = self.stalls();
+        FileUse { bytes: self.io_tasks.bytes() as f64, waited: read + load + spill + write }
     }
 
     pub fn stalls(&self) -> Stalls {

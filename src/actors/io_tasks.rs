@@ -20,6 +20,8 @@ struct Counts {
     meter: Meter,
     /// The most that one worker has had at once since the run began.
     most: usize,
+    /// Moved since this began.
+    bytes: u64,
 }
 
 /// For a worker that may run so many.
@@ -48,6 +50,11 @@ impl IoTasks {
         self.counts().most
     }
 
+    /// Bytes that were moved since this began.
+    pub fn bytes(&self) -> u64 {
+        self.counts().bytes
+    }
+
     /// A thread begins with I/O: one of so many of its worker.
     pub fn enter(&self, of_worker: usize) {
         let mut counts = self.counts();
@@ -69,6 +76,7 @@ impl IoTasks {
     pub fn moved(&self, bytes: u64) -> bool {
         let change = {
             let mut counts = self.counts();
+            counts.bytes += bytes;
             let at_once = counts.meter.now();
             let change = counts.meter.moved(bytes, at_once);
             self.now.store(counts.meter.now(), Ordering::Relaxed);
@@ -95,7 +103,7 @@ fn log(change: &Change) {
 
 impl Default for IoTasks {
     fn default() -> Self {
-        let counts = Counts { meter: meter(IO_TASKS, IO_TASKS), most: 0 };
+        let counts = Counts { meter: meter(IO_TASKS, IO_TASKS), most: 0, bytes: 0 };
         IoTasks { now: AtomicUsize::new(IO_TASKS), counts: Mutex::new(counts) }
     }
 }

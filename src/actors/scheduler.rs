@@ -19,6 +19,7 @@ use actix::{
     Actor, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message, MessageResult, Recipient,
     WrapFuture,
 };
+use cluster::device::FileUse;
 use cluster::scaling::{Present, Survey};
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
@@ -234,16 +235,27 @@ impl Scheduler {
     /// What an autoscaler has to know. Runs in line do not count: they are done one after the other.
     fn survey(&self) -> Survey {
         let core = self.current.as_ref().map(|current| current.conduct.core());
-        let demand = demand::of_runs(core.into_iter(), std::iter::empty());
+        let demand = demand::of_runs(core.into_iter(), std::iter::empty()).demand;
+        let files = self.file_use();
         let present = |(worker, member): (&WorkerId, &Member)| Present {
             name: member.name.clone(),
             cores: self.threads.compute as u32,
             is_idle: core.is_none_or(|core| demand::is_idle(core, *worker)),
             is_leaving: member.leaving,
             age: member.joined.elapsed().as_secs_f64(),
+            // All share one memory.
+            room: 0.0,
+            files,
         };
         let workers = self.members.iter().map(present).collect();
         Survey { demand, session: true, workers, ..Survey::default() }
+    }
+
+    /// What each worker has done with files, as far as that can be told apart: they share what measures it.
+    fn file_use(&self) -> FileUse {
+        let used = self.activity.file_use();
+        let workers = self.members.len().max(1) as f64;
+        FileUse { bytes: used.bytes / workers, waited: used.waited / workers }
     }
 
     /// Collects the kept blocks from the workers that hold them.

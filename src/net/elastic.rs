@@ -110,7 +110,9 @@ impl ElasticOptions {
         let mut policy = ScalingPolicy::default();
         policy.payback = self.worker_cost.unwrap_or(policy.payback);
         let walltime = walltime.map(|time| time.as_secs_f64());
-        let start = Start { queue: guess.queue, boot: guess.boot, cores: self.threads, walltime };
+        let Guess { queue, boot } = *guess;
+        let room = self.memory.unwrap_or(0) as f64;
+        let start = Start { queue, boot, cores: self.threads, room, walltime };
         let deadline = self.deadline.map(|deadline| deadline.as_secs_f64());
         Rules { policy, deadline, least: self.least, most: self.most, start }
     }

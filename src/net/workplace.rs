@@ -14,16 +14,18 @@ use crate::files::Depth;
 use crate::graph::Program;
 use crate::ids::{RunId, WorkerId};
 use crate::protocol::{
-    BlockKey, Figures, FromWorker, FromWorkerProcess, RunIdentity, RunSpec, ToWorker, ToWorkerProcess,
+    BlockKey, Figures, FileReport, FromWorker, FromWorkerProcess, RunIdentity, RunSpec, ToWorker,
+    ToWorkerProcess,
 };
 use crate::sched::{Holding, Workspace};
 use crate::store::{Pool, SpillFiles, SpillPlace};
 use actix::{Actor, Addr, ArbiterHandle, Context, Handler};
+use cluster::device::FileUse;
 use cluster::endpoint::Endpoint;
 use std::fmt;
 use std::ops::ControlFlow;
 use std::sync::{Arc, mpsc};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// A thread that is in the middle of something when the scheduler is lost, and is not done after so long, may wait for
 /// a buffer that nobody is told to free any more.
@@ -36,7 +38,27 @@ pub type Say = Arc<dyn Fn(FromWorkerProcess) + Send + Sync>;
 pub type Open = Box<dyn Fn(RunSpec, Workspace) -> Result<(Arc<Program>, Arc<Bindings>), CannotOpen> + Send>;
 
 /// The scheduler, from inside: what the worker's actor says goes over the wire.
-struct SchedulerElsewhere(Say);
+struct SchedulerElsewhere {
+    say: Say,
+    activity: Arc<Activity>,
+    /// When it was told last what has been done with files.
+    told_files: Option<Instant>,
+}
+
+/// So seldom the scheduler is told what has been done with files.
+const TELL_FILES: Duration = Duration::from_millis(250);
+
+impl SchedulerElsewhere {
+    /// Says what has been done with files, if that has not been said just now.
+    fn tell_files(&mut self, run: RunId) {
+        if self.told_files.is_some_and(|told| told.elapsed() < TELL_FILES) {
+            return;
+        }
+        self.told_files = Some(Instant::now());
+        let FileUse { bytes, waited } = self.activity.file_use();
+        (self.say)(FromWorkerProcess::Files { run, report: FileReport { bytes: bytes as u64, waited } });
+    }
+}
 
 impl Actor for SchedulerElsewhere {
     type Context = Context<Self>;
@@ -46,7 +68,11 @@ impl Handler<FromWorkers> for SchedulerElsewhere {
     type Result = ();
 
     fn handle(&mut self, FromWorkers { messages, .. }: FromWorkers, _: &mut Self::Context) {
-        (self.0)(FromWorkerProcess::Tell { messages });
+        let run = messages.first().map(FromWorker::run);
+        (self.say)(FromWorkerProcess::Tell { messages });
+        if let Some(run) = run {
+            self.tell_files(run);
+        }
     }
 }
 
@@ -54,7 +80,7 @@ impl Handler<Lost> for SchedulerElsewhere {
     type Result = ();
 
     fn handle(&mut self, Lost { why, .. }: Lost, _: &mut Self::Context) {
-        (self.0)(FromWorkerProcess::Broken { why });
+        (self.say)(FromWorkerProcess::Broken { why });
     }
 }
 
@@ -184,7 +210,7 @@ impl Workplace {
         let (say, activity, threads) = (self.say.clone(), self.activity.clone(), self.means.threads);
         let (tell, told) = mpsc::channel();
         self.arbiter.spawn_fn(move || {
-            let scheduler = SchedulerElsewhere(say).start();
+            let scheduler = SchedulerElsewhere { say, activity: activity.clone(), told_files: None }.start();
             let hears = scheduler.clone().recipient();
             let worker =
                 Worker::new(worker, threads, hears, scheduler.recipient(), Peers::default(), activity);

@@ -9,7 +9,7 @@ use crate::sched::{Timing, Unbegun};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 pub use processes::{
-    AutoscalerStatus, BlockKey, ClientPart, Depot, Ended, Figures, FleetMember, FromClient,
+    AutoscalerStatus, BlockKey, ClientPart, Depot, Ended, Figures, FileReport, FleetMember, FromClient,
     FromWorkerProcess, NotShared, Offer, Portion, RunIdentity, RunSpec, RunStatus, Seats, StageStatus,
     Status, ToClient, ToWorkerProcess, WorkerFigures, WorkerStatus,
 };

@@ -178,6 +178,20 @@ pub enum FromWorkerProcess {
     Broken {
         why: String,
     },
+    /// What it has done with files in a run, now and then.
+    Files {
+        run: RunId,
+        report: FileReport,
+    },
+}
+
+/// What a worker has done with files since it began.
+#[derive(Clone, Copy, PartialEq, Debug, Default, Serialize, Deserialize)]
+pub struct FileReport {
+    /// Read and written.
+    pub bytes: u64,
+    /// Core-seconds in which nothing could be computed until files had been read or written.
+    pub waited: f64,
 }
 
 /// What a run took at one worker.

@@ -12,6 +12,8 @@ struct Window {
     /// What that makes with the fleet as it is.
     limit: u64,
     results: ResultsWhenShort,
+    /// More would be admitted if the fleet held more.
+    is_bounded_by_memory: bool,
     /// How many admitted tasks are to read a block.
     readers: HashMap<BlockId, u32>,
 }
@@ -52,7 +54,14 @@ impl Ahead {
     /// What no admitted task reads may leave memory.
     pub fn spilling(&mut self, plan: &SpillPlan) {
         let &SpillPlan { window: base, window_per_thread: per_thread, results, .. } = plan;
-        self.window = Some(Window { base, per_thread, limit: base, results, readers: HashMap::new() });
+        self.window = Some(Window {
+            base,
+            per_thread,
+            limit: base,
+            results,
+            is_bounded_by_memory: false,
+            readers: HashMap::new(),
+        });
     }
 
     /// With fewer threads than the limit is for, less is admitted, but never less than what is needed.
@@ -77,6 +86,7 @@ impl Ahead {
         let Some(window) = &mut self.window else { return };
         let wide = window.per_thread.saturating_mul(threads).saturating_add(window.base);
         window.limit = wide.min(bytes);
+        window.is_bounded_by_memory = bytes < wide;
     }
 
     pub fn limit(&self) -> u64 {
@@ -94,6 +104,11 @@ impl Ahead {
 
     pub fn results(&self) -> u64 {
         self.results
+    }
+
+    /// Would more be admitted if the fleet held more?
+    pub fn is_bounded_by_memory(&self) -> bool {
+        self.window.as_ref().is_some_and(|window| window.is_bounded_by_memory)
     }
 
     pub fn spills(&self) -> bool {

@@ -98,6 +98,12 @@ impl Eviction {
         places.filter(|place| place.memory == memory).map(|place| place.bytes).sum()
     }
 
+    /// Bytes of copies that could go from all memories: their blocks lie elsewhere too. O(idle blocks).
+    pub fn bytes_of_copies(&self) -> u64 {
+        let places = self.places.values().flatten();
+        places.filter(|place| place.idle.rank.class == Class::Copy).map(|place| place.bytes).sum()
+    }
+
     /// Assigned tasks that are to read `block`.
     pub fn pins(&self, block: BlockId) -> u32 {
         self.pins.get(&block).copied().unwrap_or(0)

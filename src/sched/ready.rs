@@ -180,6 +180,11 @@ impl ReadyTasks {
         None
     }
 
+    /// The most urgent task, which need not be ready any more.
+    pub fn peek(&self, lane: Lane) -> Option<TaskId> {
+        self.queue(lane).first().map(|urgent| urgent.task)
+    }
+
     pub fn pop(&mut self, lane: Lane) {
         self.queue_mut(lane).pop();
     }

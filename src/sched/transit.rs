@@ -50,6 +50,11 @@ impl Transit {
         self.files.remove(&block)
     }
 
+    /// Blocks that have been written, in no order.
+    pub fn written(&self) -> impl Iterator<Item = BlockId> {
+        self.files.keys().copied()
+    }
+
     pub fn leaving(&self) -> impl Iterator<Item = (BlockId, WorkerId)> {
         self.leaving.iter().map(|(block, worker)| (*block, *worker))
     }

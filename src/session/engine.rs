@@ -304,7 +304,8 @@ impl Actors {
 
 /// The policy is that of a cluster. A worker of this process starts at once.
 fn terms(workers: Workers, threads: usize) -> Terms {
-    let start = Start { queue: 0.0, boot: BOOT, cores: threads as u32, walltime: None };
+    // All share one memory.
+    let start = Start { queue: 0.0, boot: BOOT, cores: threads as u32, room: 0.0, walltime: None };
     let Workers { least, most } = workers;
     let rules = Rules { policy: ScalingPolicy::default(), deadline: None, least, most, start };
     Terms { name: "threads", rules, period: PERIOD }

@@ -7,7 +7,8 @@ use dolmen::failure::Failure;
 use dolmen::graph::ProgramBuilder;
 use dolmen::ids::{RunId, StageId, TaskId, TaskList};
 use dolmen::protocol::{
-    Figures, FromClient, FromWorker, FromWorkerProcess, NotShared, RunSpec, ToClient, ToWorkerProcess,
+    Figures, FileReport, FromClient, FromWorker, FromWorkerProcess, NotShared, RunSpec, ToClient,
+    ToWorkerProcess,
 };
 use dolmen::sched::{Seat, Threads, Timing};
 
@@ -55,6 +56,8 @@ fn lies(run: RunId, last: StageId) -> Vec<FromWorkerProcess> {
     ];
     vec![
         FromWorkerProcess::Tell { messages },
+        FromWorkerProcess::Files { run, report: FileReport { bytes: u64::MAX, waited: f64::NAN } },
+        FromWorkerProcess::Files { run: RunId(99), report: FileReport::default() },
         FromWorkerProcess::Concluded { run, figures: Ok(Figures::default()) },
         FromWorkerProcess::Concluded { run: RunId(99), figures: Ok(Figures::default()) },
         FromWorkerProcess::CannotBegin {

@@ -1,5 +1,8 @@
 //! When a row of phases would be done by workers that come and go.
 
+use super::Demand;
+use std::ops::{Add, AddAssign, Mul, Sub};
+
 /// A part of what is left, which begins when the part before it is done.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Phase {
@@ -9,14 +12,100 @@ pub struct Phase {
     pub path: f64,
     /// Cores that can work at it at the same time.
     pub width: f64,
+    /// Bytes that are read from files and written to them meanwhile.
+    pub bytes: f64,
+    /// Bytes of memory that each task in hand holds, if memory is what cores wait for; else 0.
+    pub holds: f64,
 }
 
-/// When workers compute, and with how much together.
+/// What files give and take, in bytes a second. Without bounds as long as no core waits for them.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct FileSupply {
+    /// With one worker.
+    pub each: f64,
+    /// With any number.
+    pub most: f64,
+    /// Whether `most` has been seen, or is as far as is tried next.
+    pub is_seen: bool,
+}
+
+impl Default for FileSupply {
+    fn default() -> Self {
+        FileSupply { each: f64::INFINITY, most: f64::INFINITY, is_seen: false }
+    }
+}
+
+impl FileSupply {
+    fn rate(&self, resources: Resources) -> f64 {
+        if resources.workers > ROUNDING { (resources.workers * self.each).min(self.most) } else { 0.0 }
+    }
+}
+
+/// What workers have together.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(super) struct Resources {
+    pub workers: f64,
+    pub cores: f64,
+    /// Bytes of memory.
+    pub room: f64,
+}
+
+impl Resources {
+    /// Cores that compute at the same time in this phase.
+    fn rate(self, phase: &Phase) -> f64 {
+        let fit = if phase.holds > 0.0 { self.room / phase.holds } else { f64::INFINITY };
+        if self.cores > ROUNDING { self.cores.min(phase.width).min(fit) } else { 0.0 }
+    }
+}
+
+impl Add for Resources {
+    type Output = Resources;
+
+    fn add(self, other: Resources) -> Resources {
+        Resources {
+            workers: self.workers + other.workers,
+            cores: self.cores + other.cores,
+            room: self.room + other.room,
+        }
+    }
+}
+
+impl AddAssign for Resources {
+    fn add_assign(&mut self, other: Resources) {
+        *self = *self + other;
+    }
+}
+
+impl Mul<f64> for Resources {
+    type Output = Resources;
+
+    fn mul(self, times: f64) -> Resources {
+        Resources { workers: self.workers * times, cores: self.cores * times, room: self.room * times }
+    }
+}
+
+impl Sub for Resources {
+    type Output = Resources;
+
+    fn sub(self, other: Resources) -> Resources {
+        self + other * -1.0
+    }
+}
+
+/// When workers compute, and what they have together.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Span {
     pub from: f64,
     pub until: f64,
-    pub cores: f64,
+    pub resources: Resources,
+}
+
+/// What a phase takes as long as.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Limiter {
+    Work,
+    Path,
+    Files,
 }
 
 /// When a phase goes on.
@@ -24,6 +113,7 @@ pub(super) struct Span {
 pub(super) struct Window {
     pub begin: f64,
     pub end: f64,
+    pub limiter: Limiter,
 }
 
 impl Window {
@@ -32,7 +122,7 @@ impl Window {
     }
 }
 
-/// How many cores there are when. Workers that come and go together are one span.
+/// Who is there when. Workers that come and go together are one span.
 #[derive(Clone, Debug)]
 pub(super) struct Timeline {
     spans: Vec<Span>,
@@ -46,7 +136,9 @@ impl Timeline {
         let mut timeline = Timeline { spans: Vec::new() };
         for span in spans {
             match timeline.spans.last_mut() {
-                Some(last) if last.from == span.from && last.until == span.until => last.cores += span.cores,
+                Some(last) if last.from == span.from && last.until == span.until => {
+                    last.resources += span.resources
+                }
                 _ => timeline.spans.push(span),
             }
         }
@@ -55,75 +147,118 @@ impl Timeline {
 
     /// So many more like this.
     pub fn add(&mut self, one: Span, count: usize) {
-        let cores = one.cores * count as f64;
-        if cores <= 0.0 || one.until <= one.from {
+        let resources = one.resources * count as f64;
+        if resources.cores <= 0.0 || one.until <= one.from {
             return;
         }
         match self.spans.iter_mut().find(|span| span.from == one.from && span.until == one.until) {
-            Some(span) => span.cores += cores,
-            None => self.spans.push(Span { cores, ..one }),
+            Some(span) => span.resources += resources,
+            None => self.spans.push(Span { resources, ..one }),
         }
     }
 
     /// When each phase begins and ends; infinite for those that never do. The first begins when somebody is there.
     /// O(spans · log spans + phases).
-    pub fn windows(&self, phases: &[Phase], now: f64) -> Vec<Window> {
+    pub fn windows(&self, demand: &Demand, now: f64) -> Vec<Window> {
         let steps = self.steps();
         let first = self.spans.iter().map(|span| span.from).fold(f64::INFINITY, f64::min);
-        let mut begin = if phases.iter().any(|phase| phase.work > 0.0) { first } else { now };
+        let mut begin = if demand.work() > 0.0 { first } else { now };
         let mut at = 0;
-        let mut windows = Vec::with_capacity(phases.len());
-        for phase in phases {
-            let done = when_done(&steps, &mut at, begin, *phase);
-            let end = done.max(begin + phase.path);
-            windows.push(Window { begin, end });
+        let mut windows = Vec::with_capacity(demand.phases.len());
+        for (number, phase) in demand.phases.iter().enumerate() {
+            let mut at_files = at;
+            let worked = when_done(&steps, &mut at, begin, phase.work, |resources| resources.rate(phase));
+            let bytes = self.bytes(demand, number);
+            let moved = when_done(&steps, &mut at_files, begin, bytes, |resources| {
+                demand.file_supply.rate(resources)
+            });
+            let longest = begin + phase.path;
+            let end = worked.max(moved).max(longest);
+            let limiter = match () {
+                () if moved > worked && moved > longest => Limiter::Files,
+                () if longest > worked => Limiter::Path,
+                () => Limiter::Work,
+            };
+            windows.push(Window { begin, end, limiter });
             begin = end;
         }
         windows
     }
 
-    /// From when on there are so many cores.
-    fn steps(&self) -> Vec<(f64, f64)> {
-        let changes = self.spans.iter().flat_map(|span| [(span.from, span.cores), (span.until, -span.cores)]);
-        let mut steps: Vec<(f64, f64)> = changes.collect();
+    /// Bytes that go to files and come from them in a phase. What memory has no room for goes out and comes back.
+    fn bytes(&self, demand: &Demand, phase: usize) -> f64 {
+        let swapped = if phase == 0 { 2.0 * self.lacking(demand) } else { 0.0 };
+        demand.phases[phase].bytes + swapped
+    }
+
+    /// Bytes of what is wanted for which these workers have no room.
+    pub fn lacking(&self, demand: &Demand) -> f64 {
+        let room: f64 = self.spans.iter().map(|span| span.resources.room).sum();
+        (demand.wanted - room).max(0.0)
+    }
+
+    /// From when on workers have so much.
+    fn steps(&self) -> Vec<(f64, Resources)> {
+        let nothing = Resources::default();
+        let changes = self
+            .spans
+            .iter()
+            .flat_map(|span| [(span.from, span.resources), (span.until, nothing - span.resources)]);
+        let mut steps: Vec<(f64, Resources)> = changes.collect();
         steps.sort_by(|a, b| a.0.total_cmp(&b.0));
-        let mut cores = 0.0;
+        let mut resources = nothing;
         for step in &mut steps {
-            cores += step.1;
-            step.1 = cores;
+            resources += step.1;
+            step.1 = resources;
         }
         steps
     }
 
-    /// Core-seconds that there are in this window, with no more than so many cores at a time.
-    pub fn capacity(&self, window: Window, width: f64) -> f64 {
+    /// Core-seconds of a phase that are left undone in this window. Files that move less than they should take cores as
+    /// well: as many as one worker's share of the files would be served with, which has so many.
+    pub fn undone(&self, demand: &Demand, phase: usize, window: Window, cores: f64) -> f64 {
         let steps = self.steps();
-        let next = |at: usize| steps.get(at + 1).map_or(f64::INFINITY, |step| step.0);
-        let part = |(at, (from, cores)): (usize, &(f64, f64))| {
-            let seconds = next(at).min(window.end) - from.max(window.begin);
-            if seconds > 0.0 { cores.min(width) * seconds } else { 0.0 }
-        };
-        steps.iter().enumerate().map(part).sum()
+        let of_phase = &demand.phases[phase];
+        let work = of_phase.work - done_in(&steps, window, |resources| resources.rate(of_phase));
+        let moved = done_in(&steps, window, |resources| demand.file_supply.rate(resources));
+        let moving = (self.bytes(demand, phase) - moved).max(0.0) / demand.file_supply.each * cores;
+        work.max(moving)
     }
 }
 
-/// When the work of a phase that is begun at `begin` is done. `at` is a step before that, and moves on.
-fn when_done(steps: &[(f64, f64)], at: &mut usize, begin: f64, phase: Phase) -> f64 {
-    let mut left = phase.work;
+/// What is done in a window at this rate.
+fn done_in(steps: &[(f64, Resources)], window: Window, rate: impl Fn(Resources) -> f64) -> f64 {
+    let next = |at: usize| steps.get(at + 1).map_or(f64::INFINITY, |step| step.0);
+    let part = |(at, (from, resources)): (usize, &(f64, Resources))| {
+        let seconds = next(at).min(window.end) - from.max(window.begin);
+        if seconds > 0.0 { rate(*resources) * seconds } else { 0.0 }
+    };
+    steps.iter().enumerate().map(part).sum()
+}
+
+/// When something is done that is begun at `begin`, at this rate. `at` is a step before that, and moves on.
+fn when_done(
+    steps: &[(f64, Resources)],
+    at: &mut usize,
+    begin: f64,
+    amount: f64,
+    rate: impl Fn(Resources) -> f64,
+) -> f64 {
+    let mut left = amount;
     let mut time = begin;
     while left > 0.0 {
         while steps.get(*at + 1).is_some_and(|step| step.0 <= time) {
             *at += 1;
         }
-        let Some((from, cores)) = steps.get(*at) else { return f64::INFINITY };
+        let Some((from, resources)) = steps.get(*at) else { return f64::INFINITY };
         let next = steps.get(*at + 1).map_or(f64::INFINITY, |step| step.0);
-        let cores = if *from <= time && *cores > ROUNDING { cores.min(phase.width) } else { 0.0 };
-        if cores > 0.0 && time + left / cores <= next {
-            return time + left / cores;
+        let rate = if *from <= time { rate(*resources) } else { 0.0 };
+        if rate > 0.0 && time + left / rate <= next {
+            return time + left / rate;
         } else if next.is_infinite() {
             return f64::INFINITY;
         }
-        left -= cores * (next - time);
+        left -= rate * (next - time);
         time = next;
     }
     time

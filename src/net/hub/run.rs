@@ -7,8 +7,8 @@ use crate::failure::Failure;
 use crate::graph::Program;
 use crate::ids::{BlockId, MemoryId, RunId, TaskId, WorkerId};
 use crate::protocol::{
-    Depot, Ended, Figures, FromWorker, NotShared, Portion, RunSpec, ToClient, ToWorker, ToWorkerProcess,
-    WorkerFigures,
+    Depot, Ended, Figures, FileReport, FromWorker, NotShared, Portion, RunSpec, ToClient, ToWorker,
+    ToWorkerProcess, WorkerFigures,
 };
 use crate::sched::{Core, Event, FleetPlan};
 use actix::Context;
@@ -42,6 +42,8 @@ pub struct Current {
     pub phase: Phase,
     /// Workers that take part.
     pub begun: BTreeSet<WorkerId>,
+    /// What they have done with files, as they have told last.
+    pub files: BTreeMap<WorkerId, FileReport>,
     pub figures: Vec<WorkerFigures>,
     pub waited: Duration,
     pub began: Instant,
@@ -140,6 +142,14 @@ impl Hub {
         }
         for (id, messages) in by_run {
             self.hear_of(id, worker, messages, ctx);
+        }
+    }
+
+    pub(super) fn note_files(&mut self, worker: WorkerId, id: RunId, report: FileReport) {
+        // A time that is none would make others none.
+        let is_sound = report.waited.is_finite() && report.waited >= 0.0;
+        if let Some(run) = self.run(id).filter(|run| is_sound && run.begun.contains(&worker)) {
+            run.files.insert(worker, report);
         }
     }
 
@@ -371,6 +381,7 @@ impl Hub {
         for id in self.runs_of(worker) {
             let Some(run) = self.run(id) else { continue };
             run.begun.remove(&worker);
+            run.files.remove(&worker);
             let was_complete = run.is_complete();
             self.feed(id, vec![Event::Lost { worker }], ctx);
             if was_complete {

@@ -3,10 +3,11 @@
 use super::Hub;
 use super::members::Member;
 use crate::actors::autoscaler::{Autoscaled, Changed, DrainWorkers, LetGoWorker, LookAround, TellChanges};
-use crate::actors::demand;
+use crate::actors::demand::{self, Outlook};
 use crate::ids::WorkerId;
 use crate::protocol::AutoscalerStatus;
 use actix::{Context, Handler, MessageResult, Recipient};
+use cluster::device::FileUse;
 use cluster::scaling::{Present, Survey};
 
 /// Who starts and ends workers, if anybody does.
@@ -36,14 +37,16 @@ impl Hub {
 
     fn survey(&self) -> Survey {
         let waiting = self.waiting.iter().map(|request| demand::guessed(&request.spec.stages));
-        let demand = demand::of_runs(self.runs.values().map(|run| run.core()), waiting);
+        let Outlook { demand, is_short_of_room } =
+            demand::of_runs(self.runs.values().map(|run| run.core()), waiting);
         let is_wanted = !self.runs.is_empty() || self.preparing.is_some() || !self.waiting.is_empty();
         let ages = self.runs.values().map(|run| run.since_submitted());
         let ages = ages.chain(self.waiting.iter().map(|request| request.submitted.elapsed()));
         let age = ages.max().unwrap_or_default().as_secs_f64();
         let needs = self.clients.values().map(|client| client.needs as usize).max().unwrap_or(0);
         let workers = self.members.all().map(|(worker, member)| self.present(worker, member)).collect();
-        Survey { demand, age, needed: needs.max(usize::from(is_wanted)), session: needs > 0, workers }
+        let needed = needs.max(usize::from(is_wanted));
+        Survey { demand, age, needed, session: needs > 0, is_short_of_room, workers }
     }
 
     fn present(&self, worker: WorkerId, member: &Member) -> Present {
@@ -53,7 +56,26 @@ impl Hub {
             is_idle: self.runs.values().all(|run| demand::is_idle(run.core(), worker)),
             is_leaving: member.draining,
             age: member.joined.elapsed().as_secs_f64(),
+            room: self.room_of(worker).unwrap_or(member.seats.large.budget) as f64,
+            files: self.files_of(worker),
         }
+    }
+}
+
+impl Hub {
+    /// Bytes of blocks that runs may hold there. None if it takes part in none.
+    fn room_of(&self, worker: WorkerId) -> Option<u64> {
+        let views = self.runs.values().filter_map(|run| run.core().look_at(worker));
+        views.map(|view| view.limit).reduce(u64::saturating_add)
+    }
+
+    fn files_of(&self, worker: WorkerId) -> FileUse {
+        let mut used = FileUse::default();
+        for report in self.runs.values().filter_map(|run| run.files.get(&worker)) {
+            used.bytes += report.bytes as f64;
+            used.waited += report.waited;
+        }
+        used
     }
 }
 

@@ -12,7 +12,7 @@ use crate::protocol::{ClientPart, Portion, RunSpec, ToClient};
 use crate::sched::{ClientSeat, Core, Event, FleetPlan, Seat, plan_fleet};
 use crate::store::SpillPlace;
 use actix::{AsyncContext, Context, Handler};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -158,6 +158,7 @@ impl Hub {
             conduct: Conduct::new(id, core),
             phase: Phase::Going,
             begun: BTreeSet::new(),
+            files: BTreeMap::new(),
             figures: Vec::new(),
             waited: submitted.elapsed(),
             began: Instant::now(),

@@ -9,7 +9,7 @@
 //! `placement` (which worker), `following` (before its inputs exist), `room` (what is reserved in its memory),
 //! `spilling` (blocks out of memory and back), `leaving` (workers that come and go as planned), `recovery` (those that
 //! are lost), `taking_up` (what workers hold of a run whose scheduler was lost), `counting` (all counts anew),
-//! `invariants` (what always holds).
+//! `invariants` (what always holds), `looking` and `remaining` (what can be seen of it).
 
 mod counting;
 mod following;
@@ -18,6 +18,7 @@ mod leaving;
 mod looking;
 mod placement;
 mod recovery;
+mod remaining;
 mod room;
 mod spilling;
 mod taking_up;
@@ -46,7 +47,8 @@ use super::transit::Transit;
 use crate::failure::{Blame, Failure};
 use crate::graph::Program;
 use crate::ids::{BlockId, StageId, TaskId, TaskList, WorkerId};
-pub use looking::{Remaining, RemainingPhase, WorkerView};
+pub use looking::WorkerView;
+pub use remaining::{Remaining, RemainingPhase};
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 

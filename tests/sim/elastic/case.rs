@@ -41,7 +41,7 @@ impl Case {
 
     /// As the hub makes them, with a first guess of the start that is right on average.
     pub fn rules(&self) -> Rules {
-        let start = Start { queue: self.queue, boot: self.boot, cores: CORES, walltime: None };
+        let start = Start { queue: self.queue, boot: self.boot, cores: CORES, room: 0.0, walltime: None };
         Rules { policy: ScalingPolicy::default(), deadline: None, least: 0, most: MOST, start }
     }
 

@@ -7,6 +7,7 @@ use super::oracle::Plan;
 use super::sites::{Sites, name, number};
 use crate::sim::rng::{Rng, mix};
 use crate::sim::worker::SimWorker;
+use cluster::device::FileUse;
 use cluster::provider::{End, Provider, Release};
 use cluster::scaling::{Present, Scaling, Survey};
 use dolmen::actors::demand;
@@ -351,7 +352,7 @@ impl World {
     fn survey(&self) -> Survey {
         let core = self.run.as_ref().map(|run| &run.core);
         let waiting = self.line.iter().map(|(run, _)| demand::guessed(self.runs[*run].program.stages()));
-        let demand = demand::of_runs(core.into_iter(), waiting);
+        let demand = demand::of_runs(core.into_iter(), waiting).demand;
         let asked = self.run.iter().map(|run| run.asked).chain(self.line.iter().map(|(_, asked)| *asked));
         let oldest = asked.fold(self.now, f64::min);
         let present = |id: &WorkerId| Present {
@@ -360,6 +361,8 @@ impl World {
             is_idle: core.is_none_or(|core| demand::is_idle(core, *id)),
             is_leaving: self.leaving.contains(id),
             age: self.now - self.sites.all[id.0 as usize].joins,
+            room: 0.0,
+            files: FileUse::default(),
         };
         let is_session = self.case.is_session();
         Survey {
@@ -367,6 +370,7 @@ impl World {
             age: self.now - oldest,
             needed: usize::from(is_session || core.is_some() || !self.line.is_empty()),
             session: is_session,
+            is_short_of_room: false,
             workers: self.crew.keys().map(present).collect(),
         }
     }

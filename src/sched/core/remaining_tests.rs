@@ -1,0 +1,89 @@
+use super::super::Core;
+use crate::array::{Axis, BlockGrid, Element, Fill, footprint};
+use crate::graph::{Blocks, Edges, Kind, Order, Pattern, Program, ProgramBuilder, Read, Space, Stage, Work};
+use crate::ids::{MemoryId, StageId, WorkerId};
+use crate::sched::events::{Action, Event};
+use crate::sched::plan::{ResultsWhenShort, SpillPlan};
+use std::sync::Arc;
+
+const WORKER: WorkerId = WorkerId(0);
+
+/// What the first tasks make is read more than once.
+const READS: [&[u32]; 6] = [&[], &[], &[], &[0, 1], &[1, 2], &[0, 2]];
+
+fn block() -> u64 {
+    footprint(1 << 20)
+}
+
+fn spilling_core() -> Core {
+    let inputs: Vec<Vec<u32>> = READS.iter().map(|list| list.to_vec()).collect();
+    let stage = Stage {
+        kind: Kind::Null,
+        space: Space::new(READS.len() as u32, 1, 1, Order::Rows),
+        blocks: Blocks::Each { rows: 1 << 17, cols: 1 },
+        element: Element::F64,
+        reads: vec![Read { source: StageId(0), pattern: Pattern::Edges(Arc::new(Edges::new(&inputs))) }],
+        keep: false,
+        lockstep: false,
+        work: Work::default(),
+    };
+    let plan = SpillPlan {
+        window: 3 * block(),
+        window_per_thread: 0,
+        least: 3 * block(),
+        results: ResultsWhenShort::MayLeave,
+    };
+    Core::new(Arc::new(Program::new(vec![stage])), u64::MAX).spilling(&plan)
+}
+
+/// Lets a worker with room for so many blocks work until the first has to go, or the run is over. True if one has.
+fn until_one_goes(core: &mut Core, room: u64) -> bool {
+    let mut events =
+        vec![Event::Join { worker: WORKER, threads: 1, memory: MemoryId(0), bytes: room * block() }];
+    let mut actions = Vec::new();
+    while !events.is_empty() {
+        core.handle(events.drain(..), &mut actions);
+        for action in actions.drain(..) {
+            match action {
+                Action::Assign { tasks, .. } => {
+                    events.push(Event::Finished { worker: WORKER, tasks, timings: Vec::new() });
+                }
+                Action::Spill { .. } => return true,
+                _ => {}
+            }
+        }
+    }
+    false
+}
+
+#[test]
+fn a_run_whose_blocks_have_to_go_wants_more_memory_than_there_is() {
+    let mut core = spilling_core();
+    assert!(until_one_goes(&mut core, 3));
+    let remaining = core.remaining();
+    assert!(remaining.is_short_of_room && remaining.wanted >= 3 * block(), "{remaining:?}");
+    let mut core = spilling_core();
+    core.handle(
+        [Event::Join { worker: WORKER, threads: 1, memory: MemoryId(0), bytes: 100 * block() }],
+        &mut Vec::new(),
+    );
+    assert!(!core.remaining().is_short_of_room);
+    assert!(!until_one_goes(&mut spilling_core(), 100));
+}
+
+#[test]
+fn what_is_written_is_told_with_the_phase_that_makes_it() {
+    let grid = BlockGrid::new(Axis::new(400, 100), Axis::new(400, 100));
+    let mut builder = ProgramBuilder::default();
+    let a = builder.fill(Fill::Constant(1.0), 0, 0, grid, Element::F64);
+    let c = builder.gemm(a, a);
+    builder.write(c, 0, (0, 0));
+    let program = builder.finish();
+    let one = program.size(crate::ids::TaskId::new(StageId(0), 0));
+    let remaining = Core::new(Arc::new(program), u64::MAX).remaining();
+    let bytes: Vec<f64> = remaining.phases.iter().map(|phase| phase.bytes).collect();
+    assert_eq!(bytes.iter().sum::<f64>(), 16.0 * one as f64, "{remaining:?}");
+    // The first task takes a block times itself.
+    let product = remaining.phases.iter().find(|phase| phase.bytes > 0.0).expect("a phase that writes");
+    assert!(product.work > 0.0 && product.holds == 2 * one, "{remaining:?}");
+}
