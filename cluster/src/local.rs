@@ -214,7 +214,9 @@ fn pass_on(pipe: Option<impl Read + Send + 'static>, mut told: Told) -> mpsc::Re
     let (tell, hear) = mpsc::channel();
     let pass_on = move || {
         let mut last = None;
-        for line in pipe.into_iter().flat_map(|pipe| BufReader::new(pipe).lines().map_while(Result::ok)) {
+        let lines = |pipe| BufReader::new(pipe).split(b'\n').map_while(Result::ok);
+        for line in pipe.into_iter().flat_map(lines) {
+            let line = String::from_utf8_lossy(&line);
             told.hear(&line);
             last = Some(line.trim().trim_start_matches("dolmen: ").to_string());
         }
@@ -382,12 +384,16 @@ mod tests {
     #[test]
     fn what_a_worker_says_may_go_to_a_file_of_its_own() {
         let folder = tempfile::tempdir().unwrap();
-        let mut local = provider("echo one >&2; echo two >&2; exit 1", 1);
+        // What is no text hides nothing that comes after it.
+        let mut local = provider("echo one >&2; printf '\\377\\n' >&2; echo two >&2; exit 1", 1);
         local.options.logs = Some(folder.path().into());
         local.ask(1, 0.0).unwrap();
         let places = wait_for(&mut local, 0.0, |places| !places[0].state.is_there());
         assert_eq!(places[0].words, "worker local-0 ended with exit status: 1: two");
-        assert_eq!(std::fs::read_to_string(folder.path().join("local-0.log")).unwrap(), "one\ntwo\n");
+        assert_eq!(
+            std::fs::read_to_string(folder.path().join("local-0.log")).unwrap(),
+            "one\n\u{FFFD}\ntwo\n"
+        );
     }
 
     #[test]

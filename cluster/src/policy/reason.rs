@@ -33,9 +33,11 @@ impl Reason {
         match *self {
             Reason::NothingToDo => "nothing is left to compute".into(),
             Reason::BelowLeast { workers, least } => {
-                format!("{workers} workers, at least {least} are to be kept")
+                format!("workers: {workers}, at least {least} are to be kept")
             }
+            Reason::AtMost { most: 1 } => "no more than 1 worker is allowed".into(),
             Reason::AtMost { most } => format!("no more than {most} workers are allowed"),
+            Reason::Unfinished { workers: 1 } => "the walltime of 1 worker ends before the work does".into(),
             Reason::Unfinished { workers } => {
                 format!("the walltimes of {workers} workers end before the work does")
             }

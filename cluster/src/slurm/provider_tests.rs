@@ -227,6 +227,23 @@ fn at_the_end_everything_goes_also_what_was_never_heard_of() {
 }
 
 #[test]
+fn at_the_end_slurm_is_told_although_it_has_refused_just_before() {
+    let (mut provider, fake) = provider(3);
+    fake.says("squeue", "");
+    fake.says("sbatch", "7\n");
+    provider.ask(1, 0.0).unwrap();
+    fake.complains("scancel", "scancel: error: Socket timed out on send/recv operation");
+    let one = ["slurm-7_0".to_string()];
+    provider.release(Release::These(&one), 1.0).unwrap_err();
+    provider.release(Release::These(&one), 2.0).unwrap_err();
+    fake.says("scancel", "");
+    fake.says("scancel", "");
+    fake.says("squeue", "");
+    provider.release(Release::All, 3.0).unwrap();
+    fake.last();
+}
+
+#[test]
 fn at_the_end_it_waits_until_slurm_lists_none_of_its_jobs() {
     let (mut provider, fake) = provider(8);
     fake.says("squeue", "");
