@@ -33,7 +33,7 @@ pub fn session(work: &Work, own_workers: Option<Elastic>) -> Result<Session, Err
     if let Some(scheduler) = common.cluster.place.scheduler() {
         let why = "is the workers' own: give it to dolmen worker, not to a command that has a cluster work";
         refuse_own_resources(common, why)?;
-        return waiting(builder.connect_to(scheduler), common).build();
+        return waiting(builder.connect_to(scheduler).waiting_late(), common).build();
     }
     if common.cluster.wait_workers.is_some() || common.cluster.wait.is_some() {
         return Err(Error::Request(

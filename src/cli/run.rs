@@ -173,12 +173,14 @@ fn run_in(session: &Session, work: &Work) -> Result<(), Error> {
     let mut inputs = Inputs::of(session);
     let operation = operation(&mut inputs, work)?;
     let Targets { files, folder } = targets(session, work, &operation)?;
-    let planned = session.plan(&operation, Target::Files(files.clone()))?;
-    let preview = planned.preview()?;
     let made = folder.as_ref().map(|(folder, _)| OutDir::create(folder)).transpose()?;
+    files.iter().try_for_each(|path| files::check_result(path))?;
     if let Some(report) = common.report_file() {
         files::check_target(report)?;
     }
+    // In a cluster this waits for workers.
+    let planned = session.plan(&operation, Target::Files(files.clone()))?;
+    let preview = planned.preview()?;
     let bar = Bar::start(session, work.name(), common.quiet || common.verbose);
     let stats = session.run_planned(planned)?.stats;
     drop(bar);

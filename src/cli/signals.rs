@@ -32,7 +32,7 @@ pub fn watch() -> Result<(), Error> {
         Signals::new(ENDING.into_iter().filter(|signal| is_default(*signal))).map_err(failed)?;
     let wait = move || {
         if let Some(signal) = signals.forever().next() {
-            cancel(signal);
+            cancel(signal, signals);
         }
     };
     std::thread::Builder::new().name("dolmen-signals".into()).spawn(wait).map(drop).map_err(failed)
@@ -71,8 +71,11 @@ fn is_default(signal: c_int) -> bool {
     status == 0 && present.sa_sigaction == libc::SIG_DFL
 }
 
-/// Ends the process.
-fn cancel(signal: c_int) -> ! {
+/// Somebody at the terminal who does not want to wait until all workers have ended.
+const HURRIED: [c_int; 2] = [SIGINT, SIGQUIT];
+
+/// Ends the process. A further one of `signals` ends it at once.
+fn cancel(signal: c_int, mut signals: Signals) -> ! {
     let what = match files::discard_all() {
         Written::Nothing => "nothing was written",
         Written::Some => "only some of the results were written",
@@ -80,6 +83,14 @@ fn cancel(signal: c_int) -> ! {
     };
     take_away();
     complain(&format!("cancelled by {}; {what}", signal_name(signal).unwrap_or("a signal")));
+    let hurry = move || {
+        if let Some(signal) = signals.forever().find(|signal| HURRIED.contains(signal)) {
+            complain(&format!("ended by {}: workers may be left", signal_name(signal).unwrap_or("a signal")));
+            signal_hook::low_level::exit(CANCELLED);
+        }
+    };
+    // Without a thread all workers are waited for.
+    let _ = std::thread::Builder::new().name("dolmen-hurry".into()).spawn(hurry);
     if let Some(words) = end_own_clusters() {
         complain(&format!("workers may be left: {words}"));
     }

@@ -2,7 +2,9 @@
 
 use super::earlier::followed;
 use super::error::FileError;
-use super::zarr::is_array;
+use super::format::Format;
+use super::partial::check_target;
+use super::zarr::{PartialDir, is_array};
 use std::ffi::OsString;
 use std::fs;
 use std::io;
@@ -64,6 +66,14 @@ impl Target {
     /// Is it that, or in it?
     fn touches(&self, place: &ResolvedPath) -> bool {
         self.place == *place || self.around.contains(place)
+    }
+}
+
+/// Refuses a result that could not be written, before anything is waited for.
+pub fn check_result(path: &Path) -> Result<(), FileError> {
+    match Format::of(path)? {
+        Format::Npy => check_target(path),
+        Format::Zarr => PartialDir::create(path).map(drop),
     }
 }
 

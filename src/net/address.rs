@@ -128,6 +128,8 @@ impl<'a> Attempt<'a> {
             };
             let until = match &error {
                 ConnectError::Unreachable { .. } => Some(self.deadline),
+                // It has taken this process before, and may not know yet that the connection of that time has ended.
+                ConnectError::Refused { .. } if self.search == Search::Again => Some(self.deadline),
                 // It may have been lost in this very moment.
                 ConnectError::Broken { .. } | ConnectError::Late(_) => comes_back_until,
                 _ => None,

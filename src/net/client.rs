@@ -28,6 +28,9 @@ use std::time::{Duration, Instant};
 /// Blocks of results that are asked for at once.
 const FETCHED_AT_ONCE: usize = 16;
 
+/// What a client says that had something to do.
+const STOPPED: &str = "the scheduler was stopped: start it again, and repeat what it was to do";
+
 /// What the scheduler has told.
 #[derive(Default)]
 struct Told {
@@ -43,6 +46,8 @@ struct Told {
     drained: Option<Result<(), Failure>>,
     /// Why nothing more will be told.
     gone: Option<String>,
+    /// The connection has ended.
+    closed: bool,
     /// If the scheduler is lost it may come back so soon.
     grace: Option<Duration>,
 }
@@ -79,6 +84,10 @@ impl Told {
             ToClient::Status(status) => self.status = Some(status),
             ToClient::Explained(lines) => self.explained = Some(lines),
             ToClient::Drained(result) => self.drained = Some(result),
+            ToClient::Stopped => {
+                self.grace = None;
+                self.end(STOPPED.into());
+            }
             ToClient::Waits { number, before } => {
                 self.about(number, |run| run.standing = Some(RunStanding::Waits { before }));
             }
@@ -109,7 +118,7 @@ impl Told {
 
     /// Nothing more will be told, to a part of a run neither.
     fn end(&mut self, why: String) {
-        self.gone = Some(why);
+        self.gone.get_or_insert(why);
         self.runs.values_mut().for_each(|run| run.part = None);
     }
 }
@@ -155,7 +164,11 @@ impl Inbox {
         match event {
             Event::Connected(_) => {}
             Event::Room { .. } => self.line.get().into_iter().for_each(Line::go_on),
-            Event::Lost { why, .. } => self.lock().end(format!("the scheduler is lost: {why}")),
+            Event::Lost { why, .. } => {
+                let mut told = self.lock();
+                told.closed = true;
+                told.end(format!("the scheduler is lost: {why}"));
+            }
             Event::Message { message, .. } => match decode(&message) {
                 Ok(said) => self.lock().hear(said),
                 Err(error) => self.lock().end(format!("the scheduler says what cannot be read: {error}")),
@@ -282,18 +295,19 @@ impl Client {
     fn say(&self, message: &FromClient) -> Result<(), Failure> {
         let bytes = encode(message).map_err(Failure::of_run)?;
         self.connection.send(bytes).map_err(|error| {
-            self.wait_for_loss();
-            Failure::of_run(format!("the scheduler: {error}"))
+            let gone = self.wait_for_loss();
+            Failure::of_run(gone.unwrap_or_else(|| format!("the scheduler: {error}")))
         })
     }
 
-    /// What cannot be said may be due to the loss of the scheduler, which is told soon.
-    fn wait_for_loss(&self) {
+    /// What cannot be said may be due to the loss of the scheduler, which is told soon: in these words.
+    fn wait_for_loss(&self) -> Option<String> {
         let began = Instant::now();
         let mut told = self.inbox.lock();
         while told.gone.is_none() && began.elapsed() < TOLD_SOON {
             told = self.inbox.wait(told, LOOK);
         }
+        told.gone.clone()
     }
 
     /// The workers that are there.
@@ -332,7 +346,11 @@ impl Client {
                     trouble => trouble,
                 };
                 let there = told.fleet.len();
-                return Err(Failure::of_run(format!("{there} of {count} workers are there: {advice}")));
+                let there = match count {
+                    1 => "no worker is there".into(),
+                    _ => format!("{there} of {count} workers are there"),
+                };
+                return Err(Failure::of_run(format!("{there}: {advice}")));
             }
             if began.elapsed() >= WORTH_A_WORD {
                 waiting(told.fleet.len(), &told.trouble);
@@ -565,7 +583,7 @@ impl Client {
     pub fn stop(&self) -> Result<(), Failure> {
         self.say(&FromClient::Stop)?;
         let mut told = self.inbox.lock();
-        while told.gone.is_none() {
+        while !told.closed {
             told = self.inbox.wait(told, LOOK);
         }
         Ok(())

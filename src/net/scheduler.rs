@@ -112,8 +112,7 @@ pub fn run_scheduler(
         let here = SchedulerAddress::of_this_process(address.to_string(), Some(folder.to_path_buf()));
         let content = SchedulerAddress { grace_ms, ..here };
         let write = |path: &PathBuf| SchedulerFile::write(path, content.clone());
-        // Removed at the end.
-        let _file = options.file.as_ref().map(write).transpose().map_err(Failure::of_request)?;
+        let file = options.file.as_ref().map(write).transpose().map_err(Failure::of_request)?;
         let reached = Reached { address, keys: folder, file: options.file.as_deref() };
         let elastic = options.elastic.as_ref().map(|elastic| elastic.start(hub.clone(), &reached));
         let elastic = elastic.transpose()?;
@@ -121,11 +120,13 @@ pub fn run_scheduler(
         // Told, or the hub is gone: both are the end.
         let _ = stop.await;
         let _ = hub.send(Dismiss).await;
-        endpoint.close();
         let workers = elastic.map(Running::end).unwrap_or_default();
         if let Some(state) = state {
             state.clear();
         }
+        drop(file);
+        // The last thing: by it whoever wanted this knows that the next scheduler may begin.
+        endpoint.close();
         Ok(workers)
     })
 }

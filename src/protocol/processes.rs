@@ -292,6 +292,8 @@ pub enum ToClient {
     Explained(Result<Vec<String>, Failure>),
     /// The worker has left, or why it has not.
     Drained(Result<(), Failure>),
+    /// The last message: somebody has stopped the scheduler, which does not come back.
+    Stopped,
 }
 
 /// What goes on at a cluster.

@@ -55,6 +55,8 @@ pub(super) struct Cluster {
     /// Workers that a run waits for, and how long.
     wait_workers: usize,
     patience: Duration,
+    /// The first wait for workers ends then, if it has not been yet.
+    first_deadline: Mutex<Option<Instant>>,
     while_waiting: WhileWaiting,
     /// Its scheduler, if that is in this process. Ends after the client has gone.
     own: Option<OwnCluster>,
@@ -128,20 +130,24 @@ impl Engine {
                 budget: here.memory.bytes,
             },
             Engine::Cluster(cluster) => {
-                RunPlace::Fleet(cluster.wait(cluster.wait_workers, Instant::now() + cluster.patience)?)
+                RunPlace::Fleet(cluster.wait(cluster.wait_workers, cluster.next_deadline())?)
             }
         })
     }
 }
 
 impl Cluster {
-    /// Connects to a cluster, and waits for its workers.
+    /// Connects to a cluster, and waits for its workers unless that has time.
     fn join(options: &SessionBuilder, scheduler: &SchedulerAt) -> Result<Cluster, Error> {
         let patience = options.patience.unwrap_or(PATIENCE);
         let deadline = Instant::now() + patience;
         let client = Client::connect(scheduler, deadline)?;
         let cluster = Cluster::new(options, scheduler.clone(), client, patience, None);
-        cluster.wait(cluster.wait_workers, deadline)?;
+        if options.waits_late {
+            *lock(&cluster.first_deadline) = Some(deadline);
+        } else {
+            cluster.wait(cluster.wait_workers, deadline)?;
+        }
         Ok(cluster)
     }
 
@@ -162,7 +168,13 @@ impl Cluster {
     ) -> Cluster {
         let client = Mutex::new(Arc::new(client));
         let while_waiting = options.while_waiting.clone();
-        Cluster { scheduler, client, wait_workers: options.wait_workers, patience, while_waiting, own }
+        let (wait_workers, first_deadline) = (options.wait_workers, Mutex::default());
+        Cluster { scheduler, client, wait_workers, patience, first_deadline, while_waiting, own }
+    }
+
+    /// Until when workers are waited for that are needed now.
+    fn next_deadline(&self) -> Instant {
+        lock(&self.first_deadline).take().unwrap_or_else(|| Instant::now() + self.patience)
     }
 
     pub fn client(&self) -> Arc<Client> {

@@ -73,6 +73,8 @@ pub struct SessionBuilder {
     pub(super) cluster: Option<ClusterAt>,
     pub(super) wait_workers: usize,
     pub(super) patience: Option<Duration>,
+    /// Workers are waited for when there is something to do, not before.
+    pub(super) waits_late: bool,
     pub(super) while_waiting: WhileWaiting,
 }
 
@@ -91,6 +93,7 @@ impl SessionBuilder {
             cluster: None,
             wait_workers: 1,
             patience: None,
+            waits_late: false,
             while_waiting: Arc::new(|_| {}),
         }
     }
@@ -117,6 +120,12 @@ impl SessionBuilder {
     /// Waits until so many workers of the cluster are there. Default: 1.
     pub fn wait_workers(mut self, workers: usize) -> Self {
         self.wait_workers = workers;
+        self
+    }
+
+    /// Waits for the workers of the cluster when there is something to do: what is wrong with it is told before.
+    pub fn waiting_late(mut self) -> Self {
+        self.waits_late = true;
         self
     }
 

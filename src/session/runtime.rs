@@ -150,8 +150,9 @@ impl Session {
 
     /// What planning has to know of this session.
     pub(super) fn planner(&self) -> Result<Planner, Error> {
-        let Budget { bytes, limit } = self.inner.engine.memory();
+        // Before they are there, the workers of a cluster have no memory.
         let place = self.inner.engine.place()?;
+        let Budget { bytes, limit } = self.inner.engine.memory();
         Ok(Planner { place, memory: bytes, limit, block: self.options().block })
     }
 

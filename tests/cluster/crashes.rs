@@ -1,9 +1,11 @@
 //! Workers that are killed, stopped, and started while a run goes on.
 
-use crate::peer::Peer;
+use crate::peer::{Peer, seat};
 use crate::processes::{Cluster, ended, send, until};
 use crate::support::dolmen::Outcome;
 use cluster::role::Role;
+use dolmen::array::{Array, Element};
+use dolmen::session::Session;
 use std::process::{Child, Stdio};
 
 /// Long enough for something to happen in the middle.
@@ -99,6 +101,38 @@ fn a_scheduler_that_is_told_to_end_ends_its_workers_and_leaves_nothing() {
 }
 
 #[test]
+fn whoever_has_something_to_do_is_told_that_the_scheduler_was_stopped_and_does_not_look_for_it() {
+    let mut cluster = cluster(1, "--state-dir state --lost-after 3600s");
+    let run = begin(&cluster, &format!("{LONG} there.npy"));
+    cluster.wait_for("run 0 of");
+    assert_eq!(cluster.stop(), (Some(0), vec![Some(0)]), "{}", cluster.log());
+    let outcome = Outcome::of(run.wait_with_output().unwrap());
+    assert_eq!((outcome.code, outcome.stderr.lines().count()), (Some(1), 1), "{outcome:?}");
+    assert!(outcome.stderr.contains("the scheduler was stopped: start it again"), "{outcome:?}");
+}
+
+#[test]
+fn when_a_scheduler_was_stopped_the_next_one_may_begin() {
+    let mut cluster = Cluster::with_options("--state-dir state");
+    cluster.wait_until_it_listens();
+    cluster.ask("stop");
+    assert!(!cluster.folder.path("cluster.json").exists());
+    assert_eq!(std::fs::read_dir(cluster.folder.path("state")).unwrap().count(), 0);
+    cluster.start_scheduler_again();
+    assert_eq!(cluster.stop().0, Some(0), "{}", cluster.log());
+}
+
+#[test]
+fn a_session_whose_scheduler_was_stopped_meanwhile_is_told_so() {
+    let mut cluster = Cluster::new(1, "--threads 1 --memory 100MiB");
+    cluster.wait_until_it_listens();
+    let session = Session::builder().connect(cluster.folder.path("cluster.json")).build().expect("a worker");
+    cluster.stop();
+    let error = session.svd::<f64>(&Array::normal(40, 4, 1, Element::F64)).unwrap_err().to_string();
+    assert!(error.contains("the scheduler was stopped: start it again"), "{error}");
+}
+
+#[test]
 fn without_its_scheduler_a_worker_and_a_client_end_with_one_line() {
     let mut cluster = cluster(1, "");
     let run = begin(&cluster, &format!("{LONG} there.npy"));
@@ -132,6 +166,22 @@ fn a_scheduler_that_is_started_again_has_its_workers_and_its_run_back() {
     assert_eq!((scheduler, workers), (Some(0), vec![Some(0); 2]), "{}", cluster.log());
     let left = std::fs::read_dir(cluster.folder.path("state")).unwrap().count();
     assert_eq!(left, 0, "the state dir is not empty");
+}
+
+/// As after a cut that the worker has noticed and the scheduler has not.
+#[test]
+fn a_worker_comes_back_once_its_earlier_connection_is_given_up() {
+    let mut cluster = cluster(1, "--state-dir state --lost-after 3600s");
+    cluster.wait_for("n0 joins");
+    send(cluster.worker("n0"), libc::SIGSTOP);
+    cluster.kill_scheduler();
+    cluster.start_scheduler_again();
+    let earlier = Peer::enlisted(&cluster, "n0", seat());
+    send(cluster.worker("n0"), libc::SIGCONT);
+    cluster.wait_for("another worker is connected as n0");
+    drop(earlier);
+    until(|| cluster.log().matches("worker n0 joins").count() == 2, || cluster.log());
+    assert_eq!(cluster.stop(), (Some(0), vec![Some(0)]), "{}", cluster.log());
 }
 
 #[test]

@@ -7,7 +7,7 @@ use dolmen::failure::Failure;
 use dolmen::graph::ProgramBuilder;
 use dolmen::ids::{RunId, StageId, TaskId, TaskList};
 use dolmen::protocol::{
-    Figures, FileReport, FromClient, FromWorker, FromWorkerProcess, NotShared, RunSpec, ToClient,
+    Figures, FileReport, FromClient, FromWorker, FromWorkerProcess, NotShared, RunSpec, Seats, ToClient,
     ToWorkerProcess,
 };
 use dolmen::sched::{Seat, Threads, Timing};
@@ -30,7 +30,11 @@ fn who_breaks_the_protocol_is_turned_away_and_told_of_once() {
         peer.say(&enlist(seat));
         peer.is_turned_away();
     }
-    for name in ["garbage", "hasty", "chatter", "giant0", "giant1"] {
+    let peer = Peer::of(&cluster, Role::Worker, "twin");
+    let seats = Seats { large: seat(), small: Some(absurd(u64::MAX, 1)) };
+    peer.say(&FromWorkerProcess::Enlist { seats, depot: ([127, 0, 0, 1], 9).into(), offers: Vec::new() });
+    peer.is_turned_away();
+    for name in ["garbage", "hasty", "chatter", "giant0", "giant1", "twin"] {
         assert_eq!(cluster.log().matches(&format!("{name} at ")).count(), 1, "{}", cluster.log());
     }
 }
@@ -105,4 +109,21 @@ fn a_program_that_is_none_is_refused_and_the_next_one_is_done() {
     assert!(failure.message.contains("no program"), "{failure}");
     cluster.ok("generate normal --shape 100x100 --out a.npy");
     assert_eq!(cluster.stop(), (Some(0), vec![Some(0)]));
+}
+
+#[test]
+fn who_takes_no_part_in_a_run_cannot_end_it() {
+    let cluster = Cluster::with_options("");
+    let (_idle, tiny) = (
+        Peer::enlisted(&cluster, "idle", seat()),
+        Peer::enlisted(&cluster, "tiny", Seat { budget: 1, ..seat() }),
+    );
+    let client = Peer::of(&cluster, Role::Client, "c");
+    client.ask_for_ones(1);
+    cluster.wait_for("worker tiny has too little memory for run 0");
+    let failure = Failure::of_run("made up");
+    tiny.say(&FromWorkerProcess::CannotBegin { run: RunId(0), failure, not_shared: NotShared::default() });
+    tiny.say(&enlist(seat()));
+    cluster.wait_for("it enlists a second time");
+    assert!(cluster.ask("status").stdout.contains("run of c: runs"), "{}", cluster.log());
 }

@@ -2,6 +2,9 @@
 
 use crate::peer::{Peer, seat};
 use crate::processes::{Cluster, HANGS, ended};
+use cluster::role::Role;
+use dolmen::graph::ProgramBuilder;
+use dolmen::protocol::{FromClient, RunSpec, ToWorkerProcess};
 use dolmen::sched::Seat;
 use std::fs::{File, read_to_string};
 use std::process::Child;
@@ -35,4 +38,41 @@ fn a_run_that_waits_in_line_says_so_in_one_line() {
     assert_eq!(said().lines().count(), 1, "{}", said());
     second.kill().unwrap();
     ended(&mut second);
+}
+
+/// There is an end to them, and a run takes memory for each below its own.
+#[test]
+fn the_numbers_of_clients_that_have_taken_part_are_given_again() {
+    let cluster = Cluster::with_options("");
+    let _idle = Peer::enlisted(&cluster, "idle", seat());
+    let client = Peer::of(&cluster, Role::Client, "c");
+    let first = client.number_in_a_run(1);
+    assert_eq!(client.number_in_a_run(2), first);
+    drop(client);
+    let other = Peer::of(&cluster, Role::Client, "d");
+    cluster.wait_for("client c is gone");
+    assert_eq!(other.number_in_a_run(1), first);
+}
+
+/// Asks for so many tasks that make nothing.
+fn submit_null(client: &Peer, number: u64, tasks: u32) {
+    let mut builder = ProgramBuilder::default();
+    builder.null_wide(tasks);
+    let stages = builder.finish().stages().to_vec();
+    let (inputs, outputs) = Default::default();
+    let spec = RunSpec { stages, inputs, outputs, sync: false, own: None, drawn: number };
+    client.say(&FromClient::Submit { number, spec: Box::new(spec), holding: None });
+}
+
+#[test]
+fn a_run_that_is_given_up_while_it_is_planned_does_not_take_the_next_one_with_it() {
+    let cluster = Cluster::with_options("");
+    let worker = Peer::enlisted(&cluster, "idle", seat());
+    let client = Peer::of(&cluster, Role::Client, "c");
+    // The plan of the first is there before that of the second.
+    submit_null(&client, 1, 1_000_000);
+    client.say(&FromClient::Release { number: 1 });
+    submit_null(&client, 2, 5_000_000);
+    let Some(ToWorkerProcess::Begin { spec, .. }) = worker.hear() else { panic!("nothing begins") };
+    assert_eq!(spec.drawn, 2);
 }

@@ -2,7 +2,11 @@
 
 use crate::processes::{ended, result, send, until};
 use crate::support::dolmen::{Folder, Outcome};
+use dolmen::array::{Array, Element};
+use dolmen::session::cluster::{ElasticOptions, WorkerSource};
+use dolmen::session::{Operation, Session, Target};
 use std::ffi::c_int;
+use std::io::{BufRead, BufReader};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
 
@@ -42,15 +46,20 @@ impl Place {
         assert_eq!(outcome.code, Some(0), "dolmen {words}\n{}", outcome.stderr);
     }
 
-    /// Worker processes that belong here, whoever is their parent now.
     fn workers(&self) -> usize {
+        self.worker_processes().len()
+    }
+
+    /// The numbers of worker processes that belong here, whoever is their parent now.
+    fn worker_processes(&self) -> Vec<i32> {
         let here = self.folder.path("tmp").into_os_string().into_encoded_bytes();
         let is_one = |process: &std::fs::DirEntry| {
             let line = std::fs::read(process.path().join("cmdline")).unwrap_or_default();
             line.windows(here.len()).any(|part| part == here)
                 && line.split(|byte| *byte == 0).any(|word| word == b"worker")
         };
-        std::fs::read_dir("/proc").expect("processes").flatten().filter(is_one).count()
+        let all = std::fs::read_dir("/proc").expect("processes").flatten().filter(is_one);
+        all.filter_map(|process| process.file_name().to_str()?.parse().ok()).collect()
     }
 
     /// A command that takes long. Comes back when a worker is there, and the result has been begun.
@@ -106,6 +115,32 @@ fn all_commands_leave_what_one_process_leaves_and_nothing_else() {
     assert_eq!(names, expected);
 }
 
+/// Blocks are as large as the workers' memory allows, which is not known before they are there.
+#[test]
+fn the_first_plan_is_that_of_all_others() {
+    let folder = Folder::new();
+    let options = ElasticOptions {
+        source: WorkerSource::Local,
+        least: 0,
+        most: 1,
+        threads: 1,
+        memory: Some(1 << 30),
+        deadline: None,
+        worker_cost: None,
+        program: env!("CARGO_BIN_EXE_dolmen").into(),
+        logs: None,
+        owner: None,
+    };
+    let session = Session::builder().own_workers(options, folder.path("c.npy")).build().expect("a session");
+    let a = Array::normal(20_000, 20_000, 1, Element::F64);
+    let sum = Operation::Compute(&a + &a.t());
+    let blocks = || {
+        let planned = session.plan(&sum, Target::Files(vec![folder.path("c.npy")])).expect("a plan");
+        planned.preview().expect("a preview").blocks
+    };
+    assert_eq!(blocks(), blocks());
+}
+
 #[track_caller]
 fn a_signal_leaves_nothing(signal: c_int, name: &str) {
     let place = Place::new();
@@ -127,6 +162,29 @@ fn an_interrupt_in_the_middle_leaves_nothing() {
 #[test]
 fn a_termination_in_the_middle_leaves_nothing() {
     a_signal_leaves_nothing(libc::SIGTERM, "SIGTERM");
+}
+
+/// A worker that is stopped does not leave when it is told.
+#[test]
+fn a_second_interrupt_ends_it_while_workers_are_waited_for() {
+    let place = Place::new();
+    let mut child = place.begin();
+    let signal_all = |signal| {
+        place.worker_processes().into_iter().for_each(|process| {
+            // SAFETY: a signal to a process of this test.
+            unsafe { libc::kill(process, signal) };
+        })
+    };
+    signal_all(libc::SIGSTOP);
+    send(&child, libc::SIGINT);
+    let mut said = BufReader::new(child.stderr.take().expect("a pipe")).lines().map_while(Result::ok);
+    let told = |line: &String| line == "dolmen: cancelled by SIGINT; nothing was written";
+    assert!(said.any(|line| told(&line)), "it is not cancelled");
+    send(&child, libc::SIGINT);
+    assert_eq!(said.next(), Some("dolmen: ended by SIGINT: workers may be left".into()));
+    assert_eq!(ended(&mut child), Some(130));
+    signal_all(libc::SIGKILL);
+    until(|| place.workers() == 0, || "workers are left".into());
 }
 
 #[test]

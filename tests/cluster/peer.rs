@@ -14,8 +14,10 @@ use cluster::tls::Trust;
 use dolmen::array::{Axis, BlockGrid, Element, Fill};
 use dolmen::exec;
 use dolmen::graph::ProgramBuilder;
+use dolmen::ids::WorkerId;
 use dolmen::protocol::{
-    Ended, FromClient, FromWorkerProcess, RunSpec, Seats, ToClient, ToWorkerProcess, decode, encode,
+    ClientPart, Ended, FromClient, FromWorkerProcess, RunSpec, Seats, ToClient, ToWorkerProcess, decode,
+    encode,
 };
 use dolmen::sched::{Seat, Threads};
 use std::sync::Arc;
@@ -93,6 +95,29 @@ impl Peer {
         let spec =
             RunSpec { stages, inputs: Vec::new(), outputs: Vec::new(), sync: false, own: None, drawn: 0 };
         self.say(&FromClient::Submit { number: 1, spec: Box::new(spec), holding: None });
+    }
+
+    /// A client that takes part asks for a task that makes nothing, hears its number as a worker, and gives the run up.
+    pub fn number_in_a_run(&self, number: u64) -> WorkerId {
+        let mut builder = ProgramBuilder::default();
+        builder.null_wide(1);
+        let stages = builder.finish().stages().to_vec();
+        let seat = Seat { threads: Threads { compute: 0, io: 4 }, ..seat() };
+        let (inputs, outputs) = Default::default();
+        let own = Some(ClientPart { seat, depot: ([127, 0, 0, 1], 9).into(), inputs, outputs });
+        let (inputs, outputs) = Default::default();
+        let spec = RunSpec { stages, inputs, outputs, sync: false, own, drawn: number };
+        self.say(&FromClient::Submit { number, spec: Box::new(spec), holding: None });
+        loop {
+            match self.hear() {
+                Some(ToClient::AsWorker { message: ToWorkerProcess::Enlisted { worker, .. }, .. }) => {
+                    self.say(&FromClient::Release { number });
+                    return worker;
+                }
+                Some(_) => {}
+                None => panic!("the scheduler is gone"),
+            }
+        }
     }
 
     /// How a client's run has ended.

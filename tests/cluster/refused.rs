@@ -26,6 +26,24 @@ fn who_finds_no_scheduler_or_no_worker_is_told_so() {
 }
 
 #[test]
+fn what_is_wrong_is_told_before_workers_are_waited_for_and_then_what_is_missing() {
+    let cluster = Cluster::with_options("");
+    cluster.wait_until_it_listens();
+    cluster.folder.ok("generate normal --shape 9x9 --out a.npy");
+    let wrong = "transpose-add a.npy --wait 3600s --out";
+    cluster.refused(&format!("{wrong} a.npy"), &["a.npy", "which this run reads"]);
+    cluster.refused(&format!("{wrong} none/b.npy"), &["none"]);
+    cluster.refused("transpose-add none.npy --wait 3600s --out b.npy", &["none.npy"]);
+    let words = "transpose-add a.npy --out b.npy --wait 0s --scheduler-file cluster.json";
+    let outcome = cluster.folder.run(words);
+    assert_eq!(outcome.code, Some(1), "{outcome:?}");
+    assert!(
+        outcome.stderr.contains("dolmen: no worker is there: start more with dolmen worker"),
+        "{outcome:?}"
+    );
+}
+
+#[test]
 fn a_run_that_fits_no_worker_is_refused_with_what_would() {
     let cluster = Cluster::new(2, "--threads 1 --memory 8MiB");
     cluster.folder.ok("generate normal --shape 1000x1000 --out a.npy");

@@ -21,3 +21,4 @@ pub use input::ZarrInput;
 pub(super) use metadata::is_array;
 pub(super) use output::ZarrChunks;
 pub use output::ZarrOutput;
+pub(super) use partial::PartialDir;

@@ -18,7 +18,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 const MOST_TRIES: usize = 16;
 
 /// A directory that replaces the Zarr array of its name when it is committed, and is removed when it is not.
-pub(super) struct PartialDir {
+pub(in crate::files) struct PartialDir {
     /// As the user says it.
     pub path: PathBuf,
     /// Where links of that name lead.

@@ -53,6 +53,11 @@ impl Member {
     }
 }
 
+/// Can a process bring along so much?
+pub fn are_possible(seats: &Seats) -> bool {
+    [Some(seats.all()), Some(seats.large), seats.small].iter().flatten().all(is_possible)
+}
+
 /// Can a process have so much?
 pub fn is_possible(seat: &Seat) -> bool {
     seat.threads.compute.max(seat.threads.io) <= u64::from(MOST_THREADS) && seat.budget <= MOST_MEMORY
@@ -64,6 +69,8 @@ pub struct Members {
     by_peer: HashMap<PeerId, WorkerId>,
     /// Numbers that have been given. None is given twice, so that a late message betrays itself.
     given: u32,
+    /// But those of clients, whose runs are over: what comes late is of these.
+    free: Vec<WorkerId>,
     /// See [`ToWorkerProcess::Enlisted`].
     grace: Option<f64>,
 }
@@ -77,10 +84,20 @@ impl Members {
         self.grace
     }
 
-    /// A number that nobody has had.
+    /// A number that nobody has.
     pub fn next_number(&mut self) -> WorkerId {
-        self.given += 1;
-        WorkerId(self.given - 1)
+        self.free.pop().unwrap_or_else(|| {
+            self.given += 1;
+            WorkerId(self.given - 1)
+        })
+    }
+
+    /// A client takes no part under this number any more. Where its blocks were is forgotten.
+    pub fn free_number(&mut self, client: WorkerId) {
+        for member in self.by_id.values_mut() {
+            member.met.remove(&client);
+        }
+        self.free.push(client);
     }
 
     /// A worker is there, and gets its number.
@@ -128,7 +145,9 @@ impl Members {
 
     pub fn remove(&mut self, worker: WorkerId) -> Option<Member> {
         let member = self.by_id.remove(&worker)?;
-        if !member.is_client() {
+        if member.is_client() {
+            self.free_number(worker);
+        } else {
             self.by_peer.remove(&member.line.connection().peer().id);
         }
         Some(member)

@@ -23,7 +23,7 @@ use cluster::peer::{Connection, Event, Message, PeerId};
 use cluster::role::Role;
 use drains::AskedDrain;
 use futures_channel::oneshot;
-use members::{Member, Members, is_possible};
+use members::{Member, Members, are_possible};
 use run::Current;
 use scaling::Scaled;
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -140,7 +140,7 @@ impl Hub {
     fn heard_worker(&mut self, peer: PeerId, message: FromWorkerProcess, ctx: &mut Context<Self>) {
         let Some(worker) = self.members.of_peer(peer) else {
             return match message {
-                FromWorkerProcess::Enlist { seats, .. } if !is_possible(&seats.all()) => {
+                FromWorkerProcess::Enlist { seats, .. } if !are_possible(&seats) => {
                     self.turn_away(peer, "no machine has what it says it brings along");
                 }
                 FromWorkerProcess::Enlist { seats, depot, offers } => {
@@ -336,7 +336,7 @@ impl Handler<Stop> for Hub {
     }
 }
 
-/// Tells all workers to go. The answer comes when that is in line.
+/// Tells all workers to go, and all clients that it is over. The answer comes when that is in line.
 #[derive(actix::Message)]
 #[rtype(result = "()")]
 pub struct Dismiss;
@@ -347,5 +347,6 @@ impl Handler<Dismiss> for Hub {
     fn handle(&mut self, _: Dismiss, _: &mut Self::Context) {
         let workers: Vec<WorkerId> = self.members.all().map(|(worker, _)| worker).collect();
         workers.into_iter().for_each(|worker| self.let_go(worker));
+        self.clients.values().for_each(|client| client.line.send(&ToClient::Stopped));
     }
 }

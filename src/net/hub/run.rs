@@ -359,7 +359,8 @@ impl Hub {
         not_shared: NotShared,
         ctx: &mut Context<Self>,
     ) {
-        let Some(run) = self.run(id).filter(|run| !run.is_complete()) else { return };
+        let takes_part = |run: &&mut Current| !run.is_complete() && run.begun.contains(&worker);
+        let Some(run) = self.run(id).filter(takes_part) else { return };
         let Asker { client, number } = run.asker;
         if not_shared == NotShared::default() {
             return self.fail_at(id, worker, failure, ctx);

@@ -7,6 +7,7 @@ use crate::actors::Conduct;
 use crate::failure::Failure;
 use crate::graph::{Kind, Program};
 use crate::ids::{RunId, StageId, WorkerId};
+use crate::net::counted::counted;
 use crate::net::opened::not_a_program;
 use crate::protocol::{ClientPart, Portion, RunSpec, ToClient};
 use crate::sched::{ClientSeat, Core, Event, FleetPlan, Seat, plan_fleet};
@@ -68,30 +69,43 @@ impl Handler<Ready> for Hub {
     type Result = ();
 
     fn handle(&mut self, ready: Ready, ctx: &mut Self::Context) {
-        let Ready { mut request, portion, client_worker, prepared } = ready;
-        // Given up meanwhile.
-        if self.preparing.take() != Some(request.asker) {
+        let Ready { request, portion, client_worker, prepared } = ready;
+        // Given up meanwhile; another one may be prepared by now.
+        if self.preparing != Some(request.asker) {
+            self.free_number(client_worker);
             return self.start_next(ctx);
         }
+        self.preparing = None;
         match prepared {
             Ok(prepared) => self.start(request, portion, client_worker, prepared, ctx),
-            // The next larger portion may have room, or says better why not.
-            Err(failure) if portion == Portion::Small => {
-                let name = self.client_name(request.asker);
-                tracing::info!("what {name} asks for does not fit the small portion: {failure}");
-                request.is_large = true;
-                let before = self.waiting.partition_point(|other| other.submitted < request.submitted);
-                let asker = request.asker;
-                self.waiting.insert(before, request);
-                self.tell_place_in_line(asker);
+            Err(failure) => {
+                self.free_number(client_worker);
+                self.refuse(request, portion, failure);
             }
-            Err(failure) => self.tell_ended(request.asker, Err(failure)),
         }
         self.start_next(ctx);
     }
 }
 
 impl Hub {
+    fn free_number(&mut self, client_worker: Option<WorkerId>) {
+        client_worker.into_iter().for_each(|client| self.members.free_number(client));
+    }
+
+    /// It does not fit. The next larger portion may have room, or says better why not.
+    fn refuse(&mut self, mut request: Request, portion: Portion, failure: Failure) {
+        let asker = request.asker;
+        if portion == Portion::Large {
+            return self.tell_ended(asker, Err(failure));
+        }
+        let name = self.client_name(asker);
+        tracing::info!("what {name} asks for does not fit the small portion: {failure}");
+        request.is_large = true;
+        let before = self.waiting.partition_point(|other| other.submitted < request.submitted);
+        self.waiting.insert(before, request);
+        self.tell_place_in_line(asker);
+    }
+
     /// Has the core of the next run made, if there are workers and a portion is free.
     pub(super) fn start_next(&mut self, ctx: &mut Context<Self>) {
         if self.preparing.is_none()
@@ -140,7 +154,7 @@ impl Hub {
         let id = RunId(self.begun_runs);
         self.begun_runs += 1;
         let name = self.client_name(asker);
-        tracing::info!("run {} of {name} begins: {} tasks", id.0, program.tasks());
+        tracing::info!("run {} of {name} begins: {}", id.0, counted(program.tasks() as u64, "task"));
         let client = self.clients.get(&asker.client).map(|client| client.line.clone());
         if let (Some(worker), Some(own), Some(line)) = (client_worker, &spec.own, client) {
             self.members.add_client(worker, line, own.seat, own.depot, asker.number);
