@@ -59,9 +59,14 @@ pub enum OptionsError {
     /// It is no option of `sbatch`.
     #[error("--slurm-extra: {0:?} is no option of sbatch: write it as --name=value")]
     NoOption(String),
-    /// It would make more jobs than are allowed.
-    #[error("--slurm-extra: {0:?} is given by dolmen: --max-workers says how many jobs there may be")]
-    Array(String),
+    /// It would make more jobs than are allowed, or hide them.
+    #[error("--slurm-extra: {option:?} is given by dolmen: {why}")]
+    OfDolmen {
+        /// The option.
+        option: String,
+        /// What is to be done instead, or why it cannot be had.
+        why: &'static str,
+    },
     /// A path that is not text.
     #[error("{name}: {value:?} is not UTF-8")]
     NotText {
@@ -74,6 +79,19 @@ pub enum OptionsError {
     #[error("--slurm-time: SLURM counts minutes, and {0:?} is less than one: give 1m or more")]
     TooShort(Duration),
 }
+
+const MOST_JOBS: &str = "--max-workers says how many jobs there may be";
+const NAMES: &str = "by their names it knows its jobs";
+const CLUSTERS: &str = "name another cluster in SLURM_CLUSTERS, so that squeue and scancel know it too";
+/// Beginnings of options that would make more jobs than are allowed, or hide them.
+const OF_DOLMEN: [(&str, &str); 6] = [
+    ("--array", MOST_JOBS),
+    ("-a", MOST_JOBS),
+    ("--job-name", NAMES),
+    ("-J", NAMES),
+    ("--clusters", CLUSTERS),
+    ("-M", CLUSTERS),
+];
 
 /// What a process may take for blocks of what its job has: see the budget of a worker.
 const SHARE: f64 = 0.8;
@@ -115,8 +133,8 @@ impl SlurmOptions {
             if !extra.starts_with('-') || extra.trim_start_matches('-').is_empty() {
                 return Err(OptionsError::NoOption(extra.clone()));
             }
-            if extra.starts_with("--array") || extra.starts_with("-a") {
-                return Err(OptionsError::Array(extra.clone()));
+            if let Some((_, why)) = OF_DOLMEN.iter().find(|(start, _)| extra.starts_with(start)) {
+                return Err(OptionsError::OfDolmen { option: extra.clone(), why });
             }
         }
         let paths = [("the program", &self.program), ("--scheduler-file", &self.scheduler_file)];

@@ -183,9 +183,13 @@ set -- '--threads' '2'
         }
         let no_option = asking(SlurmRequest { extra: vec!["rm".into()], ..SlurmRequest::default() });
         assert_eq!(no_option.check(), Err(OptionsError::NoOption("rm".into())));
-        for array in ["--array=0-19", "-a0-19"] {
-            let refused = asking(SlurmRequest { extra: vec![array.into()], ..SlurmRequest::default() });
-            assert_eq!(refused.check(), Err(OptionsError::Array(array.into())));
+        for extra in ["--array=0-19", "-a0-19", "--job-name=mine", "-Jmine", "--clusters=other", "-Mother"] {
+            let refused = asking(SlurmRequest { extra: vec![extra.into()], ..SlurmRequest::default() });
+            let refused = refused.check();
+            assert!(
+                matches!(&refused, Err(OptionsError::OfDolmen { option, .. }) if option == extra),
+                "{refused:?}"
+            );
         }
         let short = asking(SlurmRequest { time: Some(Duration::from_secs(59)), ..SlurmRequest::default() });
         assert_eq!(short.check(), Err(OptionsError::TooShort(Duration::from_secs(59))));
