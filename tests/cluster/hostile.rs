@@ -4,11 +4,11 @@ use crate::peer::{Peer, enlist, seat};
 use crate::processes::{Cluster, ended, result};
 use cluster::role::Role;
 use dolmen::failure::Failure;
-use dolmen::graph::ProgramBuilder;
+use dolmen::graph::{Order, ProgramBuilder};
 use dolmen::ids::{RunId, StageId, TaskId, TaskList};
 use dolmen::protocol::{
     Figures, FileReport, FromClient, FromWorker, FromWorkerProcess, NotShared, RunSpec, Seats, ToClient,
-    ToWorkerProcess,
+    ToWorkerProcess, decode, encode,
 };
 use dolmen::sched::{Seat, Threads, Timing};
 
@@ -109,6 +109,28 @@ fn a_program_that_is_none_is_refused_and_the_next_one_is_done() {
     assert!(failure.message.contains("no program"), "{failure}");
     cluster.ok("generate normal --shape 100x100 --out a.npy");
     assert_eq!(cluster.stop(), (Some(0), vec![Some(0)]));
+}
+
+/// How much there is to do is asked of what waits, too.
+#[test]
+fn a_program_that_is_none_disturbs_no_autoscaler() {
+    let options = "--provider local --max-workers 1 --worker-threads 1 --worker-memory 100MiB";
+    let mut cluster = Cluster::with_options(options);
+    let client = Peer::of(&cluster, Role::Client, "confused");
+    let mut builder = ProgramBuilder::default();
+    builder.null_wide(1);
+    let mut stages = builder.finish().stages().to_vec();
+    // More tasks than can be counted.
+    let (rows, cols, steps) = (1_u32 << 20, 1_u32 << 20, 1_u32);
+    stages[0].space = decode(&encode(&(rows, cols, steps, Order::Rows)).unwrap()).unwrap();
+    let spec = RunSpec { stages, inputs: Vec::new(), outputs: Vec::new(), sync: false, own: None, drawn: 0 };
+    client.say(&FromClient::Submit { number: 1, spec: Box::new(spec), holding: None });
+    let Some(ToClient::Ended { number: 1, result: Err(failure) }) = client.hear() else {
+        panic!("not refused")
+    };
+    assert!(failure.message.contains("no program"), "{failure}");
+    cluster.ask("generate normal --shape 10x10 --out a.npy");
+    assert_eq!(cluster.stop().0, Some(0), "{}", cluster.log());
 }
 
 #[test]

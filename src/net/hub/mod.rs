@@ -46,6 +46,8 @@ struct Request {
     /// What the client has kept of its part.
     holding: Option<Holding>,
     submitted: Instant,
+    /// Core-seconds that it takes, about.
+    guessed: f64,
     /// It does not fit the small portion of the workers' memory.
     is_large: bool,
 }
@@ -193,13 +195,7 @@ impl Hub {
                 self.changed();
             }
             FromClient::Submit { number, spec, holding } => {
-                let asker = Asker { client, number };
-                let identity = spec.identity().ok();
-                let (submitted, is_large) = (Instant::now(), false);
-                self.waiting.push_back(Request { asker, spec, identity, holding, submitted, is_large });
-                self.start_next(ctx);
-                self.tell_place_in_line(asker);
-                self.changed();
+                self.stand_in_line(Asker { client, number }, spec, holding, ctx);
             }
             FromClient::AsWorker { number, message } => {
                 let asker = Asker { client, number };

@@ -2,15 +2,15 @@
 
 use super::members::is_possible;
 use super::run::{Current, Phase};
-use super::{Hub, Request};
-use crate::actors::Conduct;
+use super::{Asker, Hub, Request};
+use crate::actors::{Conduct, demand};
 use crate::failure::Failure;
 use crate::graph::{Kind, Program};
 use crate::ids::{RunId, StageId, WorkerId};
 use crate::net::counted::counted;
 use crate::net::opened::not_a_program;
 use crate::protocol::{ClientPart, Portion, RunSpec, ToClient};
-use crate::sched::{ClientSeat, Core, Event, FleetPlan, Seat, plan_fleet};
+use crate::sched::{ClientSeat, Core, Event, FleetPlan, Holding, Seat, plan_fleet};
 use crate::store::SpillPlace;
 use actix::{AsyncContext, Context, Handler};
 use std::collections::{BTreeMap, BTreeSet};
@@ -88,6 +88,26 @@ impl Handler<Ready> for Hub {
 }
 
 impl Hub {
+    /// Somebody asks for a run. What is no program is refused before anything is asked of it.
+    pub(super) fn stand_in_line(
+        &mut self,
+        asker: Asker,
+        spec: Box<RunSpec>,
+        holding: Option<Holding>,
+        ctx: &mut Context<Self>,
+    ) {
+        let guessed = match Program::try_new(spec.stages.clone()) {
+            Ok(program) => demand::guessed(program.stages()),
+            Err(error) => return self.tell_ended(asker, Err(not_a_program(error))),
+        };
+        let identity = spec.identity().ok();
+        let (submitted, is_large) = (Instant::now(), false);
+        self.waiting.push_back(Request { asker, spec, identity, holding, submitted, guessed, is_large });
+        self.start_next(ctx);
+        self.tell_place_in_line(asker);
+        self.changed();
+    }
+
     fn free_number(&mut self, client_worker: Option<WorkerId>) {
         client_worker.into_iter().for_each(|client| self.members.free_number(client));
     }
