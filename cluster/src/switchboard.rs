@@ -11,6 +11,7 @@ use crate::life::Life;
 use crate::limits::{Limits, beat};
 use crate::peer::{Connection, Event, Message, Peer, PeerId};
 use crate::queue::Queue;
+use crate::role::Role;
 use crate::stream::Stream;
 use std::collections::HashMap;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -25,6 +26,7 @@ pub type OnEvent = Box<dyn Fn(Event) + Send + Sync>;
 
 /// An open connection.
 struct Open {
+    role: Role,
     name: String,
     life: Life,
     queue: Arc<Queue>,
@@ -38,9 +40,16 @@ struct Directory {
 }
 
 impl Directory {
-    fn named(&self, name: &str) -> Option<(PeerId, Life)> {
+    fn named(&self, name: &str) -> Option<(PeerId, &Open)> {
         let mut named = self.open.iter().filter(|(_, open)| open.name == name);
-        named.next().map(|(id, open)| (*id, open.life))
+        named.next().map(|(id, open)| (*id, open))
+    }
+}
+
+impl Open {
+    /// A life is no secret, but nobody has the key of another role.
+    fn is_of(&self, process: &Introduction) -> bool {
+        (self.role, self.life) == (process.role, process.life)
     }
 }
 
@@ -68,9 +77,9 @@ impl Switchboard {
     /// The reason for which it may not.
     pub fn admit(&self, from: &Introduction) -> Result<(), String> {
         match self.directory().named(&from.name) {
-            Some((_, life)) if life != from.life => Err(format!(
+            Some((_, open)) if !open.is_of(from) => Err(format!(
                 "another {} is connected as {}: choose another name, or wait",
-                from.role, from.name
+                open.role, from.name
             )),
             _ => Ok(()),
         }
@@ -88,7 +97,7 @@ impl Switchboard {
         let Met { mut stream, address, local, from, lost_after, .. } = met;
         stream.move_here()?;
         let id = self.take_place(&from)?;
-        let (name, life) = (from.name.clone(), from.life);
+        let (role, name, life) = (from.role, from.name.clone(), from.life);
         let queue = Arc::new(Queue::new(self.limits.queue_bytes));
         let connection =
             Connection { peer: Arc::new(Peer { id, from, address, local }), queue: queue.clone() };
@@ -101,7 +110,7 @@ impl Switchboard {
             board.lose(id, why);
             drop(kept);
         });
-        directory.open.insert(id, Open { name, life, queue, pump: pump.abort_handle() });
+        directory.open.insert(id, Open { role, name, life, queue, pump: pump.abort_handle() });
         Ok(connection)
     }
 
@@ -110,13 +119,13 @@ impl Switchboard {
     fn take_place(&self, from: &Introduction) -> Result<PeerId, Ending> {
         let mut directory = self.directory();
         let earlier = match directory.named(&from.name) {
-            Some((_, life)) if life != from.life => return Err(Ending::Superseded),
-            earlier => earlier,
+            Some((_, open)) if !open.is_of(from) => return Err(Ending::Superseded),
+            earlier => earlier.map(|(id, _)| id),
         };
         directory.given += 1;
         let id = PeerId(directory.given);
         drop(directory);
-        if let Some((earlier, _)) = earlier {
+        if let Some(earlier) = earlier {
             self.lose(earlier, Ending::Superseded);
         }
         Ok(id)

@@ -1,6 +1,8 @@
 //! Control connections: messages, lives, losses, and peers that do not take what they are given.
 
 use crate::support::{Keyring, Node, Raw, claim, me, named, plain};
+use cluster::endpoint::Config;
+use cluster::hello::Introduction;
 use cluster::limits::Limits;
 use cluster::peer::Event;
 use cluster::role::Role;
@@ -94,6 +96,12 @@ fn messages_of_an_earlier_connection_are_not_heard_and_other_lives_have_to_wait(
     // Another process of the same name.
     let other = Node::new(plain(Role::Worker, "n3"));
     let refused = other.endpoint.connect(&address.to_string());
+    let refused = refused.err().expect("a refusal").to_string();
+    assert!(refused.contains("another worker is connected as n3"), "{refused}");
+    // One of another role that has found out its life.
+    let client =
+        Config { me: Introduction { role: Role::Client, ..from.clone() }, ..plain(Role::Client, "c") };
+    let refused = Node::new(client).endpoint.connect(&address.to_string());
     let refused = refused.err().expect("a refusal").to_string();
     assert!(refused.contains("another worker is connected as n3"), "{refused}");
     // The same process once more.
