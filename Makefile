@@ -2,6 +2,7 @@
 # make test    everything that can be tested here; installs what it needs by itself
 # make chaos   300 runs on clusters whose workers are killed, stopped, drained and started; CHAOS=n does n of them
 # make sanitize   tests of the code with `unsafe` in it, under AddressSanitizer
+# make miri   tests of kernels under Miri, on small matrices; needs a nightly toolchain
 # make fuzz    a fuzz target for each decoder, FUZZ=60 seconds each; needs a nightly toolchain
 # make bench   the benchmark harness, beside NumPy and Dask where they can be installed
 # make bench-outofcore   matrices larger than memory, against the disk and beside Dask; 25 GB of disk, OUTOFCORE='--rounds 3'
@@ -10,7 +11,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .ONESHELL:
-.PHONY: check check-deps test chaos sanitize fuzz bench bench-outofcore bench-cluster libraries slurm fio peers
+.PHONY: check check-deps test chaos sanitize miri fuzz bench bench-outofcore bench-cluster libraries slurm fio peers
 
 CARGO ?= cargo
 # Tests that a build with other features is worth a second run for: what runs code of kernels/, and what reads its formats.
@@ -122,6 +123,13 @@ sanitize: libraries
 	    echo "SKIPPED: the backend OpenBLAS under the sanitizer (no OpenBLAS here)" >&2
 	fi
 	run $(CARGO) test $$common -p kernels -p dolmen $$features --lib $(KERNEL_TESTS)
+
+# With the backend faer: Miri runs no foreign code. Large matrices are left out, see `tried` in kernels/tests/common.
+miri:
+	@if ! $(CARGO) +nightly miri --version >/dev/null 2>&1; then
+	    rustup component add --toolchain nightly miri rust-src
+	fi
+	$(CARGO) +nightly miri test --locked --target-dir target/miri -p kernels </dev/null
 
 # Inputs that are found go to target/fuzz-corpus; those in fuzz/corpus are tried first, and by `make test`.
 FUZZ ?= 60

@@ -17,17 +17,20 @@ fn with_views<T: Scalar>(a: &Array2<T>, mut f: impl FnMut(ArrayView2<T>)) {
     let backwards = a.slice(s![..;-1, ..;-1]).as_standard_layout().into_owned();
     let sparse = Array2::from_shape_fn((a.nrows() * 2, a.ncols() * 2), |(i, j)| a[(i / 2, j / 2)]);
     f(a.view());
-    f(turned.view());
-    f(holes.slice(s![.., ..a.ncols()]));
-    f(backwards.slice(s![..;-1, ..;-1]));
     f(sparse.slice(s![..;2, ..;2]));
+    // Each pair of views is tried, which is too much for Miri.
+    if !cfg!(miri) {
+        f(turned.view());
+        f(holes.slice(s![.., ..a.ncols()]));
+        f(backwards.slice(s![..;-1, ..;-1]));
+    }
 }
 
 fn elementwise<T: Scalar>() {
     use Op::*;
     let seed = seed();
     let c = |x: f64| T::from_f64(x);
-    for (m, n) in SHAPES {
+    for (m, n) in SHAPES.into_iter().filter(|(m, n)| tried(m * n)) {
         let (a, b) = (gaussian(m, n, seed).mapv(T::from_f64), gaussian(m, n, seed + 1).mapv(T::from_f64));
         type Reference<T> = fn(T, T) -> T;
         let cases: [(Vec<Op<T>>, Reference<T>); 7] = [
@@ -76,7 +79,8 @@ fn malformed_expressions_are_refused() {
 
 fn reductions<T: Scalar>() {
     let seed = seed();
-    for (m, n) in SHAPES.into_iter().chain([(3, 1000), (1000, 3)]) {
+    let long = [(3, 1000), (1000, 3)];
+    for (m, n) in SHAPES.into_iter().chain(long).filter(|(m, n)| tried(m * n)) {
         let a = gaussian(m, n, seed).mapv(T::from_f64);
         let sum = reduce::sum(a.view());
         let squares = reduce::sum_squares_scaled(a.view());
@@ -149,8 +153,9 @@ fn norms_neither_overflow_nor_vanish() {
 
 fn gram_apply_equals_two_products<B: Backend, T: Scalar>() {
     let seed = seed();
-    for (b, n, l) in [(1, 1, 1), (0, 4, 2), (5, 1, 3), (1, 9, 4), (300, 70, 30), (70, 300, 11), (600, 40, 1)]
-    {
+    let shapes =
+        [(1, 1, 1), (0, 4, 2), (5, 1, 3), (1, 9, 4), (17, 9, 5), (300, 70, 30), (70, 300, 11), (600, 40, 1)];
+    for (b, n, l) in shapes.into_iter().filter(|(b, n, _)| tried(b * n)) {
         let a = gaussian(b, n, seed).mapv(T::from_f64);
         let (x, z0) =
             (gaussian(n, l, seed + 1).mapv(T::from_f64), gaussian(n, l, seed + 2).mapv(T::from_f64));
@@ -200,6 +205,7 @@ fn random_f32_is_f64_rounded() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "two million numbers")]
 fn random_numbers_have_their_moments() {
     let seed = seed();
     let (m, n) = (1000, 500);

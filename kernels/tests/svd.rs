@@ -51,7 +51,8 @@ fn assert_svd<T: Scalar>(a: ArrayView2<T>, (u, s, vt): &Svd<T>, what: &str) {
 
 fn bounds<B: Backend, T: Scalar>() {
     let seed = seed();
-    for (r, c) in [(1, 1), (1, 9), (9, 1), (2, 2), (13, 13), (40, 15), (15, 40), (100, 100), (260, 20)] {
+    let shapes = [(1, 1), (1, 9), (9, 1), (2, 2), (13, 13), (40, 15), (15, 40), (100, 100), (260, 20)];
+    for (r, c) in shapes.into_iter().filter(|(r, c)| tried(r * c)) {
         for (name, a) in zoo::<T>(r, c, seed) {
             let what = format!("{} {} {r}×{c} {name}", B::NAME, T::NAME);
             let svd = small::<B, T>(a.view()).unwrap_or_else(|e| panic!("{what}: {e}"));
@@ -70,7 +71,7 @@ fn bounds<B: Backend, T: Scalar>() {
 }
 
 fn known_values<B: Backend, T: Scalar>() {
-    let n = 30;
+    let n = if cfg!(miri) { 9 } else { 30 };
     type Spectrum = fn(usize) -> f64;
     let spectra: [Spectrum; 3] =
         [|i| 10f64.powi(-(i as i32)), |i| 1.0 / ((i + 1) as f64).sqrt(), |i| if i < 7 { 1.0 } else { 0.0 }];

@@ -31,6 +31,11 @@ pub fn seed() -> u64 {
     seed
 }
 
+/// Whether a test takes a matrix of so many elements. Miri runs them some thousand times slower, and takes small ones.
+pub fn tried(elements: usize) -> bool {
+    !cfg!(miri) || elements <= 64
+}
+
 pub fn gaussian(m: usize, n: usize, seed: u64) -> Array2<f64> {
     let mut a = Array2::zeros((m, n));
     random::fill_normal(seed, 0, 0, a.view_mut());
@@ -97,7 +102,8 @@ pub fn zoo<T: Scalar>(m: usize, n: usize, seed: u64) -> Vec<(&'static str, Array
         ("huge", g.mapv(|x| huge * x.clamp(-1.0, 1.0) / (m as f64).sqrt())),
         ("subnormal", g.mapv(|x| tiny * x)),
     ];
-    all.into_iter().map(|(name, a)| (name, a.mapv(T::from_f64))).collect()
+    let every = if cfg!(miri) { 5 } else { 1 };
+    all.into_iter().step_by(every).map(|(name, a)| (name, a.mapv(T::from_f64))).collect()
 }
 
 pub fn wide<T: Scalar>(a: ArrayView2<T>) -> Array2<f64> {
