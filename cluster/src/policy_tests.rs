@@ -226,7 +226,7 @@ fn reasons_are_one_line_each() {
     );
     assert_eq!(
         told(Reason::FilesTried { most: 4e8 }),
-        "cores wait for files; more are asked for if these give more than 200 MB/s with twice as many"
+        "cores wait for files; more are asked for if these give more than 200 MB/s with 2 times as many"
     );
     assert_eq!(
         told(Reason::LittleRoom { lacking: 3e9, with: 1e9 }),

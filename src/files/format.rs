@@ -13,15 +13,13 @@ pub enum Format {
     Zarr,
 }
 
-/// Endings of files that a folder of results is not to be taken for, in capitals or not. Zarr in capitals is no format.
-const OF_FILES: [&str; 11] = ["npy", "npz", "h5", "hdf5", "csv", "tsv", "txt", "json", "mat", "gz", "zip"];
+/// Endings that a folder of results has not, in capitals or not: those of files, and of Zarr unless it is in small
+/// letters.
+const OF_NO_FOLDER: [&str; 12] =
+    ["npy", "npz", "zarr", "h5", "hdf5", "csv", "tsv", "txt", "json", "mat", "gz", "zip"];
 
 fn has_ending(path: &Path, ending: &str) -> bool {
     path.extension().is_some_and(|found| found == ending)
-}
-
-fn has_ending_in_any_case(path: &Path, ending: &str) -> bool {
-    path.extension().is_some_and(|found| found.eq_ignore_ascii_case(ending))
 }
 
 impl Format {
@@ -41,8 +39,8 @@ impl Format {
         if has_ending(path, Format::Zarr.extension()) {
             return Ok(Format::Zarr);
         }
-        let of_a_file = |ending: &&str| has_ending_in_any_case(path, ending);
-        if path == Path::new("-") || OF_FILES.iter().any(of_a_file) || of_a_file(&"zarr") {
+        let found = path.extension().unwrap_or_default();
+        if path == Path::new("-") || OF_NO_FOLDER.iter().any(|ending| found.eq_ignore_ascii_case(ending)) {
             let why = "several results need a folder: give a name without such an ending, \
                        or with .zarr in small letters";
             return Err(FileError::Target { path: path.into(), why: why.into() });

@@ -1,5 +1,6 @@
 //! What the tasks in a worker's hands take, as far as it has been measured when one of them comes or goes.
 
+use super::task_map::StageMap;
 use crate::ids::StageId;
 
 /// Tasks of one stage, and the seconds that each was last taken for.
@@ -14,7 +15,8 @@ struct OfStage {
 pub(super) struct Load {
     tasks: u32,
     seconds: f64,
-    by_stage: Vec<OfStage>,
+    /// Of stages that have some: a program may have very many, and a fleet many workers.
+    by_stage: StageMap<OfStage>,
 }
 
 impl Load {
@@ -46,15 +48,15 @@ impl Load {
 
     /// All of the stage are taken for so long as one is now. O(1).
     fn change(&mut self, stage: StageId, tasks: i32, each: f64) {
-        if self.by_stage.len() <= stage.at() {
-            self.by_stage.resize(stage.at() + 1, OfStage::default());
-        }
-        let of_stage = &mut self.by_stage[stage.at()];
+        let of_stage = self.by_stage.entry(stage).or_default();
         let before = f64::from(of_stage.tasks) * of_stage.each;
         of_stage.tasks = of_stage.tasks.checked_add_signed(tasks).expect("as many come back as went out");
         of_stage.each = each;
-        self.tasks = self.tasks.checked_add_signed(tasks).expect("as many come back as went out");
         let after = f64::from(of_stage.tasks) * each;
+        if of_stage.tasks == 0 {
+            self.by_stage.remove(&stage);
+        }
+        self.tasks = self.tasks.checked_add_signed(tasks).expect("as many come back as went out");
         // Nothing is left of what was rounded.
         self.seconds = if self.tasks == 0 { 0.0 } else { (self.seconds + after - before).max(0.0) };
     }

@@ -1,10 +1,11 @@
-//! Maps by task that cost a few nanoseconds: their keys are small numbers that we give ourselves.
+//! Maps by task or stage that cost a few nanoseconds: their keys are small numbers that we give ourselves.
 
 use crate::ids::{StageId, TaskId, TaskList};
 use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasherDefault, Hasher};
 
 pub(super) type TaskMap<T> = HashMap<TaskId, T, BuildHasherDefault<TaskHasher>>;
+pub(super) type StageMap<T> = HashMap<StageId, T, BuildHasherDefault<TaskHasher>>;
 pub(super) type TaskSet = HashSet<TaskId, BuildHasherDefault<TaskHasher>>;
 
 /// An odd number whose bits are in disorder: 2⁶⁴ divided by the golden ratio (Knuth, vol. 3, 6.4).

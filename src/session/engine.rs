@@ -168,7 +168,8 @@ impl Cluster {
     ) -> Cluster {
         let client = Mutex::new(Arc::new(client));
         let while_waiting = options.while_waiting.clone();
-        let (wait_workers, first_deadline) = (options.wait_workers, Mutex::default());
+        let first_deadline = Mutex::default();
+        let wait_workers = options.wait_workers;
         Cluster { scheduler, client, wait_workers, patience, first_deadline, while_waiting, own }
     }
 

@@ -1,14 +1,13 @@
 //! Peers that have a key and say what they should not. The run beside them goes on.
 
-use crate::peer::{Peer, enlist, seat};
+use crate::peer::{Peer, enlist, null_stages, seat, spec};
 use crate::processes::{Cluster, ended, result};
 use cluster::role::Role;
 use dolmen::failure::Failure;
 use dolmen::graph::{Order, ProgramBuilder};
 use dolmen::ids::{RunId, StageId, TaskId, TaskList};
 use dolmen::protocol::{
-    Figures, FileReport, FromClient, FromWorker, FromWorkerProcess, NotShared, RunSpec, Seats, ToClient,
-    ToWorkerProcess, decode, encode,
+    Figures, FileReport, FromWorker, FromWorkerProcess, NotShared, Seats, ToWorkerProcess, decode, encode,
 };
 use dolmen::sched::{Seat, Threads, Timing};
 
@@ -100,13 +99,9 @@ fn a_program_that_is_none_is_refused_and_the_next_one_is_done() {
     builder.null_tree(100);
     let mut stages = builder.finish().stages().to_vec();
     stages[0].reads = stages.last().unwrap().reads.clone();
-    let spec = RunSpec { stages, inputs: Vec::new(), outputs: Vec::new(), sync: false, own: None, drawn: 0 };
     cluster.wait_for("n0 joins");
-    client.say(&FromClient::Submit { number: 1, spec: Box::new(spec), holding: None });
-    let Some(ToClient::Ended { number: 1, result: Err(failure) }) = client.hear() else {
-        panic!("not refused")
-    };
-    assert!(failure.message.contains("no program"), "{failure}");
+    client.submit(1, spec(stages));
+    client.hears_that_it_is_no_program();
     cluster.ok("generate normal --shape 100x100 --out a.npy");
     assert_eq!(cluster.stop(), (Some(0), vec![Some(0)]));
 }
@@ -117,18 +112,12 @@ fn a_program_that_is_none_disturbs_no_autoscaler() {
     let options = "--provider local --max-workers 1 --worker-threads 1 --worker-memory 100MiB";
     let mut cluster = Cluster::with_options(options);
     let client = Peer::of(&cluster, Role::Client, "confused");
-    let mut builder = ProgramBuilder::default();
-    builder.null_wide(1);
-    let mut stages = builder.finish().stages().to_vec();
+    let mut stages = null_stages(1);
     // More tasks than can be counted.
     let (rows, cols, steps) = (1_u32 << 20, 1_u32 << 20, 1_u32);
     stages[0].space = decode(&encode(&(rows, cols, steps, Order::Rows)).unwrap()).unwrap();
-    let spec = RunSpec { stages, inputs: Vec::new(), outputs: Vec::new(), sync: false, own: None, drawn: 0 };
-    client.say(&FromClient::Submit { number: 1, spec: Box::new(spec), holding: None });
-    let Some(ToClient::Ended { number: 1, result: Err(failure) }) = client.hear() else {
-        panic!("not refused")
-    };
-    assert!(failure.message.contains("no program"), "{failure}");
+    client.submit(1, spec(stages));
+    client.hears_that_it_is_no_program();
     cluster.ask("generate normal --shape 10x10 --out a.npy");
     assert_eq!(cluster.stop().0, Some(0), "{}", cluster.log());
 }
@@ -136,10 +125,8 @@ fn a_program_that_is_none_disturbs_no_autoscaler() {
 #[test]
 fn who_takes_no_part_in_a_run_cannot_end_it() {
     let cluster = Cluster::with_options("");
-    let (_idle, tiny) = (
-        Peer::enlisted(&cluster, "idle", seat()),
-        Peer::enlisted(&cluster, "tiny", Seat { budget: 1, ..seat() }),
-    );
+    let _idle = Peer::enlisted(&cluster, "idle", seat());
+    let tiny = Peer::enlisted(&cluster, "tiny", Seat { budget: 1, ..seat() });
     let client = Peer::of(&cluster, Role::Client, "c");
     client.ask_for_ones(1);
     cluster.wait_for("worker tiny has too little memory for run 0");

@@ -1,9 +1,8 @@
 //! Runs that wait for their turn.
 
-use crate::peer::{Peer, seat};
+use crate::peer::{Peer, null_stages, seat, spec};
 use crate::processes::{Cluster, HANGS, ended};
 use cluster::role::Role;
-use dolmen::graph::ProgramBuilder;
 use dolmen::protocol::{FromClient, RunSpec, ToWorkerProcess};
 use dolmen::sched::Seat;
 use std::fs::{File, read_to_string};
@@ -54,25 +53,15 @@ fn the_numbers_of_clients_that_have_taken_part_are_given_again() {
     assert_eq!(other.number_in_a_run(1), first);
 }
 
-/// Asks for so many tasks that make nothing.
-fn submit_null(client: &Peer, number: u64, tasks: u32) {
-    let mut builder = ProgramBuilder::default();
-    builder.null_wide(tasks);
-    let stages = builder.finish().stages().to_vec();
-    let (inputs, outputs) = Default::default();
-    let spec = RunSpec { stages, inputs, outputs, sync: false, own: None, drawn: number };
-    client.say(&FromClient::Submit { number, spec: Box::new(spec), holding: None });
-}
-
 #[test]
 fn a_run_that_is_given_up_while_it_is_planned_does_not_take_the_next_one_with_it() {
     let cluster = Cluster::with_options("");
     let worker = Peer::enlisted(&cluster, "idle", seat());
     let client = Peer::of(&cluster, Role::Client, "c");
     // The plan of the first is there before that of the second.
-    submit_null(&client, 1, 1_000_000);
+    client.submit(1, RunSpec { drawn: 1, ..spec(null_stages(1_000_000)) });
     client.say(&FromClient::Release { number: 1 });
-    submit_null(&client, 2, 5_000_000);
+    client.submit(2, RunSpec { drawn: 2, ..spec(null_stages(5_000_000)) });
     let Some(ToWorkerProcess::Begin { spec, .. }) = worker.hear() else { panic!("nothing begins") };
     assert_eq!(spec.drawn, 2);
 }

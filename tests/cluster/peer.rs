@@ -13,7 +13,7 @@ use cluster::scheduler_file::SchedulerAddress;
 use cluster::tls::Trust;
 use dolmen::array::{Axis, BlockGrid, Element, Fill};
 use dolmen::exec;
-use dolmen::graph::ProgramBuilder;
+use dolmen::graph::{ProgramBuilder, Stage};
 use dolmen::ids::WorkerId;
 use dolmen::protocol::{
     ClientPart, Ended, FromClient, FromWorkerProcess, RunSpec, Seats, ToClient, ToWorkerProcess, decode,
@@ -91,23 +91,28 @@ impl Peer {
         let axis = || Axis::new(100 * blocks, 100);
         let ones = builder.fill(Fill::Constant(1.0), 0, 0, BlockGrid::new(axis(), axis()), Element::F64);
         builder.keep(ones.stage);
-        let stages = builder.finish().stages().to_vec();
-        let spec =
-            RunSpec { stages, inputs: Vec::new(), outputs: Vec::new(), sync: false, own: None, drawn: 0 };
-        self.say(&FromClient::Submit { number: 1, spec: Box::new(spec), holding: None });
+        self.submit(1, spec(builder.finish().stages().to_vec()));
+    }
+
+    /// A client asks for a run.
+    pub fn submit(&self, number: u64, spec: RunSpec) {
+        self.say(&FromClient::Submit { number, spec: Box::new(spec), holding: None });
+    }
+
+    /// A client's run 1 is refused.
+    pub fn hears_that_it_is_no_program(&self) {
+        let Some(ToClient::Ended { number: 1, result: Err(failure) }) = self.hear() else {
+            panic!("not refused")
+        };
+        assert!(failure.message.contains("no program"), "{failure}");
     }
 
     /// A client that takes part asks for a task that makes nothing, hears its number as a worker, and gives the run up.
     pub fn number_in_a_run(&self, number: u64) -> WorkerId {
-        let mut builder = ProgramBuilder::default();
-        builder.null_wide(1);
-        let stages = builder.finish().stages().to_vec();
         let seat = Seat { threads: Threads { compute: 0, io: 4 }, ..seat() };
-        let (inputs, outputs) = Default::default();
-        let own = Some(ClientPart { seat, depot: ([127, 0, 0, 1], 9).into(), inputs, outputs });
-        let (inputs, outputs) = Default::default();
-        let spec = RunSpec { stages, inputs, outputs, sync: false, own, drawn: number };
-        self.say(&FromClient::Submit { number, spec: Box::new(spec), holding: None });
+        let depot = ([127, 0, 0, 1], 9).into();
+        let own = ClientPart { seat, depot, inputs: Default::default(), outputs: Default::default() };
+        self.submit(number, RunSpec { own: Some(own), drawn: number, ..spec(null_stages(1)) });
         loop {
             match self.hear() {
                 Some(ToClient::AsWorker { message: ToWorkerProcess::Enlisted { worker, .. }, .. }) => {
@@ -135,6 +140,18 @@ impl Peer {
     pub fn is_turned_away(&self) {
         assert!(self.hear::<ToWorkerProcess>().is_none(), "it is still listened to");
     }
+}
+
+/// What a client says of a run of these stages, without files.
+pub fn spec(stages: Vec<Stage>) -> RunSpec {
+    RunSpec { stages, inputs: Vec::new(), outputs: Vec::new(), sync: false, own: None, drawn: 0 }
+}
+
+/// So many tasks that make nothing.
+pub fn null_stages(tasks: u32) -> Vec<Stage> {
+    let mut builder = ProgramBuilder::default();
+    builder.null_wide(tasks);
+    builder.finish().stages().to_vec()
 }
 
 pub fn enlist(seat: Seat) -> FromWorkerProcess {

@@ -1,5 +1,7 @@
 //! Why a decision about workers is as it is.
 
+use super::timeline::FileSupply;
+
 /// Why a decision is as it is. [`Reason::told`] makes a line of it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[allow(missing_docs, reason = "the lines they are printed as say what the fields are")]
@@ -95,9 +97,10 @@ fn files_bound(seconds: f64) -> String {
 }
 
 fn files_tried(most: f64) -> String {
-    let now = most / (2.0 * MEGABYTE);
+    let times = FileSupply::TRIED;
+    let now = most / (times * MEGABYTE);
     format!(
-        "cores wait for files; more are asked for if these give more than {now:.0} MB/s with twice as many"
+        "cores wait for files; more are asked for if these give more than {now:.0} MB/s with {times} times as many"
     )
 }
 

@@ -36,6 +36,9 @@ impl Default for FileSupply {
 }
 
 impl FileSupply {
+    /// As long as it is not known whether more workers move more, so many times as many are tried.
+    pub const TRIED: f64 = 2.0;
+
     fn rate(&self, resources: Resources) -> f64 {
         if resources.workers > ROUNDING { (resources.workers * self.each).min(self.most) } else { 0.0 }
     }

@@ -83,15 +83,19 @@ pub enum OptionsError {
 const MOST_JOBS: &str = "--max-workers says how many jobs there may be";
 const NAMES: &str = "by their names it knows its jobs";
 const CLUSTERS: &str = "name another cluster in SLURM_CLUSTERS, so that squeue and scancel know it too";
-/// Beginnings of options that would make more jobs than are allowed, or hide them.
-const OF_DOLMEN: [(&str, &str); 6] = [
-    ("--array", MOST_JOBS),
-    ("-a", MOST_JOBS),
-    ("--job-name", NAMES),
-    ("-J", NAMES),
-    ("--clusters", CLUSTERS),
-    ("-M", CLUSTERS),
-];
+/// Options that would make more jobs than are allowed, or hide them.
+const OF_DOLMEN: [(&str, &str, &str); 3] =
+    [("--array", "-a", MOST_JOBS), ("--job-name", "-J", NAMES), ("--clusters", "-M", CLUSTERS)];
+
+/// Why an option cannot be had, if it is one of those. `sbatch` takes the beginning of a name for all of it.
+fn why_refused(option: &str) -> Option<&'static str> {
+    let name = option.split_once('=').map_or(option, |(name, _)| name);
+    let is_meant = |long: &str, short: &str| match name.starts_with("--") {
+        true => long.starts_with(name),
+        false => name.starts_with(short),
+    };
+    OF_DOLMEN.iter().find(|(long, short, _)| is_meant(long, short)).map(|(.., why)| *why)
+}
 
 /// What a process may take for blocks of what its job has: see the budget of a worker.
 const SHARE: f64 = 0.8;
@@ -133,7 +137,7 @@ impl SlurmOptions {
             if !extra.starts_with('-') || extra.trim_start_matches('-').is_empty() {
                 return Err(OptionsError::NoOption(extra.clone()));
             }
-            if let Some((_, why)) = OF_DOLMEN.iter().find(|(start, _)| extra.starts_with(start)) {
+            if let Some(why) = why_refused(extra) {
                 return Err(OptionsError::OfDolmen { option: extra.clone(), why });
             }
         }

@@ -68,6 +68,15 @@ fn provider(most: usize) -> (SlurmProvider<Fake>, Fake) {
     (SlurmProvider::new(options, name(2), fake.clone()).expect("options"), fake)
 }
 
+/// One that has been given these jobs, of array 7.
+fn provider_with_jobs(most: usize, jobs: usize) -> (SlurmProvider<Fake>, Fake, Vec<String>) {
+    let (mut provider, fake) = provider(most);
+    fake.says("squeue", "");
+    fake.says("sbatch", "7\n");
+    let names = provider.ask(jobs, 0.0).unwrap();
+    (provider, fake, names)
+}
+
 /// Lines of `squeue` for jobs of array 7 in these states, of this life.
 fn listing(states: &[&str]) -> String {
     let lines = states
@@ -113,10 +122,7 @@ fn never_more_than_the_maximum_by_what_slurm_says() {
 
 #[test]
 fn what_is_released_counts_until_slurm_says_that_it_is_gone() {
-    let (mut provider, fake) = provider(1);
-    fake.says("squeue", "");
-    fake.says("sbatch", "7");
-    let names = provider.ask(1, 0.0).unwrap();
+    let (mut provider, fake, names) = provider_with_jobs(1, 1);
     fake.says("scancel", "");
     provider.release(Release::These(&names), 1.0).unwrap();
     assert_eq!(fake.last(), "scancel --quiet 7_0");
@@ -173,10 +179,7 @@ fn without_slurm_the_refusal_is_for_good() {
 
 #[test]
 fn while_squeue_fails_nothing_is_asked_for_and_what_was_known_stays() {
-    let (mut provider, fake) = provider(8);
-    fake.says("squeue", "");
-    fake.says("sbatch", "7");
-    provider.ask(1, 0.0).unwrap();
+    let (mut provider, fake, _) = provider_with_jobs(8, 1);
     fake.complains("squeue", "slurm_load_jobs error: Unable to contact slurm controller (connect failure)");
     let refusal = provider.state(5.0).unwrap_err();
     assert_eq!((refusal.cause, refusal.again), (Cause::Silent, 15.0));
@@ -228,14 +231,10 @@ fn at_the_end_everything_goes_also_what_was_never_heard_of() {
 
 #[test]
 fn at_the_end_slurm_is_told_although_it_has_refused_just_before() {
-    let (mut provider, fake) = provider(3);
-    fake.says("squeue", "");
-    fake.says("sbatch", "7\n");
-    provider.ask(1, 0.0).unwrap();
+    let (mut provider, fake, names) = provider_with_jobs(3, 1);
     fake.complains("scancel", "scancel: error: Socket timed out on send/recv operation");
-    let one = ["slurm-7_0".to_string()];
-    provider.release(Release::These(&one), 1.0).unwrap_err();
-    provider.release(Release::These(&one), 2.0).unwrap_err();
+    provider.release(Release::These(&names), 1.0).unwrap_err();
+    provider.release(Release::These(&names), 2.0).unwrap_err();
     fake.says("scancel", "");
     fake.says("scancel", "");
     fake.says("squeue", "");
@@ -245,10 +244,7 @@ fn at_the_end_slurm_is_told_although_it_has_refused_just_before() {
 
 #[test]
 fn at_the_end_it_waits_until_slurm_lists_none_of_its_jobs() {
-    let (mut provider, fake) = provider(8);
-    fake.says("squeue", "");
-    fake.says("sbatch", "7");
-    provider.ask(2, 0.0).unwrap();
+    let (mut provider, fake, _) = provider_with_jobs(8, 2);
     fake.says("scancel", "");
     fake.says("scancel", "");
     fake.says("squeue", &listing(&["COMPLETING", "CANCELLED"]));
@@ -259,10 +255,7 @@ fn at_the_end_it_waits_until_slurm_lists_none_of_its_jobs() {
 
 #[test]
 fn a_job_that_has_ended_by_itself_can_be_released() {
-    let (mut provider, fake) = provider(8);
-    fake.says("squeue", "");
-    fake.says("sbatch", "7");
-    let names = provider.ask(1, 0.0).unwrap();
+    let (mut provider, fake, names) = provider_with_jobs(8, 1);
     fake.complains("scancel", "scancel: error: Kill job error on job id 7_0: Invalid job id specified");
     assert_eq!(provider.release(Release::These(&names), 1.0), Ok(()));
     fake.says("squeue", "");
@@ -274,10 +267,7 @@ fn a_job_that_has_ended_by_itself_can_be_released() {
 
 #[test]
 fn what_cannot_begin_is_not_asked_for_again_at_once() {
-    let (mut provider, fake) = provider(8);
-    fake.says("squeue", "");
-    fake.says("sbatch", "7");
-    let names = provider.ask(1, 0.0).unwrap();
+    let (mut provider, fake, names) = provider_with_jobs(8, 1);
     let never = format!("7_0|PENDING|UNLIMITED|0:00|PartitionTimeLimit|{}\n", name(2).as_str());
     fake.says("squeue", &never);
     assert_eq!(states(&mut provider, 5.0), [PlaceState::Stuck]);
@@ -290,10 +280,7 @@ fn what_cannot_begin_is_not_asked_for_again_at_once() {
 
 #[test]
 fn workers_that_fail_as_soon_as_they_start_are_not_asked_for_for_ever() {
-    let (mut provider, fake) = provider(8);
-    fake.says("squeue", "");
-    fake.says("sbatch", "7");
-    provider.ask(3, 0.0).unwrap();
+    let (mut provider, fake, _) = provider_with_jobs(8, 3);
     fake.says("squeue", &listing(&["FAILED", "FAILED", "FAILED"]));
     let refusal = provider.ask(3, 10.0).unwrap_err();
     assert_eq!((refusal.words.as_str(), refusal.again), ("job 7_2 failed after 5 s: FAILED", 25.0));

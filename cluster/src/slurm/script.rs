@@ -183,7 +183,15 @@ set -- '--threads' '2'
         }
         let no_option = asking(SlurmRequest { extra: vec!["rm".into()], ..SlurmRequest::default() });
         assert_eq!(no_option.check(), Err(OptionsError::NoOption("rm".into())));
-        for extra in ["--array=0-19", "-a0-19", "--job-name=mine", "-Jmine", "--clusters=other", "-Mother"] {
+        for extra in [
+            "--array=0-19",
+            "-a0-19",
+            "--job-name=mine",
+            "--job=mine",
+            "-Jmine",
+            "--clusters=other",
+            "-Mother",
+        ] {
             let refused = asking(SlurmRequest { extra: vec![extra.into()], ..SlurmRequest::default() });
             let refused = refused.check();
             assert!(

@@ -31,7 +31,7 @@ pub fn seed() -> u64 {
     seed
 }
 
-/// Whether a test takes a matrix of so many elements. Miri runs them some thousand times slower, and takes small ones.
+/// Whether a test of many shapes takes one of so many elements. Miri is very slow, and takes small ones.
 pub fn tried(elements: usize) -> bool {
     !cfg!(miri) || elements <= 64
 }

@@ -52,10 +52,9 @@ pub struct NpyInput {
 
 impl NpyInput {
     /// Reads and checks the headers. Several files need equal columns, and a vector is a row among them, as in
-    /// `numpy.vstack`; alone it is a column. The matrix is f32 if one is, and the others are
-    /// or have integers of 8 or 16 bits. Files that together are larger
-    /// than `cache_room`, the bytes that the page cache can hold for us, are read past it. `depth` says how many
-    /// requests the device gets at once.
+    /// `numpy.vstack`; alone it is a column. The matrix is f32 if one of them is, and f32 would round none of the
+    /// others. Files that together are larger than `cache_room`, the bytes that the page cache can hold for us, are
+    /// read past it. `depth` says how many requests the device gets at once.
     pub fn open(paths: &[PathBuf], cache_room: u64, depth: Arc<Depth>) -> Result<NpyInput, FileError> {
         let mut parts: Vec<Part> = Vec::new();
         let mut rows = 0;

@@ -13,6 +13,7 @@ mod status;
 mod turns;
 
 use super::line::Line;
+use crate::graph::Program;
 use crate::ids::{RunId, WorkerId};
 use crate::protocol::{
     FleetMember, FromClient, FromWorkerProcess, RunIdentity, RunSpec, ToClient, ToWorkerProcess, decode,
@@ -27,6 +28,7 @@ use members::{Member, Members, are_possible};
 use run::Current;
 use scaling::Scaled;
 use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::Arc;
 use std::time::Instant;
 
 /// A client and what it asked for.
@@ -46,8 +48,7 @@ struct Request {
     /// What the client has kept of its part.
     holding: Option<Holding>,
     submitted: Instant,
-    /// Core-seconds that it takes, about.
-    guessed: f64,
+    program: Arc<Program>,
     /// It does not fit the small portion of the workers' memory.
     is_large: bool,
 }

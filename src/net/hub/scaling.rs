@@ -36,7 +36,7 @@ impl Hub {
     }
 
     fn survey(&self) -> Survey {
-        let waiting = self.waiting.iter().map(|request| request.guessed);
+        let waiting = self.waiting.iter().map(|request| demand::guessed(request.program.stages()));
         let Outlook { demand, is_short_of_room } =
             demand::of_runs(self.runs.values().map(|run| run.core()), waiting);
         let is_wanted = !self.runs.is_empty() || self.preparing.is_some() || !self.waiting.is_empty();

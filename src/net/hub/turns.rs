@@ -3,7 +3,7 @@
 use super::members::is_possible;
 use super::run::{Current, Phase};
 use super::{Asker, Hub, Request};
-use crate::actors::{Conduct, demand};
+use crate::actors::Conduct;
 use crate::failure::Failure;
 use crate::graph::{Kind, Program};
 use crate::ids::{RunId, StageId, WorkerId};
@@ -17,27 +17,25 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Instant;
 
-/// A program with its plan and its core.
+/// The plan of a program and its core.
 struct Prepared {
-    program: Arc<Program>,
     plan: FleetPlan,
     core: Core,
 }
 
-/// Checks the program and proves that it fits. O(tasks).
-fn prepare(spec: &RunSpec, seats: &[Seat], client: Option<WorkerId>) -> Result<Prepared, Failure> {
+/// Proves that a program fits. O(tasks).
+fn prepare(request: &Request, seats: &[Seat], client: Option<WorkerId>) -> Result<Prepared, Failure> {
+    let Request { spec, program, .. } = request;
     if spec.own.as_ref().is_some_and(|own| !is_possible_part(own)) {
         return Err(Failure::of_request("no client has what this one says it brings along"));
     }
-    let program = Program::try_new(spec.stages.clone()).map_err(not_a_program)?;
-    let program = Arc::new(program);
     let largest = program.stages().iter().map(|stage| stage.largest_bytes()).max().unwrap_or(0);
     let scratch = SpillPlace::scratch_len(largest);
-    let pinned = spec.own.as_ref().map_or_else(Vec::new, |own| pinned(&program, own));
+    let pinned = spec.own.as_ref().map_or_else(Vec::new, |own| pinned(program, own));
     let own = spec.own.as_ref().map(|own| ClientSeat { seat: own.seat, pinned: &pinned });
-    let plan = plan_fleet(&program, seats, own, scratch).map_err(Failure::of_request)?;
+    let plan = plan_fleet(program, seats, own, scratch).map_err(Failure::of_request)?;
     let core = Core::for_fleet(program.clone(), &plan, client);
-    Ok(Prepared { program, plan, core })
+    Ok(Prepared { plan, core })
 }
 
 /// The stages whose tasks only the client can do.
@@ -96,13 +94,13 @@ impl Hub {
         holding: Option<Holding>,
         ctx: &mut Context<Self>,
     ) {
-        let guessed = match Program::try_new(spec.stages.clone()) {
-            Ok(program) => demand::guessed(program.stages()),
+        let program = match Program::try_new(spec.stages.clone()) {
+            Ok(program) => Arc::new(program),
             Err(error) => return self.tell_ended(asker, Err(not_a_program(error))),
         };
         let identity = spec.identity().ok();
         let (submitted, is_large) = (Instant::now(), false);
-        self.waiting.push_back(Request { asker, spec, identity, holding, submitted, guessed, is_large });
+        self.waiting.push_back(Request { asker, spec, program, identity, holding, submitted, is_large });
         self.start_next(ctx);
         self.tell_place_in_line(asker);
         self.changed();
@@ -156,7 +154,7 @@ impl Hub {
         let client_worker = request.spec.own.as_ref().map(|_| self.members.next_number());
         let hub = ctx.address();
         std::thread::spawn(move || {
-            let prepared = prepare(&request.spec, &seats, client_worker);
+            let prepared = prepare(&request, &seats, client_worker);
             hub.do_send(Ready { request, portion, client_worker, prepared });
         });
     }
@@ -169,8 +167,8 @@ impl Hub {
         prepared: Prepared,
         ctx: &mut Context<Self>,
     ) {
-        let Request { asker, spec, identity, holding, submitted, .. } = request;
-        let Prepared { program, plan, core } = prepared;
+        let Request { asker, spec, program, identity, holding, submitted, .. } = request;
+        let Prepared { plan, core } = prepared;
         let id = RunId(self.begun_runs);
         self.begun_runs += 1;
         let name = self.client_name(asker);
