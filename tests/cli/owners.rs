@@ -2,8 +2,10 @@
 
 use crate::support::dolmen::{Folder, Outcome};
 use std::fs;
+use std::mem::MaybeUninit;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 /// Takes long enough to be stopped in the middle.
 const LONG: &str = "generate normal --shape 3000x3000 --block 100 --no-sync --quiet";
@@ -19,30 +21,52 @@ pub fn send(child: &Child, signal: i32) {
     assert_eq!(unsafe { libc::kill(-(child.id() as i32), signal) }, 0);
 }
 
-/// Comes back when the child has begun to write.
-pub fn when_it_writes(folder: &Folder, child: &mut Child) {
-    let begun = || {
-        let mut entries = fs::read_dir(folder.path("")).unwrap();
-        entries.any(|entry| entry.unwrap().file_name().to_string_lossy().contains(".partial-"))
-    };
-    while !begun() {
-        assert!(child.try_wait().unwrap().is_none(), "it ended before it began to write");
-        std::thread::yield_now();
+/// Whether something half written is in the folder.
+fn half_written(folder: &Folder) -> bool {
+    let mut entries = fs::read_dir(folder.path("")).unwrap();
+    entries.any(|entry| entry.unwrap().file_name().to_string_lossy().contains(".partial-"))
+}
+
+/// Comes back when the child is stopped or has ended; its end can still be waited for.
+fn when_it_stands(child: &Child) {
+    let what = libc::WSTOPPED | libc::WEXITED | libc::WNOWAIT;
+    let mut seen = MaybeUninit::uninit();
+    // SAFETY: a child that has not been waited for, and a place for what is said of it.
+    let result = unsafe { libc::waitid(libc::P_PID, child.id(), seen.as_mut_ptr(), what) };
+    assert_eq!(result, 0, "{}", std::io::Error::last_os_error());
+}
+
+/// A run that has begun to write into a new folder and is stopped before it has written all. This process may have to
+/// wait for a core so long that a run is over before it is told to stop: then another is started, in another folder.
+pub fn stopped(command: impl Fn(&Folder) -> Command) -> (Folder, Child) {
+    let deadline = Instant::now() + Duration::from_secs(180);
+    loop {
+        let folder = Folder::new();
+        let mut child = started(&mut command(&folder));
+        while !half_written(&folder) && child.try_wait().unwrap().is_none() {
+            std::thread::yield_now();
+        }
+        if child.try_wait().unwrap().is_none() {
+            send(&child, libc::SIGSTOP);
+            when_it_stands(&child);
+            if half_written(&folder) {
+                return (folder, child);
+            }
+        }
+        goes_on_and_succeeds(child);
+        assert!(Instant::now() < deadline, "every run was over before it was told to stop");
     }
 }
 
-/// A run that has begun to write and is stopped.
-fn stopped(folder: &Folder, command: &mut Command) -> Child {
-    let mut child = started(command);
-    when_it_writes(folder, &mut child);
-    send(&child, libc::SIGSTOP);
-    child
+/// Lets a stopped run go on, and says how it ends.
+pub fn continued(child: Child) -> Outcome {
+    send(&child, libc::SIGCONT);
+    Outcome::of(child.wait_with_output().unwrap())
 }
 
 #[track_caller]
 fn goes_on_and_succeeds(child: Child) {
-    send(&child, libc::SIGCONT);
-    let outcome = Outcome::of(child.wait_with_output().unwrap());
+    let outcome = continued(child);
     assert_eq!((outcome.code, outcome.stderr.as_str()), (Some(0), ""));
 }
 
@@ -65,8 +89,7 @@ fn containers_with_one_host_name_leave_each_other_alone() {
         );
     }
     for out in ["a.npy", "a.zarr"] {
-        let folder = Folder::new();
-        let first = stopped(&folder, &mut contained(&folder, &format!("{LONG} --out {out}"), 5));
+        let (folder, first) = stopped(|folder| contained(folder, &format!("{LONG} --out {out}"), 5));
         let words = "generate normal --shape 9x9 --out b.npy --quiet";
         let second = contained(&folder, words, 2).output().unwrap();
         assert!(second.status.success(), "{second:?}");
@@ -78,8 +101,7 @@ fn containers_with_one_host_name_leave_each_other_alone() {
 #[test]
 fn two_that_write_the_same_result_both_succeed() {
     for out in ["a.npy", "a.zarr"] {
-        let folder = Folder::new();
-        let first = stopped(&folder, &mut folder.command(&format!("{LONG} --out {out}")));
+        let (folder, first) = stopped(|folder| folder.command(&format!("{LONG} --out {out}")));
         folder.ok(&format!("generate normal --shape 9x9 --out {out}"));
         goes_on_and_succeeds(first);
         assert!(!folder.names().iter().any(|name| name.starts_with('.')), "{:?}", folder.names());
@@ -89,8 +111,7 @@ fn two_that_write_the_same_result_both_succeed() {
 #[test]
 fn what_a_killed_run_left_goes_with_the_next_in_its_folder() {
     for out in ["a.npy", "a.zarr"] {
-        let folder = Folder::new();
-        let mut child = stopped(&folder, &mut folder.command(&format!("{LONG} --out {out}")));
+        let (folder, mut child) = stopped(|folder| folder.command(&format!("{LONG} --out {out}")));
         send(&child, libc::SIGKILL);
         child.wait().unwrap();
         assert!(

@@ -1,6 +1,6 @@
 //! Runs that are told to end while they write many small chunks over an earlier result.
 
-use super::owners::{send, started, when_it_writes};
+use super::owners::{continued, send, started, stopped};
 use crate::support::dolmen::{Folder, Outcome};
 use std::ffi::c_int;
 use std::os::unix::process::CommandExt;
@@ -14,10 +14,10 @@ const NEW: usize = 50 * 50 + 1;
 const WRITTEN: [usize; 8] = [0, 1, 30, 300, 1000, 2000, NEW, NEW + 1];
 
 /// A run that replaces an array by one of so many rows and columns.
-fn replacing(folder: &Folder, side: usize, options: &str) -> Child {
+fn replacing(folder: &Folder, side: usize, options: &str) -> Command {
     folder.ok("generate normal --shape 100x100 --block 50 --out a.zarr");
     let words = format!("generate normal --shape {side}x{side} --block 30 --seed 5 --out a.zarr {options}");
-    started(heeding_all(&mut folder.command(&words)))
+    heeding_all(folder.command(&words))
 }
 
 /// The signals that end a run.
@@ -35,7 +35,7 @@ const ENDING: [(c_int, &str); 10] = [
 ];
 
 /// Whoever runs the tests may ignore some signals, as `nohup` does, and children would inherit that.
-fn heeding_all(command: &mut Command) -> &mut Command {
+fn heeding_all(mut command: Command) -> Command {
     let reset = || {
         for (signal, _) in ENDING {
             // SAFETY: the default action runs no code of ours.
@@ -44,12 +44,13 @@ fn heeding_all(command: &mut Command) -> &mut Command {
         Ok(())
     };
     // SAFETY: `signal` may be called between fork and exec.
-    unsafe { command.pre_exec(reset) }
+    unsafe { command.pre_exec(reset) };
+    command
 }
 
-/// A run that replaces an array by one so large that it writes for long: it will be told to end.
-fn replacing_for_long(folder: &Folder) -> Child {
-    replacing(folder, 6000, "")
+/// A run that is stopped while it replaces an array by one so large that it writes for long: it will be told to end.
+fn stopped_while_it_replaces() -> (Folder, Child) {
+    stopped(|folder| replacing(folder, 6000, ""))
 }
 
 fn files(folder: &Folder) -> usize {
@@ -77,7 +78,7 @@ fn written(folder: &Folder) -> usize {
 fn either_the_earlier_result_is_there_or_the_new_one() {
     for enough in WRITTEN {
         let folder = Folder::new();
-        let mut child = replacing(&folder, 1500, "--no-sync --report r.json");
+        let mut child = started(&mut replacing(&folder, 1500, "--no-sync --report r.json"));
         while written(&folder) < enough && child.try_wait().unwrap().is_none() {
             std::thread::yield_now();
         }
@@ -96,22 +97,18 @@ fn either_the_earlier_result_is_there_or_the_new_one() {
 
 #[test]
 fn a_run_ends_though_nobody_reads_what_it_says() {
-    let folder = Folder::new();
-    let mut child = replacing_for_long(&folder);
+    let (_folder, mut child) = stopped_while_it_replaces();
     drop(child.stderr.take());
-    when_it_writes(&folder, &mut child);
     send(&child, libc::SIGTERM);
-    assert_eq!(child.wait().unwrap().code(), Some(130));
+    assert_eq!(continued(child).code, Some(130));
 }
 
 #[test]
 fn whatever_ends_a_run_leaves_nothing_half_written() {
     for (signal, name) in ENDING {
-        let folder = Folder::new();
-        let mut child = replacing_for_long(&folder);
-        when_it_writes(&folder, &mut child);
+        let (folder, child) = stopped_while_it_replaces();
         send(&child, signal);
-        let outcome = Outcome::of(child.wait_with_output().unwrap());
+        let outcome = continued(child);
         assert_eq!(outcome.stderr, format!("dolmen: cancelled by {name}; nothing was written\n"));
         assert_eq!((outcome.code, files(&folder)), (Some(130), EARLIER), "{name}");
         assert!(folder.names().iter().all(|name| name.starts_with("a.zarr")), "{name}: {:?}", folder.names());
@@ -129,20 +126,17 @@ fn after(folder: &Folder, first: &str, words: &str) -> Command {
 #[test]
 fn signals_that_the_parent_ignores_are_ignored() {
     let ignored = [libc::SIGHUP, libc::SIGINT, libc::SIGQUIT, libc::SIGTERM, libc::SIGUSR1];
-    let folder = Folder::new();
     let words = "generate normal --shape 1500x1500 --block 30 --out a.zarr --quiet";
-    let mut child = started(&mut after(&folder, "trap '' HUP INT QUIT TERM USR1", words));
-    when_it_writes(&folder, &mut child);
+    let (folder, child) = stopped(|folder| after(folder, "trap '' HUP INT QUIT TERM USR1", words));
     ignored.iter().for_each(|signal| send(&child, *signal));
-    let outcome = Outcome::of(child.wait_with_output().unwrap());
+    let outcome = continued(child);
     assert_eq!((outcome.code, outcome.stderr.as_str(), files(&folder)), (Some(0), "", NEW));
     // Others still end it.
-    let mut child = started(&mut after(&folder, "trap '' HUP INT", words));
-    when_it_writes(&folder, &mut child);
+    let (folder, child) = stopped(|folder| after(folder, "trap '' HUP INT", words));
     send(&child, libc::SIGHUP);
     send(&child, libc::SIGTERM);
-    let outcome = Outcome::of(child.wait_with_output().unwrap());
-    assert_eq!((outcome.code, files(&folder)), (Some(130), NEW));
+    let outcome = continued(child);
+    assert_eq!((outcome.code, files(&folder)), (Some(130), 0));
     assert!(outcome.stderr.contains("SIGTERM"), "{outcome:?}");
 }
 
