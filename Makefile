@@ -4,6 +4,7 @@
 # make sanitize   tests of the code with `unsafe` in it, under AddressSanitizer
 # make miri   tests of kernels under Miri, on small matrices; needs a nightly toolchain
 # make fuzz    a fuzz target for each decoder, FUZZ=60 seconds each; needs a nightly toolchain
+# make mutants   tests on code that was made wrong; hours, MUTANTS='--file src/sched/load.rs' or --shard 1/8 for a part
 # make bench   the benchmark harness, beside NumPy and Dask where they can be installed
 # make bench-outofcore   matrices larger than memory, against the disk and beside Dask; 25 GB of disk, OUTOFCORE='--rounds 3'
 # make bench-cluster   four workers in memory cgroups, with matrices of gigabytes; needs root and 8 GB of disk
@@ -11,7 +12,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .ONESHELL:
-.PHONY: check check-deps test chaos sanitize miri fuzz bench bench-outofcore bench-cluster libraries slurm fio peers
+.PHONY: check check-deps test chaos sanitize miri fuzz mutants mutants-pure mutants-cluster mutants-tool bench bench-outofcore bench-cluster libraries slurm fio peers
 
 CARGO ?= cargo
 # Tests that a build with other features is worth a second run for: what runs code of kernels/, and what reads its formats.
@@ -142,6 +143,42 @@ fuzz:
 	    $$fuzz run --target-dir target/fuzz $$target target/fuzz-corpus/$$target fuzz/corpus/$$target -- \
 	        -max_total_time=$(FUZZ) -print_final_stats=1 2>&1 | tee target/fuzz-corpus/$$target.log | grep -E 'ERROR|panicked|stat::number_of_executed_units'
 	done
+
+# Changes `graph/`, `sched/` and `cluster/` in one place at a time and looks whether a test fails. Survivors are listed in
+# target/mutants/*/mutants.out/missed.txt. With MUTANTS=--iterate a run goes on with those not caught so far.
+MUTANTS ?=
+mutants:
+	@failed=0
+	$(MAKE) --no-print-directory mutants-pure || failed=1
+	$(MAKE) --no-print-directory mutants-cluster || failed=1
+	exit $$failed
+
+mutants-tool:
+	@$(CARGO) mutants --version >/dev/null 2>&1 || $(CARGO) install cargo-mutants --locked
+	mkdir -p target/mutants
+
+# Copies are mutated. Times of files are kept, so that what was built is taken up again.
+mutants-pure: mutants-tool
+	@copy=target/mutants/pure
+	rm -rf $$copy/src $$copy/tests
+	mkdir -p $$copy/src/data $$copy/tests
+	cp -rp src/{ids.rs,failure.rs,array,graph,protocol,sched} $$copy/src
+	cp -p src/data/spec.rs $$copy/src/data
+	cp -rp tests/{fleet,graph,moved,simulation,wire}.rs tests/sim tests/support $$copy/tests
+	rm -r $$copy/tests/sim/elastic
+	sed -i '/elastic/d' $$copy/tests/sim/mod.rs
+	cp -p mutants/Cargo.toml Cargo.lock $$copy
+	cp -p mutants/lib.rs $$copy/src
+	export DOLMEN_SEEDS=150 CARGO_TARGET_DIR=target
+	$(CARGO) mutants --in-place --dir $$copy --config mutants/pure.toml $(MUTANTS) </dev/null
+
+mutants-cluster: mutants-tool
+	@copy=target/mutants/cluster
+	rm -rf $$copy/{cluster,kernels,src,tests,benches}
+	mkdir -p $$copy
+	git ls-files -z | tar --null --files-from - --create | tar --extract --directory $$copy
+	export CARGO_TARGET_DIR=target
+	$(CARGO) mutants --in-place --dir $$copy --package cluster --config mutants/cluster.toml $(MUTANTS) </dev/null
 
 # A Python with the peers in $(PEERS), or a word on why there is none.
 peers:
