@@ -5,7 +5,8 @@ use dolmen::graph::{Blocks, Edges, Kind, Lowering, Order, Pattern, Program, Prog
 use dolmen::graph::{Space, Stage, Work};
 use dolmen::ids::{BlockId, MemoryId, StageId, TaskId, WorkerId};
 use dolmen::sched::{
-    Action, ClientSeat, Core, Event, Seat, Threads, Timing, Unbegun, Whereabouts, Whose, plan, plan_fleet,
+    Action, ClientSeat, Core, Event, Pull, Seat, Threads, Timing, Unbegun, Whereabouts, Whose, plan,
+    plan_fleet,
 };
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -142,6 +143,28 @@ fn a_task_goes_where_its_data_lie() {
         scene.done(worker, task);
     }
     assert_eq!(scene.take_assigned(), [(task(4), SECOND)].into());
+}
+
+/// The same where what lies at the second worker travels well, and the other way badly.
+#[test]
+fn a_task_goes_where_its_data_travel_to() {
+    let placed = |pulls: [Event; 2]| {
+        let program = wired(&[vec![], vec![], vec![], vec![], vec![0, 1, 3]], true);
+        let mut scene = Scene::new(Core::new(program, PLENTY));
+        scene.hear_all([join(FIRST, 1, PLENTY), join(SECOND, 1, PLENTY)]);
+        let before = scene.take_assigned();
+        scene.hear_all(pulls);
+        for (task, worker) in before {
+            scene.done(worker, task);
+        }
+        scene.take_assigned()[&task(4)]
+    };
+    let pulled = |worker, from, seconds| Event::Pulled {
+        worker,
+        pulls: vec![Pull { from, blocks: 1, bytes: 100 << 20, seconds }],
+    };
+    assert_eq!(placed([pulled(FIRST, SECOND, 0.1), pulled(SECOND, FIRST, 0.1)]), SECOND);
+    assert_eq!(placed([pulled(FIRST, SECOND, 0.1), pulled(SECOND, FIRST, 100.0)]), FIRST);
 }
 
 /// What `worker` has been told to do, in this order.

@@ -90,6 +90,7 @@ fn event(worker: WorkerId, message: FromWorker) -> Event {
         FromWorker::Spilled { block, .. } => Event::Spilled { worker, block },
         FromWorker::Vanished { block, .. } => Event::Vanished { worker, block },
         FromWorker::MoveFailed { block, failure, .. } => Event::MoveFailed { worker, block, failure },
+        FromWorker::Pulled { pulls, .. } => Event::Pulled { worker, pulls },
         FromWorker::Failed { task, failure, .. } => Event::Failed { worker, task, failure },
     }
 }

@@ -9,6 +9,7 @@ mod executor;
 mod io_tasks;
 mod messages;
 mod panics;
+mod pulls;
 mod run;
 mod scheduler;
 #[cfg(test)]

@@ -55,6 +55,7 @@ pub enum WorkOutcome {
     Spilled,
     Swept,
     Loaded(Block),
+    Received(Received),
     /// Nobody has it any more where it was.
     Missed,
     /// What came of a copy.
@@ -65,6 +66,14 @@ pub enum WorkOutcome {
     Failed(Failure),
     /// A block could not be moved.
     MoveFailed(Failure),
+}
+
+/// A block that has come from another process.
+pub struct Received {
+    pub block: Block,
+    pub from: WorkerId,
+    pub began: Instant,
+    pub came: Instant,
 }
 
 /// The workspace of a thread, kept from item to item of one run.
@@ -155,7 +164,9 @@ impl WorkItem {
         let came = move |found: Option<Block>| {
             let outcome = match (stays, found) {
                 (true, found) => WorkOutcome::Copied(found),
-                (false, Some(block)) => WorkOutcome::Loaded(block),
+                (false, Some(block)) => {
+                    WorkOutcome::Received(Received { block, from, began, came: Instant::now() })
+                }
                 (false, None) => WorkOutcome::Missed,
             };
             report(None, vec![done(outcome)]);

@@ -4,8 +4,9 @@
 use super::activity::{Activity, WorkClass};
 use super::executor::{Executor, Queues, WorkerThreads};
 use super::messages::{Fetch, FromWorkers, GoOn, Lost, Release, Settle, ToWorkers};
+use super::pulls::Pulls;
 use super::run::Run;
-use super::work_item::{Done, WorkItem, WorkKind, WorkOutcome};
+use super::work_item::{Done, Received, WorkItem, WorkKind, WorkOutcome};
 use super::workbench::{Gathered, RunInHand, Workbench};
 use crate::ids::{BlockId, RunId, StageId, TaskList, WorkerId};
 use crate::protocol::{FromWorker, ToWorker};
@@ -40,6 +41,7 @@ pub struct Worker {
     bench: Arc<Workbench>,
     /// Blocks on their way off leaving workers. One that is freed meanwhile is not kept.
     copying: HashSet<BlockId>,
+    pulls: Pulls,
     /// Other workers that wait for blocks which are on their way here.
     awaited: HashMap<BlockId, Vec<oneshot::Sender<Option<Arc<Block>>>>>,
 }
@@ -65,6 +67,7 @@ impl Worker {
             queues,
             bench,
             copying: HashSet::new(),
+            pulls: Pulls::default(),
             awaited: HashMap::new(),
         }
     }
@@ -194,6 +197,7 @@ impl Worker {
     fn forget(&mut self) {
         self.bench.forget();
         self.copying.clear();
+        self.pulls.forget();
         self.awaited.clear();
     }
 
@@ -230,6 +234,18 @@ impl Worker {
         self.perform(items.unwrap_or_default());
     }
 
+    /// Tells the scheduler what has happened, and with it how blocks have come: that is not worth a message of its own.
+    fn report(&mut self, run: &Run, mut messages: Vec<FromWorker>) {
+        if messages.is_empty() {
+            return;
+        }
+        let pulls = self.pulls.take();
+        if !pulls.is_empty() {
+            messages.push(FromWorker::Pulled { run: run.id, pulls });
+        }
+        self.scheduler.do_send(FromWorkers { worker: self.id, messages });
+    }
+
     /// Tells the scheduler what the threads have done.
     fn collect(&mut self) {
         let Some(Gathered { run, done, returned, ask }) = self.bench.gather() else { return };
@@ -248,6 +264,12 @@ impl Worker {
                 }
                 WorkOutcome::Loaded(loaded) => {
                     came.push((block, Some(Arc::new(loaded))));
+                    continue;
+                }
+                WorkOutcome::Received(received) => {
+                    let Received { block: received, from, began, came: at } = received;
+                    self.pulls.add(from, received.bytes().len() as u64, began, at);
+                    came.push((block, Some(Arc::new(received))));
                     continue;
                 }
                 WorkOutcome::Missed => {
@@ -278,9 +300,7 @@ impl Worker {
         if !ask.is_empty() {
             messages.push(FromWorker::Asks { run: run.id, tasks: ask });
         }
-        if !messages.is_empty() {
-            self.scheduler.do_send(FromWorkers { worker: self.id, messages });
-        }
+        self.report(&run, messages);
         // What cannot be had is told before the tasks that are given back for it.
         came.into_iter().for_each(|(block, found)| self.fetched(&run, block, found));
         copied.into_iter().for_each(|(block, found)| self.copied(&run, block, found));

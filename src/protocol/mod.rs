@@ -5,7 +5,7 @@ mod processes;
 
 use crate::failure::Failure;
 use crate::ids::{BlockId, RunId, TaskId, TaskList, WorkerId};
-use crate::sched::{Timing, Unbegun};
+use crate::sched::{Pull, Timing, Unbegun};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 pub use processes::{
@@ -70,6 +70,7 @@ pub enum FromWorker {
     Vanished { run: RunId, block: BlockId },
     MoveFailed { run: RunId, block: BlockId, failure: Failure },
     Failed { run: RunId, task: TaskId, failure: Failure },
+    Pulled { run: RunId, pulls: Vec<Pull> },
 }
 
 impl ToWorker {
@@ -99,7 +100,8 @@ impl FromWorker {
             | FromWorker::Spilled { run, .. }
             | FromWorker::Vanished { run, .. }
             | FromWorker::MoveFailed { run, .. }
-            | FromWorker::Failed { run, .. } => *run,
+            | FromWorker::Failed { run, .. }
+            | FromWorker::Pulled { run, .. } => *run,
         }
     }
 }

@@ -11,6 +11,15 @@ pub struct Timing {
     pub seconds: f64,
 }
 
+/// Blocks that a worker has got from another one, and for how long one of them or more was on its way.
+#[derive(Clone, Copy, PartialEq, Debug, serde::Serialize, serde::Deserialize)]
+pub struct Pull {
+    pub from: WorkerId,
+    pub blocks: u32,
+    pub bytes: u64,
+    pub seconds: f64,
+}
+
 /// What a worker has of a run whose scheduler was lost.
 #[derive(Clone, PartialEq, Debug, Default, serde::Serialize, serde::Deserialize)]
 pub struct Holding {
@@ -61,6 +70,11 @@ pub enum Event {
         worker: WorkerId,
         tasks: TaskList,
         timings: Vec<Timing>,
+    },
+    /// What `worker` has got from others since it told of that last.
+    Pulled {
+        worker: WorkerId,
+        pulls: Vec<Pull>,
     },
     /// Given back without having been started: because asked to, or because an input could not be had. With a task
     /// come back all that were to read what it makes. The answer to every [`Action::TakeBack`], empty if there is

@@ -34,6 +34,7 @@ mod homes;
 mod lane;
 mod leads;
 mod ledger;
+mod links;
 mod load;
 mod memories;
 mod network_forecast;
@@ -52,7 +53,7 @@ pub use concurrency::{Because, ConcurrencyPolicy, ConcurrencySample, Concurrency
 pub use core::{Core, Remaining, RemainingPhase, WorkerView};
 pub use desk::{Desk, Orders, Prepared};
 pub use estimates::first_guess;
-pub use events::{Action, Event, Explain, Holding, Timing, Unbegun, Whereabouts};
+pub use events::{Action, Event, Explain, Holding, Pull, Timing, Unbegun, Whereabouts};
 pub use fleet::MOST_THREADS;
 pub use fleet_plan::{ClientSeat, FleetPlan, Seat, plan_fleet};
 pub use forecast::{Swapped, forecast};

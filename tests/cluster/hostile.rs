@@ -5,11 +5,11 @@ use crate::processes::{Cluster, ended, result};
 use cluster::role::Role;
 use dolmen::failure::Failure;
 use dolmen::graph::{Order, ProgramBuilder};
-use dolmen::ids::{RunId, StageId, TaskId, TaskList};
+use dolmen::ids::{RunId, StageId, TaskId, TaskList, WorkerId};
 use dolmen::protocol::{
     Figures, FileReport, FromWorker, FromWorkerProcess, NotShared, Seats, ToWorkerProcess, decode, encode,
 };
-use dolmen::sched::{Seat, Threads, Timing};
+use dolmen::sched::{Pull, Seat, Threads, Timing};
 
 #[test]
 fn who_breaks_the_protocol_is_turned_away_and_told_of_once() {
@@ -45,6 +45,7 @@ fn lies(run: RunId, last: StageId) -> Vec<FromWorkerProcess> {
     let timing = |seconds| Timing { stage: StageId(0), tasks: 3, seconds };
     let timings = [f64::NAN, f64::INFINITY, -1.0].map(timing).to_vec();
     let block = TaskId::new(last, 0);
+    let pull = |from| Pull { from: WorkerId(from), blocks: 0, bytes: u64::MAX, seconds: f64::NAN };
     let failure = || Failure::of_run("made up");
     let messages = vec![
         FromWorker::Finished { run, tasks: all.clone(), timings: timings.clone() },
@@ -56,6 +57,7 @@ fn lies(run: RunId, last: StageId) -> Vec<FromWorkerProcess> {
         FromWorker::Vanished { run, block },
         FromWorker::Failed { run, task: block, failure: failure() },
         FromWorker::MoveFailed { run, block, failure: failure() },
+        FromWorker::Pulled { run, pulls: (0..5000).map(pull).collect() },
     ];
     vec![
         FromWorkerProcess::Tell { messages },

@@ -1,8 +1,8 @@
 //! Blocks that go from one simulated worker to another, or do not arrive.
 
-use super::world::{COPY_ATTEMPTS, Chaos, Item, World};
+use super::world::{COPY_ATTEMPTS, Chaos, Item, SECOND, World};
 use dolmen::ids::{BlockId, WorkerId};
-use dolmen::sched::{Event, Orders};
+use dolmen::sched::{Event, Orders, Pull};
 
 /// What comes of asking a worker for a block.
 enum Given {
@@ -28,7 +28,8 @@ impl World {
             return;
         };
         coming.buffer = needs_buffer;
-        let delay = self.delay(if from == to { self.duration } else { self.latency });
+        coming.asked = self.now;
+        let delay = self.delay(if from == to { self.duration } else { self.link_latency(from, to) });
         self.at(self.now + delay, Item::Fetched { to, from, block });
     }
 
@@ -63,6 +64,12 @@ impl World {
         };
         let Some(worker) = self.workers.get_mut(&to) else { return };
         let coming = worker.fetching.remove(&block).unwrap_or_default();
+        if value.is_some() && from != to {
+            let (bytes, seconds) =
+                (self.program.size(block), (self.now - coming.asked) as f64 / SECOND as f64);
+            worker.pulls.push(Pull { from, blocks: 1, bytes, seconds });
+            self.pulled_far += u64::from(self.is_far(from, to));
+        }
         let copy = coming.copy;
         // Freed while it was on its way: it comes to nothing.
         let fails = copy && (coming.stale || self.copy_fails(block));
@@ -84,6 +91,18 @@ impl World {
             self.say(to, Event::Copied { worker: to, block });
         }
         self.follow(to, orders);
+    }
+
+    fn is_far(&self, from: WorkerId, to: WorkerId) -> bool {
+        self.far.is_some_and(|far| (from == far.worker) != (to == far.worker))
+    }
+
+    /// How long a block is under way from worker to worker.
+    fn link_latency(&self, from: WorkerId, to: WorkerId) -> u64 {
+        match self.far {
+            Some(far) if self.is_far(from, to) => far.times * self.latency,
+            _ => self.latency,
+        }
     }
 
     /// How many copies off leaving workers have failed.

@@ -4,7 +4,7 @@ use super::rng::Rng;
 use dolmen::failure::{Blame, Failure};
 use dolmen::graph::Program;
 use dolmen::ids::{MemoryId, StageId, TaskId, TaskList, TaskRange, WorkerId};
-use dolmen::sched::{Event, Holding, Timing};
+use dolmen::sched::{Event, Holding, Pull, Timing};
 
 /// Nobody has this name.
 const STRANGER: WorkerId = WorkerId(u32::MAX);
@@ -28,7 +28,7 @@ fn made_up(rng: &mut Rng, program: &Program) -> Event {
     let real = program.at_position(rng.below(program.tasks() as u64) as usize);
     let (worker, task) = if rng.chance(50) { (STRANGER, real) } else { (FIRST, missing) };
     let failure = Failure { blame: Blame::Run, message: "made up".into() };
-    match rng.below(13) {
+    match rng.below(14) {
         0 => Event::Join { worker: STRANGER, threads: u32::MAX, memory: MemoryId(0), bytes: u64::MAX },
         1 => Event::Leave { worker: STRANGER },
         2 => Event::Finished { worker: FIRST, tasks: TaskList::default(), timings: timings(rng, program) },
@@ -40,10 +40,16 @@ fn made_up(rng: &mut Rng, program: &Program) -> Event {
         8 => Event::Spilled { worker, block: task },
         9 => Event::Vanished { worker, block: task },
         10 => Event::Asks { worker, tasks: list(task, rng.below(3) as u32) },
+        12 => Event::Pulled { worker: STRANGER, pulls: vec![pull(FIRST)] },
+        13 => Event::Pulled { worker: FIRST, pulls: vec![pull(STRANGER)] },
         11 => Event::Holds { worker, holding: holding(rng, task) },
         _ if rng.chance(50) => Event::Failed { worker, task, failure },
         _ => Event::MoveFailed { worker, block: task, failure },
     }
+}
+
+fn pull(from: WorkerId) -> Pull {
+    Pull { from, blocks: 1, bytes: 1 << 30, seconds: 1000.0 }
 }
 
 fn missing_task(rng: &mut Rng, program: &Program) -> TaskId {

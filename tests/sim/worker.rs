@@ -2,7 +2,7 @@
 
 use dolmen::graph::Program;
 use dolmen::ids::{BlockId, MemoryId, TaskId, TaskList};
-use dolmen::sched::{Desk, Prepared, Unbegun};
+use dolmen::sched::{Desk, Prepared, Pull, Unbegun};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -15,6 +15,8 @@ pub struct Coming {
     pub buffer: bool,
     /// Nobody waits for it any more.
     pub stale: bool,
+    /// When it was asked for.
+    pub asked: u64,
 }
 
 pub struct SimWorker {
@@ -29,6 +31,8 @@ pub struct SimWorker {
     pub given_back: BTreeSet<TaskId>,
     pub report: TaskList,
     pub seconds: Vec<(TaskId, f64)>,
+    /// What it has got from others since it told of that.
+    pub pulls: Vec<Pull>,
     pub report_due: bool,
     pub turn_due: bool,
     pub ran: usize,
@@ -46,6 +50,7 @@ impl SimWorker {
             given_back: BTreeSet::new(),
             report: TaskList::default(),
             seconds: Vec::new(),
+            pulls: Vec::new(),
             report_due: false,
             turn_due: false,
             ran: 0,

@@ -180,9 +180,12 @@ impl World {
         }
         let timing = |(task, seconds): (TaskId, f64)| Timing { stage: task.stage, tasks: 1, seconds };
         let timings = std::mem::take(&mut worker.seconds).into_iter().map(timing).collect();
+        let pulls = std::mem::take(&mut worker.pulls);
         let finished = Event::Finished { worker: id, tasks, timings };
         let twice = self.duplicates && self.rng.chance(10);
-        let events = if twice { vec![finished.clone(), finished] } else { vec![finished] };
+        let pulled = Event::Pulled { worker: id, pulls };
+        let mut events = if twice { vec![finished.clone(), finished] } else { vec![finished] };
+        events.push(pulled);
         self.send_core(id, events);
     }
 

@@ -52,6 +52,13 @@ pub enum Chaos {
     Crashes,
 }
 
+/// A worker with slow links.
+#[derive(Clone, Copy)]
+pub(super) struct Far {
+    pub worker: WorkerId,
+    pub times: u64,
+}
+
 pub struct World {
     pub core: Core,
     pub program: Arc<Program>,
@@ -118,6 +125,9 @@ pub struct World {
     pub(super) latency: u64,
     pub(super) duration: u64,
     pub(super) batching: u64,
+    pub(super) far: Option<Far>,
+    /// Blocks that have come from the far worker or to it.
+    pub pulled_far: u64,
     pub(super) duplicates: bool,
     /// All tasks take as long, and all messages.
     pub(super) steady: bool,
@@ -179,6 +189,8 @@ impl World {
             latency,
             duration,
             batching,
+            far: None,
+            pulled_far: 0,
             duplicates: true,
             steady: false,
         }
@@ -208,6 +220,12 @@ impl World {
 
     pub fn seconds(&self) -> f64 {
         self.now as f64 / SECOND as f64
+    }
+
+    /// Blocks from this worker and to it are under way so many times longer than between others.
+    pub fn far(mut self, worker: WorkerId, times: u64) -> Self {
+        self.far = Some(Far { worker, times });
+        self
     }
 
     /// No task takes longer than another, and no message.

@@ -141,6 +141,7 @@ impl Core {
         self.fleet.remove(worker);
         self.suspects.forget_worker(worker);
         self.leads.forget(worker);
+        self.links.forget(worker);
         if self.memories.leave(memory, worker) {
             self.transit.forget_files(memory);
         }

@@ -35,6 +35,7 @@ use super::holders::Holders;
 use super::homes::Homes;
 use super::lane::Lane;
 use super::leads::Leads;
+use super::links::Links;
 use super::memories::Memories;
 use super::outbox::Outboxes;
 use super::plan::{Plan, ResultsWhenShort, SpillPlan, serial_order};
@@ -88,6 +89,7 @@ pub struct Core {
     least_memory: u64,
     holders: Holders,
     homes: Homes,
+    links: Links,
     eviction: Eviction,
     transit: Transit,
     leads: Leads,
@@ -122,6 +124,7 @@ impl Core {
             least_memory: limit,
             holders: Holders::default(),
             homes: Homes::default(),
+            links: Links::default(),
             eviction: Eviction::default(),
             transit: Transit::default(),
             leads: Leads::default(),
@@ -309,6 +312,7 @@ impl Core {
                 };
                 is_here(worker) && self.is_fresh() && lists.iter().all(is_sound)
             }
+            Event::Pulled { worker, .. } => is_here(worker),
             Event::Failed { worker, task, .. } => is_here(worker) && program.has_task(*task),
             Event::Copied { worker, block }
             | Event::CopyFailed { worker, block }
@@ -332,6 +336,7 @@ impl Core {
                 self.estimates.measure(&timings);
                 tasks.iter().for_each(|task| self.finish(worker, task));
             }
+            Event::Pulled { worker, pulls } => self.pulled(worker, &pulls),
             Event::Returned { worker, tasks } => self.take_back(worker, &tasks),
             Event::Asks { worker, tasks } => self.asked(worker, &tasks),
             Event::Copied { worker, block } => self.copied(worker, block),

@@ -3,13 +3,13 @@
 use super::Core;
 use super::room::Fit;
 use crate::ids::{BlockId, TaskId, TaskList, WorkerId};
+use crate::sched::events::Pull;
 use crate::sched::homes::{Home, Run};
 use crate::sched::lane::Lane;
+use crate::sched::links::Way;
 use crate::sched::ready::Urgent;
 use crate::sched::table::TaskState;
 
-/// First guess of a link between two workers.
-const LINK_BYTES_PER_SECOND: f64 = 1e9;
 /// What moves from process to process costs more than the time of its link: both ends compute for it, encrypted as it
 /// is, and others want the link too. Where a worker only waits a little longer for what it has, blocks stay.
 const COST_OF_MOVING: f64 = 4.0;
@@ -212,9 +212,21 @@ impl Core {
     fn cost_of_moving(&self, worker: WorkerId, held: &[PlacedInput]) -> f64 {
         let is_missing =
             |held: &&PlacedInput| held.holder != worker && !self.holders.expects(held.block, worker);
-        let missing: u64 = held.iter().filter(is_missing).map(|held| held.bytes).sum();
+        let seconds =
+            |held: &PlacedInput| self.links.seconds(Way { from: held.holder, to: worker }, held.bytes);
         let cost = if self.memories.is_one() { 1.0 } else { COST_OF_MOVING };
-        cost * missing as f64 / LINK_BYTES_PER_SECOND
+        cost * held.iter().filter(is_missing).map(seconds).sum::<f64>()
+    }
+
+    /// `worker` has got blocks from others.
+    pub(super) fn pulled(&mut self, worker: WorkerId, pulls: &[Pull]) {
+        for pull in pulls.iter().filter(|pull| pull.from != worker && self.fleet.get(pull.from).is_some()) {
+            self.links.measure(Way { from: pull.from, to: worker }, pull);
+            // The client may be far off, and says nothing of how near the workers are to each other.
+            if ![pull.from, worker].iter().any(|end| self.fleet.is_client(*end)) {
+                self.links.measure_typical(pull);
+            }
+        }
     }
 
     /// There is room for it.

@@ -18,6 +18,7 @@ impl Core {
         let to_blame = self.suspect_all_at(worker, gone.draining);
         self.holders.forget_worker(worker);
         self.leads.forget(worker);
+        self.links.forget(worker);
         let mut unreadable = self.transit.forget_worker(worker);
         if self.memories.leave(gone.memory, worker) {
             let files = self.transit.forget_files(gone.memory);
