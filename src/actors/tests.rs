@@ -3,7 +3,7 @@
 use super::IoPlace;
 use super::autoscaler::DrainWorkers;
 use super::messages::{self, Fetch, ToWorkers};
-use super::run::{Progress, Run};
+use super::run::{Network, Progress, Run};
 use super::scheduler::{CallRoll, Recruit, Scheduler, Submit};
 use super::threads::ThreadProvider;
 use super::work_item::{Report, Stopwatch, WorkItem, WorkKind, WorkOutcome};
@@ -14,10 +14,11 @@ use crate::exec::Bindings;
 use crate::graph::{Program, ProgramBuilder};
 use crate::ids::{BlockId, RunId, StageId, TaskList, WorkerId};
 use crate::protocol::{FromWorker, ToWorker};
-use crate::sched::{Core, Plan, Threads, plan};
+use crate::sched::{Core, Plan, Pull, Threads, plan};
 use crate::store::{Block, Encoding, Pool, SpillFiles, SpillPlace};
 use actix::{Actor, Addr, Context, Handler, Recipient, System};
 use cluster::provider::{End, PlaceState, Provider, Release};
+use futures_channel::oneshot;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -42,7 +43,7 @@ impl Handler<Lost> for Deaf {
 }
 
 /// Passes on the first thing that a worker has to say.
-struct FirstWord(Option<futures_channel::oneshot::Sender<FromWorker>>);
+struct FirstWord(Option<oneshot::Sender<FromWorker>>);
 
 impl Actor for FirstWord {
     type Context = Context<Self>;
@@ -148,7 +149,7 @@ fn for_what_a_worker_that_leaves_has_not_begun_nobody_waits() {
 fn a_copy_that_fails_is_told() {
     let folder = tempfile::tempdir().unwrap();
     let run = spilled(SpillPlace::with_encoding(folder.path().into(), None, Encoding::Raw).begin(RunId(1)));
-    let (listener, first_word) = futures_channel::oneshot::channel();
+    let (listener, first_word) = oneshot::channel();
     System::new().block_on(async {
         let ear = FirstWord(Some(listener)).start().recipient();
         let worker = worker(0, 1, ear, &Peers::default(), &activity());
@@ -180,14 +181,14 @@ fn ones() -> Arc<Run> {
 /// What the second of two workers says when it is told `then` right after it was told to copy a block off the first.
 async fn copied_and(then: ToWorker) -> FromWorker {
     let (run, peers) = (ones(), Peers::default());
-    let (listener, made) = futures_channel::oneshot::channel();
+    let (listener, made) = oneshot::channel();
     let holder = worker(0, 1, FirstWord(Some(listener)).start().recipient(), &peers, &activity());
     let tasks = [BLOCK].into_iter().collect();
     let messages =
         vec![ToWorker::Assign { run: run.id, tasks, fetch: Vec::new(), suspects: Default::default() }];
     holder.send(ToWorkers { run: run.clone(), messages }).await.expect("an answer");
     assert!(matches!(made.await, Ok(FromWorker::Finished { .. })));
-    let (listener, first_word) = futures_channel::oneshot::channel();
+    let (listener, first_word) = oneshot::channel();
     let taker = worker(1, 1, FirstWord(Some(listener)).start().recipient(), &peers, &activity());
     let messages = vec![ToWorker::Copy { run: run.id, from: WorkerId(0), block: BLOCK }, then];
     taker.send(ToWorkers { run, messages }).await.expect("an answer");
@@ -203,6 +204,69 @@ fn a_copy_is_told_and_one_that_is_freed_on_its_way_comes_to_nothing() {
         let it = ToWorker::Free { run, blocks: [BLOCK].into_iter().collect() };
         assert_eq!(copied_and(it).await, FromWorker::CopyFailed { run, block: BLOCK });
     });
+}
+
+/// Has every block at once.
+struct AtOnce;
+
+impl Network for AtOnce {
+    fn pull(
+        &self,
+        _: RunId,
+        _: BlockId,
+        _: WorkerId,
+        block: Block,
+        done: Box<dyn FnOnce(Option<Block>) + Send>,
+    ) {
+        done(Some(block));
+    }
+}
+
+/// Passes on the first letter of a worker.
+struct FirstLetter(Option<oneshot::Sender<Vec<FromWorker>>>);
+
+impl Actor for FirstLetter {
+    type Context = Context<Self>;
+}
+
+impl Handler<FromWorkers> for FirstLetter {
+    type Result = ();
+    fn handle(&mut self, heard: FromWorkers, _: &mut Self::Context) {
+        if let Some(listener) = self.0.take() {
+            listener.send(heard.messages).expect("somebody listens");
+        }
+    }
+}
+
+#[test]
+fn how_blocks_have_come_from_other_processes_is_told_behind_what_they_were_for() {
+    let mut builder = ProgramBuilder::default();
+    let ones = builder.fill(Fill::Constant(1.0), 0, 0, BlockGrid::whole(10, 10), Element::F64);
+    let product = builder.gemm(ones, ones);
+    let (program, pool) = (Arc::new(builder.finish()), Pool::new(MEMORY));
+    let workspace = plan_of(&program).workspace;
+    let network: Option<Arc<dyn Network>> = Some(Arc::new(AtOnce));
+    let bindings = Arc::default();
+    let run = Arc::new(Run { id: RunId(1), program, bindings, workspace, pool, spill: None, network });
+    let tasks: TaskList = [BlockId { stage: product.stage, index: 0 }].into_iter().collect();
+    let holder = WorkerId(1);
+    let told = System::new().block_on(async {
+        let (listener, first_letter) = oneshot::channel();
+        let ear = FirstLetter(Some(listener)).start().recipient();
+        let worker = worker(0, 1, ear, &Peers::default(), &activity());
+        let fetch = vec![(BLOCK, holder)];
+        let (tasks, suspects) = (tasks.clone(), TaskList::default());
+        let messages = vec![ToWorker::Assign { run: run.id, tasks, fetch, suspects }];
+        worker.send(ToWorkers { run: run.clone(), messages }).await.expect("an answer");
+        first_letter.await.expect("a letter")
+    });
+    let [FromWorker::Finished { tasks: done, .. }, FromWorker::Pulled { pulls, .. }] = &told[..] else {
+        panic!("{told:?}")
+    };
+    assert_eq!(*done, tasks);
+    let [Pull { from, blocks, bytes, seconds }] = pulls[..] else { panic!("{pulls:?}") };
+    assert_eq!((from, blocks, bytes), (holder, 1, 800));
+    assert!(seconds >= 0.0);
 }
 
 /// A scheduler with so many workers of one compute and one I/O thread, and those by their numbers.
@@ -247,7 +311,7 @@ fn a_worker_that_leaves_while_nothing_runs_is_let_go() {
 /// Runs empty tasks while `leave` happens right after the submission.
 async fn run_while(scheduler: &Addr<Scheduler>, tasks: u32, leave: DrainWorkers) -> Result<(), String> {
     let program = empty_tasks(tasks);
-    let (reply, answer) = futures_channel::oneshot::channel();
+    let (reply, answer) = oneshot::channel();
     let plan = plan_of(&program);
     let submit = Submit {
         id: RunId(1),
