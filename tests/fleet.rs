@@ -1,7 +1,7 @@
 //! Runs of several processes with a memory each: what they are asked for, and who gets what.
 
 use dolmen::array::{Array, Axis, BlockGrid, Element, Input, InputId, Origin, footprint};
-use dolmen::graph::{Blocks, Edges, Kind, Lowering, Order, Pattern, Program, ProgramBuilder, Read};
+use dolmen::graph::{Blocks, Edges, Kind, Lowering, Order, Pattern, Pick, Program, ProgramBuilder, Read};
 use dolmen::graph::{Space, Stage, Work};
 use dolmen::ids::{BlockId, MemoryId, StageId, TaskId, WorkerId};
 use dolmen::sched::{
@@ -287,6 +287,72 @@ fn a_chain_goes_on_elsewhere_if_that_is_sooner_by_far() {
     assert!(!busy.contains_key(&step(3, 1)), "it has enough to do: {busy:?}");
     let moved = scene.hear(join(SECOND, 1, PLENTY)).take_assigned();
     assert_eq!(moved, [(step(2, 1), SECOND)].into(), "the first that waits");
+}
+
+/// Chains of a product: two workers have every other one each.
+fn chains_of_a_product(number: u32, steps: u32) -> Arc<Program> {
+    let mut program = chains(number, steps);
+    Arc::get_mut(&mut program)
+        .expect("nobody else has it")
+        .stages_mut()
+        .for_each(|stage| stage.lockstep = true);
+    program
+}
+
+/// Anywhere else it would need a second block, for which there may be no room.
+#[test]
+fn a_chain_stays_with_its_block_though_its_home_is_elsewhere() {
+    let program = chains_of_a_product(4, 3);
+    let step = |chain: u32, step: u32| task(3 * chain + step);
+    let mut together = Scene::new(Core::new(program.clone(), PLENTY));
+    together.hear_all([join(FIRST, 1, PLENTY), join(SECOND, 1, PLENTY)]);
+    assert_eq!(together.take_assigned().get(&step(1, 0)), Some(&SECOND), "that is its home");
+    let mut scene = Scene::new(Core::new(program, PLENTY));
+    scene.hear(join(FIRST, 1, PLENTY)).done(FIRST, step(1, 0)).actions.clear();
+    let tasks = [step(1, 1), step(1, 2)].into_iter().collect();
+    scene.hear_all([Event::Returned { worker: FIRST, tasks }, join(SECOND, 1, PLENTY)]);
+    assert_eq!(scene.take_assigned().get(&step(1, 1)), Some(&FIRST), "its block is there");
+}
+
+/// A tall matrix in blocks below each other, and something that is made of each of them.
+fn tall(blocks: u32) -> Arc<Program> {
+    let stage = |reads| Stage {
+        kind: Kind::Null,
+        space: Space::new(blocks, 1, 1, Order::Rows),
+        blocks: Blocks::Each { rows: LEN, cols: LEN },
+        element: Element::F64,
+        keep: reads != Vec::new(),
+        reads,
+        lockstep: false,
+        work: Work::default(),
+    };
+    let block = Read { source: StageId(0), pattern: Pattern::Block(Pick::Row, Pick::Zero) };
+    Arc::new(Program::new(vec![stage(Vec::new()), stage(vec![block])]))
+}
+
+/// The fleet was another one when the block was made.
+#[test]
+fn a_task_of_a_tall_matrix_goes_where_its_block_lies() {
+    let made_of = |block| BlockId::new(StageId(1), block);
+    let mut together = Scene::new(Core::new(tall(4), PLENTY));
+    together.hear_all([join(FIRST, 1, PLENTY), join(SECOND, 1, PLENTY)]);
+    assert_eq!(together.take_assigned().get(&task(2)), Some(&SECOND), "that is its home");
+    let mut scene = Scene::new(Core::new(tall(4), PLENTY));
+    scene.hear(join(FIRST, 1, PLENTY)).done(FIRST, task(2)).actions.clear();
+    let tasks = [made_of(2)].into_iter().collect();
+    scene.hear_all([Event::Returned { worker: FIRST, tasks }, join(SECOND, 1, PLENTY)]);
+    assert_eq!(scene.take_assigned().get(&made_of(2)), Some(&FIRST));
+}
+
+#[test]
+fn in_one_memory_a_task_goes_to_who_is_idle() {
+    let program = chains_of_a_product(4, 1);
+    let join = |worker| Event::Join { worker, threads: 1, memory: MemoryId(0), bytes: PLENTY };
+    let mut scene = Scene::new(Core::new(program, PLENTY));
+    scene.hear(join(FIRST)).actions.clear();
+    let tasks = [task(2)].into_iter().collect();
+    scene.hear_all([Event::Returned { worker: FIRST, tasks }, join(SECOND)]);
+    assert_eq!(scene.take_assigned().get(&task(2)), Some(&SECOND));
 }
 
 #[test]
