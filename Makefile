@@ -157,18 +157,18 @@ mutants-tool:
 	@$(CARGO) mutants --version >/dev/null 2>&1 || $(CARGO) install cargo-mutants --locked
 	mkdir -p target/mutants
 
-# Copies are mutated. Times of files are kept, so that what was built is taken up again.
+# Copies are mutated. They are newer than what was built, which may be of a mutant if a run was broken off.
 mutants-pure: mutants-tool
 	@copy=target/mutants/pure
 	rm -rf $$copy/src $$copy/tests
 	mkdir -p $$copy/src/data $$copy/tests
-	cp -rp src/{ids.rs,failure.rs,array,graph,protocol,sched} $$copy/src
-	cp -p src/data/spec.rs $$copy/src/data
-	cp -rp tests/{fleet,graph,moved,simulation,wire}.rs tests/sim tests/support $$copy/tests
+	cp -r src/{ids.rs,failure.rs,array,graph,protocol,sched} $$copy/src
+	cp src/data/spec.rs $$copy/src/data
+	cp -r tests/{fleet,graph,moved,simulation,wire}.rs tests/sim tests/support $$copy/tests
 	rm -r $$copy/tests/sim/elastic
 	sed -i '/elastic/d' $$copy/tests/sim/mod.rs
-	cp -p mutants/Cargo.toml Cargo.lock $$copy
-	cp -p mutants/lib.rs $$copy/src
+	cp mutants/Cargo.toml Cargo.lock $$copy
+	cp mutants/lib.rs $$copy/src
 	export DOLMEN_SEEDS=150 CARGO_TARGET_DIR=target
 	$(CARGO) mutants --in-place --dir $$copy --config mutants/pure.toml $(MUTANTS) </dev/null
 
@@ -176,7 +176,7 @@ mutants-cluster: mutants-tool
 	@copy=target/mutants/cluster
 	rm -rf $$copy/{cluster,kernels,src,tests,benches}
 	mkdir -p $$copy
-	git ls-files -z | tar --null --files-from - --create | tar --extract --directory $$copy
+	git ls-files -z | tar --null --files-from - --create | tar --extract --touch --directory $$copy
 	export CARGO_TARGET_DIR=target
 	$(CARGO) mutants --in-place --dir $$copy --package cluster --config mutants/cluster.toml $(MUTANTS) </dev/null
 
