@@ -58,9 +58,11 @@ pub fn stopped(command: impl Fn(&Folder) -> Command) -> (Folder, Child) {
     }
 }
 
-/// Lets a stopped run go on, and says how it ends.
-pub fn continued(child: Child) -> Outcome {
-    send(&child, libc::SIGCONT);
+/// Lets a stopped run go on, and says how it ends, or has ended.
+pub fn continued(mut child: Child) -> Outcome {
+    if child.try_wait().unwrap().is_none() {
+        send(&child, libc::SIGCONT);
+    }
     Outcome::of(child.wait_with_output().unwrap())
 }
 

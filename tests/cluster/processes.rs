@@ -80,6 +80,15 @@ pub fn until(mut is_so: impl FnMut() -> bool, why_not: impl Fn() -> String) {
     }
 }
 
+/// What comes of something that has to happen in the middle of a run. This process may have to wait for a core so long
+/// that the run is over before: then there is nothing, and it is tried again.
+#[track_caller]
+pub fn caught<T>(what: &str, attempt: impl FnMut() -> Option<T>) -> T {
+    const ATTEMPTS: usize = 10;
+    let found = std::iter::repeat_with(attempt).take(ATTEMPTS).flatten().next();
+    found.unwrap_or_else(|| panic!("not once in {ATTEMPTS} times: {what}"))
+}
+
 /// What a run has left under a name: itself or with an ending, a file or all that is below a folder. Others may be
 /// writing elsewhere in the folder meanwhile.
 pub fn result(folder: &Folder, name: &str) -> BTreeMap<String, Vec<u8>> {

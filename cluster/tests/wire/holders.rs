@@ -20,7 +20,7 @@ fn holder(does: impl FnMut(Raw<TcpStream>) + Send + 'static) -> (Holder, JoinHan
     let thread = std::thread::spawn(move || {
         let mut raw = Raw::over(listener.accept().unwrap().0);
         raw.read_frame().expect("a hello");
-        let welcome = r#"{"welcome":{"lost_after_ms":1000,"role":"worker","name":"h","life":"0000000000000007",
+        let welcome = r#"{"welcome":{"lost_after_ms":2000,"role":"worker","name":"h","life":"0000000000000007",
             "release":"0.1.0","operations":"0123","kernels":"faer avx2"}}"#;
         raw.frame(welcome.as_bytes());
         does(raw);
@@ -142,7 +142,7 @@ fn a_holder_that_breaks_off_or_falls_silent_fails_what_was_to_come() {
         raw.until_closed();
     });
     let result = start(&node(), holder, 10).recv().unwrap().1;
-    assert_eq!(result, Err(PullError::Lost(Ending::Silent(Duration::from_secs(1)))));
+    assert_eq!(result, Err(PullError::Lost(Ending::Silent(Duration::from_secs(2)))));
     thread.join().unwrap();
 }
 

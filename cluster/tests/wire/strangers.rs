@@ -72,8 +72,8 @@ fn headers_that_claim_much_are_refused_before_anything_is_read() {
 fn half_a_hello_and_then_silence_is_given_up() {
     let whole = framed(&hello(&me(Role::Worker, "n3"), "control"));
     for len in [0, 1, 20, 32, 33, whole.len() - 1] {
-        let (_, line) = refusal_within(&whole[..len], Duration::from_millis(300));
-        assert!(line.contains("no handshake within 300ms"), "{len}: {line}");
+        let (_, line) = refusal_within(&whole[..len], Duration::from_secs(1));
+        assert!(line.contains("no handshake within 1s"), "{len}: {line}");
     }
 }
 
