@@ -1,6 +1,6 @@
 //! Runs of several processes with a memory each: what they are asked for, and who gets what.
 
-use dolmen::array::{Array, Axis, BlockGrid, Element, Input, InputId, Origin, footprint};
+use dolmen::array::{Array, Axis, BlockGrid, Element, Fill, Input, InputId, Origin, footprint};
 use dolmen::graph::{Blocks, Edges, Kind, Lowering, Order, Pattern, Pick, Program, ProgramBuilder, Read};
 use dolmen::graph::{Space, Stage, Work};
 use dolmen::ids::{BlockId, MemoryId, StageId, TaskId, WorkerId};
@@ -464,4 +464,34 @@ fn the_client_does_what_is_pinned_and_nothing_else() {
         let wanted = if pinned.contains(&task.stage) { CLIENT } else { FIRST };
         assert_eq!(worker, wanted, "{task:?}");
     }
+}
+
+#[test]
+fn a_share_of_the_memory_of_a_worker_pays_for_more_io_tasks() {
+    const MOST: u64 = 16;
+    let grid = BlockGrid::new(Axis::new(400, 100), Axis::new(400, 100));
+    let mut builder = ProgramBuilder::default();
+    let a = builder.fill(Fill::Constant(1.0), 0, 0, grid, Element::F64);
+    let product = builder.gemm(a, a);
+    builder.write(product, 0, (0, 0));
+    let program = builder.finish();
+    let scratch = 10_000;
+    for budget in [600_000, 1_000_000, 4_000_000, 100_000_000] {
+        let worker = seat(2, budget);
+        let plan = plan_fleet(&program, &[worker], None, scratch).expect("it fits");
+        let allotted = plan.allot(worker, MOST);
+        let more = allotted.io_tasks - worker.threads.io;
+        assert!(allotted.io_tasks <= MOST && allotted.bytes > 0);
+        let taken = more * plan.plan.workspace.io;
+        assert_eq!(allotted.bytes, plan.bytes_of(worker) - taken);
+        assert!(taken <= budget / 8, "{more} for {budget} bytes");
+        // What a client does alone, and what spills nothing, goes on as before.
+        assert_eq!(plan.allot(seat(0, budget), MOST).io_tasks, 4);
+        assert_eq!(plan.allot(worker, 4).bytes, plan.bytes_of(worker));
+    }
+    let with = |budget| {
+        let plan = plan_fleet(&program, &[seat(2, budget)], None, scratch).expect("it fits");
+        plan.allot(seat(2, budget), MOST).io_tasks
+    };
+    assert_eq!((with(600_000), with(100_000_000)), (4, MOST));
 }

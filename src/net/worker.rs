@@ -9,13 +9,13 @@ use super::line::Line;
 use super::opened::opened;
 use super::portions::{KeptRuns, Workplaces, divide};
 use super::workplace::{Means, Say, Workplace};
-use crate::actors::{IoPlace, WorkerThreads};
+use crate::actors::{IoPlace, MOST_IO_TASKS, WorkerThreads};
 use crate::exec::Functions;
 use crate::failure::Failure;
 use crate::files::Depth;
 use crate::protocol::{FromWorkerProcess, Seats, ToWorkerProcess, decode};
 use crate::sched::{IO_TASKS, Seat, Threads};
-use crate::store::{Budget, SpillPlace, default_spill_folder};
+use crate::store::{Budget, SpillPlace, default_spill_folder, is_bounded};
 use cluster::endpoint::{Config, Endpoint};
 use cluster::limits::Limits;
 use cluster::peer::Event;
@@ -140,6 +140,11 @@ fn seat(options: &WorkerOptions) -> Result<Seat, Failure> {
     Ok(Seat { threads, budget, may_spill })
 }
 
+/// I/O threads. Where `ulimit` bounds memory, the stacks of more of them would take it from blocks.
+fn most_io() -> usize {
+    if is_bounded() { IO_TASKS } else { MOST_IO_TASKS }
+}
+
 fn spill_place(options: &WorkerOptions, limit: Option<u64>) -> SpillPlace {
     SpillPlace::new(options.spill_folder.clone().unwrap_or_else(default_spill_folder), limit)
 }
@@ -180,17 +185,17 @@ fn work_until_lost(
         let line = line.clone();
         Arc::new(move |message| line.send(&message))
     };
-    let workplace = |budget: u64, spill: SpillPlace| {
-        let threads =
-            WorkerThreads { compute: options.threads, io: IO_TASKS, io_place: IoPlace::BesideCompute };
+    let workplace = |budget: u64, spill: SpillPlace, io: usize| {
+        let threads = WorkerThreads { compute: options.threads, io, io_place: IoPlace::BesideCompute };
         let means = Means { threads, budget, spill, depth: depth.clone() };
         let (depth, functions) = (depth.clone(), options.functions.clone());
         let open = move |spec, workspace| opened(spec, workspace, budget, &depth, &functions);
         let arbiter = actix::Arbiter::current();
         Workplace::new(means, Box::new(open), say.clone(), arbiter, depot.clone(), endpoint.clone())
     };
-    let large = workplace(seats.large.budget, spill_place(options, options.spill_limit)).keeping(kept.large);
-    let small = seats.small.map(|small| workplace(small.budget, spill_place(options, Some(0))));
+    let large = workplace(seats.large.budget, spill_place(options, options.spill_limit), most_io());
+    let large = large.keeping(kept.large);
+    let small = seats.small.map(|small| workplace(small.budget, spill_place(options, Some(0)), IO_TASKS));
     let small = small.map(|small| small.keeping(kept.small));
     let workplaces = Workplaces { large, small };
     let worked = std::thread::Builder::new().name("dolmen-worker".into()).spawn({

@@ -41,22 +41,25 @@ pub type Open = Box<dyn Fn(RunSpec, Workspace) -> Result<(Arc<Program>, Arc<Bind
 struct SchedulerElsewhere {
     say: Say,
     activity: Arc<Activity>,
-    /// When it was told last what has been done with files.
-    told_files: Option<Instant>,
+    /// When it was told last what has been done with files, and with how many I/O tasks.
+    told_files: Option<(Instant, usize)>,
 }
 
-/// So seldom the scheduler is told what has been done with files.
+/// So seldom the scheduler is told what has been done with files, if the number of I/O tasks has not changed.
 const TELL_FILES: Duration = Duration::from_millis(250);
 
 impl SchedulerElsewhere {
     /// Says what has been done with files, if that has not been said just now.
     fn tell_files(&mut self, run: RunId) {
-        if self.told_files.is_some_and(|told| told.elapsed() < TELL_FILES) {
+        let io_tasks = self.activity.io_tasks.now();
+        let is_known = |(told, tasks): (Instant, usize)| told.elapsed() < TELL_FILES && tasks == io_tasks;
+        if self.told_files.is_some_and(is_known) {
             return;
         }
-        self.told_files = Some(Instant::now());
+        self.told_files = Some((Instant::now(), io_tasks));
         let FileUse { bytes, waited } = self.activity.file_use();
-        (self.say)(FromWorkerProcess::Files { run, report: FileReport { bytes: bytes as u64, waited } });
+        let report = FileReport { bytes: bytes as u64, waited, io_tasks: io_tasks as u64 };
+        (self.say)(FromWorkerProcess::Files { run, report });
     }
 }
 
@@ -188,12 +191,12 @@ impl Workplace {
     pub fn heed(&mut self, told: ToWorkerProcess) -> ControlFlow<()> {
         match told {
             ToWorkerProcess::Enlisted { worker, .. } => self.enlisted(worker),
-            ToWorkerProcess::Begin { run, spec, workspace, goes_on, .. } => {
+            ToWorkerProcess::Begin { run, spec, workspace, io_tasks, goes_on, .. } => {
                 let kept = self.kept.take().filter(|_| goes_on);
                 if goes_on && kept.is_none() {
                     self.say(FromWorkerProcess::Broken { why: "nothing of this run is kept here".into() });
                 } else {
-                    self.begin(run, *spec, workspace, kept);
+                    self.begin(run, *spec, workspace, io_tasks, kept);
                 }
             }
             ToWorkerProcess::LetGo => self.kept = None,
@@ -221,7 +224,14 @@ impl Workplace {
     }
 
     /// A run begins, if what it reads and writes is here. What is `kept` of it is there from the beginning.
-    fn begin(&mut self, id: RunId, spec: RunSpec, workspace: Workspace, kept: Option<KeptRun>) {
+    fn begin(
+        &mut self,
+        id: RunId,
+        spec: RunSpec,
+        workspace: Workspace,
+        io_tasks: u64,
+        kept: Option<KeptRun>,
+    ) {
         let (sync, identity) = (spec.sync, spec.identity().ok());
         let (program, bindings) = match (self.open)(spec, workspace) {
             Ok(opened) => opened,
@@ -234,7 +244,7 @@ impl Workplace {
         tracing::info!("run {} {how} here", id.0);
         let (held, files) = kept.map(|kept| (kept.held, kept.files)).unzip();
         self.neighbours.begin();
-        self.activity.begin(self.means.threads.io);
+        self.activity.begin(self.means.threads.io.min(io_tasks as usize));
         let run = Arc::new(Run {
             id,
             program,

@@ -128,6 +128,8 @@ pub enum ToWorkerProcess {
         portion: Portion,
         spec: Box<RunSpec>,
         workspace: Workspace,
+        /// I/O tasks that it may run at once, if it has as many threads for them.
+        io_tasks: u64,
         goes_on: bool,
     },
     /// Nobody wants what the worker has offered and still keeps.
@@ -192,6 +194,8 @@ pub struct FileReport {
     pub bytes: u64,
     /// Core-seconds in which nothing could be computed until files had been read or written.
     pub waited: f64,
+    /// I/O tasks that it runs at once now.
+    pub io_tasks: u64,
 }
 
 /// What a run took at one worker.

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 
 /// What admitted tasks read, in a run that spills.
 struct Window {
-    /// Bytes that admitted tasks may hold: so many, and more for each thread of the fleet.
+    /// Bytes that admitted tasks may hold: so many, and more for each thread of the fleet and each more I/O task.
     base: u64,
     per_thread: u64,
     /// What that makes with the fleet as it is.
@@ -84,7 +84,8 @@ impl Ahead {
             self.reach = least.saturating_add(of_threads).saturating_add(of_io).min(self.limit);
         }
         let Some(window) = &mut self.window else { return };
-        let wide = window.per_thread.saturating_mul(threads).saturating_add(window.base);
+        let takers = threads.saturating_add(self.more_io);
+        let wide = window.per_thread.saturating_mul(takers).saturating_add(window.base);
         window.limit = wide.min(bytes);
         window.is_bounded_by_memory = bytes < wide;
     }

@@ -6,8 +6,8 @@
 //! hold all of it.
 
 use super::plan::{
-    COMING, HoldsAll, Plan, PlanError, ResultsWhenShort, SpillPlan, Threads, Whose, Workspace, needs,
-    spilling_workspace, workspace,
+    COMING, HoldsAll, MORE_IO, Plan, PlanError, ResultsWhenShort, SpillPlan, Threads, Whose, Workspace,
+    needs, spilling_workspace, workspace,
 };
 use crate::graph::Program;
 use crate::ids::{StageId, TaskId};
@@ -61,7 +61,29 @@ pub struct FleetPlan {
     pub pinned: Vec<StageId>,
 }
 
+/// What a process has for a run.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Allotment {
+    /// Bytes of blocks.
+    pub bytes: u64,
+    /// I/O tasks that it may run at once.
+    pub io_tasks: u64,
+}
+
 impl FleetPlan {
+    /// What this process has for the run. It may run more I/O tasks than its seat says, up to `most_io`, as far as a
+    /// share of its budget pays for their workspaces and what is read with them.
+    pub fn allot(&self, seat: Seat, most_io: u64) -> Allotment {
+        let bytes = self.bytes_of(seat);
+        let task = self.plan.spill.map_or(0, |spill| spill.window_per_thread);
+        let each = task.saturating_add(self.plan.workspace.io).max(1);
+        let room = bytes.saturating_sub(self.plan.least_blocks).min(seat.budget / MORE_IO);
+        let more = (room / each).min(most_io.saturating_sub(seat.threads.io));
+        // Runs of the small portion hold all blocks, and are over soon. A client computes nothing that could wait.
+        let more = if self.plan.spill.is_none() || seat.threads.compute == 0 { 0 } else { more };
+        Allotment { bytes: bytes - more * self.plan.workspace.io, io_tasks: seat.threads.io + more }
+    }
+
     /// Bytes of blocks that the run may hold in this process. None at all if the run spills and the process cannot.
     pub fn bytes_of(&self, seat: Seat) -> u64 {
         if self.plan.spill.is_some() && !seat.may_spill {

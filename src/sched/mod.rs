@@ -55,7 +55,7 @@ pub use desk::{Desk, Orders, Prepared};
 pub use estimates::first_guess;
 pub use events::{Action, Event, Explain, Holding, Pull, Timing, Unbegun, Whereabouts};
 pub use fleet::MOST_THREADS;
-pub use fleet_plan::{ClientSeat, FleetPlan, Seat, plan_fleet};
+pub use fleet_plan::{Allotment, ClientSeat, FleetPlan, Seat, plan_fleet};
 pub use forecast::{Swapped, forecast};
 pub use network_forecast::forecast_network;
 pub use plan::{

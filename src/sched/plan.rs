@@ -23,7 +23,7 @@ use std::fmt;
 const RUN_AHEAD: u64 = 1;
 
 /// So much of the budget may more I/O threads take than a run must have: one part of this many.
-const MORE_IO: u64 = 8;
+pub(super) const MORE_IO: u64 = 8;
 
 /// In a run that spills: tasks beside those that compute whose inputs may be on their way. More would take memory from
 /// blocks that are used again.

@@ -61,7 +61,11 @@ fn lies(run: RunId, last: StageId) -> Vec<FromWorkerProcess> {
     ];
     vec![
         FromWorkerProcess::Tell { messages },
-        FromWorkerProcess::Files { run, report: FileReport { bytes: u64::MAX, waited: f64::NAN } },
+        FromWorkerProcess::Files {
+            run,
+            report: FileReport { bytes: u64::MAX, waited: f64::NAN, io_tasks: 0 },
+        },
+        FromWorkerProcess::Files { run, report: FileReport { io_tasks: u64::MAX, ..FileReport::default() } },
         FromWorkerProcess::Files { run: RunId(99), report: FileReport::default() },
         FromWorkerProcess::Concluded { run, figures: Ok(Figures::default()) },
         FromWorkerProcess::Concluded { run: RunId(99), figures: Ok(Figures::default()) },

@@ -11,6 +11,7 @@ mod cut;
 mod elastic;
 mod full;
 mod hostile;
+mod io_tasks;
 mod killer;
 mod leaving;
 mod line;

@@ -177,7 +177,7 @@ impl Hub {
             FromWorkerProcess::Concluded { run, figures } => self.concluded(worker, run, figures, ctx),
             FromWorkerProcess::Drain => self.drain(worker, ctx),
             FromWorkerProcess::Broken { why } => self.turn_away(peer, &why),
-            FromWorkerProcess::Files { run, report } => self.note_files(worker, run, report),
+            FromWorkerProcess::Files { run, report } => self.note_files(worker, run, report, ctx),
         }
     }
 

@@ -2,7 +2,7 @@
 
 use super::members::Member;
 use super::{Asker, Hub};
-use crate::actors::{Conduct, Letters};
+use crate::actors::{Conduct, Letters, MOST_IO_TASKS};
 use crate::failure::Failure;
 use crate::graph::Program;
 use crate::ids::{BlockId, MemoryId, RunId, TaskId, WorkerId};
@@ -10,7 +10,7 @@ use crate::protocol::{
     Depot, Ended, Figures, FileReport, FromWorker, NotShared, Portion, RunSpec, ToClient, ToWorker,
     ToWorkerProcess, WorkerFigures,
 };
-use crate::sched::{Core, Event, FleetPlan};
+use crate::sched::{Allotment, Core, Event, FleetPlan, IO_TASKS};
 use actix::Context;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -72,6 +72,13 @@ impl Current {
         }
     }
 
+    /// I/O tasks that all workers run together beyond those that any may run.
+    fn more_io(&self) -> u64 {
+        let more =
+            |report: &FileReport| report.io_tasks.min(MOST_IO_TASKS as u64).saturating_sub(IO_TASKS as u64);
+        self.files.values().map(more).sum()
+    }
+
     /// Are all tasks done?
     fn is_complete(&self) -> bool {
         !matches!(self.phase, Phase::Going)
@@ -116,7 +123,7 @@ impl Hub {
         let run = self.runs.get_mut(&id)?;
         let member = self.members.get(worker).filter(|member| !member.draining)?;
         let seat = member.seats.of(run.portion)?;
-        let bytes = run.plan.bytes_of(seat);
+        let Allotment { bytes, io_tasks } = run.plan.allot(seat, MOST_IO_TASKS as u64);
         if bytes == 0 && run.program.stages().iter().any(|stage| stage.leaves_blocks()) {
             tracing::warn!("worker {} has too little memory for run {}", member.name, id.0);
             return None;
@@ -127,6 +134,7 @@ impl Hub {
             portion: run.portion,
             spec: run.spec.clone(),
             workspace,
+            io_tasks,
             goes_on,
         });
         run.begun.insert(worker);
@@ -145,11 +153,22 @@ impl Hub {
         }
     }
 
-    pub(super) fn note_files(&mut self, worker: WorkerId, id: RunId, report: FileReport) {
+    /// The core goes as far ahead as the workers can read.
+    pub(super) fn note_files(
+        &mut self,
+        worker: WorkerId,
+        id: RunId,
+        report: FileReport,
+        ctx: &mut Context<Self>,
+    ) {
         // A time that is none would make others none.
         let is_sound = report.waited.is_finite() && report.waited >= 0.0;
-        if let Some(run) = self.run(id).filter(|run| is_sound && run.begun.contains(&worker)) {
-            run.files.insert(worker, report);
+        let Some(run) = self.run(id).filter(|run| is_sound && run.begun.contains(&worker)) else { return };
+        let before = run.more_io();
+        run.files.insert(worker, report);
+        let tasks = run.more_io();
+        if tasks != before {
+            self.feed(id, vec![Event::MoreIo { tasks }], ctx);
         }
     }
 
