@@ -9,12 +9,12 @@ use serde_json::Value;
 const WORKERS: &str = "--provider slurm --max-workers 2 --worker-memory 300MiB";
 
 /// Jobs of a scheduler that are in the queue.
-fn jobs(bed: &Bed, scheduler: &Scheduler) -> usize {
+pub fn jobs(bed: &Bed, scheduler: &Scheduler) -> usize {
     listed(bed, scheduler, "")
 }
 
 /// Of these, those that have a node.
-fn running(bed: &Bed, scheduler: &Scheduler) -> usize {
+pub fn running(bed: &Bed, scheduler: &Scheduler) -> usize {
     listed(bed, scheduler, "--states=RUNNING")
 }
 

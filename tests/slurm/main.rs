@@ -5,6 +5,7 @@ mod bed;
 mod elastic;
 mod job;
 mod own;
+mod phases;
 mod provider;
 mod run;
 mod scheduler;

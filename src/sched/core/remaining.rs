@@ -46,6 +46,15 @@ struct Interval {
     holds: u64,
 }
 
+/// When a stage could begin if there were as many cores as tasks.
+#[derive(Clone, Copy, Default)]
+struct Begin {
+    /// When all is begun that it reads.
+    sources_begin: f64,
+    /// When all is done that it reads.
+    sources_end: f64,
+}
+
 /// A smaller part of a second is rounding.
 const ROUNDING: f64 = 1e-9;
 
@@ -79,39 +88,77 @@ impl Core {
     /// What is left to do, as measured so far. Of the stages that are not done a task may be at any step that is left
     /// on average. O(stages · log stages and their users, blocks that have been written or lie idle).
     pub fn remaining(&self) -> Remaining {
-        let Core { tasks, counts, estimates, .. } = self;
-        let program = &tasks.program;
+        let program = &self.tasks.program;
+        let begins = self.begins();
         let mut intervals = Vec::new();
         let mut longest = 0.0_f64;
-        // When all is done that a stage reads, and when that is begun.
-        let mut from = vec![0.0_f64; program.stages().len()];
-        let mut first = from.clone();
-        for id in program.stage_ids().filter(|id| counts.left(*id) > 0) {
-            let left = counts.left(id);
-            let seconds = estimates.of_stage(id);
-            let stage = program.stage(id);
-            let chains = (stage.space.tasks() / stage.space.extents().k).max(1) as usize;
-            let steps = (left as f64 / chains as f64).max(1.0);
-            let computes = tasks.lane_of(id) == Lane::Compute;
-            // What is written is written as it comes.
-            let begin = if stage.kind.io() == Some(Io::Write) { first[id.at()] } else { from[id.at()] };
-            let to = begin + steps * seconds;
-            let work = if computes { left as f64 * seconds } else { 0.0 };
-            let width = if computes { left.min(chains) as f64 } else { 0.0 };
-            let (reads, makes) = self.bytes_of(id);
-            let holds = if computes { reads + makes } else { 0 };
-            let bytes = if computes { 0.0 } else { left as f64 * reads.max(makes) as f64 };
-            intervals.push(Interval { from: begin, to, work, width, bytes, holds });
-            longest = longest.max(seconds);
-            // What is read is computed with as it comes.
-            let ready = if computes { to } else { from[id.at()] };
-            for user in program.users(id).filter(|user| *user != id) {
-                from[user.at()] = from[user.at()].max(ready);
-                first[user.at()] = first[user.at()].max(begin);
-            }
+        for id in program.stage_ids().filter(|id| self.counts.left(*id) > 0) {
+            intervals.push(self.interval(id, &begins));
+            longest = longest.max(self.estimates.of_stage(id));
         }
         let (wanted, is_short_of_room) = self.room_wanted();
         Remaining { phases: phases(intervals), longest, wanted, is_short_of_room }
+    }
+
+    /// What a stage takes from when it could begin on, and how many cores could do it.
+    fn interval(&self, id: StageId, begins: &[Begin]) -> Interval {
+        let stage = self.tasks.program.stage(id);
+        let begin = begins[id.at()];
+        // What is read or made from nothing is so when it is used, and what is written as it comes.
+        let from = match stage.kind.is_source() {
+            true => self.first_use(id, begins),
+            false if stage.kind.io() == Some(Io::Write) => begin.sources_begin,
+            false => begin.sources_end,
+        };
+        let (left, seconds) = (self.counts.left(id), self.estimates.of_stage(id));
+        let computes = self.tasks.lane_of(id) == Lane::Compute;
+        let (reads, makes) = self.bytes_of(id);
+        let to = from + self.steps_left(id) * seconds;
+        match computes {
+            true => {
+                let (work, width) = (left as f64 * seconds, left.min(self.chains(id)) as f64);
+                Interval { from, to, work, width, bytes: 0.0, holds: reads + makes }
+            }
+            false => {
+                let bytes = left as f64 * reads.max(makes) as f64;
+                Interval { from, to, work: 0.0, width: 0.0, bytes, holds: 0 }
+            }
+        }
+    }
+
+    /// When each stage could begin if there were as many cores as tasks.
+    fn begins(&self) -> Vec<Begin> {
+        let program = &self.tasks.program;
+        let mut begins = vec![Begin::default(); program.stages().len()];
+        for id in program.stage_ids().filter(|id| self.counts.left(*id) > 0) {
+            let from = begins[id.at()].sources_end;
+            // What is read, or made from nothing, is computed with as it comes.
+            let comes = self.tasks.lane_of(id) != Lane::Compute || program.stage(id).kind.is_source();
+            let ready = if comes { from } else { from + self.steps_left(id) * self.estimates.of_stage(id) };
+            for user in program.users(id).filter(|user| *user != id) {
+                let begin = &mut begins[user.at()];
+                begin.sources_end = begin.sources_end.max(ready);
+                begin.sources_begin = begin.sources_begin.max(from);
+            }
+        }
+        begins
+    }
+
+    /// When the first of those stages begins that use what this one makes.
+    fn first_use(&self, id: StageId, begins: &[Begin]) -> f64 {
+        let users = self.tasks.program.users(id).filter(|user| self.counts.left(*user) > 0);
+        users.map(|user| begins[user.at()].sources_end).reduce(f64::min).unwrap_or(0.0)
+    }
+
+    /// Tasks of a stage that can go on at the same time when it begins.
+    fn chains(&self, id: StageId) -> usize {
+        let space = &self.tasks.program.stage(id).space;
+        (space.tasks() / space.extents().k).max(1) as usize
+    }
+
+    /// Steps that are left of each chain of a stage, on average.
+    fn steps_left(&self, id: StageId) -> f64 {
+        (self.counts.left(id) as f64 / self.chains(id) as f64).max(1.0)
     }
 
     /// Bytes that the first task of a stage reads and makes.

@@ -87,3 +87,19 @@ fn what_is_written_is_told_with_the_phase_that_makes_it() {
     let product = remaining.phases.iter().find(|phase| phase.bytes > 0.0).expect("a phase that writes");
     assert!(product.work > 0.0 && product.holds == 2 * one, "{remaining:?}");
 }
+
+#[test]
+fn what_is_made_from_nothing_belongs_to_the_phase_that_uses_it() {
+    let grid = BlockGrid::new(Axis::new(100, 100), Axis::new(100, 100));
+    let mut builder = ProgramBuilder::default();
+    let fill = |builder: &mut ProgramBuilder| builder.fill(Fill::Constant(1.0), 0, 0, grid, Element::F64);
+    let mut product = fill(&mut builder);
+    for _ in 0..5 {
+        let factor = fill(&mut builder);
+        product = builder.gemm(product, factor);
+    }
+    let phases = Core::new(Arc::new(builder.finish()), u64::MAX).remaining().phases;
+    // Not all of it is made at once at the beginning.
+    assert_eq!(phases.len(), 5, "{phases:?}");
+    assert!(phases.iter().all(|phase| phase.width <= 3.0), "{phases:?}");
+}
