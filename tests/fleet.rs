@@ -1,7 +1,7 @@
 //! Runs of several processes with a memory each: what they are asked for, and who gets what.
 
 use dolmen::array::{Array, Axis, BlockGrid, Element, Fill, Input, InputId, Origin, footprint};
-use dolmen::graph::{Blocks, Edges, Kind, Lowering, Order, Pattern, Pick, Program, ProgramBuilder, Read};
+use dolmen::graph::{Blocks, Edges, Kind, Lowering, Order, Pattern, Program, ProgramBuilder, Read};
 use dolmen::graph::{Space, Stage, Work};
 use dolmen::ids::{BlockId, MemoryId, StageId, TaskId, WorkerId};
 use dolmen::sched::{
@@ -314,11 +314,11 @@ fn a_chain_stays_with_its_block_though_its_home_is_elsewhere() {
     assert_eq!(scene.take_assigned().get(&step(1, 1)), Some(&FIRST), "its block is there");
 }
 
-/// A tall matrix in blocks below each other, and something that is made of each of them.
-fn tall(blocks: u32) -> Arc<Program> {
-    let stage = |reads| Stage {
+/// A tall matrix in blocks below each other, and something that is made of each `fan` of them.
+fn tall(blocks: u32, fan: u32) -> Arc<Program> {
+    let stage = |tasks, reads| Stage {
         kind: Kind::Null,
-        space: Space::new(blocks, 1, 1, Order::Rows),
+        space: Space::new(tasks, 1, 1, Order::Rows),
         blocks: Blocks::Each { rows: LEN, cols: LEN },
         element: Element::F64,
         keep: reads != Vec::new(),
@@ -326,22 +326,34 @@ fn tall(blocks: u32) -> Arc<Program> {
         lockstep: false,
         work: Work::default(),
     };
-    let block = Read { source: StageId(0), pattern: Pattern::Block(Pick::Row, Pick::Zero) };
-    Arc::new(Program::new(vec![stage(Vec::new()), stage(vec![block])]))
+    let read = Read { source: StageId(0), pattern: Pattern::Gather { fan } };
+    Arc::new(Program::new(vec![stage(blocks, Vec::new()), stage(blocks / fan, vec![read])]))
 }
 
-/// The fleet was another one when the block was made.
+/// The fleet was another one when the blocks were made. Two of a size are together more than half of what is read.
 #[test]
-fn a_task_of_a_tall_matrix_goes_where_its_block_lies() {
-    let made_of = |block| BlockId::new(StageId(1), block);
-    let mut together = Scene::new(Core::new(tall(4), PLENTY));
-    together.hear_all([join(FIRST, 1, PLENTY), join(SECOND, 1, PLENTY)]);
-    assert_eq!(together.take_assigned().get(&task(2)), Some(&SECOND), "that is its home");
-    let mut scene = Scene::new(Core::new(tall(4), PLENTY));
-    scene.hear(join(FIRST, 1, PLENTY)).done(FIRST, task(2)).actions.clear();
-    let tasks = [made_of(2)].into_iter().collect();
-    scene.hear_all([Event::Returned { worker: FIRST, tasks }, join(SECOND, 1, PLENTY)]);
-    assert_eq!(scene.take_assigned().get(&made_of(2)), Some(&FIRST));
+fn a_task_of_a_tall_matrix_goes_where_its_blocks_lie() {
+    for fan in [1, 2] {
+        let program = tall(4, fan);
+        let blocks: Vec<TaskId> = (0..fan).map(|block| task(2 + block)).collect();
+        let made = BlockId::new(StageId(1), 2 / fan);
+        let mut together = Scene::new(Core::new(program.clone(), PLENTY));
+        together.hear_all([join(FIRST, 1, PLENTY), join(SECOND, 1, PLENTY)]);
+        let homes = together.take_assigned();
+        assert!(
+            blocks.iter().all(|block| homes.get(block) == Some(&SECOND)),
+            "that is their home: {homes:?}"
+        );
+        let mut scene = Scene::new(Core::new(program, PLENTY));
+        scene.hear(join(FIRST, 1, PLENTY));
+        blocks.iter().for_each(|block| {
+            scene.done(FIRST, *block);
+        });
+        scene.actions.clear();
+        let tasks = [made].into_iter().collect();
+        scene.hear_all([Event::Returned { worker: FIRST, tasks }, join(SECOND, 1, PLENTY)]);
+        assert_eq!(scene.take_assigned().get(&made), Some(&FIRST), "{fan} blocks");
+    }
 }
 
 #[test]

@@ -5,7 +5,8 @@ mod sim;
 use dolmen::array::{Array, ArrayError, Axis, BlockGrid, Element, Fill, Law, footprint};
 use dolmen::graph::kinds::{Down, Gemm, Map, Operand, ReadInput, WriteOutput};
 use dolmen::graph::{
-    Blocks, Edges, Kind, Lowering, Order, Pattern, Program, ProgramBuilder, Read, Space, Stage, Tall, Work,
+    Blocks, Edges, Kind, LowerError, Lowering, Order, Pattern, Program, ProgramBuilder, Read, Space, Stage,
+    Tall, Work,
 };
 use dolmen::ids::{StageId, TaskId};
 use dolmen::sched::Threads;
@@ -300,6 +301,20 @@ fn work_on_the_last_short_row_block_of_a_product_is_less() {
     let of_kind = |stage: &&mut Stage| stage.kind == Kind::GramApply;
     program.stages_mut().filter(of_kind).for_each(|stage| stage.work.flops = 1.0);
     assert_eq!(program.flops(), 2.5, "row blocks of 4, 4 and 2");
+}
+
+/// 2^30 tasks are allowed: either of two stages alone, not both.
+#[test]
+fn the_tasks_of_all_stages_count_together() {
+    let lower = |array: &Array| {
+        let grid = BlockGrid::new(Axis::new(30_000, 1), Axis::new(30_000, 1));
+        let mut builder = ProgramBuilder::default();
+        Lowering::new(&mut builder, 4).lower(array, grid).map(|_| builder.finish().tasks())
+    };
+    let x = programs::input(0, 30_000, 30_000);
+    assert!(matches!(lower(&x), Ok(900_000_000)));
+    let both = lower(&(&x + 1.0));
+    assert!(matches!(both, Err(LowerError::TooManyTasks { tasks: 900_000_000, .. })), "{both:?}");
 }
 
 #[test]

@@ -96,12 +96,15 @@ impl Core {
         }
     }
 
-    /// Who has an input of `task` that is larger than all others together, and computes.
+    /// Who has more than half of the bytes that `task` reads, and computes.
     fn holder_of_most(&mut self, task: TaskId) -> Option<WorkerId> {
         let held = self.inputs_held(task);
-        let all: u64 = held.iter().map(|held| held.bytes).sum();
-        let largest = held.into_iter().max_by_key(|held| held.bytes)?;
-        (largest.bytes > all / 2 && self.fleet.computes(largest.holder)).then_some(largest.holder)
+        let all: u64 = held.iter().map(|input| input.bytes).sum();
+        let bytes_at = |holder: WorkerId| -> u64 {
+            held.iter().filter(|input| input.holder == holder).map(|input| input.bytes).sum()
+        };
+        let most = held.iter().map(|input| input.holder).find(|holder| bytes_at(*holder) > all / 2)?;
+        self.fleet.computes(most).then_some(most)
     }
 
     /// `task` waits for its home. Would `spare` be done in less than half of the time, and is it worth the way?
