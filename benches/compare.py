@@ -11,12 +11,10 @@ NumPy's product of matrices that are in memory already. One JSON line for each r
 import argparse
 import json
 import os
-import shutil
 import statistics
 import sys
-import tempfile
 
-from harness import generate, peer_env, run, run_dolmen, unwind_on_signals
+from harness import check_jobs, generate, peer_env, run, run_dolmen, unwind_on_signals, work_folder
 
 JOBS = {
     # name: (inputs as (file, shape), dolmen's command, peers)
@@ -108,16 +106,9 @@ def main():
     args = p.parse_args()
     unwind_on_signals()
     args.dolmen = os.path.abspath(args.dolmen)
-    wrong = [job for job in args.jobs if job not in JOBS]
-    if wrong:
-        p.error(f"no such job: {wrong[0]}; there are {', '.join(JOBS)}")
-    kept = args.folder is not None
-    args.folder = os.path.abspath(args.folder) if kept else tempfile.mkdtemp(prefix="dolmen-compare-")
-    try:
+    check_jobs(p, args.jobs, JOBS)
+    with work_folder(args.folder, "dolmen-compare-") as args.folder:
         results = {job: measure(job, args) for job in args.jobs or ["matmul", "svd"]}
-    finally:
-        if not kept:
-            shutil.rmtree(args.folder)
     print(f"\n{'job':15} {'side':22} {'median s':>9} {'dolmen is faster by':>20}")
     for job, medians in results.items():
         for side, seconds in medians.items():

@@ -1,4 +1,5 @@
 """What the benchmark scripts share: child processes that never outlive the script, dolmen with its report, inputs."""
+import contextlib
 import json
 import os
 import signal
@@ -95,6 +96,23 @@ def generate(dolmen, path, shape, seed):
         size = f"{shape[0]}x{shape[1]}"
         make = [dolmen, "generate", "normal", "--shape", size, "--seed", str(seed), "--out", path]
         run([*make, "--memory", GENERATOR_MEMORY, "--quiet"], os.path.dirname(path)).check()
+
+
+def check_jobs(parser, asked, known):
+    """Ends the script if there is no such job."""
+    for job in asked:
+        if job not in known:
+            parser.error(f"no such job: {job}; there are {', '.join(known)}")
+
+
+@contextlib.contextmanager
+def work_folder(given, prefix):
+    """The folder that was given, or a temporary one that goes."""
+    if given is not None:
+        yield os.path.abspath(given)
+        return
+    with tempfile.TemporaryDirectory(prefix=prefix) as folder:
+        yield folder
 
 
 def peer_env(blas_threads):

@@ -14,11 +14,9 @@ fixed number.
 import argparse
 import json
 import os
-import shutil
 import statistics
-import tempfile
 
-from harness import generate, run_dolmen, unwind_on_signals
+from harness import check_jobs, generate, run_dolmen, unwind_on_signals, work_folder
 
 JOBS = {
     # name: (shapes of the factors, block)
@@ -54,16 +52,9 @@ def main():
     args = p.parse_args()
     unwind_on_signals()
     args.dolmen = os.path.abspath(args.dolmen)
-    wrong = [job for job in args.jobs if job not in JOBS]
-    if wrong:
-        p.error(f"no such job: {wrong[0]}; there are {', '.join(JOBS)}")
-    kept = args.folder is not None
-    args.folder = os.path.abspath(args.folder) if kept else tempfile.mkdtemp(prefix="dolmen-workers-")
-    try:
+    check_jobs(p, args.jobs, JOBS)
+    with work_folder(args.folder, "dolmen-workers-") as args.folder:
         results = {job: measure(job, args) for job in args.jobs or JOBS}
-    finally:
-        if not kept:
-            shutil.rmtree(args.folder)
     print(f"\n{'job':10}" + "".join(f"{workers:>8}" for workers in [*FIXED, ELASTIC]) + f"{'1..4 / best fixed':>20}")
     for job, medians in results.items():
         best = min(medians[workers] for workers in FIXED)

@@ -61,17 +61,12 @@ fn a_product_sends_little_more_than_the_least() {
     }
 }
 
-/// Elements that two triangles become in the kernels: R, T and the reflectors.
-fn packed_len(_: usize, below: usize, cols: usize) -> usize {
-    (2 * cols + below) * cols
-}
-
 /// The singular values of a tall matrix in a file.
 fn values(rows: u64, cols: u64, block: u64) -> Arc<Program> {
     let mut builder = ProgramBuilder::default();
     let grid = BlockGrid::new(Axis::new(rows, block), Axis::whole(cols));
     let access = Lowering::new(&mut builder, block).lower(&input(0, rows, cols), grid).unwrap();
-    let values = Tall::new(&mut builder, access, packed_len).values(&mut builder, cols);
+    let values = Tall::new(&mut builder, access, kernels::tsqr::factor_len).values(&mut builder, cols);
     builder.write(values, 0, (0, 0));
     let mut program = builder.finish();
     for stage in program.stages_mut().filter(|stage| stage.kind.name() == "leaf-r") {
@@ -85,7 +80,7 @@ fn vectors(rows: u64, cols: u64, block: u64) -> Arc<Program> {
     let mut builder = ProgramBuilder::default();
     let grid = BlockGrid::new(Axis::new(rows, block), Axis::whole(cols));
     let access = Lowering::new(&mut builder, block).lower(&input(0, rows, cols), grid).unwrap();
-    let (u, s, vt) = Tall::new(&mut builder, access, packed_len).svd(&mut builder, cols);
+    let (u, s, vt) = Tall::new(&mut builder, access, kernels::tsqr::factor_len).svd(&mut builder, cols);
     for (number, result) in (0..).zip([u, s, vt]) {
         builder.write(result, number, (0, 0));
     }
@@ -107,7 +102,7 @@ fn vectors(rows: u64, cols: u64, block: u64) -> Arc<Program> {
 #[test]
 fn a_tall_matrix_sends_what_combines_strips() {
     let (rows, cols, block) = (1_000_000, 100, 16_384);
-    let up = 8 * (cols * cols + packed_len(100, 100, 100) as u64);
+    let up = 8 * (cols * cols + kernels::tsqr::factor_len(100, 100, 100) as u64);
     let down = 8 * 2 * cols * cols;
     for (workers, budget, strips) in [(2, 2048, 4), (3, 2048, 8), (4, 2048, 4), (8, 2048, 8), (8, 300, 8)] {
         let seats = seats(workers, 1, budget * MIB);

@@ -28,7 +28,7 @@ fn made_up(rng: &mut Rng, program: &Program) -> Event {
     let real = program.at_position(rng.below(program.tasks() as u64) as usize);
     let (worker, task) = if rng.chance(50) { (STRANGER, real) } else { (FIRST, missing) };
     let failure = Failure { blame: Blame::Run, message: "made up".into() };
-    match rng.below(14) {
+    match rng.below(15) {
         0 => Event::Join { worker: STRANGER, threads: u32::MAX, memory: MemoryId(0), bytes: u64::MAX },
         1 => Event::Leave { worker: STRANGER },
         2 => Event::Finished { worker: FIRST, tasks: TaskList::default(), timings: timings(rng, program) },
@@ -40,9 +40,9 @@ fn made_up(rng: &mut Rng, program: &Program) -> Event {
         8 => Event::Spilled { worker, block: task },
         9 => Event::Vanished { worker, block: task },
         10 => Event::Asks { worker, tasks: list(task, rng.below(3) as u32) },
+        11 => Event::Holds { worker, holding: holding(rng, task) },
         12 => Event::Pulled { worker: STRANGER, pulls: vec![pull(FIRST)] },
         13 => Event::Pulled { worker: FIRST, pulls: vec![pull(STRANGER)] },
-        11 => Event::Holds { worker, holding: holding(rng, task) },
         _ if rng.chance(50) => Event::Failed { worker, task, failure },
         _ => Event::MoveFailed { worker, block: task, failure },
     }
