@@ -269,3 +269,7 @@ fn check_operands(stage: &Stage, stages: &[Stage]) -> Checked {
     let converts = matches!(stage.kind, Kind::Map(_) | Kind::Reduce(_));
     ensure(converts || sources().all(|source| source.element == stage.element), "elements of two types")
 }
+
+#[cfg(test)]
+#[path = "check_tests.rs"]
+mod tests;

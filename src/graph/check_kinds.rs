@@ -7,7 +7,7 @@ use super::stage::Stage;
 use crate::array::Axis;
 
 /// Columns of a matrix whose small factors are one block: its square in bytes is still a number.
-const MOST_COLUMNS: u64 = 1 << 26;
+pub(super) const MOST_COLUMNS: u64 = 1 << 26;
 const MOST_OPS: usize = 1 << 16;
 
 /// A place, and numbers of rows and columns that kernels multiply, are not beyond bounds.

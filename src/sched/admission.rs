@@ -55,3 +55,28 @@ impl Admission {
         self.stale = false;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::graph::ProgramBuilder;
+    use std::sync::Arc;
+
+    #[test]
+    fn nothing_overtakes_what_is_held() {
+        let mut builder = ProgramBuilder::default();
+        builder.null_wide(2);
+        let tasks = Tasks::new(Arc::new(builder.finish()));
+        let mut admission = Admission::default();
+        let first = admission.next(&tasks).expect("a task");
+        admission.hold(first);
+        assert_eq!(admission.held(), Some(first));
+        assert_eq!(admission.next(&tasks), Some(first));
+        let last = admission.next(&tasks).expect("another task");
+        assert!(!admission.is_through(), "nobody knows yet that it is the last one");
+        assert_eq!(admission.next(&tasks), None);
+        assert!(admission.is_through());
+        admission.hold(last);
+        assert!(!admission.is_through());
+    }
+}

@@ -197,3 +197,39 @@ impl Ahead {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_whose_blocks_stay_goes_further_with_each_thread_and_io_task() {
+        let mut ahead = Ahead::new(100);
+        assert_eq!(ahead.reach(), 100);
+        ahead.striding(Stride { least: 10, per_thread: 20, per_io_task: 3 });
+        assert_eq!(ahead.reach(), 10);
+        ahead.fit_to(2, 0);
+        assert_eq!(ahead.reach(), 50);
+        ahead.set_more_io(5);
+        ahead.fit_to(2, 0);
+        assert_eq!(ahead.reach(), 65);
+        ahead.fit_to(20, 0);
+        assert_eq!(ahead.reach(), 100);
+        assert!(!ahead.is_bounded_by_memory() && ahead.results_stay());
+    }
+
+    #[test]
+    fn a_window_is_no_wider_than_the_memory_of_the_fleet() {
+        let plan = |results| SpillPlan { window: 10, window_per_thread: 5, least: 0, results };
+        let mut ahead = Ahead::new(u64::MAX);
+        ahead.spilling(&plan(ResultsWhenShort::MayLeave));
+        assert!(!ahead.results_stay());
+        ahead.set_more_io(1);
+        for (bytes, reach, is_bounded) in [(100, 25, false), (25, 25, false), (24, 24, true)] {
+            ahead.fit_to(2, bytes);
+            assert_eq!((ahead.reach(), ahead.is_bounded_by_memory()), (reach, is_bounded));
+        }
+        ahead.spilling(&plan(ResultsWhenShort::Stay));
+        assert!(ahead.results_stay());
+    }
+}

@@ -174,3 +174,64 @@ fn a_worker_that_may_have_few_tasks_never_has_more() {
         }
     }
 }
+
+/// What a policy for the tasks of a worker says to samples, two at a time, and the number that follows.
+fn judge(policy: &mut ConcurrencyPolicy, samples: [ConcurrencySample; 2]) -> (Option<Because>, usize) {
+    assert_eq!(policy.decide(samples[0]), None, "one sample says nothing");
+    let because = policy.decide(samples[1]);
+    (because, policy.now())
+}
+
+/// Of a second in which so many bytes move.
+fn second(bytes: u64, idle: f64) -> ConcurrencySample {
+    ConcurrencySample { bytes, seconds: 1.0, idle }
+}
+
+#[test]
+fn samples_count_by_their_seconds() {
+    let mut policy = ConcurrencyPolicy::new(ConcurrencyThresholds::of_tasks(16), 6);
+    let short = ConcurrencySample { seconds: 0.01, ..second(1, 0.5) };
+    assert_eq!(judge(&mut policy, [second(100, 0.0), short]), (Some(Because::NobodyWaits), 4));
+    let mut policy = ConcurrencyPolicy::new(ConcurrencyThresholds::of_tasks(16), 4);
+    assert_eq!(judge(&mut policy, [second(100, 1.0); 2]), (Some(Because::Waiting), 6));
+    // A fifth more in a tenth of the time.
+    let faster = ConcurrencySample { seconds: 0.1, ..second(12, 1.0) };
+    assert_eq!(judge(&mut policy, [faster; 2]), (Some(Because::Waiting), 9));
+}
+
+#[test]
+fn a_trial_has_to_bring_a_twentieth() {
+    for (bytes, is_enough) in [(1030, false), (1049, false), (1050, true)] {
+        let mut policy = ConcurrencyPolicy::new(ConcurrencyThresholds::of_tasks(16), 4);
+        assert_eq!(judge(&mut policy, [second(1000, 0.06); 2]), (Some(Because::Waiting), 6));
+        let wanted = if is_enough { (Some(Because::Waiting), 9) } else { (Some(Because::NoGain), 4) };
+        assert_eq!(judge(&mut policy, [second(bytes, 0.06); 2]), wanted, "{bytes}");
+    }
+}
+
+#[test]
+fn idle_threads_at_the_threshold_do_not_wait() {
+    let mut policy = ConcurrencyPolicy::new(ConcurrencyThresholds::of_tasks(16), 6);
+    assert_eq!(judge(&mut policy, [second(1, 0.05); 2]), (Some(Because::NobodyWaits), 4));
+}
+
+#[test]
+fn rests_become_twice_as_long() {
+    let mut policy = ConcurrencyPolicy::new(ConcurrencyThresholds::of_tasks(16), 4);
+    let same = || second(100, 1.0);
+    for rest in [16, 32, 64, 128, 256, 256] {
+        assert_eq!(judge(&mut policy, [same(); 2]).0, Some(Because::Waiting));
+        assert_eq!(judge(&mut policy, [same(); 2]), (Some(Because::NoGain), 4));
+        for _ in 0..rest {
+            assert_eq!(policy.decide(same()), None);
+        }
+    }
+}
+
+#[test]
+fn at_either_end_the_other_way_is_tried() {
+    for (start, next) in [(4, 6), (16, 10)] {
+        let mut policy = ConcurrencyPolicy::new(ConcurrencyThresholds::of_tasks(16), start);
+        assert_eq!(judge(&mut policy, [second(100, 1.0); 2]), (Some(Because::Waiting), next));
+    }
+}

@@ -48,8 +48,6 @@ struct Waiting {
     missing: usize,
     /// Of these, those on their way from elsewhere.
     coming: usize,
-    /// When it was given.
-    turn: u64,
 }
 
 /// A block that tasks wait for.
@@ -86,8 +84,6 @@ pub struct Desk<B> {
     unknown: TaskMap<usize>,
     /// Tasks done here that leave no blocks.
     done: TaskBits,
-    /// Tasks so far.
-    turn: u64,
     /// Room for the inputs of one task, kept from call to call.
     inputs: Vec<BlockId>,
 }
@@ -104,7 +100,6 @@ impl<B: Clone> Desk<B> {
             held: TaskMap::default(),
             unknown: TaskMap::default(),
             done: TaskBits::default(),
-            turn: 0,
             inputs: Vec::new(),
         }
     }
@@ -199,8 +194,7 @@ impl<B: Clone> Desk<B> {
             return self.begin(task, inputs, orders);
         }
         let coming = missing.iter().filter(|(_, place)| *place != InputPlace::InTheMaking).count();
-        self.waiting.insert(task, Waiting { missing: missing.len(), coming, turn: self.turn });
-        self.turn += 1;
+        self.waiting.insert(task, Waiting { missing: missing.len(), coming });
         for (block, place) in missing {
             let awaited = self.awaited.entry(block).or_default();
             awaited.by.push(task);
@@ -367,10 +361,10 @@ impl<B: Clone> Desk<B> {
     /// Gives back all that waits, but for tasks that wait for a block on its way, and those that they wait for.
     /// O(n log n).
     pub fn give_back_waiting(&mut self, returned: &mut TaskList) {
-        let mut tasks: Vec<(u64, TaskId)> =
-            self.waiting.iter().map(|(task, waiting)| (waiting.turn, *task)).collect();
+        // Whatever reads a task has a later name than that.
+        let mut tasks: Vec<TaskId> = self.waiting.keys().copied().collect();
         tasks.sort_unstable();
-        for (_, task) in tasks.into_iter().rev() {
+        for task in tasks.into_iter().rev() {
             let stays = self.awaited.get(&task).is_some_and(|awaited| !awaited.by.is_empty());
             if !stays && self.waiting[&task].coming == 0 && self.stops_waiting(task) {
                 self.give_back(task, returned);

@@ -69,6 +69,7 @@ fn a_block_is_asked_for_once_and_a_task_begins_with_its_last_block() {
     let orders = desk.arrived(id(A), A);
     assert_eq!(begun(&orders), [BOTH]);
     assert_eq!(orders.begin[0].inputs, [A, B]);
+    assert!(!desk.is_coming(id(A)));
 }
 
 #[test]
@@ -153,19 +154,68 @@ fn nothing_is_given_back_that_waits_for_a_block_on_its_way_nor_what_it_waits_for
 }
 
 #[test]
-fn the_block_of_the_step_before_is_taken_over_and_comes_back() {
-    let stage = |reads| Stage {
+fn what_waits_for_a_task_that_waits_for_a_block_on_its_way_keeps_what_it_waits_for() {
+    let mut desk = desk(&[&[], &[], &[0], &[1, 2]]);
+    desk.assign(&list(&[0, 2, 3]), &from_elsewhere(&[1]));
+    let mut back = TaskList::default();
+    desk.give_back_waiting(&mut back);
+    assert!(back.is_empty(), "{back:?}");
+}
+
+#[test]
+fn what_is_nowhere_lets_nothing_else_be_asked_for() {
+    let mut desk = desk(&READS);
+    let orders = desk.assign(&list(&[BOTH]), &from_elsewhere(&[A]));
+    assert_eq!((returned(&orders.returned), orders.fetch), (vec![BOTH], vec![]));
+    assert!(!desk.is_coming(id(A)));
+}
+
+/// After a loss a block is made here that is on its way as well.
+#[test]
+fn a_block_on_its_way_is_not_asked_for_again_though_it_is_made_here() {
+    let mut desk = desk(&READS);
+    desk.assign(&list(&[ONLY_B]), &from_elsewhere(&[B]));
+    desk.assign(&list(&[B]), &[]);
+    assert_eq!(begun(&made(&mut desk, B)), [ONLY_B]);
+    desk.remove(id(B));
+    let orders = desk.assign(&list(&[BOTH]), &from_elsewhere(&[A, B]));
+    assert_eq!(orders.fetch, from_elsewhere(&[A]));
+}
+
+#[test]
+fn a_block_on_its_way_is_not_asked_for_again_though_it_was_not_made_here() {
+    let mut desk = desk(&READS);
+    desk.assign(&list(&[ONLY_B]), &from_elsewhere(&[B]));
+    let mut orders = desk.assign(&list(&[B]), &[]);
+    let mut back = TaskList::default();
+    desk.unprepare(orders.begin.remove(0), &mut back);
+    assert_eq!(returned(&back), [B, ONLY_B]);
+    assert!(desk.assign(&list(&[ONLY_B]), &from_elsewhere(&[B])).fetch.is_empty());
+}
+
+fn desk_of(space: Space, blocks: Blocks, reads: Vec<Read>) -> Desk<u32> {
+    let stage = Stage {
         kind: Kind::Null,
-        space: Space::new(1, 1, 3, Order::Rows),
-        blocks: Blocks::Each { rows: 1, cols: 1 },
+        space,
+        blocks,
         element: Element::F64,
         reads,
-        keep: true,
+        keep: false,
         lockstep: false,
         work: Work::default(),
     };
+    Desk::new(Arc::new(Program::new(vec![stage])))
+}
+
+/// A block in three steps.
+fn desk_with_a_chain() -> Desk<u32> {
     let previous = Read { source: StageId(0), pattern: Pattern::Previous };
-    let mut desk: Desk<u32> = Desk::new(Arc::new(Program::new(vec![stage(vec![previous])])));
+    desk_of(Space::new(1, 1, 3, Order::Rows), Blocks::Each { rows: 1, cols: 1 }, vec![previous])
+}
+
+#[test]
+fn the_block_of_the_step_before_is_taken_over_and_comes_back() {
+    let mut desk = desk_with_a_chain();
     desk.assign(&list(&[0, 1, 2]), &[]);
     let mut orders = made(&mut desk, 0);
     assert_eq!(begun(&orders), [1]);
@@ -173,6 +223,22 @@ fn the_block_of_the_step_before_is_taken_over_and_comes_back() {
     let mut back = TaskList::default();
     desk.unprepare(orders.begin.remove(0), &mut back);
     assert_eq!((returned(&back), desk.get(id(0))), (vec![1, 2], Some(&0)));
+}
+
+#[test]
+fn what_was_done_is_taken_up_at_another_scheduler() {
+    let mut desk = desk_with_a_chain();
+    desk.assign(&list(&[0, 1, 2]), &[]);
+    let begun = made(&mut desk, 0).begin;
+    desk.settle(begun);
+    assert_eq!(desk.into_blocks(), [(id(0), 0)], "the step after it has not been begun");
+    let writes = || desk_of(Space::new(3, 1, 1, Order::Rows), Blocks::Nothing, Vec::new());
+    let mut before = writes();
+    before.assign(&list(&[0, 1]), &[]);
+    before.made(id(1), None, &mut Orders::default());
+    let mut after = writes();
+    after.take_up([], &before.done());
+    assert_eq!(returned(&after.done()), [1]);
 }
 
 #[test]

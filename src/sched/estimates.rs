@@ -34,7 +34,7 @@ impl Estimates {
 
     /// Learns from what was measured. What cannot be is passed over.
     pub fn measure(&mut self, timings: &[Timing]) {
-        for timing in timings.iter().filter(|timing| timing.tasks > 0) {
+        for timing in timings {
             let each = timing.seconds / f64::from(timing.tasks);
             let Some(average) = self.seconds.get_mut(timing.stage.at()) else { continue };
             if BELIEVED.contains(&each) {
@@ -49,4 +49,26 @@ pub fn first_guess(stage: &Stage) -> f64 {
     let (rows, cols) = stage.largest_shape();
     let bytes = (rows * cols * stage.element.bytes()) as f64;
     TASK_SECONDS + stage.work.flops / FLOPS_PER_SECOND + bytes / BYTES_PER_SECOND
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::graph::ProgramBuilder;
+
+    #[test]
+    fn a_measurement_counts_by_the_task_and_for_a_fifth() {
+        let mut builder = ProgramBuilder::default();
+        builder.null_wide(10);
+        let mut estimates = Estimates::new(&builder.finish());
+        let stage = StageId(0);
+        let guess = estimates.of_stage(stage);
+        let timing = |tasks, seconds| Timing { stage, tasks, seconds };
+        estimates.measure(&[timing(4, 8.0)]);
+        assert!((estimates.of_stage(stage) - (0.8 * guess + 0.2 * 2.0)).abs() < 1e-12);
+        let before = estimates.of_stage(stage);
+        let elsewhere = Timing { stage: StageId(1), tasks: 1, seconds: 1.0 };
+        estimates.measure(&[timing(0, 1.0), timing(0, 0.0), timing(1, -1.0), timing(1, f64::NAN), elsewhere]);
+        assert_eq!(estimates.of_stage(stage), before, "what cannot be is passed over");
+    }
 }

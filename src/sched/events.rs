@@ -204,3 +204,19 @@ pub enum Whereabouts {
     Source,
     Nowhere,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::{StageId, TaskId};
+
+    #[test]
+    fn a_holding_has_the_ranges_of_all_its_lists() {
+        let list = |indices: &[u32]| {
+            indices.iter().map(|index| TaskId::new(StageId(0), *index)).collect::<TaskList>()
+        };
+        let holding = Holding { in_memory: list(&[0, 1, 3]), written: list(&[5]), done: list(&[7, 8]) };
+        assert_eq!(holding.ranges(), 4);
+        assert_eq!(Holding::default().ranges(), 0);
+    }
+}

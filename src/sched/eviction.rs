@@ -165,3 +165,66 @@ impl Eviction {
         self.places.clear();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::graph::ProgramBuilder;
+    use crate::ids::StageId;
+
+    const HERE: MemoryId = MemoryId(0);
+    const THERE: MemoryId = MemoryId(1);
+
+    fn block(index: u32) -> BlockId {
+        BlockId::new(StageId(0), index)
+    }
+
+    fn idle(index: u32, class: Class, next_use: u32) -> IdleBlock {
+        IdleBlock { rank: EvictionRank { class, next_use }, block: block(index), worker: WorkerId(0) }
+    }
+
+    #[test]
+    fn copies_go_first_then_large_blocks_then_what_is_used_last() {
+        assert_eq!(Class::of_bytes(SMALL - 1), Class::Small);
+        assert_eq!(Class::of_bytes(SMALL), Class::Large);
+        let mut eviction = Eviction::default();
+        for idle in [
+            idle(0, Class::Small, 9),
+            idle(1, Class::Large, 5),
+            idle(2, Class::Large, 7),
+            idle(3, Class::Copy, 1),
+        ] {
+            eviction.add(HERE, idle, 10);
+        }
+        let mut gone = Vec::new();
+        while let Some(victim) = eviction.victim(HERE, |block| gone.contains(&block)) {
+            gone.push(victim.block);
+        }
+        assert_eq!(gone, [3, 2, 1, 0].map(block));
+    }
+
+    #[test]
+    fn bytes_are_counted_where_they_lie() {
+        let mut eviction = Eviction::default();
+        eviction.add(HERE, idle(0, Class::Large, 0), 10);
+        eviction.add(HERE, idle(1, Class::Copy, 0), 200);
+        eviction.add(THERE, idle(0, Class::Copy, 0), 10);
+        assert_eq!([HERE, THERE].map(|memory| eviction.idle_bytes(memory)), [210, 10]);
+        assert_eq!([HERE, THERE].map(|memory| eviction.idle_bytes_of(memory, block(0))), [10, 10]);
+        assert_eq!(eviction.bytes_of_copies(), 210);
+        assert!(eviction.has_idle(block(0)) && !eviction.has_idle(block(2)));
+        eviction.remove(block(0));
+        assert!(!eviction.has_idle(block(0)));
+        assert_eq!([HERE, THERE].map(|memory| eviction.idle_bytes(memory)), [200, 0]);
+    }
+
+    #[test]
+    fn a_rank_is_the_place_in_the_walk() {
+        let mut builder = ProgramBuilder::default();
+        builder.null_wide(3);
+        let mut eviction = Eviction::default();
+        assert_eq!(eviction.rank(0), u32::MAX, "nobody asks in a run whose blocks stay");
+        eviction.set_order(&builder.finish(), &[2, 0].map(block));
+        assert_eq!([0, 1, 2].map(|position| eviction.rank(position)), [1, u32::MAX, 0]);
+    }
+}

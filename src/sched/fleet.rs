@@ -401,3 +401,7 @@ impl Fleet {
         self.by_compute.last().map(|(_, id)| *id)
     }
 }
+
+#[cfg(test)]
+#[path = "fleet_tests.rs"]
+mod tests;

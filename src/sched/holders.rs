@@ -238,3 +238,71 @@ impl Holders {
         self.copies.iter().map(|(block, transfer)| (*block, *transfer))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::StageId;
+
+    const BLOCK: BlockId = BlockId { stage: StageId(0), index: 7 };
+    const ONE: WorkerId = WorkerId(1);
+    const TWO: WorkerId = WorkerId(2);
+
+    #[test]
+    fn a_copy_that_nobody_has_used_goes_with_its_last_reader() {
+        let mut holders = Holders::default();
+        holders.expect(BLOCK, ONE, true);
+        holders.expect(BLOCK, ONE, true);
+        assert!(!holders.unexpect(BLOCK, ONE) && holders.expects(BLOCK, ONE));
+        assert!(holders.unexpect(BLOCK, ONE) && !holders.expects(BLOCK, ONE));
+        holders.expect(BLOCK, ONE, true);
+        assert!(!holders.has(BLOCK, ONE));
+        holders.used(BLOCK, ONE);
+        assert!(!holders.unexpect(BLOCK, ONE) && holders.has(BLOCK, ONE));
+        assert!(!holders.remove(BLOCK, TWO) && holders.remove(BLOCK, ONE));
+    }
+
+    #[test]
+    fn copies_on_their_way_for_nobody_are_forgotten() {
+        let mut holders = Holders::default();
+        holders.add(BLOCK, ONE);
+        holders.expect(BLOCK, TWO, true);
+        holders.forget_unread();
+        assert!(holders.expects(BLOCK, TWO));
+        holders.forget_readers();
+        holders.forget_unread();
+        assert_eq!(holders.of(BLOCK).iter().map(|copy| copy.worker).collect::<Vec<_>>(), [ONE]);
+        assert_eq!(holders.of(BLOCK)[0].readers, 0);
+    }
+
+    #[test]
+    fn failed_copies_are_counted_until_one_arrives() {
+        let mut holders = Holders::default();
+        let transfer = Transfer { from: ONE, to: TWO };
+        for times in [1, 2] {
+            assert!(!holders.is_copying());
+            holders.begin_copy(BLOCK, transfer);
+            assert!(holders.is_copying() && holders.giving(ONE) == 1);
+            assert!(holders.copy_failed(BLOCK, ONE).is_none(), "it was not to get it");
+            let failed = holders.copy_failed(BLOCK, TWO).expect("it was under way");
+            assert_eq!((failed.from, failed.times), (ONE, times));
+        }
+        assert_eq!(holders.failures(BLOCK), 2);
+        holders.begin_copy(BLOCK, transfer);
+        assert!(holders.copy_arrived(BLOCK, TWO));
+        assert_eq!((holders.failures(BLOCK), holders.giving(ONE)), (0, 0));
+        holders.begin_copy(BLOCK, transfer);
+        holders.copy_failed(BLOCK, TWO);
+        holders.forget_failures(BLOCK);
+        assert_eq!(holders.failures(BLOCK), 0);
+    }
+
+    #[test]
+    fn a_copy_ends_with_who_gives_it() {
+        let mut holders = Holders::default();
+        let transfer = Transfer { from: ONE, to: TWO };
+        holders.begin_copy(BLOCK, transfer);
+        assert_eq!(holders.end_copy_from(BLOCK, TWO), None);
+        assert_eq!(holders.end_copy_from(BLOCK, ONE), Some(transfer));
+    }
+}

@@ -217,6 +217,9 @@ fn common_divisor(a: u32, b: u32) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::array::Element;
+    use crate::graph::{Blocks, Kind, Order, Read, Space, Work};
+    use crate::ids::MemoryId;
 
     #[test]
     fn workers_stand_in_squares_if_blocks_do() {
@@ -242,5 +245,75 @@ mod tests {
         assert_eq!(best_grid(6, 6, 1), None, "one worker needs no home");
         assert_eq!(best_grid(4, 4, 7), None);
         assert_eq!(best_grid(6, 6, 8), None);
+    }
+
+    const FIRST: WorkerId = WorkerId(0);
+    const SECOND: WorkerId = WorkerId(1);
+
+    fn fleet(threads: [u32; 2]) -> Fleet {
+        let mut fleet = Fleet::default();
+        fleet.join(FIRST, threads[0], MemoryId(0));
+        fleet.join(SECOND, threads[1], MemoryId(1));
+        fleet
+    }
+
+    fn stage(space: Space, reads: Vec<Read>) -> Stage {
+        Stage {
+            kind: Kind::Null,
+            space,
+            blocks: Blocks::Each { rows: 1, cols: 1 },
+            element: Element::F64,
+            reads,
+            keep: true,
+            lockstep: false,
+            work: Work::default(),
+        }
+    }
+
+    /// So many blocks below each other, and what is made of two of them each.
+    fn tall(blocks: u32) -> Program {
+        let column = |tasks| Space::new(tasks, 1, 1, Order::Rows);
+        let read = Read { source: StageId(0), pattern: Pattern::Gather { fan: 2 } };
+        Program::new(vec![stage(column(blocks), Vec::new()), stage(column(blocks / 2), vec![read])])
+    }
+
+    fn homes(program: &Program, fleet: &Fleet, reach: u64, stage: u32) -> Vec<Option<u32>> {
+        let mut homes = Homes::default();
+        let tasks = 0..program.stage(StageId(stage)).space.tasks();
+        let home = |index| homes.of(Run { program, fleet, reach }, TaskId::new(StageId(stage), index));
+        tasks.map(home).map(|home| home.map(|home| home.worker().0)).collect()
+    }
+
+    #[test]
+    fn strips_are_as_long_as_what_may_be_under_way_allows() {
+        let program = tall(32);
+        // Blocks of eight bytes at two workers.
+        for (reach, length) in [(0, 1), (255, 8), (256, 16), (1 << 20, 16)] {
+            let wanted: Vec<_> = (0..32).map(|block| Some(block / length % 2)).collect();
+            assert_eq!(homes(&program, &fleet([1, 1]), reach, 0), wanted, "{reach}");
+        }
+    }
+
+    #[test]
+    fn what_is_made_of_a_strip_is_at_home_where_the_strip_is() {
+        let wanted: Vec<_> = (0..16).map(|task| Some(2 * task / 16)).collect();
+        assert_eq!(homes(&tall(32), &fleet([1, 1]), 1 << 20, 1), wanted);
+    }
+
+    #[test]
+    fn a_worker_has_strips_for_its_threads() {
+        let wanted: Vec<_> = (0..12).map(|block| Some(u32::from(block % 3 > 0))).collect();
+        assert_eq!(homes(&tall(12), &fleet([2, 4]), 0, 0), wanted);
+        assert_eq!(homes(&tall(12), &fleet([2, 0]), 0, 0), [None; 12], "one worker needs no home");
+    }
+
+    #[test]
+    fn neither_wide_matrices_nor_chains_are_in_strips() {
+        let previous = Read { source: StageId(0), pattern: Pattern::Previous };
+        let wide = Program::new(vec![stage(Space::new(4, 2, 1, Order::Rows), Vec::new())]);
+        let chains = Program::new(vec![stage(Space::new(4, 1, 2, Order::Rows), vec![previous])]);
+        for program in [wide, chains] {
+            assert_eq!(homes(&program, &fleet([1, 1]), 1 << 20, 0), [None; 8]);
+        }
     }
 }

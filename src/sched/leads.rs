@@ -74,3 +74,24 @@ impl Leads {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::StageId;
+
+    #[test]
+    fn a_worker_is_looked_at_once_while_anybody_leads() {
+        let (lead, worker) = (TaskId::new(StageId(0), 3), WorkerId(1));
+        let mut leads = Leads::default();
+        leads.add(worker, lead);
+        leads.touch(worker);
+        leads.touch(WorkerId(0));
+        assert_eq!(leads.take_touched(), [worker]);
+        assert_eq!(leads.first(worker), Some(lead));
+        leads.forget(worker);
+        leads.touch(worker);
+        assert!(leads.take_touched().is_empty());
+        assert_eq!(leads.first(worker), None);
+    }
+}

@@ -344,3 +344,7 @@ pub(super) fn needs(program: &Program) -> Needs {
     }
     needs
 }
+
+#[cfg(test)]
+#[path = "plan_tests.rs"]
+mod tests;

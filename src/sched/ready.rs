@@ -240,4 +240,61 @@ mod tests {
             assert!(queue.is_empty());
         }
     }
+
+    /// Two chains of three steps.
+    fn chains() -> (Tasks, ReadyTasks) {
+        use crate::array::Element;
+        use crate::graph::{Blocks, Kind, Order, Pattern, Read, Space, Stage, Work};
+        let stage = Stage {
+            kind: Kind::Null,
+            space: Space::new(2, 1, 3, Order::Rows),
+            blocks: Blocks::Each { rows: 1, cols: 1 },
+            element: Element::F64,
+            reads: vec![Read { source: StageId(0), pattern: Pattern::Previous }],
+            keep: true,
+            lockstep: false,
+            work: Work::default(),
+        };
+        let program = Program::new(vec![stage]);
+        let ready = ReadyTasks::new(&program, &Estimates::new(&program));
+        (Tasks::new(program.into()), ready)
+    }
+
+    fn step(index: u32) -> TaskId {
+        TaskId::new(StageId(0), index)
+    }
+
+    #[test]
+    fn what_has_more_steps_behind_it_comes_first() {
+        let (mut tasks, mut ready) = chains();
+        assert!(ready.is_empty(Lane::Compute));
+        for index in [2, 4, 0, 3, 5] {
+            ready.push(&mut tasks, step(index));
+        }
+        assert!(!ready.is_empty(Lane::Compute) && ready.is_empty(Lane::Io));
+        let mut order = Vec::new();
+        while let Some(first) = ready.first(&tasks, Lane::Compute) {
+            assert_eq!(ready.peek(Lane::Compute), Some(first.task));
+            order.push(first.task.index);
+            ready.pop(Lane::Compute);
+        }
+        assert_eq!(order, [0, 3, 4, 2, 5]);
+    }
+
+    #[test]
+    fn what_comes_back_has_its_turn() {
+        let (mut tasks, mut ready) = chains();
+        [0, 3].iter().for_each(|index| ready.push(&mut tasks, step(*index)));
+        let first = ready.first(&tasks, Lane::Compute).expect("it is ready");
+        ready.pop(Lane::Compute);
+        ready.put_back(first);
+        assert_eq!(ready.peek(Lane::Compute), Some(step(0)));
+        ready.pop(Lane::Compute);
+        let mut parked = UrgentQueue::default();
+        parked.push(first);
+        ready.take_in(parked);
+        assert_eq!(ready.peek(Lane::Compute), Some(step(0)));
+        ready.clear();
+        assert!(ready.is_empty(Lane::Compute));
+    }
 }

@@ -39,3 +39,19 @@ impl Sacrifice {
         self.times
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn results_are_given_up_last_and_each_loss_begins_anew() {
+        let mut sacrifice = Sacrifice::default();
+        let both = [Some(Given::Intermediate), Some(Given::All), None];
+        assert_eq!([sacrifice.next(), sacrifice.next(), sacrifice.next()], both);
+        assert_eq!(sacrifice.times(), 2);
+        sacrifice.begin_anew();
+        assert_eq!([sacrifice.next(), sacrifice.next(), sacrifice.next()], both);
+        assert_eq!(sacrifice.times(), 4);
+    }
+}
