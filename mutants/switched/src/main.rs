@@ -1,5 +1,5 @@
 //! Tries the mutants of cargo-mutants on one build: each is in the code behind a switch, and a test runs only for those
-//! that it comes by. `switched DIR [--cargo ARGUMENT]… [--skip TEST]… [ARGUMENT OF CARGO-MUTANTS]…`
+//! that it comes by. `switched DIR [--cargo ARGUMENT]… [--skip TEST]… [--only BINARY]… [ARGUMENT OF CARGO-MUTANTS]…`
 //!
 //! The sources below DIR are overwritten. What became of the mutants is in `DIR/switched.out/`.
 
@@ -22,17 +22,21 @@ struct Arguments {
     dir: PathBuf,
     cargo: Vec<String>,
     skip: Vec<String>,
+    /// Names of binaries whose tests run. All if there are none.
+    only: Vec<String>,
     choice: Vec<String>,
 }
 
 fn arguments() -> Arguments {
     let mut words = env::args().skip(1);
     let dir = words.next().expect("switched DIR …: a folder with sources that may be overwritten").into();
-    let mut arguments = Arguments { dir, cargo: Vec::new(), skip: Vec::new(), choice: Vec::new() };
+    let mut arguments =
+        Arguments { dir, cargo: Vec::new(), skip: Vec::new(), only: Vec::new(), choice: Vec::new() };
     while let Some(word) = words.next() {
         match word.as_str() {
             "--cargo" => arguments.cargo.extend(words.next()),
             "--skip" => arguments.skip.extend(words.next()),
+            "--only" => arguments.only.extend(words.next()),
             _ => arguments.choice.push(word),
         }
     }
@@ -48,14 +52,15 @@ struct Count {
 }
 
 fn main() -> ExitCode {
-    let Arguments { dir, cargo, skip, choice } = arguments();
+    let Arguments { dir, cargo, skip, only, choice } = arguments();
     let mutants = mutant::list(&dir, &choice);
     let out = dir.join("switched.out");
     fs::create_dir_all(&out).expect("a folder for results");
     let start = Instant::now();
     let mut left: BTreeSet<usize> =
         (1..).zip(&mutants).filter(|(_, m)| m.has_its_own_type()).map(|(n, _)| n).collect();
-    let built = build::build(&dir, &mutants, &left, &cargo);
+    let mut built = build::build(&dir, &mutants, &left, &cargo);
+    built.binaries.retain(|binary| only.is_empty() || only.contains(&binary.name));
     left.extend(built.unplaced);
     let built_after = start.elapsed().as_secs();
     let tests = trial::tests(&built.binaries, &skip, &out.join("reached"));

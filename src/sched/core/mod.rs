@@ -581,3 +581,7 @@ impl Core {
         self.transit.leaving().any(|(block, _)| self.tasks.program.keeps(block))
     }
 }
+
+#[cfg(test)]
+#[path = "core_tests.rs"]
+mod tests;

@@ -1,6 +1,8 @@
-use super::super::Core;
+use super::*;
 use crate::array::{Axis, BlockGrid, Element, Fill, footprint};
-use crate::graph::{Blocks, Edges, Kind, Order, Pattern, Program, ProgramBuilder, Read, Space, Stage, Work};
+use crate::graph::{
+    Blocks, Edges, Kind, Order, Pattern, Pick, Program, ProgramBuilder, Read, Space, Stage, Work,
+};
 use crate::ids::{MemoryId, StageId, WorkerId};
 use crate::sched::events::{Action, Event};
 use crate::sched::plan::{ResultsWhenShort, SpillPlan};
@@ -102,4 +104,48 @@ fn what_is_made_from_nothing_belongs_to_the_phase_that_uses_it() {
     // Not all of it is made at once at the beginning.
     assert_eq!(phases.len(), 5, "{phases:?}");
     assert!(phases.iter().all(|phase| phase.width <= 3.0), "{phases:?}");
+}
+
+#[test]
+fn intervals_that_overlap_are_one_phase() {
+    let interval = |from, to, width| Interval { from, to, work: 10.0, width, bytes: 5.0, holds: to as u64 };
+    let intervals = [
+        // The last one begins when the first is done, and is as wide as both.
+        interval(10.5, 11.0, 2.0),
+        interval(0.0, 10.0, 2.0),
+        interval(4.0, 12.0, 1.0),
+        interval(12.0, 15.0, 4.0),
+        interval(5.0, 8.0, 1.0),
+    ];
+    let first = RemainingPhase { work: 40.0, path: 12.0, width: 4.0, bytes: 20.0, holds: 12 };
+    let second = RemainingPhase { work: 10.0, path: 3.0, width: 4.0, bytes: 5.0, holds: 15 };
+    assert_eq!(phases(intervals.to_vec()), [first, second]);
+}
+
+/// Three chains of four steps, and three tasks that read what they make.
+#[test]
+fn chains_go_on_beside_each_other_and_their_steps_do_not() {
+    let stage = |steps, read| Stage {
+        kind: Kind::Null,
+        space: Space::new(3, 1, steps, Order::Rows),
+        blocks: Blocks::Each { rows: 1 << 17, cols: 1 },
+        element: Element::F64,
+        reads: vec![read],
+        keep: true,
+        lockstep: false,
+        work: Work::default(),
+    };
+    let read = |pattern| Read { source: StageId(0), pattern };
+    let chains = stage(4, read(Pattern::Previous));
+    let readers = stage(1, read(Pattern::Block(Pick::Row, Pick::Zero)));
+    let core = Core::new(Arc::new(Program::new(vec![chains, readers])), u64::MAX);
+    let seconds = core.seconds_of(StageId(0));
+    let remaining = core.remaining();
+    let [first, second] = remaining.phases[..] else { panic!("{remaining:?}") };
+    let is = |phase: RemainingPhase, path: f64| {
+        let near = |a: f64, b: f64| (a - b).abs() < 1e-9;
+        phase.width == 3.0 && near(phase.path, path * seconds) && near(phase.work, 3.0 * path * seconds)
+    };
+    assert!(is(first, 4.0) && is(second, 1.0), "{seconds}: {remaining:?}");
+    assert_eq!((first.holds, second.holds), (block(), 2 * block()));
 }

@@ -1,0 +1,297 @@
+//! What the core says to workers that come, go, fail and wait, in small scenes.
+
+use crate::array::{Element, footprint};
+use crate::failure::{Blame, Failure};
+use crate::graph::{Blocks, Edges, Kind, Order, Pattern, Program, Read, Space, Stage, Work};
+use crate::ids::{MemoryId, StageId, TaskId, TaskList, WorkerId};
+use crate::sched::core::{Core, WorkerView};
+use crate::sched::events::{Action, Event, Timing, Unbegun};
+use crate::sched::plan::{ResultsWhenShort, SpillPlan};
+use std::sync::Arc;
+
+const FIRST: WorkerId = WorkerId(0);
+const SECOND: WorkerId = WorkerId(1);
+const THIRD: WorkerId = WorkerId(2);
+const ROOM: u64 = 1 << 20;
+
+fn core_of(inputs: &[&[u32]]) -> Core {
+    Core::new(program(inputs), ROOM)
+}
+
+/// Tasks that read each other as told and leave a block of one number each.
+fn program(inputs: &[&[u32]]) -> Arc<Program> {
+    let inputs: Vec<Vec<u32>> = inputs.iter().map(|list| list.to_vec()).collect();
+    let stage = Stage {
+        kind: Kind::Null,
+        space: Space::new(inputs.len() as u32, 1, 1, Order::Rows),
+        blocks: Blocks::Each { rows: 1, cols: 1 },
+        element: Element::F64,
+        reads: vec![Read { source: StageId(0), pattern: Pattern::Edges(Arc::new(Edges::new(&inputs))) }],
+        keep: true,
+        lockstep: false,
+        work: Work::default(),
+    };
+    Arc::new(Program::new(vec![stage]))
+}
+
+fn task(index: u32) -> TaskId {
+    TaskId::new(StageId(0), index)
+}
+
+fn list(indices: &[u32]) -> TaskList {
+    indices.iter().map(|index| task(*index)).collect()
+}
+
+fn join(worker: WorkerId) -> Event {
+    Event::Join { worker, threads: 1, memory: MemoryId(worker.0), bytes: ROOM }
+}
+
+fn done(worker: WorkerId, index: u32) -> Event {
+    Event::Finished { worker, tasks: list(&[index]), timings: Vec::new() }
+}
+
+fn hear(core: &mut Core, events: impl IntoIterator<Item = Event>) -> Vec<Action> {
+    let mut actions = Vec::new();
+    core.handle(events, &mut actions);
+    core.check_invariants();
+    actions
+}
+
+/// Two blocks are made, by the first two workers, and read together. The first one is done, and its worker leaves.
+fn leaving(workers: &[WorkerId]) -> (Core, Vec<Action>) {
+    let mut core = core_of(&[&[], &[], &[0, 1]]);
+    hear(&mut core, workers.iter().map(|worker| join(*worker)));
+    let actions = hear(&mut core, [done(FIRST, 0), Event::Leave { worker: FIRST }]);
+    (core, actions)
+}
+
+fn copy(to: WorkerId) -> Action {
+    Action::Copy { from: FIRST, to, block: task(0) }
+}
+
+#[test]
+fn who_leaves_hands_its_blocks_over_and_is_let_go() {
+    let (mut core, actions) = leaving(&[FIRST, SECOND]);
+    assert_eq!(actions, [copy(SECOND)]);
+    let actions = hear(&mut core, [Event::Copied { worker: SECOND, block: task(0) }]);
+    assert_eq!(actions, [Action::Release { worker: FIRST }]);
+    assert_eq!((core.location(task(0)), core.look_at(FIRST)), (Some(SECOND), None));
+    let next = hear(&mut core, [done(SECOND, 1)]);
+    assert!(
+        matches!(&next[..], [Action::Assign { worker: SECOND, fetch, .. }] if fetch.is_empty()),
+        "{next:?}"
+    );
+}
+
+#[test]
+fn a_copy_is_tried_three_times_by_one_after_the_other() {
+    let (mut core, actions) = leaving(&[FIRST, SECOND, THIRD]);
+    assert_eq!(actions, [copy(SECOND)]);
+    let failed = |worker| [Event::CopyFailed { worker, block: task(0) }];
+    assert_eq!(hear(&mut core, failed(THIRD)), [], "it was not to get it");
+    assert_eq!(hear(&mut core, failed(SECOND)), [copy(THIRD)]);
+    assert_eq!(hear(&mut core, failed(THIRD)), [copy(SECOND)]);
+    let last = hear(&mut core, failed(SECOND));
+    assert!(last.contains(&Action::Drop { worker: FIRST, blocks: list(&[0]) }), "{last:?}");
+    assert!(last.contains(&Action::Release { worker: FIRST }), "{last:?}");
+    assert_eq!(core.recomputed(), 1, "it is made again");
+    let made_by = |action: &Action| match action {
+        Action::Assign { worker, tasks, .. } if *tasks == list(&[0]) => Some(*worker),
+        _ => None,
+    };
+    assert_eq!(last.iter().find_map(made_by), Some(THIRD));
+}
+
+#[test]
+fn a_block_that_lies_elsewhere_too_is_not_copied() {
+    let mut core = core_of(&[&[], &[], &[0, 1], &[2]]);
+    hear(&mut core, [join(FIRST), join(SECOND)]);
+    hear(&mut core, [done(FIRST, 0), done(SECOND, 1)]);
+    // To do that the first worker has got a copy of the second block.
+    hear(&mut core, [done(FIRST, 2)]);
+    assert_eq!(core.location(task(1)), Some(SECOND));
+    assert_eq!(hear(&mut core, [Event::Leave { worker: SECOND }]), [Action::Release { worker: SECOND }]);
+    assert_eq!(core.location(task(1)), Some(FIRST));
+}
+
+#[test]
+fn a_copy_that_nobody_asked_for_goes() {
+    let mut core = core_of(&[&[], &[], &[0, 1]]);
+    hear(&mut core, [join(FIRST), join(SECOND)]);
+    let copied = |worker, index| [Event::Copied { worker, block: task(index) }];
+    hear(&mut core, [done(FIRST, 0)]);
+    assert_eq!(hear(&mut core, copied(SECOND, 0)), [Action::Drop { worker: SECOND, blocks: list(&[0]) }]);
+    assert_eq!(hear(&mut core, copied(FIRST, 0)), [], "it is its own");
+    assert_eq!(hear(&mut core, copied(SECOND, 1)), [], "it is going to be its own");
+}
+
+#[test]
+fn who_is_idle_gets_half_of_what_waits_elsewhere() {
+    let mut core = core_of(&[&[][..]; 8]);
+    hear(&mut core, [join(FIRST)]);
+    let take_back = Action::TakeBack { worker: FIRST, share: Unbegun::Half };
+    assert_eq!(hear(&mut core, [join(SECOND)]), std::slice::from_ref(&take_back));
+    let returned = Event::Returned { worker: FIRST, tasks: list(&[7]) };
+    let next = hear(&mut core, [returned]);
+    assert!(
+        matches!(&next[..], [Action::Assign { worker: SECOND, tasks, .. }] if *tasks == list(&[7])),
+        "{next:?}"
+    );
+    assert_eq!(hear(&mut core, [join(THIRD)]), [], "it is not asked again before it has done something");
+    assert_eq!(hear(&mut core, [done(FIRST, 0)]), [take_back]);
+}
+
+#[test]
+fn what_has_been_begun_is_not_asked_for() {
+    let mut core = core_of(&[&[][..]; 2]);
+    hear(&mut core, [join(FIRST)]);
+    hear(&mut core, [done(FIRST, 0)]);
+    assert_eq!(hear(&mut core, [join(SECOND)]), []);
+    assert_eq!(hear(&mut core, [Event::Leave { worker: FIRST }]), []);
+    let mut core = core_of(&[&[][..]; 2]);
+    hear(&mut core, [join(FIRST)]);
+    let take_back = Action::TakeBack { worker: FIRST, share: Unbegun::All };
+    assert_eq!(hear(&mut core, [Event::Leave { worker: FIRST }]), [take_back]);
+}
+
+#[test]
+fn a_worker_can_be_looked_at() {
+    let mut core = core_of(&[&[], &[]]);
+    assert_eq!(core.look_at(FIRST), None);
+    hear(&mut core, [join(FIRST)]);
+    let each = core.seconds_of(StageId(0));
+    let view = WorkerView {
+        computing: 2,
+        io: 0,
+        queue_seconds: 2.0 * each,
+        reserved: 2 * footprint(8),
+        limit: ROOM,
+        is_leaving: false,
+    };
+    assert_eq!(core.look_at(FIRST), Some(view));
+    assert!((1e-6..1e-5).contains(&each), "{each}");
+}
+
+/// Tasks handed out at once when these come, of a chain of three. A task takes so long.
+fn handed_out(threads: u32, seconds: f64, others: &[WorkerId]) -> Vec<TaskId> {
+    let mut core = core_of(&[&[], &[0], &[1]]);
+    let first = Event::Join { worker: FIRST, threads, memory: MemoryId(0), bytes: ROOM };
+    // The newest measurement counts for a fifth.
+    let timings = vec![Timing { stage: StageId(0), tasks: 1, seconds: 5.0 * seconds }];
+    let told = Event::Finished { worker: FIRST, tasks: TaskList::default(), timings };
+    let events = [first, told].into_iter().chain(others.iter().map(|worker| join(*worker)));
+    let tasks = |action: Action| match action {
+        Action::Assign { worker: FIRST, tasks, .. } => tasks.iter().collect(),
+        _ => Vec::new(),
+    };
+    hear(&mut core, events).into_iter().flat_map(tasks).collect()
+}
+
+#[test]
+fn a_long_task_waits_for_no_thread_while_somebody_else_is_idle() {
+    assert_eq!(handed_out(1, 1.0, &[]), [0, 1].map(task), "nobody else is there");
+    assert_eq!(handed_out(1, 1.0, &[SECOND]), [0].map(task));
+    assert_eq!(handed_out(2, 1.0, &[SECOND]), [0, 1].map(task), "it has a thread for that");
+    assert_eq!(handed_out(1, 1e-6, &[SECOND]), [0, 1, 2].map(task), "handing it out takes longer");
+}
+
+fn lost(worker: WorkerId) -> Event {
+    Event::Lost { worker }
+}
+
+/// A worker gets the only task, asks whether it may begin it, and is lost. What is said at last.
+fn is_killed(core: &mut Core, worker: WorkerId) -> Vec<Action> {
+    let suspects = list(&[0]);
+    let assign = Action::Assign { worker, tasks: list(&[0]), fetch: Vec::new(), suspects: suspects.clone() };
+    assert_eq!(hear(core, [join(worker)]), [assign]);
+    let permit = Action::Permit { worker, tasks: suspects.clone() };
+    assert_eq!(hear(core, [Event::Asks { worker, tasks: suspects }]), [permit]);
+    hear(core, [lost(worker)])
+}
+
+#[test]
+fn a_task_that_kills_three_workers_ends_the_run() {
+    let mut core = core_of(&[&[]]);
+    hear(&mut core, [join(FIRST)]);
+    assert_eq!(hear(&mut core, [lost(FIRST)]), []);
+    assert_eq!(is_killed(&mut core, SECOND), []);
+    assert_eq!(
+        core.explain(task(0)).state.split_once("; "),
+        Some(("ready: waits for a worker with room", "lost workers that had it in hand: 2"))
+    );
+    let last = is_killed(&mut core, THIRD);
+    let [Action::Failed(failure)] = &last[..] else { panic!("{last:?}") };
+    assert_eq!(failure.blame, Blame::Run);
+    assert!(
+        failure.message.starts_with("stage 0 (null), block (0, 0): three workers were lost"),
+        "{failure:?}"
+    );
+    assert!(core.is_over());
+}
+
+#[test]
+fn who_was_to_leave_is_lost_without_blame() {
+    let mut core = core_of(&[&[]]);
+    for number in 0..5 {
+        let worker = WorkerId(number);
+        let assigned = hear(&mut core, [join(worker)]);
+        assert!(matches!(&assigned[..], [Action::Assign { suspects, .. }] if suspects.is_empty()));
+        assert_eq!(hear(&mut core, [Event::Leave { worker }, lost(worker)]), []);
+    }
+}
+
+fn failed(worker: WorkerId, index: u32, blame: Blame) -> Event {
+    let failure = Failure { blame, message: "no such file".into() };
+    Event::Failed { worker, task: task(index), failure }
+}
+
+#[test]
+fn a_failure_says_where_unless_the_request_was_wrong() {
+    for (blame, message) in
+        [(Blame::Request, "no such file"), (Blame::Run, "stage 0 (null), block (1, 0): no such file")]
+    {
+        let mut core = core_of(&[&[], &[]]);
+        hear(&mut core, [join(FIRST)]);
+        assert_eq!(hear(&mut core, [failed(SECOND, 1, blame)]), [], "it is not there");
+        let failure = Failure { blame, message: message.into() };
+        assert_eq!(hear(&mut core, [failed(FIRST, 1, blame)]), [Action::Failed(failure)]);
+        assert_eq!(hear(&mut core, [done(FIRST, 0), join(SECOND)]), [], "a failed run hears nothing");
+    }
+}
+
+#[test]
+fn what_has_been_done_cannot_fail() {
+    let mut core = core_of(&[&[], &[]]);
+    hear(&mut core, [join(FIRST)]);
+    hear(&mut core, [done(FIRST, 0)]);
+    assert_eq!(hear(&mut core, [failed(FIRST, 0, Blame::Run)]), []);
+    assert!(!core.is_over());
+}
+
+#[test]
+fn just_who_writes_a_block_can_fail_to() {
+    let block = footprint(8);
+    let plan = SpillPlan {
+        window: 3 * block,
+        window_per_thread: 0,
+        least: block,
+        results: ResultsWhenShort::MayLeave,
+    };
+    let mut core = Core::new(program(&[&[], &[], &[]]), u64::MAX).spilling(&plan);
+    let join =
+        |worker: WorkerId| Event::Join { worker, threads: 1, memory: MemoryId(worker.0), bytes: block };
+    hear(&mut core, [join(FIRST), join(SECOND)]);
+    let next = hear(&mut core, [done(SECOND, 1)]);
+    assert_eq!(
+        next,
+        [Action::Spill { worker: SECOND, blocks: list(&[1]) }],
+        "the next task is to have its place"
+    );
+    let failed = |worker, index| {
+        let failure = Failure { blame: Blame::Request, message: "the disk is full".into() };
+        [Event::MoveFailed { worker, block: task(index), failure }]
+    };
+    assert_eq!(hear(&mut core, failed(FIRST, 1)), []);
+    assert_eq!(hear(&mut core, failed(SECOND, 0)), []);
+    assert!(matches!(&hear(&mut core, failed(SECOND, 1))[..], [Action::Failed(_)]));
+}
