@@ -5,10 +5,10 @@ mod sim;
 use dolmen::array::{Array, ArrayError, Axis, BlockGrid, Element, Fill, Law, footprint};
 use dolmen::graph::kinds::{Down, Gemm, Map, Operand, ReadInput, WriteOutput};
 use dolmen::graph::{
-    Blocks, Edges, Kind, LowerError, Lowering, Order, Pattern, Program, ProgramBuilder, Read, Space, Stage,
-    Tall, Work,
+    Blocks, Edges, Kind, LowerError, Lowering, Order, Pattern, Pick, Program, ProgramBuilder, Read, Space,
+    Stage, Tall, Work,
 };
-use dolmen::ids::{StageId, TaskId};
+use dolmen::ids::{StageId, TaskId, TaskRange};
 use dolmen::sched::Threads;
 use dolmen::sched::{plan, serial_order};
 use sim::programs;
@@ -348,4 +348,78 @@ fn a_task_with_many_inputs() {
         work: Work::default(),
     }]);
     assert_eq!(inputs(&program, TaskId::new(StageId(0), many as u32)).len(), many);
+}
+
+/// Tasks that do nothing, over so many rows, columns and steps.
+fn nulls(rows: u32, cols: u32, steps: u32, reads: Vec<Read>) -> Stage {
+    Stage {
+        kind: Kind::Null,
+        space: Space::new(rows, cols, steps, Order::Rows),
+        blocks: Blocks::Each { rows: 1, cols: 1 },
+        element: Element::F64,
+        reads,
+        keep: false,
+        lockstep: false,
+        work: Work::default(),
+    }
+}
+
+#[test]
+fn consumers_are_the_inverse_of_inputs_whatever_is_picked() {
+    let picks = [Pick::Row, Pick::Col, Pick::Step, Pick::Zero];
+    for (row, col) in picks.into_iter().flat_map(|row| picks.map(|col| (row, col))) {
+        let read = Read { source: StageId(0), pattern: Pattern::Block(row, col) };
+        let previous = Read { source: StageId(1), pattern: Pattern::Previous };
+        let program = Program::new(vec![nulls(3, 3, 1, Vec::new()), nulls(2, 3, 2, vec![read, previous])]);
+        for block in (0..9).map(|index| TaskId::new(StageId(0), index)) {
+            let reads_it = |task: &TaskId| inputs(&program, *task).contains(&block);
+            let mut found = consumers(&program, block);
+            found.sort_unstable();
+            assert_eq!(
+                found,
+                tasks(&program).filter(reads_it).collect::<Vec<_>>(),
+                "{row:?} {col:?} {block:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_program_knows_which_tasks_it_has() {
+    let program = Program::new(vec![nulls(2, 3, 1, Vec::new())]);
+    let has_task = |stage, index| program.has_task(TaskId::new(StageId(stage), index));
+    assert!(has_task(0, 5) && !has_task(0, 6) && !has_task(1, 0));
+    let has = |stage, start, end| program.has_range(&TaskRange { stage: StageId(stage), start, end });
+    assert!(has(0, 0, 6) && has(0, 6, 6) && !has(0, 0, 7) && !has(0, 4, 3) && !has(1, 0, 0));
+}
+
+/// Blocks of 4, 4 and 2 rows, 3 and 2 columns, and sums over 4 and 2.
+#[test]
+fn work_on_ragged_blocks_of_a_product_is_less() {
+    let (rows, inner, cols) = (Axis::new(10, 4), Axis::new(6, 4), Axis::new(5, 3));
+    let mut builder = ProgramBuilder::default();
+    let mut constant =
+        |rows, cols| builder.fill(Fill::Constant(1.0), 0, 0, BlockGrid::new(rows, cols), Element::F64);
+    let (a, b) = (constant(rows, inner), constant(inner, cols));
+    builder.gemm(a, b);
+    let mut program = builder.finish();
+    program.stages_mut().filter(|stage| stage.kind.name() == "gemm").for_each(|stage| stage.work.flops = 6.0);
+    assert_eq!(program.flops(), 6.0 * 2.5 * 1.5 * 5.0 / 3.0);
+}
+
+#[test]
+fn blocks_are_written_in_the_order_in_which_they_are_made() {
+    let x = programs::input(0, 20, 20);
+    let orders = |array: &Array, transposed: bool| {
+        let grid = BlockGrid::new(Axis::new(20, 5), Axis::new(20, 5));
+        let mut builder = ProgramBuilder::default();
+        let access = Lowering::new(&mut builder, 5).lower(array, grid).unwrap();
+        builder.write(if transposed { access.t() } else { access }, 0, (0, 0));
+        let order = |stage: &Stage| stage.space.order();
+        builder.finish().stages().iter().rev().take(2).map(order).collect::<Vec<_>>()
+    };
+    let both = &x + &x.t();
+    assert_eq!(orders(&both, false), [Order::Pairs, Order::Pairs]);
+    assert_eq!(orders(&both, true), [Order::Rows, Order::Pairs]);
+    assert_eq!(orders(&(&x + &programs::input(1, 20, 20)), false), [Order::Rows, Order::Rows]);
 }

@@ -198,3 +198,15 @@ fn an_expression_finds_what_it_takes_and_leaves_one_number() {
     refused(map(&[&[load][..], &long].concat(), &[block]), "an expression is too long");
     refused(map(&[load], &vec![block; (1 << 16) + 1]), "an expression is too long");
 }
+
+#[test]
+fn edges_go_to_later_tasks() {
+    let wired = |inputs: &[Vec<u32>]| {
+        let edges = Pattern::Edges(std::sync::Arc::new(Edges::new(inputs)));
+        [nulls(grid(inputs.len() as u32, 1)).reading(0, edges)]
+    };
+    assert!(is_taken(wired(&[vec![], vec![0], vec![0, 1]]).to_vec()));
+    for inputs in [[vec![], vec![1]], [vec![1], vec![]]] {
+        refused(wired(&inputs), "its edges do not go together, or go in circles");
+    }
+}

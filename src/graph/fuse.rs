@@ -24,8 +24,12 @@ struct Size {
 }
 
 impl Size {
-    fn of_operand(array: &Array) -> Size {
-        Size { ops: 1, depth: 1, operands: vec![(id(array), false)] }
+    fn of_operand(mut array: &Array) -> Size {
+        let mut transposed = false;
+        while let Ok(Node::Transpose(inner)) = array.node() {
+            (array, transposed) = (inner, !transposed);
+        }
+        Size { ops: 1, depth: 1, operands: vec![(id(array), transposed)] }
     }
 
     fn transposed(&self) -> Size {
@@ -143,3 +147,7 @@ impl Fusion {
         Ok(Size::of_operand(array))
     }
 }
+
+#[cfg(test)]
+#[path = "fuse_tests.rs"]
+mod tests;

@@ -59,3 +59,17 @@ impl TaskBits {
         list
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bits_are_listed_in_order() {
+        let task = |stage, index| TaskId::new(StageId(stage), index);
+        let tasks = [task(0, 0), task(0, 63), task(0, 64), task(0, 130), task(2, 65)];
+        let mut bits = TaskBits::default();
+        tasks.iter().rev().for_each(|task| bits.insert(*task));
+        assert_eq!(bits.list().iter().collect::<Vec<_>>(), tasks);
+    }
+}

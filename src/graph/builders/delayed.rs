@@ -130,3 +130,49 @@ impl Graph {
         builder.finish()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::{StageId, TaskId};
+
+    #[test]
+    fn calls_know_their_functions_and_arguments() {
+        let mut graph = Graph::named(GraphId(1)).result_bytes(100);
+        let [one, two] = [1, 2].map(|number| graph.constant(vec![number]));
+        let first = graph.push("f", [one]);
+        let second = graph.push("g", [two.clone()]);
+        let earlier = graph.earlier(first).expect("a call of this graph");
+        let last = graph.push("f", [earlier, two]);
+        assert_eq!([first, second, last].map(Delayed::index), [0, 1, 2]);
+        assert_eq!(graph.function_names().collect::<Vec<_>>(), ["f", "g"]);
+        assert_eq!(graph.check(last), Ok(()));
+        let program = graph.program();
+        let stage = program.stage(StageId(0));
+        assert!(stage.keep);
+        // The length of a result stands before it.
+        assert_eq!(stage.blocks, Blocks::Each { rows: 1, cols: 14 });
+        let Kind::Delayed(calls) = &stage.kind else { panic!("{:?}", stage.kind) };
+        assert_eq!(calls.call(1), ("g", &[CallInput::Constant(1)][..]));
+        assert_eq!(calls.call(2), ("f", &[CallInput::Task(0), CallInput::Constant(1)][..]));
+        assert_eq!(calls.constant(1), [2]);
+        let mut inputs = Vec::new();
+        program.inputs(TaskId::new(StageId(0), 2), &mut inputs);
+        assert_eq!(inputs, [TaskId::new(StageId(0), 0)]);
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_graph_is_told() {
+        let foreign = Graph::named(GraphId(2)).push("f", []);
+        let mut graph = Graph::named(GraphId(1)).result_bytes(LARGEST_RESULT);
+        let own = graph.push("f", []);
+        assert_eq!(graph.check(foreign), Err(GraphError::Foreign));
+        assert_eq!(graph.check(own), Ok(()));
+        assert_eq!(graph.earlier(foreign), None);
+        assert_eq!(graph.check(own), Err(GraphError::Foreign));
+        let bytes = LARGEST_RESULT + 1;
+        let mut large = Graph::named(GraphId(1)).result_bytes(bytes);
+        let own = large.push("f", []);
+        assert_eq!(large.check(own), Err(GraphError::Results { bytes }));
+    }
+}
