@@ -423,3 +423,68 @@ fn blocks_are_written_in_the_order_in_which_they_are_made() {
     assert_eq!(orders(&both, true), [Order::Rows, Order::Pairs]);
     assert_eq!(orders(&(&x + &programs::input(1, 20, 20)), false), [Order::Rows, Order::Rows]);
 }
+
+/// The tree over 19 rows in blocks of 3, with 5 columns. The fewer rows a node has, the longer are its factors here.
+fn tree(builder: &mut ProgramBuilder) -> Tall {
+    let grid = BlockGrid::new(Axis::new(19, 3), Axis::whole(5));
+    let a = builder.fill(Fill::Constant(1.0), 0, 0, grid, Element::F64);
+    Tall::new(builder, a, |above, below, cols| 1000 - 100 * above - 10 * below + cols)
+}
+
+#[test]
+fn nodes_have_room_for_the_longest_factors_and_what_is_packed() {
+    let mut builder = ProgramBuilder::default();
+    let tree = tree(&mut builder);
+    tree.svd(&mut builder, 3);
+    tree.qr(&mut builder);
+    let (mut merges, mut roots) = (Vec::new(), Vec::new());
+    for stage in builder.finish().stages() {
+        let Blocks::Each { cols, .. } = stage.blocks else { continue };
+        match &stage.kind {
+            Kind::Merge(merge) => merges.push((merge.span, cols)),
+            Kind::RootSvd(root) => roots.push((root.span, cols)),
+            Kind::RootQr(root) => roots.push((root.span, cols)),
+            _ => {}
+        }
+    }
+    // Children of 1 and 0 rows; of 5 and 1; of 5 and 5.
+    assert_eq!(merges, [(1, 25 + 905), (2, 25 + 495), (4, 25 + 455)]);
+    assert_eq!(roots, [(8, 5 * 3 + 3 + 3 * 5), (8, 5 * 5 + 5)]);
+}
+
+#[test]
+#[should_panic(expected = "the SVD of a 3x5 matrix is that of its transpose")]
+fn a_wide_matrix_is_no_tall_one() {
+    let mut builder = ProgramBuilder::default();
+    let a = builder.fill(Fill::Constant(1.0), 0, 0, BlockGrid::whole(3, 5), Element::F64);
+    Tall::new(&mut builder, a, |_, _, _| 0).values(&mut builder, 3);
+}
+
+#[test]
+fn programs_of_nothing_have_the_edges_that_they_are_named_for() {
+    let built = |build: fn(&mut ProgramBuilder)| {
+        let mut builder = ProgramBuilder::default();
+        build(&mut builder);
+        builder.finish()
+    };
+    let reads = |program: &Program, index| {
+        let read = inputs(program, TaskId::new(StageId(0), index));
+        read.iter().map(|task| task.index).collect::<Vec<_>>()
+    };
+    let tree = built(|builder| builder.null_tree(8));
+    assert_eq!(tree.stages().iter().map(|stage| stage.space.tasks()).collect::<Vec<_>>(), [4, 2, 1]);
+    let grid = built(|builder| builder.null_grid(3));
+    let wanted = [vec![], vec![0], vec![1], vec![0], vec![1, 3], vec![2, 4], vec![3], vec![4, 6], vec![5, 7]];
+    assert_eq!((0..9).map(|index| reads(&grid, index)).collect::<Vec<_>>(), wanted);
+    let chain = built(|builder| builder.null_chain(3));
+    assert_eq!((0..3).map(|index| reads(&chain, index)).collect::<Vec<_>>(), [vec![], vec![0], vec![1]]);
+}
+
+#[test]
+fn what_an_expression_makes_itself_needs_room() {
+    let fill = Operand::Fill { fill: Fill::Constant(1.0), row: 0, col: 0, transposed: false };
+    let converted = Operand::Converted { read: 0, transposed: false, from: Element::F32 };
+    let block = Operand::Block { read: 0, transposed: true };
+    let map = Map { ops: Vec::new(), operands: vec![block, fill, converted] };
+    assert_eq!(map.made(), 2);
+}

@@ -295,3 +295,32 @@ fn just_who_writes_a_block_can_fail_to() {
     assert_eq!(hear(&mut core, failed(SECOND, 0)), []);
     assert!(matches!(&hear(&mut core, failed(SECOND, 1))[..], [Action::Failed(_)]));
 }
+
+#[test]
+fn what_is_not_there_is_not_heard_of() {
+    let mut core = core_of(&[&[], &[]]);
+    hear(&mut core, [join(FIRST)]);
+    let (nobody, nothing) = (WorkerId(9), 99);
+    let failure = || Failure { blame: Blame::Run, message: String::new() };
+    let events = [
+        done(nobody, 0),
+        done(FIRST, nothing),
+        Event::Returned { worker: FIRST, tasks: list(&[nothing]) },
+        Event::Asks { worker: FIRST, tasks: list(&[nothing]) },
+        Event::Leave { worker: nobody },
+        Event::Pulled { worker: nobody, pulls: Vec::new() },
+        Event::Failed { worker: FIRST, task: task(nothing), failure: failure() },
+        Event::Failed { worker: nobody, task: task(0), failure: failure() },
+        Event::Copied { worker: nobody, block: task(0) },
+        Event::Copied { worker: FIRST, block: task(nothing) },
+        Event::CopyFailed { worker: FIRST, block: task(nothing) },
+        Event::Spilled { worker: FIRST, block: task(nothing) },
+        Event::Vanished { worker: FIRST, block: task(nothing) },
+        Event::MoveFailed { worker: FIRST, block: task(nothing), failure: failure() },
+        lost(nobody),
+    ];
+    for event in events {
+        assert_eq!(hear(&mut core, [event.clone()]), [], "{event:?}");
+    }
+    assert_eq!(core.progress(), (0, 2));
+}
