@@ -107,6 +107,9 @@ fn case(seed: u64) -> Case {
     if seed % 8 == 5 {
         world = world.far(WorkerId((seed / 8 % 3) as u32), 100);
     }
+    if seed % 8 == 3 {
+        world = world.uplinks(0.0001);
+    }
     world.verbose = env("DOLMEN_SEED").is_some();
     Case { world, chaos, tight }
 }
@@ -436,6 +439,33 @@ fn less_goes_over_slow_links() {
     let [alike, slow] = sent;
     println!("{alike} blocks where links are alike, {slow} where they are slow");
     assert!(10 * slow < 7 * alike, "{slow} of {alike}");
+}
+
+/// Seconds until each of so many workers has done a task that reads one block, which takes a second to leave a worker
+/// that sends nothing else.
+fn broadcast_to(workers: usize) -> f64 {
+    const TASK: f64 = 10.0;
+    const MESSAGE: f64 = 0.01;
+    let program = programs::broadcast(workers, TASK);
+    let world = World::new(1, program, PLENTY).memory(Given::Exactly(PLENTY / 512));
+    let mut world = world.speeds(TASK, MESSAGE).steady().uplinks(1.0);
+    for _ in 0..workers {
+        world.join(1);
+    }
+    world.drive();
+    world.check_results();
+    world.seconds() - 2.0 * TASK
+}
+
+/// What all want goes as a tree: each gives it to two, which share its way out, so a round takes two seconds. From one
+/// holder it would take a second for each of the others.
+#[test]
+fn what_many_want_goes_as_a_tree() {
+    for (workers, most) in [(16_usize, 7.0), (64, 14.0), (256, 20.0)] {
+        let seconds = broadcast_to(workers);
+        println!("{workers} workers: {seconds:.1} s, from one holder {} s", workers - 1);
+        assert!(seconds <= most, "{workers} workers: {seconds}");
+    }
 }
 
 #[test]

@@ -104,6 +104,8 @@ pub(crate) enum Kind {
     Last,
     /// There will be no (more) bytes, for this reason.
     Failed(String),
+    /// The block is on its way to its holder.
+    Waits,
 }
 
 /// The message of a frame of an answer.
@@ -119,6 +121,7 @@ impl Reply {
             Kind::Part => (0, ""),
             Kind::Last => (1, ""),
             Kind::Failed(reason) => (2, reason.as_str()),
+            Kind::Waits => (3, ""),
         };
         [&self.number.to_le_bytes()[..], &[kind], reason.as_bytes()].concat()
     }
@@ -129,6 +132,7 @@ impl Reply {
         let kind = match rest {
             [0] => Kind::Part,
             [1] => Kind::Last,
+            [3] => Kind::Waits,
             [2, reason @ ..] => Kind::Failed(shown(&String::from_utf8_lossy(reason))),
             _ => return None,
         };
@@ -150,6 +154,7 @@ mod tests {
             (Kind::Part, &b"\x09\0\0\0\0"[..]),
             (Kind::Last, b"\x09\0\0\0\x01"),
             (Kind::Failed("why".into()), b"\x09\0\0\0\x02why"),
+            (Kind::Waits, b"\x09\0\0\0\x03"),
         ] {
             let reply = Reply { number: 9, kind };
             assert_eq!(reply.encode(), bytes);
@@ -162,7 +167,7 @@ mod tests {
         for len in 0..12 {
             assert_eq!(Request::decode(&vec![1; len]), None, "{len}");
         }
-        for message in [&[][..], &[0; 4], &[0, 0, 0, 0, 3], &[0, 0, 0, 0, 1, b'x']] {
+        for message in [&[][..], &[0; 4], &[0, 0, 0, 0, 4], &[0, 0, 0, 0, 1, b'x'], &[0, 0, 0, 0, 3, 0]] {
             assert_eq!(Reply::decode(message), None, "{message:?}");
         }
     }
@@ -174,7 +179,7 @@ mod tests {
         if random.below(2) == 0
             && let Some(kind) = message.get_mut(NUMBER)
         {
-            *kind = random.below(4) as u8;
+            *kind = random.below(5) as u8;
         }
         if random.below(2) == 0 {
             message.iter_mut().skip(NUMBER + 1).for_each(|byte| *byte &= 0x7F);

@@ -6,7 +6,7 @@ use crate::handshake::{ConnectError, Door, Wanted, is_loopback};
 use crate::hello::{Introduction, Purpose, encode, is_name};
 use crate::limits::{LONGEST_NAME, Limits, STORED_AT_ONCE};
 use crate::peer::{Connection, Event};
-use crate::pull::{Holder, Links, PullError};
+use crate::pull::{Came, Holder, Links, PullError};
 use crate::role::Role;
 use crate::serve::BlockServer;
 use crate::switchboard::Switchboard;
@@ -176,7 +176,7 @@ impl Endpoint {
     pub fn pull<B, F>(&self, holder: Holder, key: &[u8], buffer: B, done: F)
     where
         B: AsMut<[u8]> + Send + 'static,
-        F: FnOnce(B, Result<(), PullError>) + Send + 'static,
+        F: FnOnce(B, Result<Came, PullError>) + Send + 'static,
     {
         self.links.pull(holder, key, buffer, done);
     }

@@ -56,7 +56,7 @@ pub mod tls;
 pub use framed::Ending;
 pub use handshake::ConnectError;
 pub use private_file::FileError;
-pub use pull::{Holder, PullError};
+pub use pull::{Came, Holder, PullError};
 pub use queue::SendError;
 
 #[cfg(test)]

@@ -14,8 +14,14 @@ pub const LONGEST_KEY: usize = 256;
 pub const LONGEST_REASON: usize = 1024;
 /// Blocks travel in parts of this many bytes, the last one shorter. A part is checked while it is still in the cache.
 pub const PART: usize = 512 << 10;
-/// Blocks that are under way on one connection at once. Further ones wait at the receiver.
+/// Blocks that are under way on one connection at once, but for those that are on their way to their holder. Further
+/// ones wait at the receiver.
 pub const PULLS_IN_FLIGHT: usize = 16;
+/// A block that is looked for longer than this is on its way to its holder. Whoever wants it is told, and others need
+/// not wait for it.
+pub(crate) const LONGEST_LOOK: Duration = Duration::from_millis(10);
+/// So many blocks of one connection may be on their way to their holder.
+pub const WAITING_PER_CONNECTION: usize = 4096;
 /// Blocks that one process reads from files for others at once. Each takes a buffer of [`PART`] bytes.
 pub const STORED_AT_ONCE: usize = 8;
 /// Those of them that go over one connection: one is read while another is sent. A peer that takes nothing keeps few

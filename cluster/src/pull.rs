@@ -61,18 +61,29 @@ pub enum PullError {
     KeyTooLong(usize),
 }
 
+/// A block that has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Came {
+    /// When its first bytes came, if its holder had to wait for it.
+    pub since: Option<Instant>,
+}
+
 /// A buffer that waits for its bytes, and who is to be told. Told once, whatever happens.
 struct Pull {
     key: Vec<u8>,
     wait: Option<Box<dyn Wait>>,
     got: usize,
     damaged: Option<FrameError>,
+    /// It is on its way to its holder, or was, and takes no place.
+    waits: bool,
+    /// When its first bytes came, if it was waited for.
+    since: Option<Instant>,
 }
 
 /// A buffer of some type and what happens to it.
 trait Wait: Send {
     fn bytes(&mut self) -> &mut [u8];
-    fn done(self: Box<Self>, result: Result<(), PullError>);
+    fn done(self: Box<Self>, result: Result<Came, PullError>);
 }
 
 struct Filling<B, F> {
@@ -83,13 +94,13 @@ struct Filling<B, F> {
 impl<B, F> Wait for Filling<B, F>
 where
     B: AsMut<[u8]> + Send,
-    F: FnOnce(B, Result<(), PullError>) + Send,
+    F: FnOnce(B, Result<Came, PullError>) + Send,
 {
     fn bytes(&mut self) -> &mut [u8] {
         self.buffer.as_mut()
     }
 
-    fn done(self: Box<Self>, result: Result<(), PullError>) {
+    fn done(self: Box<Self>, result: Result<Came, PullError>) {
         (self.done)(self.buffer, result);
     }
 }
@@ -112,12 +123,22 @@ impl Pull {
         reader: &mut FrameReader<ReadHalf<Stream>>,
         header: &FrameHeader,
         kind: Kind,
-    ) -> Result<Option<Result<(), PullError>>, Ending> {
+    ) -> Result<Option<Result<Came, PullError>>, Ending> {
         if let Kind::Failed(reason) = kind {
             return match header.payload_len {
                 0 => Ok(Some(Err(PullError::Refused(reason)))),
                 _ => Err(Ending::Protocol("bytes of a block that failed")),
             };
+        }
+        if kind == Kind::Waits {
+            let is_first = !std::mem::replace(&mut self.waits, true) && self.got == 0;
+            return match header.payload_len {
+                0 if is_first => Ok(None),
+                _ => Err(Ending::Protocol("a block is waited for that is there")),
+            };
+        }
+        if self.waits {
+            self.since.get_or_insert_with(Instant::now);
         }
         let bytes = self.next_bytes(header.payload_len);
         let bytes = bytes.ok_or(Ending::Protocol("more bytes than the block has"))?;
@@ -131,17 +152,17 @@ impl Pull {
     }
 
     /// After the last part.
-    fn result(&mut self) -> Result<(), PullError> {
+    fn result(&mut self) -> Result<Came, PullError> {
         let got = self.got;
         let len = self.len();
         match self.damaged {
             Some(error) => Err(PullError::Damaged(error)),
             None if got < len => Err(PullError::Short { got, len }),
-            None => Ok(()),
+            None => Ok(Came { since: self.since }),
         }
     }
 
-    fn finish(mut self, result: Result<(), PullError>) {
+    fn finish(mut self, result: Result<Came, PullError>) {
         if let Some(wait) = self.wait.take() {
             wait.done(result);
         }
@@ -173,13 +194,14 @@ impl Links {
     pub fn pull<B, F>(self: &Arc<Self>, holder: Holder, key: &[u8], buffer: B, done: F)
     where
         B: AsMut<[u8]> + Send + 'static,
-        F: FnOnce(B, Result<(), PullError>) + Send + 'static,
+        F: FnOnce(B, Result<Came, PullError>) + Send + 'static,
     {
         if key.len() > LONGEST_KEY {
             return done(buffer, Err(PullError::KeyTooLong(key.len())));
         }
         let wait: Box<dyn Wait> = Box::new(Filling { buffer, done });
-        self.submit(holder, Pull { key: key.to_vec(), wait: Some(wait), got: 0, damaged: None });
+        let key = key.to_vec();
+        self.submit(holder, Pull { key, wait: Some(wait), got: 0, damaged: None, waits: false, since: None });
     }
 
     fn submit(self: &Arc<Self>, holder: Holder, pull: Pull) {
@@ -255,7 +277,7 @@ impl Links {
 /// One connection for blocks.
 struct Link {
     asked: Mutex<HashMap<u32, Pull>>,
-    /// Places for blocks that are under way.
+    /// Places for blocks that are under way, but for those that are on their way to their holder.
     places: Semaphore,
     idle_after: Duration,
 }
@@ -281,7 +303,7 @@ impl Link {
         let mut last_busy = Instant::now();
         loop {
             let now = Instant::now();
-            if number == 0 || self.places.available_permits() < PULLS_IN_FLIGHT {
+            if number == 0 || !self.asked().is_empty() {
                 last_busy = now;
             } else if now - last_busy >= self.idle_after {
                 return Ok(());
@@ -305,7 +327,7 @@ impl Link {
     async fn next(&self, wanted: &mut mpsc::UnboundedReceiver<Pull>) -> Option<Pull> {
         let place = self.places.acquire().await.ok()?;
         let pull = wanted.recv().await?;
-        // Given back by `take` when it has come.
+        // Given back by `take_frame` when it has come, or is waited for.
         place.forget();
         Some(pull)
     }
@@ -343,10 +365,13 @@ impl Link {
         let reply = Reply::decode(&message).ok_or(Ending::Protocol("an answer that cannot be read"))?;
         let pull = self.asked().remove(&reply.number);
         let mut pull = pull.ok_or(Ending::Protocol("a block that nobody asked for"))?;
+        let had_place = !pull.waits;
         let taken = pull.take(reader, &header, reply.kind).await;
+        if had_place && (pull.waits || matches!(taken, Ok(Some(_)))) {
+            self.places.add_permits(1);
+        }
         if let Ok(Some(result)) = taken {
             pull.finish(result);
-            self.places.add_permits(1);
             return Ok(());
         }
         // It goes on, or is told with all others that the connection has ended.

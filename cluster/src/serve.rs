@@ -4,7 +4,9 @@ use crate::blocks::{Blocks, Kind, LONGEST_REQUEST, Payload, ReadAt, Reply, Reque
 use crate::framed::{Ending, FrameReader, FrameWriter};
 use crate::handshake::Met;
 use crate::hello::shown;
-use crate::limits::{PART, PULLS_IN_FLIGHT, STORED_AT_ONCE, STORED_PER_CONNECTION, beat};
+use crate::limits::{
+    LONGEST_LOOK, PART, PULLS_IN_FLIGHT, STORED_AT_ONCE, STORED_PER_CONNECTION, WAITING_PER_CONNECTION, beat,
+};
 use crate::stream::Stream;
 use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -12,8 +14,9 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 use tokio::io::{ReadHalf, WriteHalf};
-use tokio::sync::{Mutex, Semaphore, mpsc};
+use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::{JoinSet, spawn_blocking};
+use tokio::time::timeout;
 
 /// Gives the blocks of this process to whoever asks.
 pub(crate) struct BlockServer {
@@ -31,6 +34,8 @@ struct Way {
     writer: Writer,
     /// Stored blocks that may be sent over it at once.
     stored: Arc<Semaphore>,
+    /// Blocks wanted over it that may be on their way to this process.
+    waiting: Arc<Semaphore>,
 }
 
 impl BlockServer {
@@ -46,7 +51,11 @@ impl BlockServer {
         }
         let (reader, writer) = tokio::io::split(stream);
         let writer: Writer = Arc::new(Mutex::new(FrameWriter::new(writer, lost_after)));
-        let way = Way { writer: writer.clone(), stored: Arc::new(Semaphore::new(STORED_PER_CONNECTION)) };
+        let way = Way {
+            writer: writer.clone(),
+            stored: Arc::new(Semaphore::new(STORED_PER_CONNECTION)),
+            waiting: Arc::new(Semaphore::new(WAITING_PER_CONNECTION)),
+        };
         let (failed, mut failures) = mpsc::channel(PULLS_IN_FLIGHT);
         let reader = FrameReader::new(reader, lost_after);
         tokio::select! {
@@ -77,11 +86,10 @@ impl BlockServer {
             let way = way.clone();
             let failed = failed.clone();
             answers.spawn(async move {
-                if let Err(why) = server.give(&way, request).await {
-                    // One reason is enough, and there is room for all.
+                if let Err(why) = server.give(&way, request, place).await {
+                    // One reason is enough.
                     let _ = failed.try_send(why);
                 }
-                drop(place);
             });
         }
     }
@@ -96,10 +104,25 @@ impl BlockServer {
         .await
     }
 
-    async fn give(&self, way: &Way, request: Request) -> Result<(), Ending> {
+    /// `place` is one of those under way. It is given up while the block is still on its way here.
+    async fn give(&self, way: &Way, request: Request, place: OwnedSemaphorePermit) -> Result<(), Ending> {
         let writer = &way.writer;
         let Request { number, len, key } = request;
-        match self.find(key).await {
+        let mut finding = Box::pin(self.find(key));
+        let mut _place = place;
+        let found = match timeout(LONGEST_LOOK, &mut finding).await {
+            Ok(found) => found,
+            Err(_) => {
+                let Ok(waits) = way.waiting.clone().try_acquire_owned() else {
+                    return refuse(writer, number, "too many blocks are waited for here").await;
+                };
+                tell(writer, &Reply { number, kind: Kind::Waits }).await?;
+                // Others may come first.
+                _place = waits;
+                finding.await
+            }
+        };
+        match found {
             Err(reason) => refuse(writer, number, &reason).await,
             Ok(payload) if payload.len() != len => {
                 let reason = format!("it has {} bytes, not the {len} that were asked for", payload.len());
@@ -185,7 +208,11 @@ async fn give_part(writer: &Writer, number: u32, kind: Kind, part: &[u8]) -> Res
 }
 
 async fn refuse(writer: &Writer, number: u32, reason: &str) -> Result<(), Ending> {
-    let reply = Reply { number, kind: Kind::Failed(shown(reason)) };
+    tell(writer, &Reply { number, kind: Kind::Failed(shown(reason)) }).await
+}
+
+/// A reply without bytes.
+async fn tell(writer: &Writer, reply: &Reply) -> Result<(), Ending> {
     let mut writer = writer.lock().await;
     writer.add(&reply.encode())?;
     writer.send().await

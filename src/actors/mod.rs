@@ -25,7 +25,7 @@ pub use executor::{IoPlace, WorkerThreads};
 pub use io_tasks::MOST_IO_TASKS;
 pub use messages::{Fetch, FromWorkers, GoOn, KeptOfRun, Lost, Settle, ToWorkers};
 pub use panics::tell_panics;
-pub use run::{Network, Progress, Run, RunOutcome};
+pub use run::{Network, Progress, Pulled, Run, RunOutcome};
 #[cfg(test)]
 pub use scheduler::{CallRoll, Recruit, WorkerStanding};
 pub use scheduler::{Scheduler, Submit};

@@ -9,7 +9,7 @@ use crate::store::{Block, Pool, PoolUse, SpillFiles};
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// A program with what its names stand for.
 pub struct Run {
@@ -26,6 +26,13 @@ pub struct Run {
     pub network: Option<Arc<dyn Network>>,
 }
 
+/// A block that has come from another process.
+pub struct Pulled {
+    pub block: Block,
+    /// When its first bytes came, if it was still on its way to whoever gave it.
+    pub since: Option<Instant>,
+}
+
 /// Blocks from workers of other processes.
 pub trait Network: Send + Sync {
     /// Fills `block` with the one of this name at `from`, then calls `done` with it, or with none if it cannot be had.
@@ -36,7 +43,7 @@ pub trait Network: Send + Sync {
         id: BlockId,
         from: WorkerId,
         block: Block,
-        done: Box<dyn FnOnce(Option<Block>) + Send>,
+        done: Box<dyn FnOnce(Option<Pulled>) + Send>,
     );
 }
 

@@ -3,7 +3,7 @@
 use super::IoPlace;
 use super::autoscaler::DrainWorkers;
 use super::messages::{self, Fetch, ToWorkers};
-use super::run::{Network, Progress, Run};
+use super::run::{Network, Progress, Pulled, Run};
 use super::scheduler::{CallRoll, Recruit, Scheduler, Submit};
 use super::threads::ThreadProvider;
 use super::work_item::{Report, Stopwatch, WorkItem, WorkKind, WorkOutcome};
@@ -216,9 +216,9 @@ impl Network for AtOnce {
         _: BlockId,
         _: WorkerId,
         block: Block,
-        done: Box<dyn FnOnce(Option<Block>) + Send>,
+        done: Box<dyn FnOnce(Option<Pulled>) + Send>,
     ) {
-        done(Some(block));
+        done(Some(Pulled { block, since: None }));
     }
 }
 

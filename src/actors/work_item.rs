@@ -2,7 +2,7 @@
 
 use super::activity::WorkClass;
 use super::panics::guard;
-use super::run::Run;
+use super::run::{Pulled, Run};
 use crate::exec;
 use crate::failure::Failure;
 use crate::ids::{BlockId, RunId, TaskId, WorkerId};
@@ -72,6 +72,7 @@ pub enum WorkOutcome {
 pub struct Received {
     pub block: Block,
     pub from: WorkerId,
+    /// When it was asked for, or came to whoever gave it.
     pub began: Instant,
     pub came: Instant,
 }
@@ -161,10 +162,11 @@ impl WorkItem {
             Err(failure) => return Some(done(WorkOutcome::MoveFailed(failure))),
         };
         let report = report.clone();
-        let came = move |found: Option<Block>| {
+        let came = move |found: Option<Pulled>| {
             let outcome = match (stays, found) {
-                (true, found) => WorkOutcome::Copied(found),
-                (false, Some(block)) => {
+                (true, found) => WorkOutcome::Copied(found.map(|pulled| pulled.block)),
+                (false, Some(Pulled { block, since })) => {
+                    let began = since.unwrap_or(began);
                     WorkOutcome::Received(Received { block, from, began, came: Instant::now() })
                 }
                 (false, None) => WorkOutcome::Missed,

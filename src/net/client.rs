@@ -531,7 +531,7 @@ impl Client {
         let block = Block::new(pool, stage.shape(id.index), stage.element).map_err(Failure::of_run)?;
         let key = encode(&BlockKey { run, block: id }).map_err(Failure::of_run)?;
         self.endpoint.pull(holder(depot), &key, block, move |block, result| {
-            let fetched = result.map(|()| block);
+            let fetched = result.map(|_| block);
             let fetched = fetched.map_err(|why| Failure::of_run(format!("{id:?} of the result: {why}")));
             // Whoever waits may have given up.
             let _ = tell.send((id, fetched));

@@ -5,10 +5,16 @@ use crate::ids::RunId;
 use crate::protocol::{BlockKey, decode};
 use crate::store::{Block, SpillFiles, SpillReader};
 use actix::Addr;
+use actix::clock::sleep;
 use cluster::blocks::{Blocks, Finding, Payload, ReadAt};
 use std::collections::HashMap;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// Whoever asks may have heard from the scheduler that a block comes here before this worker has: it is looked for once
+/// more after each of these times.
+const LOOK_AGAIN_MILLISECONDS: [u64; 6] = [2, 4, 8, 16, 32, 64];
 
 /// Hears of blocks that were written and cannot be read.
 type TellVanished = Arc<dyn Fn(BlockKey) + Send + Sync>;
@@ -86,19 +92,30 @@ impl BlockDepot {
 
     async fn payload(self, key: &[u8]) -> Result<Payload, String> {
         let key: BlockKey = decode(key).map_err(|error| error.to_string())?;
-        let BlockKey { run, block } = key;
-        let askable = self.lock().get(&run).cloned();
-        let Askable { worker, run: here, tell_vanished } =
-            askable.ok_or_else(|| format!("nothing of {run:?} is here"))?;
-        let in_memory = worker.send(Fetch { run, block }).await;
-        if let Some(found) = in_memory.map_err(|_| "this worker is about to end")? {
-            return Ok(Payload::Memory(Box::new(Bytes(found))));
+        let askable = self.lock().get(&key.run).cloned();
+        let askable = askable.ok_or_else(|| format!("nothing of {:?} is here", key.run))?;
+        for milliseconds in LOOK_AGAIN_MILLISECONDS {
+            if let Some(payload) = askable.find(key).await? {
+                return Ok(payload);
+            }
+            sleep(Duration::from_millis(milliseconds)).await;
         }
-        let files = here.spill.clone().filter(|files| files.has(block));
-        let files = files.ok_or_else(|| format!("{block:?} is not here"))?;
-        let len = here.program.stage(block.stage).bytes(block.index);
-        let source = InFile { files, key, len, reader: None, tell_vanished };
-        Ok(Payload::Stored { len, source: Box::new(source) })
+        askable.find(key).await?.ok_or_else(|| format!("{:?} is not here", key.block))
+    }
+}
+
+impl Askable {
+    /// The block, if it is in memory, on its way there, or in a file.
+    async fn find(&self, key: BlockKey) -> Result<Option<Payload>, String> {
+        let BlockKey { run, block } = key;
+        let in_memory = self.worker.send(Fetch { run, block }).await;
+        if let Some(found) = in_memory.map_err(|_| "this worker is about to end")? {
+            return Ok(Some(Payload::Memory(Box::new(Bytes(found)))));
+        }
+        let Some(files) = self.run.spill.clone().filter(|files| files.has(block)) else { return Ok(None) };
+        let len = self.run.program.stage(block.stage).bytes(block.index);
+        let source = InFile { files, key, len, reader: None, tell_vanished: self.tell_vanished.clone() };
+        Ok(Some(Payload::Stored { len, source: Box::new(source) }))
     }
 }
 

@@ -1,13 +1,13 @@
 //! Blocks from workers of other processes.
 
-use crate::actors::Network;
+use crate::actors::{Network, Pulled};
 use crate::ids::{BlockId, RunId, WorkerId};
 use crate::protocol::{BlockKey, Depot, encode};
 use crate::store::Block;
 use cluster::endpoint::Endpoint;
 use cluster::life::Life;
 use cluster::role::Role;
-use cluster::{Holder, PullError};
+use cluster::{Came, Holder, PullError};
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -73,15 +73,15 @@ impl Network for Arc<Neighbours> {
         id: BlockId,
         from: WorkerId,
         block: Block,
-        done: Box<dyn FnOnce(Option<Block>) + Send>,
+        done: Box<dyn FnOnce(Option<Pulled>) + Send>,
     ) {
         let key = encode(&BlockKey { run, block: id });
         let (Some(holder), Ok(key)) = (self.holder_of(from), key) else { return done(None) };
         let neighbours = self.clone();
         self.endpoint.pull(holder, &key, block, move |block, result| match result {
-            Ok(()) => {
+            Ok(Came { since }) => {
                 neighbours.received.fetch_add(block.bytes().len() as u64, Ordering::Relaxed);
-                done(Some(block));
+                done(Some(Pulled { block, since }));
             }
             Err(why) => {
                 neighbours.failed(from, &why);

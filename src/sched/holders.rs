@@ -1,5 +1,6 @@
 //! Who holds a block beside the worker that the table names, and who is to get a copy.
 
+use super::copies::{Copies, HeldCopy};
 use crate::ids::{BlockId, WorkerId};
 use std::collections::HashMap;
 
@@ -17,25 +18,12 @@ pub(super) struct FailedCopy {
     pub times: u32,
 }
 
-/// A copy of a block in a worker's hands, or on its way there.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct HeldCopy {
-    pub worker: WorkerId,
-    /// Tasks assigned to the worker that read it, and a transfer that brings it.
-    pub readers: u32,
-    /// It is there. Until then it is on its way, and a task that is given back takes it along.
-    pub known: bool,
-    /// It comes from outside of the worker's memory, so that others there can wait for it. Those who wait cannot be
-    /// waited for: nobody waits in a circle.
-    pub from_outside: bool,
-}
-
 /// Further holders of blocks, and copies under way. Both are few: a block has an entry only while it has more than one
 /// holder, is on its way to one, or leaves with one.
 #[derive(Default)]
 pub(super) struct Holders {
     /// A block that was lost while a copy was in use has holders here before it is made again.
-    further: HashMap<BlockId, Vec<HeldCopy>>,
+    further: HashMap<BlockId, Copies>,
     /// Copies under way from leaving workers.
     copies: HashMap<BlockId, Transfer>,
     /// How many of these each worker gives.
@@ -45,13 +33,9 @@ pub(super) struct Holders {
 }
 
 impl Holders {
-    /// The block is on its way to `worker`, for one reader. For one more if it was already.
-    pub fn expect(&mut self, block: BlockId, worker: WorkerId, from_outside: bool) {
-        let further = self.further.entry(block).or_default();
-        match further.iter_mut().find(|copy| copy.worker == worker) {
-            Some(copy) => copy.readers += 1,
-            None => further.push(HeldCopy { worker, readers: 1, known: false, from_outside }),
-        }
+    /// The block is on its way from `giver` to `worker`, for one reader. For one more if it was already.
+    pub fn expect(&mut self, block: BlockId, worker: WorkerId, giver: WorkerId, from_outside: bool) {
+        self.further.entry(block).or_default().expect(worker, giver, from_outside);
     }
 
     /// One reader more of a copy, if `worker` has one or is to get one.
@@ -71,32 +55,30 @@ impl Holders {
 
     /// One reader less, and the copy is there.
     pub fn used(&mut self, block: BlockId, worker: WorkerId) {
-        if let Some(copy) = self.copy_mut(block, worker) {
+        if self.further.is_empty() {
+            return;
+        }
+        let Some(copies) = self.further.get_mut(&block) else { return };
+        if let Some(copy) = copies.get_mut(worker) {
             copy.readers = copy.readers.saturating_sub(1);
-            copy.known = true;
+            copies.has_come(worker);
         }
     }
 
     /// `worker` has a copy.
     pub fn add(&mut self, block: BlockId, worker: WorkerId) {
-        let further = self.further.entry(block).or_default();
-        match further.iter_mut().find(|copy| copy.worker == worker) {
-            Some(copy) => copy.known = true,
-            None => further.push(HeldCopy { worker, readers: 0, known: true, from_outside: false }),
-        }
+        self.further.entry(block).or_default().add(worker);
     }
 
     fn copy_mut(&mut self, block: BlockId, worker: WorkerId) -> Option<&mut HeldCopy> {
-        self.further.get_mut(&block)?.iter_mut().find(|copy| copy.worker == worker)
+        self.further.get_mut(&block)?.get_mut(worker)
     }
 
     /// `worker` is not a further holder any more. True if it was.
     pub fn remove(&mut self, block: BlockId, worker: WorkerId) -> bool {
-        let Some(further) = self.further.get_mut(&block) else { return false };
-        let before = further.len();
-        further.retain(|copy| copy.worker != worker);
-        let removed = further.len() < before;
-        if further.is_empty() {
+        let Some(copies) = self.further.get_mut(&block) else { return false };
+        let removed = copies.remove(worker);
+        if copies.is_empty() {
             self.further.remove(&block);
         }
         removed
@@ -104,15 +86,18 @@ impl Holders {
 
     /// All copies of a block, which are none any more.
     pub fn take_all(&mut self, block: BlockId) -> Vec<HeldCopy> {
-        self.further.remove(&block).unwrap_or_default()
+        self.further.remove(&block).map_or_else(Vec::new, |copies| copies.all().to_vec())
     }
 
     /// All copies of a block, those on their way too.
     pub fn of(&self, block: BlockId) -> &[HeldCopy] {
-        if self.further.is_empty() {
-            return &[];
-        }
-        self.further.get(&block).map_or(&[], Vec::as_slice)
+        self.copies_of(block).map_or(&[], Copies::all)
+    }
+
+    /// The same, if there are any.
+    pub fn copies_of(&self, block: BlockId) -> Option<&Copies> {
+        // Mostly there are none, and no hash is needed to know that.
+        if self.further.is_empty() { None } else { self.further.get(&block) }
     }
 
     /// Is a copy known to be at `worker`?
@@ -132,14 +117,19 @@ impl Holders {
 
     /// Who reads what is counted anew.
     pub fn forget_readers(&mut self) {
-        self.further.values_mut().flatten().for_each(|copy| copy.readers = 0);
+        self.further.values_mut().for_each(Copies::forget_readers);
     }
 
     /// Copies that are on their way for nobody are none.
     pub fn forget_unread(&mut self) {
-        self.further.retain(|_, further| {
-            further.retain(|copy| copy.known || copy.readers > 0);
-            !further.is_empty()
+        self.further.retain(|_, copies| {
+            let is_for_nobody = |copy: &&HeldCopy| !copy.known && copy.readers == 0;
+            let gone: Vec<WorkerId> =
+                copies.all().iter().filter(is_for_nobody).map(|copy| copy.worker).collect();
+            for worker in gone {
+                copies.remove(worker);
+            }
+            !copies.is_empty()
         });
     }
 
@@ -196,6 +186,11 @@ impl Holders {
         }
     }
 
+    /// Is a copy under way from a leaving worker to this one?
+    pub fn is_copied_to(&self, block: BlockId, worker: WorkerId) -> bool {
+        !self.copies.is_empty() && self.copies.get(&block).is_some_and(|transfer| transfer.to == worker)
+    }
+
     pub fn is_copied(&self, block: BlockId) -> bool {
         self.copies.contains_key(&block)
     }
@@ -212,14 +207,14 @@ impl Holders {
 
     /// What is known of the copies of a worker is no longer true. Returns the blocks of which it had one.
     pub fn forget_worker(&mut self, worker: WorkerId) -> Vec<BlockId> {
-        let has_one = |copies: &Vec<HeldCopy>| copies.iter().any(|copy| copy.worker == worker);
-        let mut had: Vec<BlockId> =
-            self.further.iter().filter(|(_, copies)| has_one(copies)).map(|(block, _)| *block).collect();
-        had.sort_unstable();
-        self.further.retain(|_, further| {
-            further.retain(|copy| copy.worker != worker);
-            !further.is_empty()
+        let mut had = Vec::new();
+        self.further.retain(|block, copies| {
+            if copies.remove(worker) {
+                had.push(*block);
+            }
+            !copies.is_empty()
         });
+        had.sort_unstable();
         // What it was to give is answered by whoever was to get it.
         let concerned = |transfer: &Transfer| transfer.to == worker;
         let ended: Vec<BlockId> =
@@ -230,8 +225,8 @@ impl Holders {
         had
     }
 
-    pub fn further(&self) -> impl Iterator<Item = (BlockId, &[HeldCopy])> {
-        self.further.iter().map(|(block, further)| (*block, further.as_slice()))
+    pub fn further(&self) -> impl Iterator<Item = (BlockId, &Copies)> {
+        self.further.iter().map(|(block, copies)| (*block, copies))
     }
 
     pub fn copies(&self) -> impl Iterator<Item = (BlockId, Transfer)> {
@@ -247,15 +242,16 @@ mod tests {
     const BLOCK: BlockId = BlockId { stage: StageId(0), index: 7 };
     const ONE: WorkerId = WorkerId(1);
     const TWO: WorkerId = WorkerId(2);
+    const HOLDER: WorkerId = WorkerId(9);
 
     #[test]
     fn a_copy_that_nobody_has_used_goes_with_its_last_reader() {
         let mut holders = Holders::default();
-        holders.expect(BLOCK, ONE, true);
-        holders.expect(BLOCK, ONE, true);
+        holders.expect(BLOCK, ONE, HOLDER, true);
+        holders.expect(BLOCK, ONE, HOLDER, true);
         assert!(!holders.unexpect(BLOCK, ONE) && holders.expects(BLOCK, ONE));
         assert!(holders.unexpect(BLOCK, ONE) && !holders.expects(BLOCK, ONE));
-        holders.expect(BLOCK, ONE, true);
+        holders.expect(BLOCK, ONE, HOLDER, true);
         assert!(!holders.has(BLOCK, ONE));
         holders.used(BLOCK, ONE);
         assert!(!holders.unexpect(BLOCK, ONE) && holders.has(BLOCK, ONE));
@@ -266,7 +262,7 @@ mod tests {
     fn copies_on_their_way_for_nobody_are_forgotten() {
         let mut holders = Holders::default();
         holders.add(BLOCK, ONE);
-        holders.expect(BLOCK, TWO, true);
+        holders.expect(BLOCK, TWO, HOLDER, true);
         holders.forget_unread();
         assert!(holders.expects(BLOCK, TWO));
         holders.forget_readers();

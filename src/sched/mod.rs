@@ -7,7 +7,7 @@
 //! - `leads`: which assigned tasks others may follow before they are done
 //! - `ahead`: how far a run goes ahead of the walk
 //! - `memories`, `ledger`: bytes that are reserved in each memory
-//! - `holders`: copies of blocks
+//! - `holders`, `copies`: copies of blocks
 //! - `homes`: where the blocks of a product are best made
 //! - `eviction`, `transit`: which blocks leave memory; blocks on their way out, and where they have been written
 //! - `sacrifice`: what is given up after a loss
@@ -20,6 +20,7 @@
 mod admission;
 mod ahead;
 mod concurrency;
+mod copies;
 mod core;
 mod counts;
 mod desk;

@@ -58,10 +58,27 @@ impl World {
             Given::Value(value) => Some(value),
             Given::Nothing => None,
             Given::Later => {
+                // What its holder waits for says nothing of the link.
+                if let Some(coming) =
+                    self.workers.get_mut(&to).and_then(|worker| worker.fetching.get_mut(&block))
+                {
+                    coming.asked = self.now;
+                }
                 let delay = self.delay(self.latency) + 1;
                 return self.at(self.now + delay, Item::Fetched { to, from, block });
             }
         };
+        if let Some(value) = value
+            && self.uplinks.are_slow()
+            && self.memory_of(from) != self.memory_of(to)
+        {
+            return self.upload(from, to, block, value);
+        }
+        self.arrive(to, from, block, value);
+    }
+
+    /// A block has come to a worker, or will not.
+    pub(super) fn arrive(&mut self, to: WorkerId, from: WorkerId, block: BlockId, value: Option<u64>) {
         let Some(worker) = self.workers.get_mut(&to) else { return };
         let coming = worker.fetching.remove(&block).unwrap_or_default();
         if value.is_some() && from != to {

@@ -126,6 +126,7 @@ impl World {
     /// All that was on its way to the scheduler and from it is lost.
     fn forget_messages(&mut self) {
         self.keep_items(|item| matches!(item, Item::Accident | Item::Heal | Item::SchedulerDies));
+        self.uplinks.clear();
         self.inbox.clear();
         self.handle_due = false;
         self.failed_copies.clear();

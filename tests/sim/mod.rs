@@ -13,6 +13,7 @@ pub mod memory;
 pub mod programs;
 pub mod rng;
 mod spilling;
+mod uplinks;
 pub mod values;
 pub mod worker;
 mod working;

@@ -121,11 +121,12 @@ fn arrays(rng: &mut Rng, size: u64) -> Program {
     builder.finish()
 }
 
+const GUESSED_FLOPS_PER_SECOND: f64 = 2e10;
+
 /// The product of two square matrices of so many blocks. Its chains go on one after the other, or in lockstep as in a
 /// fleet. A step is taken to need so many seconds, before one has been measured.
 pub fn product(blocks: u64, lockstep: bool, seconds: f64) -> Program {
     const BLOCK: u64 = 8;
-    const GUESSED_FLOPS_PER_SECOND: f64 = 2e10;
     let mut builder = ProgramBuilder::default();
     let mut lowering = Lowering::new(&mut builder, BLOCK);
     let axis = Axis::new(blocks * BLOCK, BLOCK);
@@ -141,6 +142,23 @@ pub fn product(blocks: u64, lockstep: bool, seconds: f64) -> Program {
         stage.work.flops = seconds * GUESSED_FLOPS_PER_SECOND;
     }
     program
+}
+
+/// One block of 8 MiB, and tasks that each read it. They take so many seconds, as is guessed.
+pub fn broadcast(readers: usize, seconds: f64) -> Program {
+    let work = Work { flops: seconds * GUESSED_FLOPS_PER_SECOND, ..Work::default() };
+    let of_task = |task: usize| if task == 0 { Vec::new() } else { vec![0] };
+    let edges = Edges::new(&(0..=readers).map(of_task).collect::<Vec<_>>());
+    Program::new(vec![Stage {
+        kind: Kind::Null,
+        space: Space::new(readers as u32 + 1, 1, 1, Order::Rows),
+        blocks: Blocks::Each { rows: 1, cols: 1 << 20 },
+        element: Element::F64,
+        reads: vec![Read { source: StageId(0), pattern: Pattern::Edges(Arc::new(edges)) }],
+        keep: true,
+        lockstep: false,
+        work,
+    }])
 }
 
 /// A tall matrix in row blocks, which may be shorter than wide.

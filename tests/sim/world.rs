@@ -5,6 +5,7 @@ use super::dying::CorePlan;
 use super::made_up;
 use super::memory::{Given, SimMemory};
 use super::rng::Rng;
+use super::uplinks::Uplinks;
 use super::values::reference;
 use super::worker::SimWorker;
 use dolmen::graph::Program;
@@ -33,6 +34,8 @@ pub(super) enum Item {
         from: WorkerId,
         block: BlockId,
     },
+    /// A worker has sent a part of a block.
+    PartSent(WorkerId),
     Done(WorkerId, TaskId),
     Written(WorkerId, BlockId),
     /// The worker looks again whether there is room.
@@ -128,6 +131,7 @@ pub struct World {
     pub(super) far: Option<Far>,
     /// Blocks that have come from the far worker or to it.
     pub pulled_far: u64,
+    pub(super) uplinks: Uplinks,
     pub(super) duplicates: bool,
     /// All tasks take as long, and all messages.
     pub(super) steady: bool,
@@ -191,6 +195,7 @@ impl World {
             batching,
             far: None,
             pulled_far: 0,
+            uplinks: Uplinks::default(),
             duplicates: true,
             steady: false,
         }
@@ -337,6 +342,7 @@ impl World {
             Item::ToCore(events) => self.hear(events),
             Item::Handle => self.handle(),
             Item::Fetched { to, from, block } => self.fetched(to, from, block),
+            Item::PartSent(from) => self.part_sent(from),
             Item::Done(worker, task) => self.task_done(worker, task),
             Item::Written(worker, block) => self.written(worker, block),
             Item::Turn(worker) => self.turn(worker),

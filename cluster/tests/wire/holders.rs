@@ -5,7 +5,7 @@ use cluster::frame::{Flags, FrameHeader};
 use cluster::life::Life;
 use cluster::limits::PART;
 use cluster::role::Role;
-use cluster::{Ending, Holder, PullError};
+use cluster::{Came, Ending, Holder, PullError};
 use std::net::{TcpListener, TcpStream};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread::JoinHandle;
@@ -34,7 +34,7 @@ fn node() -> Node {
     Node::new(config)
 }
 
-fn start(node: &Node, holder: Holder, len: usize) -> Receiver<(Vec<u8>, Result<(), PullError>)> {
+fn start(node: &Node, holder: Holder, len: usize) -> Receiver<(Vec<u8>, Result<Came, PullError>)> {
     let (tell, told) = channel();
     node.endpoint.pull(holder, b"key", vec![0; len], move |buffer, result| {
         tell.send((buffer, result)).unwrap();
@@ -73,7 +73,7 @@ fn a_damaged_part_costs_that_block_and_a_short_block_itself() {
     let result = start(&node, holder, 6).recv().unwrap().1;
     assert_eq!(result, Err(PullError::Short { got: 3, len: 6 }));
     // On the same connection: there is no other.
-    assert_eq!(start(&node, holder, 6).recv().unwrap(), (b"abcxyz".to_vec(), Ok(())));
+    assert_eq!(start(&node, holder, 6).recv().unwrap(), (b"abcxyz".to_vec(), Ok(Came { since: None })));
     drop(node);
     thread.join().unwrap();
 }
@@ -82,12 +82,13 @@ fn a_damaged_part_costs_that_block_and_a_short_block_itself() {
 fn what_breaks_the_protocol_ends_the_connection_and_fails_all_that_was_to_come() {
     let long = PART as u64 + 1;
     type Lie = fn([u8; 4]) -> Vec<u8>;
-    let lies: [(Lie, u64, &str); 8] = [
+    let lies: [(Lie, u64, &str); 9] = [
         (|number| reply(number, 1), 5, "more bytes than the block has"),
         (|number| reply(number, 0), 1 << 63, "a part that is too long"),
         (|number| reply(number, 0), long, "a part that is too long"),
         (|_| reply([9; 4], 1), 0, "a block that nobody asked for"),
-        (|number| reply(number, 3), 0, "an answer that cannot be read"),
+        (|number| reply(number, 4), 0, "an answer that cannot be read"),
+        (|number| reply(number, 3), 1, "a block is waited for that is there"),
         (|number| [reply(number, 1), vec![b'x']].concat(), 0, "an answer that cannot be read"),
         (|number| reply(number, 2), 3, "bytes of a block that failed"),
         (|number| [reply(number, 2), vec![b'x'; 1025]].concat(), 0, "a message that is too long"),

@@ -126,7 +126,7 @@ impl Core {
         for (block, copies) in self.holders.further() {
             let home = self.tasks.location(block).and_then(|holder| self.fleet.memory(holder));
             let mut seen: BTreeSet<Option<MemoryId>> = [home].into();
-            for copy in copies {
+            for copy in copies.all() {
                 if seen.insert(self.fleet.memory(copy.worker)) {
                     add(copy.worker, self.tasks.size(block), 0);
                 }

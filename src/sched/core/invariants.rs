@@ -35,6 +35,7 @@ impl Core {
     /// - I16: what an assigned task reads is at its worker, expected there or made there, unless it was lost, or was
     ///   given back and the task will be.
     /// - I17: a suspect that a worker was permitted to begin, or has asked about, is assigned to it.
+    /// - I18: who gives copies is counted: each just as often as copies are on their way from it.
     pub fn check_invariants(&self) {
         if self.is_over() {
             return;
@@ -146,9 +147,11 @@ impl Core {
         }
     }
 
-    /// I10 and I11.
+    /// I10, I11 and I18.
     fn check_copies(&self) {
         for (block, copies) in self.holders.further() {
+            assert!(copies.is_consistent(), "I18: {block:?} at {:?}", copies.all());
+            let copies = copies.all();
             let distinct: HashSet<_> = copies.iter().map(|copy| copy.worker).collect();
             assert!(distinct.len() == copies.len() && !copies.is_empty(), "I10: {block:?} at {copies:?}");
             let state = self.tasks.state(block);

@@ -6,10 +6,11 @@
 //! it lacks.
 //!
 //! This file is the way of a task from admission to release. The files below it are what else can happen:
-//! `placement` (which worker), `following` (before its inputs exist), `room` (what is reserved in its memory),
-//! `spilling` (blocks out of memory and back), `leaving` (workers that come and go as planned), `recovery` (those that
-//! are lost), `taking_up` (what workers hold of a run whose scheduler was lost), `counting` (all counts anew),
-//! `invariants` (what always holds), `looking` and `remaining` (what can be seen of it).
+//! `placement` (which worker), `sources` (where it gets blocks), `following` (before its inputs exist), `room`
+//! (what is reserved in its memory), `spilling` (blocks out of memory and back), `leaving` (workers that come and
+//! go as planned), `recovery` (those that are lost), `taking_up` (what workers hold of a run whose scheduler was
+//! lost), `counting` (all counts anew), `invariants` (what always holds), `looking` and `remaining` (what can be
+//! seen of it).
 
 mod counting;
 mod following;
@@ -20,6 +21,7 @@ mod placement;
 mod recovery;
 mod remaining;
 mod room;
+mod sources;
 mod spilling;
 mod taking_up;
 

@@ -5,8 +5,8 @@
 
 use super::Core;
 use crate::ids::{BlockId, MemoryId, TaskId, WorkerId};
+use crate::sched::copies::HeldCopy;
 use crate::sched::eviction::{Class, EvictionRank, IdleBlock};
-use crate::sched::holders::HeldCopy;
 use crate::sched::table::TaskState;
 use std::collections::BTreeSet;
 
@@ -61,7 +61,7 @@ impl Core {
             self.reserve_at(memory, self.tasks.size(block));
         }
         let from_outside = source == worker || self.fleet.memory(source) != Some(memory);
-        self.holders.expect(block, worker, from_outside);
+        self.holders.expect(block, worker, source, from_outside);
     }
 
     /// Does `task` at `worker` go on in the block of the step before? Not if another worker may hold that very block.
@@ -203,10 +203,11 @@ impl Core {
         }
     }
 
-    /// May a copy of a block go that lies in the memory `home`, if anywhere? One that shares that memory takes none.
+    /// May a copy of a block go that lies in the memory `home`, if anywhere? Not one that others are to get theirs
+    /// from. One that shares that memory takes none.
     /// Where a lost block is made again it takes the place of its copy.
     pub(super) fn may_drop(&self, block: BlockId, copy: &HeldCopy, home: Option<MemoryId>) -> bool {
-        let is_idle = copy.known && copy.readers == 0;
+        let is_idle = copy.known && copy.readers == 0 && copy.gives == 0;
         let is_made_there = self.tasks.state(block) == TaskState::Assigned(copy.worker);
         is_idle && !is_made_there && self.fleet.memory(copy.worker) != home
     }

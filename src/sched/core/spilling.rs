@@ -25,21 +25,6 @@ impl Core {
         self.transit.leaves_from(block) == Some(worker) || self.holders.expects(block, worker)
     }
 
-    /// Where `worker` gets a block that it does not have.
-    pub(super) fn source_for(&self, block: BlockId, worker: WorkerId) -> Option<WorkerId> {
-        let home = self.fleet.memory(worker)?;
-        let shares = |other: &WorkerId| *other != worker && self.fleet.memory(*other) == Some(home);
-        let holder = self.tasks.location(block);
-        let mut comes_first = self.holders.of(block).iter().filter(|copy| copy.known || copy.from_outside);
-        let nearby = comes_first.find(|copy| shares(&copy.worker)).map(|copy| copy.worker);
-        let near_or_far = holder.filter(shares).or(nearby).or(holder);
-        near_or_far.or_else(|| match self.transit.file(block) {
-            Some(memory) if memory != home => self.memories.workers(memory).next(),
-            Some(_) => Some(worker),
-            None => self.tasks.is_source(block).then_some(worker),
-        })
-    }
-
     /// An idle block leaves memory: it is dropped where it is elsewhere too or can be made again, else written.
     pub(super) fn send_away(&mut self, IdleBlock { rank, block, worker }: IdleBlock) {
         if rank.class == Class::Copy {

@@ -1,0 +1,235 @@
+//! The copies of one block, there or on their way, and which of them others come from.
+//!
+//! A block that many want goes as a tree: who gets it later gets it from who got it before, or will have. Copies are
+//! kept in the order in which they were promised. If each is given to two, the place of the next one's giver is the
+//! middle of the list, as in a heap: so a few of them are looked at, however many there are.
+//!
+//! A promise names the block's holder, a copy that is there, or one that was promised before: nobody waits in a
+//! circle. If a copy comes to nothing, those who were to get theirs from it may wait for whoever gets it next. So from
+//! then on nobody is promised one that is still on its way, until none is.
+
+use crate::ids::WorkerId;
+
+/// So many copies are looked at for the next one's giver.
+const LOOKED_AT: usize = 8;
+
+/// A copy of a block in a worker's hands, or on its way there.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct HeldCopy {
+    pub worker: WorkerId,
+    /// Tasks assigned to the worker that read it, and a transfer that brings it.
+    pub readers: u32,
+    /// It is there. Until then it is on its way, and a task that is given back takes it along.
+    pub known: bool,
+    /// It comes from outside of the worker's memory, so that others there can wait for it. Those who wait cannot be
+    /// waited for: nobody waits in a circle.
+    pub from_outside: bool,
+    /// Who gives it, or gave it.
+    pub giver: WorkerId,
+    /// Copies on their way that come from this one: it stays until they are there.
+    pub gives: u32,
+    /// As it was promised, so many copies come one after the other until this one is there. None if it is.
+    pub rounds: u32,
+}
+
+/// All copies of a block.
+#[derive(Default)]
+pub(super) struct Copies {
+    held: Vec<HeldCopy>,
+    /// Copies on their way that come from somebody who has none of these: from the block's holder.
+    by_holder: u32,
+    /// One has come to nothing, and others are on their way.
+    only_known: bool,
+}
+
+impl Copies {
+    pub fn all(&self) -> &[HeldCopy] {
+        &self.held
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.held.is_empty()
+    }
+
+    /// Copies on their way from whoever has none of these.
+    pub fn by_holder(&self) -> u32 {
+        self.by_holder
+    }
+
+    /// Those from which another one may come, the best few.
+    pub fn givers(&self) -> impl Iterator<Item = &HeldCopy> {
+        let first = (self.held.len() / 2).saturating_sub(LOOKED_AT / 2);
+        let looked_at = self.held[first..].iter().take(LOOKED_AT);
+        looked_at.filter(|copy| copy.known || (copy.from_outside && !self.only_known))
+    }
+
+    pub fn get_mut(&mut self, worker: WorkerId) -> Option<&mut HeldCopy> {
+        self.held.iter_mut().find(|copy| copy.worker == worker)
+    }
+
+    /// Who reads what is counted anew.
+    pub fn forget_readers(&mut self) {
+        self.held.iter_mut().for_each(|copy| copy.readers = 0);
+    }
+
+    /// One is on its way from `giver` to `worker`, for one reader. For one more if it was already.
+    pub fn expect(&mut self, worker: WorkerId, giver: WorkerId, from_outside: bool) {
+        if let Some(copy) = self.get_mut(worker) {
+            copy.readers += 1;
+            return;
+        }
+        let rounds = match self.get_mut(giver).filter(|copy| copy.worker != worker) {
+            Some(copy) => {
+                copy.gives += 1;
+                copy.rounds + 1
+            }
+            None => {
+                self.by_holder += 1;
+                1
+            }
+        };
+        self.push(HeldCopy { worker, readers: 1, known: false, from_outside, giver, gives: 0, rounds });
+    }
+
+    /// `worker` has one.
+    pub fn add(&mut self, worker: WorkerId) {
+        match self.get_mut(worker) {
+            Some(_) => self.has_come(worker),
+            None => self.push(HeldCopy {
+                worker,
+                readers: 0,
+                known: true,
+                from_outside: false,
+                giver: worker,
+                gives: 0,
+                rounds: 0,
+            }),
+        }
+    }
+
+    fn push(&mut self, copy: HeldCopy) {
+        let is_given = |other: &&HeldCopy| !other.known && other.giver == copy.worker;
+        let gives = self.held.iter().filter(is_given).count() as u32;
+        self.by_holder -= gives;
+        self.held.push(HeldCopy { gives, ..copy });
+    }
+
+    /// The copy of `worker` is there.
+    pub fn has_come(&mut self, worker: WorkerId) {
+        let Some(copy) = self.get_mut(worker).filter(|copy| !copy.known) else { return };
+        copy.known = true;
+        copy.rounds = 0;
+        let giver = copy.giver;
+        self.is_given(giver, worker);
+    }
+
+    /// One copy less is on its way from `giver`, that of `worker`.
+    fn is_given(&mut self, giver: WorkerId, worker: WorkerId) {
+        match self.get_mut(giver).filter(|copy| copy.worker != worker) {
+            Some(copy) => copy.gives -= 1,
+            None => self.by_holder -= 1,
+        }
+        self.only_known &= self.held.iter().any(|copy| !copy.known);
+    }
+
+    /// `worker` has none any more. True if it had one, or was to get one.
+    pub fn remove(&mut self, worker: WorkerId) -> bool {
+        let Some(at) = self.held.iter().position(|copy| copy.worker == worker) else { return false };
+        let gone = self.held.remove(at);
+        self.by_holder += gone.gives;
+        self.only_known |= !gone.known || gone.gives > 0;
+        if !gone.known {
+            self.is_given(gone.giver, worker);
+        }
+        true
+    }
+
+    /// What is counted is what the list says. For checks.
+    pub fn is_consistent(&self) -> bool {
+        let coming = || self.held.iter().filter(|copy| !copy.known);
+        let has_copy = |worker: WorkerId| self.held.iter().any(|copy| copy.worker == worker);
+        let from = |giver: WorkerId| coming().filter(|copy| copy.giver == giver).count() as u32;
+        let by_holder = coming().filter(|copy| !has_copy(copy.giver) || copy.giver == copy.worker).count();
+        let gives_to_others = |copy: &HeldCopy| {
+            let to_itself = u32::from(!copy.known && copy.giver == copy.worker);
+            copy.gives == from(copy.worker) - to_itself
+        };
+        self.held.iter().all(gives_to_others) && self.by_holder == by_holder as u32
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOLDER: WorkerId = WorkerId(100);
+
+    fn worker(number: usize) -> WorkerId {
+        WorkerId(number as u32)
+    }
+
+    /// The first of those looked at that gives to fewer than two.
+    fn first_free(copies: &Copies) -> WorkerId {
+        copies.givers().find(|copy| copy.gives < 2).map_or(HOLDER, |copy| copy.worker)
+    }
+
+    #[test]
+    fn however_many_there_are_one_that_is_free_is_among_those_looked_at() {
+        let mut copies = Copies::default();
+        for number in 0..1000 {
+            let giver = if number < 2 { HOLDER } else { first_free(&copies) };
+            assert!(number < 2 || giver != HOLDER, "copy {number}");
+            copies.expect(worker(number), giver, true);
+        }
+        assert!(copies.is_consistent());
+        let rounds = copies.all().iter().map(|copy| copy.rounds).max();
+        assert!(rounds <= Some(10), "a tree of two branches each: {rounds:?}");
+    }
+
+    #[test]
+    fn who_gives_is_counted_until_it_has_come() {
+        let mut copies = Copies::default();
+        copies.expect(worker(0), HOLDER, true);
+        copies.expect(worker(1), worker(0), true);
+        copies.expect(worker(1), HOLDER, true);
+        let [first, second] = copies.all() else { panic!("two copies") };
+        assert_eq!((first.gives, first.rounds, copies.by_holder()), (1, 1, 1));
+        assert_eq!((second.giver, second.readers, second.rounds), (worker(0), 2, 2));
+        copies.has_come(worker(0));
+        assert_eq!((copies.by_holder(), copies.all()[0].gives), (0, 1));
+        copies.add(worker(1));
+        assert_eq!((copies.all()[0].gives, copies.all()[1].rounds), (0, 0));
+        assert!(copies.is_consistent());
+    }
+
+    #[test]
+    fn when_one_comes_to_nothing_nobody_waits_for_those_on_their_way() {
+        let mut copies = Copies::default();
+        copies.add(worker(9));
+        copies.expect(worker(0), HOLDER, true);
+        copies.expect(worker(1), worker(0), true);
+        let givers = |copies: &Copies| copies.givers().map(|copy| copy.worker).collect::<Vec<_>>();
+        assert_eq!(givers(&copies), [worker(9), worker(0), worker(1)]);
+        assert!(copies.remove(worker(0)));
+        assert_eq!((givers(&copies), copies.by_holder()), (vec![worker(9)], 1));
+        // Worker 1 waits for it still.
+        copies.expect(worker(0), worker(9), true);
+        assert_eq!((givers(&copies), copies.by_holder()), (vec![worker(9)], 0));
+        assert!(copies.is_consistent());
+        copies.has_come(worker(0));
+        copies.has_come(worker(1));
+        assert_eq!(givers(&copies).len(), 3, "all are there");
+        copies.expect(worker(2), worker(1), true);
+        assert_eq!(givers(&copies).len(), 4);
+    }
+
+    #[test]
+    fn what_comes_from_a_place_of_its_own_counts_for_the_holder() {
+        let mut copies = Copies::default();
+        copies.expect(worker(0), worker(0), true);
+        assert_eq!((copies.by_holder(), copies.all()[0].gives), (1, 0));
+        assert!(copies.is_consistent());
+        assert!(copies.remove(worker(0)) && !copies.remove(worker(0)));
+        assert!(copies.is_empty() && copies.is_consistent() && copies.by_holder() == 0);
+    }
+}
