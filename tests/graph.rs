@@ -307,12 +307,14 @@ fn work_on_the_last_short_row_block_of_a_product_is_less() {
 #[test]
 fn the_tasks_of_all_stages_count_together() {
     let lower = |array: &Array| {
-        let grid = BlockGrid::new(Axis::new(30_000, 1), Axis::new(30_000, 1));
+        let (rows, cols) = array.shape().unwrap();
+        let grid = BlockGrid::new(Axis::new(rows, 1), Axis::new(cols, 1));
         let mut builder = ProgramBuilder::default();
         Lowering::new(&mut builder, 4).lower(array, grid).map(|_| builder.finish().tasks())
     };
     let x = programs::input(0, 30_000, 30_000);
     assert!(matches!(lower(&x), Ok(900_000_000)));
+    assert!(matches!(lower(&programs::input(0, 1 << 15, 1 << 15)), Ok(0x4000_0000)));
     let both = lower(&(&x + 1.0));
     assert!(matches!(both, Err(LowerError::TooManyTasks { tasks: 900_000_000, .. })), "{both:?}");
 }
