@@ -101,3 +101,21 @@ impl Counts {
         self.recomputed -= 1;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::graph::ProgramBuilder;
+
+    #[test]
+    fn what_need_not_be_done_again_does_not_count_as_that() {
+        let mut builder = ProgramBuilder::default();
+        builder.null_wide(2);
+        let (mut counts, stage) = (Counts::new(&builder.finish()), StageId(0));
+        counts.take_up(stage);
+        counts.redo(stage);
+        assert_eq!((counts.recomputed(), counts.left(stage), counts.unfinished()), (1, 2, 2));
+        counts.abandon(stage);
+        assert_eq!((counts.recomputed(), counts.left(stage), counts.unfinished()), (0, 1, 1));
+    }
+}

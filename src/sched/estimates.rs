@@ -71,4 +71,20 @@ mod tests {
         estimates.measure(&[timing(0, 1.0), timing(0, 0.0), timing(1, -1.0), timing(1, f64::NAN), elsewhere]);
         assert_eq!(estimates.of_stage(stage), before, "what cannot be is passed over");
     }
+
+    #[test]
+    fn a_guess_is_of_flops_and_bytes() {
+        use crate::graph::{Blocks, Kind, Order, Space, Work};
+        let stage = Stage {
+            kind: Kind::Null,
+            space: Space::new(1, 1, 1, Order::Rows),
+            blocks: Blocks::Each { rows: 1_000_000, cols: 500 },
+            element: crate::array::Element::F64,
+            reads: Vec::new(),
+            keep: false,
+            lockstep: false,
+            work: Work { flops: 4e10, ..Work::default() },
+        };
+        assert!((first_guess(&stage) - 3.000_001).abs() < 1e-9, "{}", first_guess(&stage));
+    }
 }

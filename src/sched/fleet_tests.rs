@@ -61,7 +61,8 @@ fn a_worker_has_room_for_a_hundredth_of_a_second_of_its_threads() {
     assert!(room(4, 7, 1.0, 1.0), "two for each thread");
     assert!(!room(4, 8, 1.0, 0.0));
     assert!(room(4, 8, 0.0025, 0.01));
-    assert!(!room(4, 8, 0.0025, 0.02), "that is not less");
+    assert!(!room(4, 8, 0.0025, 0.02));
+    assert!(!room(1, 2, 0.0, AHEAD_SECONDS), "that is not less");
     assert!(room(1, MOST_ASSIGNED - 1, 0.0, 0.0));
     assert!(!room(1, MOST_ASSIGNED, 0.0, 0.0));
 }
