@@ -65,3 +65,20 @@ impl Ledger {
         self.leaving = 0;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_on_its_way_out_will_be_free() {
+        let mut ledger = Ledger::new(10);
+        ledger.reserve(8);
+        ledger.begin_leaving(5);
+        assert_eq!((ledger.reserved(), ledger.leaving(), ledger.staying()), (8, 5, 3));
+        assert!(ledger.fits(2) && !ledger.fits(3));
+        assert!(ledger.will_fit(7) && !ledger.will_fit(8));
+        ledger.has_left(5);
+        assert_eq!((ledger.reserved(), ledger.leaving(), ledger.staying()), (3, 0, 3));
+    }
+}

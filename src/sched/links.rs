@@ -134,7 +134,8 @@ mod tests {
         let back = links.seconds(Way { from: HERE, to: FAR }, MIB);
         assert!(back < 0.01, "nothing is known of the way back: {back}");
         links.forget(FAR);
-        assert_eq!(links.measured.len(), 1);
+        let left: Vec<Way> = links.measured.keys().copied().collect();
+        assert_eq!(left, [Way { from: NEAR, to: HERE }]);
         links.forget(HERE);
         assert!(links.measured.is_empty());
     }
@@ -150,5 +151,14 @@ mod tests {
         }
         let after = seconds(&links, FAR, MIB);
         assert!((after - before).abs() < 1e-12, "{before} {after}");
+    }
+
+    #[test]
+    fn small_blocks_tell_what_it_costs_to_ask() {
+        for (blocks, bytes, costs) in [(10, 10 * (SMALL - 1), 0.2), (10, 10 * SMALL, 0.0)] {
+            let mut links = Links::default();
+            measure(&mut links, pull(FAR, blocks, bytes, f64::from(blocks)));
+            assert!((seconds(&links, FAR, 0) - costs).abs() < 1e-9);
+        }
     }
 }

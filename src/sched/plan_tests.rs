@@ -99,7 +99,7 @@ fn more_io_threads_take_what_is_free() {
         assert_eq!(after.stride(&program).per_thread, before.stride(&program).per_thread);
     }
     let spilling = plan_spilling(&program, TWO, PLENTY, 0).unwrap();
-    assert_eq!(spilling.with_more_io(&program, 16, PLENTY), spilling);
+    assert_eq!(spilling.with_more_io(&program, 16, 2 * PLENTY), spilling);
     let small = product(1);
     let all = plan(&small, TWO, PLENTY).unwrap().with_more_io(&small, 16, PLENTY);
     assert_eq!((all.more_io, all.blocks_limit), (13, largest_total(&small)));
@@ -136,4 +136,20 @@ fn what_little_memory_makes_a_run_write_and_read_is_foretold() {
     for plan in [plan_spilling(&program, TWO, PLENTY, 0), plan(&program, TWO, PLENTY)] {
         assert_eq!(forecast(&program, &plan.unwrap()), Swapped::default(), "there is room for all");
     }
+}
+
+#[test]
+fn blocks_that_nobody_reads_go_unless_they_are_results() {
+    let needs_of = |keep| {
+        let grid = BlockGrid::new(Axis::new(300, 100), Axis::whole(100));
+        let mut builder = ProgramBuilder::default();
+        let a = builder.fill(Fill::Constant(1.0), 0, 0, grid, Element::F64);
+        if keep {
+            builder.keep(a.stage);
+        }
+        let Needs { serial, spilling } = needs(&builder.finish());
+        (serial, spilling)
+    };
+    assert_eq!(needs_of(false), (block(), block()));
+    assert_eq!(needs_of(true), (3 * block(), 3 * block()));
 }

@@ -241,7 +241,7 @@ mod tests {
         }
     }
 
-    /// Two chains of three steps.
+    /// Two chains of three steps of a microsecond, and a task of two and a half.
     fn chains() -> (Tasks, ReadyTasks) {
         use crate::array::Element;
         use crate::graph::{Blocks, Kind, Order, Pattern, Read, Space, Stage, Work};
@@ -255,7 +255,10 @@ mod tests {
             lockstep: false,
             work: Work::default(),
         };
-        let program = Program::new(vec![stage]);
+        let work = Work { flops: 3e4, ..Work::default() };
+        let space = Space::new(1, 1, 1, Order::Rows);
+        let other = Stage { space, reads: Vec::new(), work, ..stage.clone() };
+        let program = Program::new(vec![stage, other]);
         let ready = ReadyTasks::new(&program, &Estimates::new(&program));
         (Tasks::new(program.into()), ready)
     }
@@ -279,6 +282,19 @@ mod tests {
             ready.pop(Lane::Compute);
         }
         assert_eq!(order, [0, 3, 4, 2, 5]);
+    }
+
+    #[test]
+    fn steps_of_a_chain_count_by_their_seconds() {
+        let (mut tasks, mut ready) = chains();
+        let other = TaskId::new(StageId(1), 0);
+        [step(2), step(1), other, step(0)].iter().for_each(|task| ready.push(&mut tasks, *task));
+        let mut order = Vec::new();
+        while let Some(task) = ready.peek(Lane::Compute) {
+            order.push(task);
+            ready.pop(Lane::Compute);
+        }
+        assert_eq!(order, [step(0), other, step(1), step(2)]);
     }
 
     #[test]
