@@ -27,6 +27,8 @@ pub struct Demand {
     pub deadline: Option<f64>,
     /// Something is likely to follow soon after its end.
     pub more_follows: bool,
+    /// Core-seconds that are likely to follow.
+    pub follows: f64,
     /// Bytes that are wanted in memory, if there was too little room for them; else 0.
     pub wanted: f64,
     /// What files give.
@@ -80,6 +82,8 @@ pub struct Machine {
 pub enum Presence {
     /// Asked for at this time and not heard of since.
     Asked(f64),
+    /// It has had a machine since this time, and is not here yet.
+    Starts(f64),
     /// Here, with nothing to do since `idle`, until its walltime ends at `leaves`.
     Here {
         /// When it ran out of work, if it has.
@@ -243,6 +247,8 @@ impl ScalingPolicy {
         expected: f64,
     ) -> Option<Reason> {
         let costs = self.costs(start);
+        // It does the same part of what follows.
+        let takes = takes * (1.0 + demand.follows / demand.work());
         if begins > expected {
             return Some(Reason::Later { begins });
         }
@@ -273,7 +279,7 @@ impl ScalingPolicy {
             rest.workers.remove(at);
             self.starts_before(demand, &rest, now, kept.start.boot, &mut Vec::new()) > 0
         };
-        while let Some(at) = latest_asked(&kept.workers) {
+        while let Some(at) = latest_to_come(&kept.workers) {
             let worker = kept.workers[at].id;
             if asked_again(&kept, at) || kept.weigh(at, demand, now).is_some() {
                 reasons.push(Reason::SomebodyStillComes { worker });
@@ -377,11 +383,9 @@ impl Supply {
             Presence::Here { leaves, .. } => {
                 Span { from: now, until: leaves.unwrap_or(f64::INFINITY), resources }
             }
-            Presence::Asked(at) => {
-                let late = (now - (at + self.start.queue + self.start.boot)).max(0.0);
-                let expected = self.new_span(at);
-                Span { from: expected.from + late, until: expected.until + late, resources }
-            }
+            // Whoever is late may come now, and has to boot then.
+            Presence::Asked(at) => self.span_of(resources, (at + self.start.queue).max(now), now),
+            Presence::Starts(at) => self.span_of(resources, at, now),
         }
     }
 
@@ -401,12 +405,16 @@ impl Supply {
         }
     }
 
-    fn new_span(&self, at: f64) -> Span {
-        let begins = at + self.start.queue;
-        let until = begins + self.start.walltime.unwrap_or(f64::INFINITY);
-        let Start { cores, room, .. } = self.start;
+    fn new_span(&self, now: f64) -> Span {
+        let Start { queue, cores, room, .. } = self.start;
         let resources = Resources { workers: 1.0, cores: f64::from(cores), room };
-        Span { from: begins + self.start.boot, until, resources }
+        self.span_of(resources, now + queue, now)
+    }
+
+    /// When a worker computes whose machine is given at `begins`.
+    fn span_of(&self, resources: Resources, begins: f64, now: f64) -> Span {
+        let until = begins + self.start.walltime.unwrap_or(f64::INFINITY);
+        Span { from: (begins + self.start.boot).max(now), until, resources }
     }
 
     /// What the worker in this place does for what is left, if it makes anything shorter.
@@ -427,10 +435,14 @@ impl Supply {
     }
 }
 
-fn latest_asked(workers: &[Machine]) -> Option<usize> {
-    let asked = |worker: &Machine| if let Presence::Asked(at) = worker.presence { Some(at) } else { None };
-    let times = workers.iter().enumerate().filter_map(|(at, worker)| Some((at, asked(worker)?)));
-    times.max_by(|a, b| a.1.total_cmp(&b.1)).map(|(at, _)| at)
+/// Who comes last of those that have not come yet: whoever waits for a machine comes after those that have one.
+fn latest_to_come(workers: &[Machine]) -> Option<usize> {
+    let times = workers.iter().enumerate().filter_map(|(at, worker)| match worker.presence {
+        Presence::Asked(asked) => Some((at, true, asked)),
+        Presence::Starts(began) => Some((at, false, began)),
+        Presence::Here { .. } => None,
+    });
+    times.max_by(|a, b| a.1.cmp(&b.1).then(a.2.total_cmp(&b.2))).map(|(at, ..)| at)
 }
 
 fn longest_idle(workers: &[Machine]) -> Option<(usize, f64)> {

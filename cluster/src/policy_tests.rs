@@ -140,6 +140,34 @@ fn who_has_not_come_need_not_when_all_is_done() {
     assert_eq!(decision.remove, [2]);
 }
 
+#[test]
+fn a_machine_that_is_given_boots_and_one_that_is_late_has_to_boot_still() {
+    let comes = |presence| supply(vec![Machine { presence, ..here(1) }]).spans(25.0)[0].from;
+    assert_eq!(comes(Presence::Asked(5.0)), 35.0, "queue and boot");
+    assert_eq!(comes(Presence::Asked(0.0)), 35.0, "late, and still without a machine");
+    assert_eq!(comes(Presence::Starts(22.0)), 32.0);
+    assert_eq!(comes(Presence::Starts(0.0)), 25.0, "at any moment");
+}
+
+#[test]
+fn who_comes_first_is_called_off_last() {
+    let asked = Machine { presence: Presence::Asked(20.0), ..here(1) };
+    let starts = Machine { presence: Presence::Starts(22.0), ..here(2) };
+    let two = supply(vec![starts, asked]);
+    assert_eq!(decide(0.0, 0.0, &two, 25.0).remove, [1, 2]);
+    // It is done by the one that starts before the other would come.
+    assert_eq!(decide(40.0, 0.0, &two, 25.0).remove, [1]);
+}
+
+#[test]
+fn what_is_likely_to_follow_counts_if_there_is_something_to_do_now() {
+    let asked =
+        |work, follows| decide_on(&Demand { follows, ..one(work, 0.0) }, &supply(vec![here(1)])).start;
+    assert!(asked(1000.0, 1000.0) > asked(1000.0, 0.0));
+    assert_eq!(asked(119.0, 1e6), 0, "all is done before somebody could come");
+    assert_eq!(asked(0.0, 1e6), 0);
+}
+
 /// Phases of so many core-seconds, seconds and cores.
 fn phases(phases: &[(f64, f64, f64)]) -> Demand {
     let phase = |(work, path, width): &(f64, f64, f64)| Phase {
@@ -303,8 +331,9 @@ fn any_start(random: &mut Random) -> Start {
 
 fn any_worker(random: &mut Random, id: u32, now: f64) -> Machine {
     let ago = |random: &mut Random| now - random.between(0.1, 1000.0);
-    let presence = match random.below(4) {
+    let presence = match random.below(5) {
         0 => Presence::Asked(ago(random)),
+        4 => Presence::Starts(ago(random)),
         1 => Presence::Here { idle: Some(ago(random)), leaves: None },
         2 => Presence::Here { idle: None, leaves: Some(now + random.between(1.0, 1e4)) },
         _ => Presence::Here { idle: None, leaves: None },
@@ -388,7 +417,7 @@ fn run(supply: &mut Supply, width: f64, work: f64, now: f64) -> f64 {
             Presence::Asked(at) if *at + queue + boot <= now => {
                 worker.presence = Presence::Here { idle: None, leaves: None };
             }
-            Presence::Asked(_) => {}
+            Presence::Asked(_) | Presence::Starts(_) => {}
             Presence::Here { idle, .. } if work > 0.0 && busy < width => {
                 *idle = None;
                 busy += f64::from(worker.cores);

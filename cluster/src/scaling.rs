@@ -106,6 +106,7 @@ pub struct Scaling {
     measured: usize,
     /// Since when nothing is left to compute.
     pause: Option<f64>,
+    past: Past,
     /// What is known of files.
     rates: DeviceRates,
     /// So many phases were left when memory had too little room. It counts until the next one begins: who was asked for
@@ -134,6 +135,20 @@ struct Known {
     idle: Option<f64>,
     /// Since when its worker is missing although it has joined.
     missing: Option<f64>,
+    /// It waits for a machine, and since then nobody wants it.
+    useless: Option<f64>,
+}
+
+/// What a session has computed, in core-seconds.
+#[derive(Clone, Copy, Debug, Default)]
+struct Past {
+    /// In the run that goes on, or was the last.
+    of_run: f64,
+    /// In runs before that.
+    before: f64,
+    had_work: bool,
+    /// Counted up to then.
+    at: f64,
 }
 
 /// A place and its worker, as the policy is to see them.
@@ -154,6 +169,7 @@ impl Scaling {
             told: Told::default(),
             measured: 0,
             pause: None,
+            past: Past::default(),
             rates: DeviceRates::default(),
             short: None,
         }
@@ -235,9 +251,7 @@ impl Scaling {
             *told = Told { phases, path: first.path, since: now };
         }
         first.path = (first.path - (now - told.since)).max(0.0);
-        let is_busy = |worker: &&Machine| matches!(worker.presence, Presence::Here { idle: None, .. });
-        let busy: u32 = machines.iter().filter(is_busy).map(|worker| worker.cores).sum();
-        if first.width <= f64::from(busy) {
+        if first.width <= f64::from(busy_cores(machines)) {
             // All that is left of it is under way.
             first.work = first.work.min(first.width * first.path).max(UNFINISHED * first.work);
         }
@@ -270,15 +284,17 @@ impl Scaling {
         now: f64,
     ) {
         let deadline = self.rules.deadline.map(|seconds| now - survey.age + seconds);
-        let mut demand = Demand { deadline, more_follows: survey.session, ..survey.demand.clone() };
+        let follows = self.follow_session(survey, &supply.workers, now);
+        let mut demand = Demand { deadline, more_follows: survey.session, follows, ..survey.demand.clone() };
         self.go_on(&mut demand, &supply.workers, now);
         self.weigh_room_and_files(&mut demand, survey, now);
         let decision = self.rules.policy.decide(&demand, supply, now);
         let name = |id: u32| names.get(id as usize).cloned().unwrap_or_default();
-        let is_coming = |worker: &&Machine| matches!(worker.presence, Presence::Asked(_));
+        let is_coming = |worker: &&Machine| !matches!(worker.presence, Presence::Here { .. });
         let coming = supply.workers.iter().filter(is_coming).count();
         let mut called_off = 0;
-        for id in &decision.remove {
+        let spare = self.spare(&decision.remove, supply, names, now);
+        for id in decision.remove.iter().filter(|id| !spare.contains(id)) {
             let worker = supply.workers.get(*id as usize);
             if worker.is_some_and(|worker| is_coming(&worker)) {
                 called_off += 1;
@@ -292,6 +308,47 @@ impl Scaling {
         orders.wanted = supply.workers.len() + decision.start - decision.remove.len();
         orders.coming = coming + decision.start - called_off;
         orders.reasons = decision.reasons.iter().map(|reason: &Reason| reason.told(name)).collect();
+        if !spare.is_empty() {
+            let boot = self.rules.start.boot;
+            orders
+                .reasons
+                .push(format!("who waits for a machine costs nothing, and is called off after {boot:.1} s"));
+        }
+    }
+
+    /// Of those that may go, those that wait for a machine and have been of no use for less than the time of a boot.
+    /// They cost nothing, and may still be wanted.
+    fn spare(&mut self, remove: &[u32], supply: &Supply, names: &[String], now: f64) -> Vec<u32> {
+        let mut spare = Vec::new();
+        for worker in &supply.workers {
+            let Some(known) = self.known.get_mut(&names[worker.id as usize]) else { continue };
+            let may_go = remove.contains(&worker.id) && matches!(worker.presence, Presence::Asked(_));
+            known.useless = may_go.then(|| known.useless.unwrap_or(now));
+            if known.useless.is_some_and(|since| now - since < self.rules.start.boot) {
+                spare.push(worker.id);
+            }
+        }
+        spare
+    }
+
+    /// What this session has done before the run that goes on. As long as nobody knows better, it is taken to go on for
+    /// as long again.
+    fn follow_session(&mut self, survey: &Survey, machines: &[Machine], now: f64) -> f64 {
+        let past = &mut self.past;
+        if !survey.session {
+            *past = Past { at: now, ..Past::default() };
+            return 0.0;
+        }
+        let has_work = survey.demand.work() > 0.0;
+        if has_work && !std::mem::replace(&mut past.had_work, has_work) {
+            past.before += std::mem::take(&mut past.of_run);
+        }
+        past.had_work = has_work;
+        if has_work {
+            past.of_run += f64::from(busy_cores(machines)) * (now - past.at);
+        }
+        past.at = now;
+        past.before
     }
 
     /// All places are taken by workers that leave, and none of them can hand over what it has. The one whose place ends
@@ -323,10 +380,10 @@ impl Scaling {
             }
             (PlaceState::Waiting | PlaceState::Starting, None) => {
                 // It may have been started again by those who give machines.
-                *known = Known::default();
-                Seen::Counts(Presence::Asked(place.asked))
+                *known = Known { useless: known.useless, ..Known::default() };
+                Seen::Counts(comes(place))
             }
-            (PlaceState::Running, None) if !known.has_joined => Seen::Counts(Presence::Asked(place.asked)),
+            (PlaceState::Running, None) if !known.has_joined => Seen::Counts(comes(place)),
             (PlaceState::Running, None) => {
                 let missing = *known.missing.get_or_insert(now);
                 let patience = if known.is_drained { ENDS } else { GIVEN_UP };
@@ -334,6 +391,20 @@ impl Scaling {
             }
         }
     }
+}
+
+/// How far the worker of a place is that has never been there.
+fn comes(place: &Place) -> Presence {
+    match (place.state, place.began) {
+        (PlaceState::Waiting, _) | (_, None) => Presence::Asked(place.asked),
+        (_, Some(began)) => Presence::Starts(began),
+    }
+}
+
+/// Cores of those that have something to do.
+fn busy_cores(machines: &[Machine]) -> u32 {
+    let is_busy = |worker: &&Machine| matches!(worker.presence, Presence::Here { idle: None, .. });
+    machines.iter().filter(is_busy).map(|worker| worker.cores).sum()
 }
 
 /// A worker has joined: what that took.

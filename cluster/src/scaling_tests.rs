@@ -108,12 +108,40 @@ fn an_idle_worker_drains_and_its_place_is_taken_back_if_it_has_left_and_does_not
 }
 
 #[test]
-fn what_was_asked_for_in_vain_is_taken_back() {
+fn what_was_asked_for_in_vain_is_taken_back_after_the_time_of_a_boot_or_when_it_begins() {
     let mut scaling = scaling(0, 4);
-    let places = [place("a", PlaceState::Waiting), place("b", PlaceState::Stuck)];
+    let waits = place("a", PlaceState::Waiting);
+    let places = [waits.clone(), place("b", PlaceState::Stuck), place("c", PlaceState::Starting)];
     let orders = scaling.step(&survey(0.0, &[]), &places, 1.0);
-    assert_eq!(orders.release, ["b", "a"]);
-    assert_eq!((orders.wanted, orders.coming), (0, 0));
+    assert_eq!(orders.release, ["b", "c"]);
+    assert_eq!((orders.wanted, orders.coming), (0, 1));
+    let says = "who waits for a machine costs nothing, and is called off after 1.0 s";
+    assert!(orders.reasons.contains(&says.into()), "{:?}", orders.reasons);
+    // Meanwhile it was wanted.
+    assert_eq!(
+        scaling.step(&survey(1000.0, &[]), std::slice::from_ref(&waits), 1.5).release,
+        [] as [&str; 0]
+    );
+    let mut release = |now| scaling.step(&survey(0.0, &[]), std::slice::from_ref(&waits), now).release;
+    assert_eq!(release(2.0), [] as [&str; 0]);
+    assert_eq!(release(2.9), [] as [&str; 0]);
+    assert_eq!(release(3.0), ["a"]);
+}
+
+#[test]
+fn a_session_that_has_come_back_is_taken_to_go_on_as_long_again() {
+    let asked = |session| {
+        let mut scaling = scaling(0, 100);
+        let places = running(&["a"]);
+        let survey = |work, is_idle| Survey { session, ..survey(work, &[present("a", is_idle)]) };
+        let first = scaling.step(&survey(30.0, false), &places, 1.0).ask;
+        scaling.step(&survey(30.0, false), &places, 51.0);
+        scaling.step(&survey(0.0, true), &places, 52.0);
+        (first, scaling.step(&survey(30.0, false), &places, 53.0).ask)
+    };
+    let (first, second) = asked(true);
+    assert!(second > first, "{second} after {first}");
+    assert_eq!(asked(false), (first, first));
 }
 
 #[test]
@@ -141,7 +169,7 @@ fn a_worker_that_is_lost_is_waited_for_and_then_given_up() {
     assert_eq!(scaling.step(&survey(1.0, &[]), &places, 2.0 + GIVEN_UP).release, ["a"]);
     // A job that is started again is one that is to come.
     let again = [place("a", PlaceState::Waiting)];
-    let orders = scaling.step(&survey(1.0, &[]), &again, 3.0 + GIVEN_UP);
+    let orders = scaling.step(&survey(0.1, &[]), &again, 3.0 + GIVEN_UP);
     assert_eq!((orders.release.len(), orders.coming), (0, 1));
 }
 

@@ -160,7 +160,8 @@ impl Timeline {
         }
     }
 
-    /// When each phase begins and ends; infinite for those that never do. The first begins when somebody is there.
+    /// When each phase begins and ends; infinite for those that never do. The first has begun, but for its path,
+    /// which goes on when somebody is there.
     /// O(spans · log spans + phases).
     pub fn windows(&self, demand: &Demand, now: f64) -> Vec<Window> {
         let steps = self.steps();
@@ -182,7 +183,7 @@ impl Timeline {
                 () if longest > worked => Limiter::Path,
                 () => Limiter::Work,
             };
-            windows.push(Window { begin, end, limiter });
+            windows.push(Window { begin: if number == 0 { now } else { begin }, end, limiter });
             begin = end;
         }
         windows

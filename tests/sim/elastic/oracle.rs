@@ -5,7 +5,8 @@
 //! each task takes. So it asks in time for workers to be there when a phase begins, or another worker is taken away,
 //! and sends away at once whom its plan does not want. Like the policy it begins with nobody, can ask for nobody
 //! before the first run is asked for, and cannot choose among places: the n-th that is asked for waits what the
-//! policy's n-th waits.
+//! policy's n-th waits. One with less [`Foresight`] knows all of that, too, but asks for nobody because of a run that
+//! has not been asked for.
 
 use super::case::{CORES, Case, MOST};
 use super::load::{Asked, RunOf};
@@ -17,6 +18,16 @@ use std::collections::BTreeMap;
 const TRIED: [usize; 14] = [0, 1, 2, 3, 4, 6, 8, 10, 12, 16, 20, 24, 28, MOST];
 /// So often the search goes over all phases.
 const SWEEPS: usize = 4;
+
+/// For which runs an oracle asks for workers.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Foresight {
+    /// For all, also those that are still to come.
+    #[default]
+    OfAllRuns,
+    /// For those that have been asked for. It may keep whom it has for others.
+    OfRunsAskedFor,
+}
 
 /// How long a phase lasts.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -32,10 +43,11 @@ pub struct Plan {
     pub counts: Vec<usize>,
     /// How long each lasts with so many.
     lasts: Vec<Lasts>,
+    foresight: Foresight,
 }
 
 impl Plan {
-    fn new(runs: &[RunOf], counts: Vec<usize>) -> Plan {
+    fn new(runs: &[RunOf], counts: Vec<usize>, foresight: Foresight) -> Plan {
         let mut lasts = Vec::new();
         for run in runs {
             lasts.push(match run.asked {
@@ -48,7 +60,7 @@ impl Plan {
                 lasts.push(Lasts::For(turns * f64::from(width.turns) * width.seconds));
             }
         }
-        Plan { counts, lasts }
+        Plan { counts, lasts, foresight }
     }
 
     /// When each phase ends, from one on that has gone on since `since`, and goes on at `now`.
@@ -65,10 +77,11 @@ impl Plan {
         all.enumerate().map(move |(at, ends)| (phase + at, ends))
     }
 
-    /// Workers that are wanted at `time`.
-    fn wanted(&self, phase: usize, since: f64, now: f64, time: f64) -> usize {
+    /// Workers that are wanted at `time`, in a phase before `until`.
+    fn wanted(&self, phase: usize, since: f64, now: f64, time: f64, until: usize) -> usize {
         let at_time = self.ends(phase, since, now).find(|(_, ends)| *ends > time);
-        at_time.map_or(*self.counts.last().unwrap_or(&0), |(at, _)| self.counts[at])
+        let at = at_time.map_or(self.counts.len() - 1, |(at, _)| at);
+        if at < until { self.counts[at] } else { 0 }
     }
 
     /// The most that are wanted by those of the later phases that begin before `time`.
@@ -98,11 +111,15 @@ impl World {
     }
 
     pub(super) fn go_by(&mut self, plan: &Plan, phase: usize) {
+        let foreseen = match plan.foresight {
+            Foresight::OfAllRuns => plan.counts.len(),
+            Foresight::OfRunsAskedFor => self.phases_asked_for(),
+        };
         loop {
             let joins = self.sites.next(self.now).joins;
             let there = |site: &&Site| site.ended.is_none() && site.joins <= joins && site.preempted > joins;
             let there = self.sites.all.iter().filter(there).count();
-            let wanted = plan.wanted(phase, self.since(phase), self.now, joins);
+            let wanted = plan.wanted(phase, self.since(phase), self.now, joins, foreseen);
             if there >= wanted || self.sites.there() >= MOST {
                 break;
             }
@@ -137,75 +154,106 @@ impl Goal {
     fn cost(self, outcome: &Outcome) -> f64 {
         let (makespan, node_seconds) = (outcome.makespan, outcome.node_seconds);
         match self {
-            Goal::Product => makespan * node_seconds,
+            Goal::Product => outcome.product(),
             Goal::Makespan(most) => makespan * (node_seconds / most).max(1.0).powi(TOO_MUCH),
             Goal::NodeSeconds(most) => node_seconds * (makespan / most).max(1.0).powi(TOO_MUCH),
         }
     }
 }
 
-/// The best that the oracle was found to do.
+/// The best that an oracle was found to do.
 #[derive(Clone, Debug)]
 pub struct Oracle {
-    /// The plan whose product of makespan and node-seconds is the least.
-    pub balanced: Outcome,
+    /// The least product of makespan and node-seconds.
+    pub product: f64,
     /// The least makespan with no more node-seconds than the policy.
     pub makespan: f64,
     /// The least node-seconds with no longer a makespan than the policy.
     pub node_seconds: f64,
 }
 
+/// Both that the policy is put beside.
+#[derive(Clone, Debug)]
+pub struct Oracles {
+    pub of_all_runs: Oracle,
+    pub of_runs_asked_for: Oracle,
+}
+
 struct Search {
     case: Case,
     runs: Vec<RunOf>,
+    foresight: Foresight,
     /// Workers that can be of use, by phase. None are before a run.
     useful: Vec<usize>,
     tried: BTreeMap<Vec<usize>, Outcome>,
 }
 
 /// Searches for the best plans, in a world where the policy came to `policy`, which counts as one of the plans.
-pub fn search(case: Case, policy: &Outcome) -> Oracle {
-    let runs = case.runs();
-    let mut useful = Vec::new();
-    for run in &runs {
-        useful.push(0);
-        useful.extend(run.widths.iter().map(|width| width.tasks.div_ceil(CORES) as usize));
+pub fn search(case: Case, policy: &Outcome) -> Oracles {
+    let with = |foresight| {
+        let mut search = Search::new(case, foresight);
+        search.go(policy);
+        search.tried.into_values().collect::<Vec<Outcome>>()
+    };
+    let mut tried = with(Foresight::OfRunsAskedFor);
+    tried.push(policy.clone());
+    let of_runs_asked_for = best_of(&tried, policy);
+    if case.runs().len() > 1 {
+        // Whoever knows more can do the same.
+        tried.extend(with(Foresight::OfAllRuns));
     }
-    let mut search = Search { case, runs, useful, tried: BTreeMap::new() };
-    for most in TRIED.into_iter().filter(|most| *most > 0) {
-        let useful = search.useful.iter().map(|useful| (*useful).min(most)).collect();
-        search.attempt(useful, Goal::Product);
-        search.attempt(vec![most; search.useful.len()], Goal::Product);
-    }
-    let balanced = search.best(Goal::Product);
-    search.best(Goal::Makespan(policy.node_seconds));
-    search.best(Goal::NodeSeconds(policy.makespan));
-    let all = || search.tried.values().chain([policy]);
-    let no_dearer = all().filter(|outcome| outcome.node_seconds <= policy.node_seconds);
-    let no_later = all().filter(|outcome| outcome.makespan <= policy.makespan);
+    Oracles { of_all_runs: best_of(&tried, policy), of_runs_asked_for }
+}
+
+/// The best of these beside the policy.
+fn best_of(tried: &[Outcome], policy: &Outcome) -> Oracle {
+    let least = |seconds: fn(&Outcome) -> f64, may_be: &dyn Fn(&Outcome) -> bool| {
+        tried.iter().filter(|outcome| may_be(outcome)).map(seconds).fold(f64::INFINITY, f64::min)
+    };
     Oracle {
-        balanced,
-        makespan: no_dearer.map(|outcome| outcome.makespan).fold(f64::INFINITY, f64::min),
-        node_seconds: no_later.map(|outcome| outcome.node_seconds).fold(f64::INFINITY, f64::min),
+        product: least(Outcome::product, &|_| true),
+        makespan: least(|outcome| outcome.makespan, &|outcome| outcome.node_seconds <= policy.node_seconds),
+        node_seconds: least(|outcome| outcome.node_seconds, &|outcome| outcome.makespan <= policy.makespan),
     }
 }
 
 impl Search {
+    fn new(case: Case, foresight: Foresight) -> Search {
+        let runs = case.runs();
+        let mut useful = Vec::new();
+        for run in &runs {
+            useful.push(0);
+            useful.extend(run.widths.iter().map(|width| width.tasks.div_ceil(CORES) as usize));
+        }
+        Search { case, runs, foresight, useful, tried: BTreeMap::new() }
+    }
+
+    fn go(&mut self, policy: &Outcome) {
+        for most in TRIED.into_iter().filter(|most| *most > 0) {
+            let useful = self.useful.iter().map(|useful| (*useful).min(most)).collect();
+            self.attempt(useful, Goal::Product);
+            self.attempt(vec![most; self.useful.len()], Goal::Product);
+        }
+        self.improve(Goal::Product);
+        self.improve(Goal::Makespan(policy.node_seconds));
+        self.improve(Goal::NodeSeconds(policy.makespan));
+    }
+
     /// What it would cost.
     fn attempt(&mut self, counts: Vec<usize>, goal: Goal) -> f64 {
         if let Some(outcome) = self.tried.get(&counts) {
             return goal.cost(outcome);
         }
-        let plan = Plan::new(&self.runs, counts.clone());
+        let plan = Plan::new(&self.runs, counts.clone(), self.foresight);
         let outcome = World::new(self.case, Control::Oracle(plan)).drive();
         let cost = goal.cost(&outcome);
         self.tried.insert(counts, outcome);
         cost
     }
 
-    /// The best that there is if the number in one phase is changed, or in all phases that have the same, again and
-    /// again from the best of what was tried.
-    fn best(&mut self, goal: Goal) -> Outcome {
+    /// Looks for the best that there is if the number in one phase is changed, or in all phases that have the same,
+    /// again and again from the best of what was tried.
+    fn improve(&mut self, goal: Goal) {
         let cost = |outcome: &(&Vec<usize>, &Outcome)| goal.cost(outcome.1);
         let best = self.tried.iter().min_by(|a, b| cost(a).total_cmp(&cost(b)));
         let mut counts = best.expect("something was tried").0.clone();
@@ -222,7 +270,6 @@ impl Search {
                 break;
             }
         }
-        self.tried[&counts].clone()
     }
 
     /// Tries more and fewer in the phases that are chosen: a little, some more, and the least.

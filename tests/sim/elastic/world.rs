@@ -77,6 +77,13 @@ pub struct Outcome {
     pub most_workers: usize,
 }
 
+impl Outcome {
+    /// What a good compromise has little of.
+    pub fn product(&self) -> f64 {
+        self.makespan * self.node_seconds
+    }
+}
+
 pub struct World {
     pub(super) case: Case,
     pub(super) now: f64,
@@ -328,6 +335,12 @@ impl World {
                 start + 1 + self.runs[self.run_number].level_of[stage]
             }
         }
+    }
+
+    /// Phases of runs that have been asked for.
+    pub(super) fn phases_asked_for(&self) -> usize {
+        let asked_for = self.run_number + usize::from(self.run.is_some()) + self.line.len();
+        self.runs[..asked_for].iter().map(|run| run.widths.len() + 1).sum()
     }
 
     fn look(&mut self) {
