@@ -124,6 +124,7 @@ sanitize: libraries
 	    echo "SKIPPED: the backend OpenBLAS under the sanitizer (no OpenBLAS here)" >&2
 	fi
 	run $(CARGO) test $$common -p kernels -p dolmen $$features --lib $(KERNEL_TESTS)
+	run $(CARGO) test $$common -p cluster --lib -- codec:: coding:: shuffle::
 
 # With the backend faer: Miri runs no foreign code. Large matrices are left out, see `tried` in kernels/tests/common.
 miri:

@@ -1,7 +1,8 @@
 //! Blocks between processes: what is asked, and what is answered.
 //!
 //! Whoever wants a block sends a request: a frame whose message is the request's number (4 bytes, little-endian), the
-//! block's length (8 bytes) and its key. The answer is the block in parts: frames whose message is the request's
+//! block's length (8 bytes), the picoseconds that a byte takes over this connection (4 bytes; 0 if the block is to come
+//! as it is) and its key. The answer is the block in parts: frames whose message is the request's
 //! number and one byte, its kind, with bytes of the block as payload. Parts of several blocks may alternate, those
 //! of one are in order. An empty frame is a heartbeat.
 
@@ -13,9 +14,10 @@ use std::pin::Pin;
 
 const NUMBER: usize = 4;
 const LENGTH: usize = 8;
+const PACE: usize = 4;
 
 /// Longest message of a request, in bytes.
-pub(crate) const LONGEST_REQUEST: u32 = (NUMBER + LENGTH + LONGEST_KEY) as u32;
+pub(crate) const LONGEST_REQUEST: u32 = (NUMBER + LENGTH + PACE + LONGEST_KEY) as u32;
 /// Longest message of an answer, in bytes.
 pub(crate) const LONGEST_REPLY: u32 = (NUMBER + 1 + LONGEST_REASON) as u32;
 
@@ -29,6 +31,12 @@ pub trait Blocks: Send + Sync + 'static {
     /// neither this call nor the future may block: no disk is read. The future may take as long as the block is on its
     /// way here.
     fn find(&self, key: Vec<u8>) -> Finding;
+
+    /// The array of which this block is a part, as a number. Its blocks resemble each other, and may be compressed.
+    /// None if nothing is known of that.
+    fn array(&self, _key: &[u8]) -> Option<u64> {
+        None
+    }
 }
 
 /// The bytes of a block.
@@ -78,20 +86,25 @@ impl Blocks for NoBlocks {
 pub(crate) struct Request {
     pub number: u32,
     pub len: u64,
+    /// Picoseconds that a byte takes, or 0 if the block is to come as it is.
+    pub pace: u32,
     pub key: Vec<u8>,
 }
 
 impl Request {
     pub fn encode(&self) -> Vec<u8> {
-        [&self.number.to_le_bytes()[..], &self.len.to_le_bytes(), &self.key].concat()
+        let Request { number, len, pace, key } = self;
+        [&number.to_le_bytes()[..], &len.to_le_bytes(), &pace.to_le_bytes(), key].concat()
     }
 
     /// None if the message is too short to be a request.
     pub fn decode(message: &[u8]) -> Option<Request> {
         let (number, rest) = message.split_first_chunk::<NUMBER>()?;
-        let (len, key) = rest.split_first_chunk::<LENGTH>()?;
+        let (len, rest) = rest.split_first_chunk::<LENGTH>()?;
+        let (pace, key) = rest.split_first_chunk::<PACE>()?;
         let number = u32::from_le_bytes(*number);
-        Some(Request { number, len: u64::from_le_bytes(*len), key: key.to_vec() })
+        let (len, pace) = (u64::from_le_bytes(*len), u32::from_le_bytes(*pace));
+        Some(Request { number, len, pace, key: key.to_vec() })
     }
 }
 
@@ -147,8 +160,8 @@ mod tests {
 
     #[test]
     fn requests_and_replies_are_read_as_written_and_their_bytes_never_change() {
-        let request = Request { number: 7, len: 258, key: b"key".to_vec() };
-        assert_eq!(request.encode(), b"\x07\0\0\0\x02\x01\0\0\0\0\0\0key");
+        let request = Request { number: 7, len: 258, pace: 513, key: b"key".to_vec() };
+        assert_eq!(request.encode(), b"\x07\0\0\0\x02\x01\0\0\0\0\0\0\x01\x02\0\0key");
         assert_eq!(Request::decode(&request.encode()), Some(request));
         for (kind, bytes) in [
             (Kind::Part, &b"\x09\0\0\0\0"[..]),
@@ -164,7 +177,7 @@ mod tests {
 
     #[test]
     fn what_is_too_short_too_long_or_unknown_is_neither() {
-        for len in 0..12 {
+        for len in 0..16 {
             assert_eq!(Request::decode(&vec![1; len]), None, "{len}");
         }
         for message in [&[][..], &[0; 4], &[0, 0, 0, 0, 4], &[0, 0, 0, 0, 1, b'x'], &[0, 0, 0, 0, 3, 0]] {
@@ -192,7 +205,7 @@ mod tests {
         for_seeds(5000, |random| {
             let message = any_message(random, LONGEST_REQUEST);
             match Request::decode(&message) {
-                None => assert!(message.len() < NUMBER + LENGTH),
+                None => assert!(message.len() < NUMBER + LENGTH + PACE),
                 Some(request) => {
                     assert!(request.key.capacity() <= LONGEST_KEY, "{}", request.key.capacity());
                     assert_eq!(request.encode(), message);

@@ -15,8 +15,7 @@ const FIRST_STEP: usize = 64 << 10;
 /// What is written under one timeout.
 const WRITE_STEP: usize = 64 << 10;
 
-const COMPRESSED: &str =
-    "a compressed payload, which this release cannot read: run the same release on both ends";
+const COMPRESSED: &str = "a compressed payload where there are none";
 
 /// Why a connection ended.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -82,14 +81,18 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
 
     /// The next frame's header. What follows it must be read before the next.
     pub async fn header(&mut self) -> Result<FrameHeader, Ending> {
+        let header = self.header_with_flags().await?;
+        if header.flags == Flags::NONE { Ok(header) } else { Err(Ending::Protocol(COMPRESSED)) }
+    }
+
+    /// The same, of a frame whose payload may be compressed.
+    pub async fn header_with_flags(&mut self) -> Result<FrameHeader, Ending> {
         let mut bytes = [0; HEADER];
         let mut have = 0;
         loop {
             have += self.some(&mut bytes[have..]).await?;
-            match FrameHeader::try_read(&bytes[..have])? {
-                Some(header) if header.flags != Flags::NONE => return Err(Ending::Protocol(COMPRESSED)),
-                Some(header) => return Ok(header),
-                None => {}
+            if let Some(header) = FrameHeader::try_read(&bytes[..have])? {
+                return Ok(header);
             }
         }
     }
@@ -161,8 +164,8 @@ impl<W: AsyncWrite + Unpin> FrameWriter<W> {
     }
 
     /// Sends one frame with a payload.
-    pub async fn send_payload(&mut self, message: &[u8], payload: &[u8]) -> Result<(), Ending> {
-        let header = FrameHeader::new(Flags::NONE, message.len(), payload)?;
+    pub async fn send_payload(&mut self, flags: Flags, message: &[u8], payload: &[u8]) -> Result<(), Ending> {
+        let header = FrameHeader::new(flags, message.len(), payload)?;
         self.add_headed(&header, message);
         self.write_added().await?;
         self.write(payload).await?;
@@ -228,11 +231,13 @@ mod tests {
     }
 
     #[test]
-    fn a_payload_that_is_compressed_is_refused() {
+    fn a_payload_that_is_compressed_is_refused_where_none_may_be() {
         for flags in [Flags::ZSTD, Flags::SHUFFLED, Flags::ZSTD.with(Flags::SHUFFLED)] {
             let bytes = head(&FrameHeader::new(flags, 5, b"abc").unwrap());
             let read = now(FrameReader::new(&bytes[..], NO_HURRY).header());
             assert_eq!(read, Err(Ending::Protocol(COMPRESSED)), "{flags:?}");
+            let read = now(FrameReader::new(&bytes[..], NO_HURRY).header_with_flags());
+            assert_eq!(read.map(|header| header.flags), Ok(flags));
         }
     }
 

@@ -5,6 +5,7 @@ use crate::blocks::{Reply, Request};
 use crate::framed::FrameReader;
 use crate::hello::{Answer, Hello};
 use crate::life::Life;
+use crate::pull::take_all;
 use crate::scheduler_file::SchedulerAddress;
 use crate::slurm::listing;
 use std::time::Duration;
@@ -56,6 +57,14 @@ pub fn blocks(bytes: &[u8]) {
     }
 }
 
+/// What comes for a block that was asked for, compressed or not. The first bytes say how long the block is.
+pub fn parts(bytes: &[u8]) {
+    let [high, middle, low, bytes @ ..] = bytes else { return };
+    let len = usize::from(*high & 0xF) << 16 | usize::from(*middle) << 8 | usize::from(*low);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
+    runtime.block_on(take_all(len, bytes));
+}
+
 /// The file in which a scheduler says where it is, and the number of a life in it.
 pub fn scheduler_file(bytes: &[u8]) {
     if let Ok(found) = serde_json::from_slice::<SchedulerAddress>(bytes) {
@@ -94,6 +103,7 @@ mod tests {
         run_corpus("hello", super::hello);
         run_corpus("answer", super::answer);
         run_corpus("blocks", super::blocks);
+        run_corpus("parts", super::parts);
         run_corpus("scheduler_file", super::scheduler_file);
         run_corpus("slurm_listing", super::slurm_listing);
     }

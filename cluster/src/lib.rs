@@ -9,6 +9,7 @@
 //! - [`endpoint`]: listens, connects, gets blocks
 //! - [`peer`], [`blocks`], [`limits`]: what happens on control connections, what others may ask for, what they may cost
 //! - [`frame`]: the header of a frame. Pure.
+//! - [`codec`], [`sample`]: from bytes to fewer bytes and back, and what that costs
 //! - [`provider`]: where workers come from
 //! - [`local`], [`slurm`]: workers as processes of this machine, and as jobs of a batch system
 //! - [`backoff`]: when to ask again after a refusal. Pure.
@@ -24,6 +25,9 @@ mod accept;
 pub mod authority;
 pub mod backoff;
 pub mod blocks;
+pub mod codec;
+mod coding;
+mod compression;
 pub mod device;
 pub mod endpoint;
 pub mod frame;
@@ -37,6 +41,7 @@ pub mod life;
 pub mod limits;
 pub mod local;
 mod log_limit;
+mod pace;
 pub mod peer;
 pub mod policy;
 mod private_file;
@@ -45,9 +50,11 @@ mod pull;
 mod queue;
 mod random;
 pub mod role;
+pub mod sample;
 pub mod scaling;
 pub mod scheduler_file;
 mod serve;
+mod shuffle;
 pub mod slurm;
 mod stream;
 mod switchboard;

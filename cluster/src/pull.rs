@@ -2,25 +2,30 @@
 //! buffers that the caller has taken, so nobody can make this process allocate.
 
 use crate::blocks::{Kind, LONGEST_REPLY, Reply, Request};
-use crate::frame::{FrameError, FrameHeader};
+use crate::codec::PIECE;
+use crate::coding::decompress;
+use crate::frame::{Flags, FrameError, FrameHeader};
 use crate::framed::{Ending, FrameReader, FrameWriter};
 use crate::handshake::{Door, Met, Wanted};
 use crate::hello::Purpose;
 use crate::life::Life;
 use crate::limits::{LONGEST_KEY, PART, PULLS_IN_FLIGHT, beat};
+use crate::pace::Pace;
 use crate::role::Role;
 use crate::stream::Stream;
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
-use tokio::io::{ReadHalf, WriteHalf};
+use tokio::io::{AsyncRead, ReadHalf, WriteHalf};
 use tokio::runtime::Handle;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::time::timeout;
 
 /// A timer that fires more often would only cost.
 const SHORTEST_WAIT: Duration = Duration::from_millis(1);
+
+const NOT_COMPRESSED: &str = "a compressed part that is none";
 
 /// Who has a block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -42,6 +47,9 @@ pub enum PullError {
     /// It was damaged on its way.
     #[error(transparent)]
     Damaged(FrameError),
+    /// A compressed part that is none, or stands for more or fewer bytes than it should.
+    #[error("a compressed part of it cannot be read")]
+    Undecodable,
     /// It ended early.
     #[error("{got} bytes came, not {len}")]
     Short {
@@ -66,6 +74,8 @@ pub enum PullError {
 pub struct Came {
     /// When its first bytes came, if its holder had to wait for it.
     pub since: Option<Instant>,
+    /// Bytes of it that went over the wire: fewer than it has if it came compressed.
+    pub wire_bytes: u64,
 }
 
 /// A buffer that waits for its bytes, and who is to be told. Told once, whatever happens.
@@ -73,7 +83,8 @@ struct Pull {
     key: Vec<u8>,
     wait: Option<Box<dyn Wait>>,
     got: usize,
-    damaged: Option<FrameError>,
+    wire_bytes: u64,
+    damaged: Option<PullError>,
     /// It is on its way to its holder, or was, and takes no place.
     waits: bool,
     /// When its first bytes came, if it was waited for.
@@ -120,10 +131,14 @@ impl Pull {
     /// Takes the rest of a frame of the answer. Returns how the pull ended, if it has.
     async fn take(
         &mut self,
-        reader: &mut FrameReader<ReadHalf<Stream>>,
+        reader: &mut FrameReader<impl AsyncRead + Unpin>,
         header: &FrameHeader,
         kind: Kind,
+        pace: &Mutex<Pace>,
     ) -> Result<Option<Result<Came, PullError>>, Ending> {
+        if header.flags != Flags::NONE && !matches!(kind, Kind::Part | Kind::Last) {
+            return Err(Ending::Protocol(NOT_COMPRESSED));
+        }
         if let Kind::Failed(reason) = kind {
             return match header.payload_len {
                 0 => Ok(Some(Err(PullError::Refused(reason)))),
@@ -140,25 +155,65 @@ impl Pull {
         if self.waits {
             self.since.get_or_insert_with(Instant::now);
         }
+        let damaged = match header.flags == Flags::NONE {
+            true => self.fill(reader, header, pace).await?,
+            false => self.fill_from_compressed(reader, header, pace).await?,
+        };
+        // The stream is still in step: only this block is lost, once all of it has come.
+        self.damaged = self.damaged.take().or(damaged);
+        self.wire_bytes += header.payload_len;
+        Ok((kind == Kind::Last).then(|| self.result()))
+    }
+
+    /// Takes the next bytes of the block as they are. Says if they are not what was sent.
+    async fn fill(
+        &mut self,
+        reader: &mut FrameReader<impl AsyncRead + Unpin>,
+        header: &FrameHeader,
+        pace: &Mutex<Pace>,
+    ) -> Result<Option<PullError>, Ending> {
         let bytes = self.next_bytes(header.payload_len);
         let bytes = bytes.ok_or(Ending::Protocol("more bytes than the block has"))?;
-        reader.fill(bytes).await?;
+        fill_measured(reader, bytes, pace).await?;
         let taken = bytes.len();
-        // The stream is still in step: only this block is lost, once all of it has come.
-        let damaged = header.verify(bytes).err();
-        self.damaged = self.damaged.or(damaged);
+        let damaged = header.verify(bytes).err().map(PullError::Damaged);
         self.got += taken;
-        Ok((kind == Kind::Last).then(|| self.result()))
+        Ok(damaged)
+    }
+
+    /// Takes a compressed part, which stands for as many bytes as a piece has, or for all that are left. No more than
+    /// these are ever written, and what comes is shorter.
+    async fn fill_from_compressed(
+        &mut self,
+        reader: &mut FrameReader<impl AsyncRead + Unpin>,
+        header: &FrameHeader,
+        pace: &Mutex<Pace>,
+    ) -> Result<Option<PullError>, Ending> {
+        let stands_for = self.len().saturating_sub(self.got).min(PIECE);
+        let is_shorter = header.payload_len > 0 && header.payload_len < stands_for as u64;
+        if !is_shorter || !header.flags.contains(Flags::ZSTD) {
+            return Err(Ending::Protocol(NOT_COMPRESSED));
+        }
+        let mut body = vec![0; header.payload_len as usize];
+        fill_measured(reader, &mut body, pace).await?;
+        let piece = self.next_bytes(stands_for as u64).ok_or(Ending::ClosedHere)?;
+        let damaged = match header.verify(&body) {
+            Err(error) => Some(PullError::Damaged(error)),
+            Ok(()) if decompress(header.flags, &body, piece) => None,
+            Ok(()) => Some(PullError::Undecodable),
+        };
+        self.got += stands_for;
+        Ok(damaged)
     }
 
     /// After the last part.
     fn result(&mut self) -> Result<Came, PullError> {
         let got = self.got;
         let len = self.len();
-        match self.damaged {
-            Some(error) => Err(PullError::Damaged(error)),
+        match self.damaged.take() {
+            Some(error) => Err(error),
             None if got < len => Err(PullError::Short { got, len }),
-            None => Ok(Came { since: self.since }),
+            None => Ok(Came { since: self.since, wire_bytes: self.wire_bytes }),
         }
     }
 
@@ -167,6 +222,19 @@ impl Pull {
             wait.done(result);
         }
     }
+}
+
+/// Fills `bytes` to the end, and learns how long that takes.
+async fn fill_measured(
+    reader: &mut FrameReader<impl AsyncRead + Unpin>,
+    bytes: &mut [u8],
+    pace: &Mutex<Pace>,
+) -> Result<(), Ending> {
+    let began = Instant::now();
+    reader.fill(bytes).await?;
+    let seconds = began.elapsed().as_secs_f64();
+    pace.lock().unwrap_or_else(PoisonError::into_inner).measure(bytes.len() as u64, seconds);
+    Ok(())
 }
 
 impl Drop for Pull {
@@ -201,7 +269,9 @@ impl Links {
         }
         let wait: Box<dyn Wait> = Box::new(Filling { buffer, done });
         let key = key.to_vec();
-        self.submit(holder, Pull { key, wait: Some(wait), got: 0, damaged: None, waits: false, since: None });
+        let wait = Some(wait);
+        let pull = Pull { key, wait, got: 0, wire_bytes: 0, damaged: None, waits: false, since: None };
+        self.submit(holder, pull);
     }
 
     fn submit(self: &Arc<Self>, holder: Holder, pull: Pull) {
@@ -279,12 +349,15 @@ struct Link {
     asked: Mutex<HashMap<u32, Pull>>,
     /// Places for blocks that are under way, but for those that are on their way to their holder.
     places: Semaphore,
+    /// How fast its bytes come.
+    pace: Mutex<Pace>,
     idle_after: Duration,
 }
 
 impl Link {
     fn new(idle_after: Duration) -> Link {
-        Link { asked: Mutex::default(), places: Semaphore::new(PULLS_IN_FLIGHT), idle_after }
+        let (asked, pace) = (Mutex::default(), Mutex::default());
+        Link { asked, places: Semaphore::new(PULLS_IN_FLIGHT), pace, idle_after }
     }
 
     fn asked(&self) -> std::sync::MutexGuard<'_, HashMap<u32, Pull>> {
@@ -338,7 +411,8 @@ impl Link {
         number: u32,
         mut pull: Pull,
     ) -> Result<(), Ending> {
-        let request = Request { number, len: pull.len() as u64, key: std::mem::take(&mut pull.key) };
+        let pace = self.pace.lock().unwrap_or_else(PoisonError::into_inner).of_request();
+        let request = Request { number, len: pull.len() as u64, pace, key: std::mem::take(&mut pull.key) };
         self.asked().insert(number, pull);
         writer.add(&request.encode())?;
         writer.send().await
@@ -353,9 +427,9 @@ impl Link {
         }
     }
 
-    async fn take_frame(&self, reader: &mut FrameReader<ReadHalf<Stream>>) -> Result<(), Ending> {
-        let header = reader.header().await?;
-        if header.message_len == 0 && header.payload_len == 0 {
+    async fn take_frame(&self, reader: &mut FrameReader<impl AsyncRead + Unpin>) -> Result<(), Ending> {
+        let header = reader.header_with_flags().await?;
+        if header.message_len == 0 && header.payload_len == 0 && header.flags == Flags::NONE {
             return Ok(());
         }
         if header.payload_len > PART as u64 {
@@ -366,7 +440,7 @@ impl Link {
         let pull = self.asked().remove(&reply.number);
         let mut pull = pull.ok_or(Ending::Protocol("a block that nobody asked for"))?;
         let had_place = !pull.waits;
-        let taken = pull.take(reader, &header, reply.kind).await;
+        let taken = pull.take(reader, &header, reply.kind, &self.pace).await;
         if had_place && (pull.waits || matches!(taken, Ok(Some(_)))) {
             self.places.add_permits(1);
         }
@@ -378,4 +452,17 @@ impl Link {
         self.asked().insert(reply.number, pull);
         taken.map(drop)
     }
+}
+
+/// Takes what comes for request 1, which is for a block of so many bytes.
+#[cfg(any(test, fuzzing))]
+pub(crate) async fn take_all(len: usize, bytes: &[u8]) {
+    let link = Link::new(Duration::ZERO);
+    let wait: Box<dyn Wait> = Box::new(Filling { buffer: vec![0; len], done: |_: Vec<u8>, _| {} });
+    let wait = Some(wait);
+    let pull =
+        Pull { key: Vec::new(), wait, got: 0, wire_bytes: 0, damaged: None, waits: false, since: None };
+    link.asked().insert(1, pull);
+    let mut reader = FrameReader::new(bytes, Duration::from_secs(60));
+    while link.take_frame(&mut reader).await.is_ok() {}
 }

@@ -1,6 +1,9 @@
 //! Gives blocks to others.
 
 use crate::blocks::{Blocks, Kind, LONGEST_REQUEST, Payload, ReadAt, Reply, Request};
+use crate::codec::PIECE;
+use crate::coding::{Coder, Travel};
+use crate::frame::Flags;
 use crate::framed::{Ending, FrameReader, FrameWriter};
 use crate::handshake::Met;
 use crate::hello::shown;
@@ -23,6 +26,15 @@ pub(crate) struct BlockServer {
     blocks: Arc<dyn Blocks>,
     /// Each stored block that is being sent has a buffer.
     buffers: Arc<Semaphore>,
+    coder: Coder,
+}
+
+/// A block that is wanted, and what it is wanted as.
+struct Wish {
+    number: u32,
+    array: Option<u64>,
+    /// See [`Request`].
+    pace: u32,
 }
 
 /// Those who answer share it, and take turns after each part.
@@ -40,7 +52,7 @@ struct Way {
 
 impl BlockServer {
     pub fn new(blocks: Arc<dyn Blocks>) -> BlockServer {
-        BlockServer { blocks, buffers: Arc::new(Semaphore::new(STORED_AT_ONCE)) }
+        BlockServer { blocks, buffers: Arc::new(Semaphore::new(STORED_AT_ONCE)), coder: Coder::default() }
     }
 
     /// Answers until the connection ends.
@@ -107,7 +119,8 @@ impl BlockServer {
     /// `place` is one of those under way. It is given up while the block is still on its way here.
     async fn give(&self, way: &Way, request: Request, place: OwnedSemaphorePermit) -> Result<(), Ending> {
         let writer = &way.writer;
-        let Request { number, len, key } = request;
+        let Request { number, len, pace, key } = request;
+        let wish = Wish { number, array: self.blocks.array(&key), pace };
         let mut finding = Box::pin(self.find(key));
         let mut _place = place;
         let found = match timeout(LONGEST_LOOK, &mut finding).await {
@@ -128,14 +141,67 @@ impl BlockServer {
                 let reason = format!("it has {} bytes, not the {len} that were asked for", payload.len());
                 refuse(writer, number, &reason).await
             }
-            Ok(Payload::Memory(bytes)) => give_memory(writer, number, (*bytes).as_ref()).await,
+            Ok(Payload::Memory(bytes)) => self.give_memory(writer, &wish, (*bytes).as_ref()).await,
             Ok(Payload::Stored { len, source }) => {
                 // In this order: whoever waits for its own connection keeps nothing from others.
                 let Ok(_turn) = way.stored.acquire().await else { return Ok(()) };
                 let Ok(_buffer) = self.buffers.acquire().await else { return Ok(()) };
-                give_stored(writer, number, len, source).await
+                self.give_stored(writer, &wish, len, source).await
             }
         }
+    }
+
+    async fn give_memory(&self, writer: &Writer, wish: &Wish, bytes: &[u8]) -> Result<(), Ending> {
+        let mut travel = self.coder.begin(wish.array, wish.pace, bytes);
+        let (parts, last) = bytes.split_at(bytes.len().saturating_sub(1) / PART * PART);
+        for part in parts.chunks(PART) {
+            give_part(writer, wish.number, Kind::Part, part, &mut travel).await?;
+        }
+        give_part(writer, wish.number, Kind::Last, last, &mut travel).await?;
+        travel.end();
+        Ok(())
+    }
+
+    async fn give_stored(
+        &self,
+        writer: &Writer,
+        wish: &Wish,
+        len: u64,
+        mut source: Box<dyn ReadAt>,
+    ) -> Result<(), Ending> {
+        let number = wish.number;
+        let mut buffer = Vec::new();
+        let mut offset = 0;
+        let mut travel = None;
+        loop {
+            let bytes = usize::try_from(len - offset).map_or(PART, |left| left.min(PART));
+            buffer.resize(bytes, 0);
+            let read = spawn_blocking(move || {
+                let read = source.read_at(offset, &mut buffer);
+                (source, buffer, read)
+            });
+            let read = match read.await {
+                Ok((same, filled, read)) => {
+                    source = same;
+                    buffer = filled;
+                    read.map_err(|error| error.to_string())
+                }
+                Err(panic) => return refuse(writer, number, &panic.to_string()).await,
+            };
+            if let Err(reason) = read {
+                return refuse(writer, number, &reason).await;
+            }
+            offset += bytes as u64;
+            let travel = travel.get_or_insert_with(|| self.coder.begin(wish.array, wish.pace, &buffer));
+            if offset < len {
+                give_part(writer, number, Kind::Part, &buffer, travel).await?;
+                continue;
+            }
+            give_part(writer, number, Kind::Last, &buffer, travel).await?;
+            break;
+        }
+        travel.into_iter().for_each(Travel::end);
+        Ok(())
     }
 }
 
@@ -161,50 +227,26 @@ async fn beats(writer: &Writer, lost_after: Duration) -> Ending {
     }
 }
 
-async fn give_memory(writer: &Writer, number: u32, bytes: &[u8]) -> Result<(), Ending> {
-    let (parts, last) = bytes.split_at(bytes.len().saturating_sub(1) / PART * PART);
-    for part in parts.chunks(PART) {
-        give_part(writer, number, Kind::Part, part).await?;
-    }
-    give_part(writer, number, Kind::Last, last).await
-}
-
-async fn give_stored(
+async fn give_part(
     writer: &Writer,
     number: u32,
-    len: u64,
-    mut source: Box<dyn ReadAt>,
+    kind: Kind,
+    part: &[u8],
+    travel: &mut Travel<'_>,
 ) -> Result<(), Ending> {
-    let mut buffer = Vec::new();
-    let mut offset = 0;
-    loop {
-        let bytes = usize::try_from(len - offset).map_or(PART, |left| left.min(PART));
-        buffer.resize(bytes, 0);
-        let read = spawn_blocking(move || {
-            let read = source.read_at(offset, &mut buffer);
-            (source, buffer, read)
-        });
-        let read = match read.await {
-            Ok((same, filled, read)) => {
-                source = same;
-                buffer = filled;
-                read.map_err(|error| error.to_string())
-            }
-            Err(panic) => return refuse(writer, number, &panic.to_string()).await,
-        };
-        if let Err(reason) = read {
-            return refuse(writer, number, &reason).await;
-        }
-        offset += bytes as u64;
-        if offset == len {
-            return give_part(writer, number, Kind::Last, &buffer).await;
-        }
-        give_part(writer, number, Kind::Part, &buffer).await?;
+    if !travel.is_compressed() || part.is_empty() {
+        return writer.lock().await.send_payload(Flags::NONE, &Reply { number, kind }.encode(), part).await;
     }
-}
-
-async fn give_part(writer: &Writer, number: u32, kind: Kind, part: &[u8]) -> Result<(), Ending> {
-    writer.lock().await.send_payload(&Reply { number, kind }.encode(), part).await
+    let pieces = part.len().div_ceil(PIECE);
+    for (at, piece) in part.chunks(PIECE).enumerate() {
+        let kind = if at + 1 == pieces { kind.clone() } else { Kind::Part };
+        let message = Reply { number, kind }.encode();
+        let coded = travel.compress(piece);
+        let (flags, bytes) =
+            coded.as_ref().map_or((Flags::NONE, piece), |coded| (coded.flags, &coded.bytes[..]));
+        writer.lock().await.send_payload(flags, &message, bytes).await?;
+    }
+    Ok(())
 }
 
 async fn refuse(writer: &Writer, number: u32, reason: &str) -> Result<(), Ending> {

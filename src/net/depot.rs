@@ -124,4 +124,10 @@ impl Blocks for BlockDepot {
         let depot = self.clone();
         Box::pin(async move { depot.payload(&key).await })
     }
+
+    /// The blocks of one stage resemble each other.
+    fn array(&self, key: &[u8]) -> Option<u64> {
+        let BlockKey { run, block } = decode(key).ok()?;
+        Some(run.0 << 32 | u64::from(block.stage.0))
+    }
 }

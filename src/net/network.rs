@@ -46,7 +46,7 @@ impl Neighbours {
         self.received.store(0, Ordering::Relaxed);
     }
 
-    /// Bytes of blocks that have come since then.
+    /// Bytes that have come since then, of blocks as they travelled.
     pub fn received(&self) -> u64 {
         self.received.load(Ordering::Relaxed)
     }
@@ -79,8 +79,8 @@ impl Network for Arc<Neighbours> {
         let (Some(holder), Ok(key)) = (self.holder_of(from), key) else { return done(None) };
         let neighbours = self.clone();
         self.endpoint.pull(holder, &key, block, move |block, result| match result {
-            Ok(Came { since }) => {
-                neighbours.received.fetch_add(block.bytes().len() as u64, Ordering::Relaxed);
+            Ok(Came { since, wire_bytes }) => {
+                neighbours.received.fetch_add(wire_bytes, Ordering::Relaxed);
                 done(Some(Pulled { block, since }));
             }
             Err(why) => {

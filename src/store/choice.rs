@@ -4,23 +4,13 @@
 //! Blocks of one stage resemble each other, so each array is tried on a small sample of its first block, and then its
 //! real blocks tell whether that was right. The disk's rate is common to all.
 
-use super::codec::Encoding;
 use crate::ids::{RunId, StageId};
+use cluster::codec::Encoding;
+use cluster::sample::Measured;
 use std::collections::HashMap;
 
 /// All blocks of one stage of one run.
 pub type ArrayKey = (RunId, StageId);
-
-/// What a piece or a block became: bytes before and after, and the seconds that it took.
-#[derive(Clone, Copy, PartialEq, Debug)]
-pub struct Measured {
-    pub encoding: Encoding,
-    pub raw_bytes: u64,
-    pub stored_bytes: u64,
-    pub encode_seconds: f64,
-    /// Of samples. Blocks are decoded when they are read, see [`Choice::decoded`].
-    pub decode_seconds: f64,
-}
 
 /// When to compress.
 #[derive(Clone, Copy, PartialEq, Debug)]

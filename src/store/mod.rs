@@ -4,11 +4,9 @@
 mod block;
 mod budget;
 mod choice;
-mod codec;
 mod limits;
 mod page_cache;
 mod pool;
-mod shuffle;
 mod slurm;
 mod spill;
 mod spill_file;
@@ -17,13 +15,12 @@ mod spill_folder;
 mod spill_header;
 mod spill_key;
 mod spill_reader;
-mod spill_sample;
 #[cfg(test)]
 mod testing;
 
 pub use block::Block;
 pub use budget::{Budget, Limit, MOST_MEMORY};
-pub use codec::{Codec, Encoding, FRAME_HEADER, PIECE};
+pub use cluster::codec::{Codec, Encoding, FRAME_HEADER, PIECE};
 pub use limits::{is_bounded, own_process};
 pub use page_cache::page_cache_room;
 pub use pool::{Buffer, Pool, PoolError, PoolUse};

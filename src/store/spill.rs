@@ -1,10 +1,10 @@
 //! The place where blocks go that memory has no room for: a folder of this process, under a limit.
 
 use super::choice::{Choice, CompressionThresholds};
-use super::codec::{CodecError, Encoding};
 use super::spill_file::scratch_len;
 use crate::files::TemporaryFolder;
 use crate::ids::BlockId;
+use cluster::codec::{CodecError, Encoding};
 use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};

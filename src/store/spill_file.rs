@@ -3,9 +3,9 @@
 //! All transfers begin and end at multiples of a page, in the file and in memory, so that one path serves both kinds
 //! of I/O; the last page is filled with zeros, which are checked when they are read.
 
-use super::codec::{Codec, CodecError, Encoding, FRAME_HEADER, PIECE, body_len};
 use super::spill_header::HEADER;
 use crate::files::disk::{Device, PAGE, is_whole_pages};
+use cluster::codec::{Codec, CodecError, Encoding, FRAME_HEADER, PIECE, body_len};
 use std::fs::OpenOptions;
 use std::io;
 use std::path::Path;

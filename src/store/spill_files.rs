@@ -1,16 +1,15 @@
 //! The spilled blocks of one run: a file for each.
 
 use super::block::Block;
-use super::choice::{EncodingDecision, Measured};
-use super::codec::{Codec, CodecError, Encoding};
+use super::choice::EncodingDecision;
 use super::spill::{SpillError, SpillPlace, Sweep, locked};
 use super::spill_file::{ReadError, Scratch, SpillFile, Written, file_bytes, most_file_bytes};
 use super::spill_header::{HEADER, SpillHeader};
 use super::spill_key::SpillKey;
 use super::spill_reader::SpillReader;
-use super::spill_sample::sample;
 use crate::ids::{BlockId, RunId};
-use std::cell::RefCell;
+use cluster::codec::{Codec, Encoding, with_codec};
+use cluster::sample::{Measured, sample};
 use std::collections::HashMap;
 use std::fs;
 use std::io;
@@ -73,21 +72,6 @@ struct Files {
     contents: Mutex<Contents>,
     /// Held while released files are removed: whoever comes second finds them gone.
     sweeping: Mutex<()>,
-}
-
-thread_local! {
-    /// I/O threads are few; each keeps its contexts, see [`Codec`].
-    static CODEC: RefCell<Option<Codec>> = const { RefCell::new(None) };
-}
-
-pub(super) fn with_codec<T>(run: impl FnOnce(&mut Codec) -> T) -> Result<T, CodecError> {
-    CODEC.with_borrow_mut(|slot| {
-        let codec = match slot {
-            Some(codec) => codec,
-            empty => empty.insert(Codec::new()?),
-        };
-        Ok(run(codec))
-    })
 }
 
 impl SpillPlace {
@@ -286,7 +270,8 @@ impl Files {
             EncodingDecision::Use(encoding) => Ok(encoding),
             EncodingDecision::Sample => {
                 let size = data.element().bytes() as usize;
-                let samples = with_codec(|codec| sample(codec, size, data.bytes(), scratch))?;
+                let Scratch { buffer, work, .. } = scratch;
+                let samples = with_codec(|codec| sample(codec, size, data.bytes(), buffer, work))?;
                 Ok(self.place.choice().sampled(array, &samples))
             }
         }

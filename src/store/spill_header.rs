@@ -1,10 +1,10 @@
 //! The first page of a spill file: what the block is, how it is stored, and checksums that betray every change. Bytes
 //! in, struct out.
 
-use super::codec::Encoding;
 use super::spill_key::SpillKey;
 use crate::array::Element;
 use crate::ids::{BlockId, RunId, StageId};
+use cluster::codec::Encoding;
 use xxhash_rust::xxh3::xxh3_64;
 
 /// Bytes of a header: a page, so that what follows is aligned for direct I/O.

@@ -1,11 +1,10 @@
 //! A spilled block read from its file piece by piece, through a buffer of fixed size.
 
-use super::codec::{Encoding, PIECE};
 use super::spill_file::{Frames, Layout, ReadError, SpillFile, check_padding};
-use super::spill_files::with_codec;
 use super::spill_header::{HEADER, SpillHeader};
 use super::spill_key::SpillKey;
 use crate::files::disk::PAGE;
+use cluster::codec::{Encoding, PIECE, with_codec};
 use std::path::Path;
 use xxhash_rust::xxh3::Xxh3;
 

@@ -1,6 +1,7 @@
 //! Holders of blocks who lie, break off or fall silent.
 
 use crate::support::{Node, Raw, anywhere, head, plain};
+use cluster::codec::{Codec, Encoding, FRAME_HEADER, PIECE};
 use cluster::frame::{Flags, FrameHeader};
 use cluster::life::Life;
 use cluster::limits::PART;
@@ -73,7 +74,10 @@ fn a_damaged_part_costs_that_block_and_a_short_block_itself() {
     let result = start(&node, holder, 6).recv().unwrap().1;
     assert_eq!(result, Err(PullError::Short { got: 3, len: 6 }));
     // On the same connection: there is no other.
-    assert_eq!(start(&node, holder, 6).recv().unwrap(), (b"abcxyz".to_vec(), Ok(Came { since: None })));
+    assert_eq!(
+        start(&node, holder, 6).recv().unwrap(),
+        (b"abcxyz".to_vec(), Ok(Came { since: None, wire_bytes: 6 }))
+    );
     drop(node);
     thread.join().unwrap();
 }
@@ -113,17 +117,86 @@ fn what_breaks_the_protocol_ends_the_connection_and_fails_all_that_was_to_come()
     }
 }
 
-#[test]
-fn a_part_that_is_compressed_is_refused_with_the_reason() {
-    let (holder, thread) = holder(|mut raw| {
+/// A block of this many bytes, in parts whose flags and bytes a holder chooses.
+fn in_parts(len: usize, parts: Vec<(Flags, Vec<u8>)>) -> (Vec<u8>, Result<Came, PullError>) {
+    let (holder, thread) = holder(move |mut raw| {
         let number = request(&mut raw);
-        let header = FrameHeader::new(Flags::ZSTD, 5, b"abcd").unwrap();
-        raw.bytes(&[&head(&header), &reply(number, 1)[..], b"abcd"].concat());
+        for (at, (flags, bytes)) in parts.iter().enumerate() {
+            let message = reply(number, u8::from(at + 1 == parts.len()));
+            let header = FrameHeader::new(*flags, message.len(), bytes).unwrap();
+            raw.bytes(&[&head(&header)[..], &message, bytes].concat());
+        }
         raw.until_closed();
     });
-    let why = start(&node(), holder, 4).recv().unwrap().1.unwrap_err().to_string();
-    assert!(why.contains("a compressed payload") && why.contains("the same release on both ends"), "{why}");
+    let node = node();
+    let result = start(&node, holder, len).recv().unwrap();
+    drop(node);
     thread.join().unwrap();
+    result
+}
+
+/// What a holder of the same release makes of a piece.
+fn compressed(encoding: Encoding, piece: &[u8]) -> Vec<u8> {
+    let (mut work, mut frame) = (vec![0; piece.len()], vec![0; piece.len() + FRAME_HEADER]);
+    let stored = Codec::new().unwrap().encode(encoding, 8, piece, &mut work, &mut frame);
+    frame[FRAME_HEADER..stored].to_vec()
+}
+
+const SHUFFLED: Flags = Flags::ZSTD.with(Flags::SHUFFLED);
+
+#[test]
+fn compressed_parts_stand_for_a_piece_each_and_come_as_they_were() {
+    let block: Vec<u8> =
+        (0..(2 * PIECE + 1000) / 8).flat_map(|at| ((at % 300) as f64).to_le_bytes()).collect();
+    let pieces: Vec<&[u8]> = block.chunks(PIECE).collect();
+    let parts = vec![
+        (Flags::ZSTD, compressed(Encoding::Zstd, pieces[0])),
+        (Flags::NONE, pieces[1].to_vec()),
+        (SHUFFLED, compressed(Encoding::ShuffledZstd, pieces[2])),
+    ];
+    let wire_bytes = parts.iter().map(|(_, bytes)| bytes.len() as u64).sum();
+    let (came, result) = in_parts(block.len(), parts);
+    assert!(came == block);
+    assert_eq!(result, Ok(Came { since: None, wire_bytes }));
+}
+
+#[test]
+fn a_compressed_part_that_is_damaged_too_short_too_long_or_a_bomb_costs_its_block() {
+    let whole = |bytes: usize| zstd::bulk::compress(&vec![0; bytes], 1).unwrap();
+    let mut broken = compressed(Encoding::Zstd, &vec![7; PIECE]);
+    broken[4] ^= 0xFF;
+    for (name, flags, bytes) in [
+        ("broken", Flags::ZSTD, broken),
+        ("short", Flags::ZSTD, whole(PIECE - 1)),
+        ("long", SHUFFLED, whole(PIECE + 1)),
+        ("a bomb", Flags::ZSTD, whole(256 << 20)),
+        ("noise", SHUFFLED, vec![0xA5; 1000]),
+    ] {
+        assert!(bytes.len() < PIECE, "{name}");
+        let last = (Flags::NONE, vec![1; 100]);
+        let (came, result) = in_parts(PIECE + 100, vec![(flags, bytes), last]);
+        assert_eq!(result, Err(PullError::Undecodable), "{name}");
+        assert_eq!(came[PIECE..], [1; 100], "{name}: what follows is where it should be");
+    }
+    let (_, result) = in_parts(100, vec![(Flags::ZSTD, whole(50)), (Flags::NONE, Vec::new())]);
+    assert_eq!(result, Err(PullError::Undecodable), "it stands for all 100");
+}
+
+#[test]
+fn a_compressed_part_that_cannot_be_ends_the_connection() {
+    let small = compressed(Encoding::Zstd, &[0; 4096]);
+    let cases = [
+        vec![(Flags::ZSTD, vec![0; 4096])],
+        vec![(Flags::ZSTD, vec![0; 5000])],
+        vec![(Flags::ZSTD, Vec::new())],
+        vec![(Flags::SHUFFLED, small.clone())],
+        vec![(Flags::NONE, vec![0; 4096]), (Flags::ZSTD, small)],
+    ];
+    for parts in cases {
+        let (_, result) = in_parts(4096, parts);
+        let why = Ending::Protocol("a compressed part that is none");
+        assert_eq!(result, Err(PullError::Lost(why)));
+    }
 }
 
 #[test]

@@ -241,7 +241,7 @@ fn requests_that_are_none_end_the_connection_and_nothing_else() {
     config.limits.lost_after = std::time::Duration::from_secs(3600);
     let (_worker, holder) = holding(config);
     let node = Node::new(plain(Role::Worker, "n"));
-    let long = [0; 12 + 257];
+    let long = [0; 16 + 257];
     let cases = [
         [&claim(5, 0)[..], &[0; 5]].concat(),
         claim(0, 1 << 63).to_vec(),
@@ -270,7 +270,8 @@ fn those_who_ask_for_much_and_take_nothing_keep_it_from_nobody_else() {
             let mut raw = Raw::welcomed(holder.address, &me(Role::Worker, "raw"), "blocks");
             for n in 0..16u32 {
                 let key = format!("s1-{len}");
-                raw.frame(&[&n.to_le_bytes()[..], &(len as u64).to_le_bytes(), key.as_bytes()].concat());
+                let head = [&n.to_le_bytes()[..], &(len as u64).to_le_bytes(), &[0; 4]].concat();
+                raw.frame(&[&head, key.as_bytes()].concat());
             }
             // Something of it has come: it is being sent.
             raw.read_frame().unwrap();

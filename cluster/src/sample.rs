@@ -1,13 +1,28 @@
 //! What the compressed encodings would make of a block: tried on a few pieces of it.
 
-use super::choice::Measured;
-use super::codec::{Codec, Encoding, FRAME_HEADER};
-use super::spill_file::Scratch;
+use crate::codec::{Codec, Encoding, FRAME_HEADER};
 use std::time::Instant;
+
+/// What a piece or a block became: bytes before and after, and the seconds that it took.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct Measured {
+    /// How.
+    pub encoding: Encoding,
+    /// Bytes before.
+    pub raw_bytes: u64,
+    /// Bytes after.
+    pub stored_bytes: u64,
+    /// Seconds of encoding.
+    pub encode_seconds: f64,
+    /// Seconds of decoding, of samples. Blocks are decoded when they are read, or elsewhere.
+    pub decode_seconds: f64,
+}
 
 /// Pieces of a sample, spread over the block.
 const PIECES: usize = 3;
 const LONGEST: usize = 64 << 10;
+/// Bytes that a sample needs to work in.
+pub const SAMPLE_ROOM: usize = 2 * (LONGEST + FRAME_HEADER);
 /// zstd says little about less than this.
 const SHORTEST: usize = 4 << 10;
 /// A block has so many times the bytes of a piece, so that trying three pieces in two encodings costs 1 %.
@@ -16,7 +31,16 @@ const SHARE: usize = 512;
 /// Tries both compressed encodings on a block of elements of `size` bytes. Blocks too short for a sample of 1 % get
 /// none, and with it no compression: a file takes two pages at least, and its making longer than a transfer of that
 /// length.
-pub(super) fn sample(codec: &mut Codec, size: usize, raw: &[u8], scratch: &mut Scratch) -> Vec<Measured> {
+///
+/// # Panics
+/// If `buffer` is shorter than [`SAMPLE_ROOM`], or `work` than a half of it.
+pub fn sample(
+    codec: &mut Codec,
+    size: usize,
+    raw: &[u8],
+    buffer: &mut [u8],
+    work: &mut [u8],
+) -> Vec<Measured> {
     let len = (raw.len() / SHARE).clamp(SHORTEST, LONGEST) / SHORTEST * SHORTEST;
     if raw.len() < len * PIECES * 8 {
         return Vec::new();
@@ -27,7 +51,7 @@ pub(super) fn sample(codec: &mut Codec, size: usize, raw: &[u8], scratch: &mut S
     });
     [Encoding::Zstd, Encoding::ShuffledZstd]
         .into_iter()
-        .map(|encoding| sample_encoding(codec, encoding, size, &pieces, scratch))
+        .map(|encoding| sample_encoding(codec, encoding, size, &pieces, buffer, work))
         .collect()
 }
 
@@ -36,22 +60,23 @@ fn sample_encoding(
     encoding: Encoding,
     size: usize,
     pieces: &[&[u8]; PIECES],
-    scratch: &mut Scratch,
+    buffer: &mut [u8],
+    work: &mut [u8],
 ) -> Measured {
     let len = pieces[0].len();
-    let (frame, back) = scratch.buffer.split_at_mut(len + FRAME_HEADER);
+    let (frame, back) = buffer.split_at_mut(len + FRAME_HEADER);
     let mut stored_bytes = 0;
     // The fastest piece stands for all: a new context is slow at first, and other threads take the core at times.
     let (mut encode, mut decode) = (f64::INFINITY, f64::INFINITY);
     for piece in pieces {
         let began = Instant::now();
-        let stored = codec.encode(encoding, size, piece, scratch.work, frame);
+        let stored = codec.encode(encoding, size, piece, work, frame);
         encode = encode.min(began.elapsed().as_secs_f64());
         stored_bytes += stored as u64;
         let began = Instant::now();
         let body = &frame[FRAME_HEADER..stored];
         codec
-            .decode(encoding, size, body, scratch.work, &mut back[..len])
+            .decode(encoding, size, body, work, &mut back[..len])
             .expect("what has just been encoded can be decoded");
         decode = decode.min(began.elapsed().as_secs_f64());
     }

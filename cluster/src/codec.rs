@@ -1,9 +1,11 @@
-//! From bytes to fewer bytes and back, piece by piece. Pure: knows neither files nor blocks.
+//! From bytes to fewer bytes and back, piece by piece: for blocks on disk and on the wire. Pure: knows neither files
+//! nor connections.
 //!
 //! A piece becomes a frame: four bytes of length (little endian), then as many bytes. A piece that does not get
 //! smaller is kept as it is, which shows in its length.
 
-use super::shuffle::{shuffle, unshuffle};
+use crate::shuffle::{shuffle, unshuffle};
+use std::cell::RefCell;
 use zstd::bulk::{Compressor, Decompressor};
 
 /// Bytes that are compressed at a time: with its shuffled copy it stays in L2, and zstd's window is no longer at
@@ -25,12 +27,21 @@ pub enum Encoding {
     ShuffledZstd,
 }
 
+/// Why bytes are no frame of ours.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum CodecError {
+    /// A length that cannot be.
     #[error("a compressed frame of {found} bytes where at most {most} are left")]
-    Length { found: usize, most: usize },
+    Length {
+        /// As it says.
+        found: usize,
+        /// As many as there can be.
+        most: usize,
+    },
+    /// Damaged, or of another length.
     #[error("a compressed frame that zstd does not understand")]
     Frame,
+    /// Out of memory.
     #[error("zstd got no memory for its context")]
     Context,
 }
@@ -42,7 +53,30 @@ pub struct Codec {
     decompressor: Decompressor<'static>,
 }
 
+thread_local! {
+    /// Threads that compress are few; each keeps its contexts.
+    static CODEC: RefCell<Option<Codec>> = const { RefCell::new(None) };
+}
+
+/// With the codec of this thread.
+///
+/// # Errors
+/// If there is no memory for one.
+pub fn with_codec<T>(run: impl FnOnce(&mut Codec) -> T) -> Result<T, CodecError> {
+    CODEC.with_borrow_mut(|slot| {
+        let codec = match slot {
+            Some(codec) => codec,
+            empty => empty.insert(Codec::new()?),
+        };
+        Ok(run(codec))
+    })
+}
+
 impl Codec {
+    /// New contexts.
+    ///
+    /// # Errors
+    /// If there is no memory for them.
     pub fn new() -> Result<Codec, CodecError> {
         let failed = |_| CodecError::Context;
         Ok(Codec {
@@ -83,8 +117,11 @@ impl Codec {
         FRAME_HEADER + stored
     }
 
-    /// Fills `piece` from its frame. Whatever the bytes are, nothing else is written; what they mean must be checked by
-    /// a checksum over the piece.
+    /// Fills `piece` from the body of its frame. Whatever the bytes are, nothing else is written; what they mean must
+    /// be checked by a checksum, over the piece or over what was stored.
+    ///
+    /// # Errors
+    /// If it is no frame of just so many bytes.
     ///
     /// # Panics
     /// If `work` is shorter than `piece`.
@@ -117,6 +154,9 @@ impl Codec {
 }
 
 /// Length of the frame's body that the four bytes announce, for a piece of `piece` bytes with `left` bytes behind them.
+///
+/// # Errors
+/// If it is longer than both.
 pub fn body_len(header: [u8; FRAME_HEADER], piece: usize, left: usize) -> Result<usize, CodecError> {
     let (found, most) = (u32::from_le_bytes(header) as usize, piece.min(left));
     if found <= most { Ok(found) } else { Err(CodecError::Length { found, most }) }
@@ -124,8 +164,8 @@ pub fn body_len(header: [u8; FRAME_HEADER], piece: usize, left: usize) -> Result
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{Random, seed};
     use super::*;
+    use crate::testing::Random;
 
     /// Noise, small integers as f64, zeros, or a smooth line: what blocks are like.
     fn piece(random: &mut Random, len: usize) -> Vec<u8> {
@@ -144,7 +184,7 @@ mod tests {
 
     #[test]
     fn pieces_come_back_whatever_they_are() {
-        let (mut codec, mut random) = (Codec::new().unwrap(), Random(seed()));
+        let (mut codec, mut random) = (Codec::new().unwrap(), Random::new(1));
         for len in [0, 1, 8, 4096, 12345, PIECE] {
             for _ in 0..8 {
                 let raw = piece(&mut random, len);
@@ -162,7 +202,7 @@ mod tests {
 
     #[test]
     fn small_integers_shrink_to_a_fifth_and_noise_never_grows_beyond_its_header() {
-        let (mut codec, mut random) = (Codec::new().unwrap(), Random(7));
+        let (mut codec, mut random) = (Codec::new().unwrap(), Random::new(7));
         let integers: Vec<u8> =
             (0..PIECE / 8).flat_map(|_| (random.below(256) as f64).to_le_bytes()).collect();
         let noise: Vec<u8> = (0..PIECE / 8).flat_map(|_| random.next().to_le_bytes()).collect();
@@ -174,7 +214,7 @@ mod tests {
 
     #[test]
     fn whatever_the_bytes_are_decoding_returns() {
-        let (mut codec, mut random) = (Codec::new().unwrap(), Random(seed()));
+        let (mut codec, mut random) = (Codec::new().unwrap(), Random::new(1));
         let len = 16 << 10;
         let (mut work, mut frame) = (vec![0; len], vec![0; len + FRAME_HEADER]);
         let mut refused = 0;
@@ -184,10 +224,14 @@ mod tests {
             let stored = codec.encode(encoding, 8, &raw, &mut work, &mut frame);
             let mut body = frame[FRAME_HEADER..stored].to_vec();
             for _ in 0..=random.below(4) {
-                let at = random.below(body.len());
+                let at = random.below(body.len() as u64) as usize;
                 body[at] = random.next() as u8;
             }
-            body.truncate(if round % 3 == 0 { random.below(body.len() + 1) } else { body.len() });
+            body.truncate(if round % 3 == 0 {
+                random.below(body.len() as u64 + 1) as usize
+            } else {
+                body.len()
+            });
             // Behind the piece lies what must not be touched.
             let mut back = vec![0xa5; len + 64];
             refused += i32::from(codec.decode(encoding, 8, &body, &mut work, &mut back[..len]).is_err());
@@ -198,7 +242,7 @@ mod tests {
 
     #[test]
     fn contexts_are_as_small_as_they_are_said_to_be() {
-        let (mut codec, mut random) = (Codec::new().unwrap(), Random(7));
+        let (mut codec, mut random) = (Codec::new().unwrap(), Random::new(7));
         let raw = piece(&mut random, PIECE);
         let (mut work, mut frame) = (vec![0; PIECE], vec![0; PIECE + FRAME_HEADER]);
         codec.encode(Encoding::ShuffledZstd, 8, &raw, &mut work, &mut frame);
