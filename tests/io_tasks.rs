@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 const PATIENCE: Duration = Duration::from_secs(180);
 const ROWS: u64 = 64;
-const BLOCKS: u64 = 200;
+const BLOCKS: u64 = 400;
 const COLS: u64 = 4;
 /// That runs begin with.
 const USUAL: u64 = 4;

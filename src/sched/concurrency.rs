@@ -10,13 +10,15 @@ pub const IO_TASKS: usize = 4;
 pub struct ConcurrencyThresholds {
     pub least: usize,
     pub most: usize,
-    /// A change is kept if more bytes a second move by it, by this share: less is within the noise, and what brings
-    /// nothing takes cores and memory from others.
+    /// A change is kept if more bytes a second move by it, by this share at least and by more than samples differ in any
+    /// case: what brings nothing takes cores and memory from others.
     pub gain: f64,
     /// A larger share of idle seconds of the compute threads means that they wait for this.
     pub idle: f64,
     /// Samples of one number that are taken together before it is judged: single ones vary by a fifth.
     pub samples: u32,
+    /// The first samples tell nothing: memory is new then, and each page of it costs more than it does later.
+    pub warm_up: u32,
     /// Samples without a change after one that did not help; doubled each time up to `longest_rest`, so that what is
     /// known costs next to no trials.
     pub rest: u32,
@@ -35,6 +37,7 @@ impl ConcurrencyThresholds {
             gain: 0.05,
             idle: 0.1,
             samples: 4,
+            warm_up: 4,
             rest: 8,
             longest_rest: 256,
             falls: false,
@@ -49,6 +52,7 @@ impl ConcurrencyThresholds {
             most,
             idle: 0.05,
             samples: 2,
+            warm_up: 2,
             rest: 16,
             falls: true,
             ..Self::of_requests()
@@ -64,6 +68,12 @@ pub struct ConcurrencySample {
     pub seconds: f64,
     /// Idle seconds of the compute threads for each second of the sample.
     pub idle: f64,
+}
+
+impl ConcurrencySample {
+    fn rate(&self) -> f64 {
+        self.bytes as f64 / self.seconds.max(f64::MIN_POSITIVE)
+    }
 }
 
 /// Samples of one number, added up.
@@ -101,6 +111,36 @@ enum Hope {
     Enough,
 }
 
+/// By how much single samples of one number differ, as a share of their rate.
+#[derive(Clone, Copy, Default, Debug)]
+struct Noise {
+    last: Option<f64>,
+    difference: Option<f64>,
+}
+
+impl Noise {
+    /// The weight of the newest difference.
+    const NEWEST: f64 = 0.25;
+
+    fn add(&mut self, rate: f64) {
+        let last = self.last.replace(rate);
+        if let Some(last) = last.filter(|last| last.max(rate) > 0.0) {
+            let newest = (rate - last).abs() / last.max(rate);
+            let usual = self.difference.unwrap_or(newest);
+            self.difference = Some(usual + Self::NEWEST * (newest - usual));
+        }
+    }
+
+    fn share(&self) -> f64 {
+        self.difference.unwrap_or(0.0)
+    }
+
+    /// What comes is of another number.
+    fn interrupt(&mut self) {
+        self.last = None;
+    }
+}
+
 /// A number on trial, and where to go back to.
 #[derive(Clone, Copy, Debug)]
 struct Trial {
@@ -127,6 +167,7 @@ pub struct ConcurrencyPolicy {
     thresholds: ConcurrencyThresholds,
     now: usize,
     sum: Sum,
+    noise: Noise,
     trial: Option<Trial>,
     /// The next step goes up.
     upward: bool,
@@ -141,9 +182,10 @@ impl ConcurrencyPolicy {
             thresholds,
             now: start.clamp(thresholds.least, thresholds.most),
             sum: Sum::default(),
+            noise: Noise::default(),
             trial: None,
             upward: true,
-            resting: 0,
+            resting: thresholds.warm_up,
             next_rest: thresholds.rest,
         }
     }
@@ -154,6 +196,7 @@ impl ConcurrencyPolicy {
 
     /// Takes a sample of the present number. If there is another one from now on, why.
     pub fn decide(&mut self, sample: ConcurrencySample) -> Option<Because> {
+        self.noise.add(sample.rate());
         if self.resting > 0 {
             self.resting -= 1;
             return None;
@@ -167,9 +210,7 @@ impl ConcurrencyPolicy {
         let trial = self.trial.take();
         if let Some(trial) = trial {
             let failed = match trial.hope {
-                Hope::Faster(rate) if level.rate() < rate * (1.0 + self.thresholds.gain) => {
-                    Some(Because::NoGain)
-                }
+                Hope::Faster(rate) if level.rate() < rate * (1.0 + self.gain()) => Some(Because::NoGain),
                 Hope::Enough if waits => Some(Because::TooFew),
                 Hope::Faster(_) | Hope::Enough => None,
             };
@@ -182,8 +223,14 @@ impl ConcurrencyPolicy {
         if waits { self.step(level.rate()) } else { self.fall() }
     }
 
+    /// A trial has to bring more than this share.
+    fn gain(&self) -> f64 {
+        self.thresholds.gain.max(self.noise.share())
+    }
+
     fn go_back(&mut self, trial: Trial) {
         self.now = trial.from;
+        self.noise.interrupt();
         if let Hope::Faster(_) = trial.hope {
             self.upward = !self.upward;
         }
@@ -220,6 +267,7 @@ impl ConcurrencyPolicy {
         let from = std::mem::replace(&mut self.now, to);
         let differs = from != to;
         if differs {
+            self.noise.interrupt();
             self.trial = Some(Trial { from, hope });
         }
         differs

@@ -175,6 +175,11 @@ fn a_worker_that_may_have_few_tasks_never_has_more() {
     }
 }
 
+/// Those for the tasks of a worker, which judge each pair of samples from the first one on.
+fn pairs() -> ConcurrencyThresholds {
+    ConcurrencyThresholds { warm_up: 0, ..ConcurrencyThresholds::of_tasks(16) }
+}
+
 /// What a policy for the tasks of a worker says to samples, two at a time, and the number that follows.
 fn judge(policy: &mut ConcurrencyPolicy, samples: [ConcurrencySample; 2]) -> (Option<Because>, usize) {
     assert_eq!(policy.decide(samples[0]), None, "one sample says nothing");
@@ -189,10 +194,10 @@ fn second(bytes: u64, idle: f64) -> ConcurrencySample {
 
 #[test]
 fn samples_count_by_their_seconds() {
-    let mut policy = ConcurrencyPolicy::new(ConcurrencyThresholds::of_tasks(16), 6);
+    let mut policy = ConcurrencyPolicy::new(pairs(), 6);
     let short = ConcurrencySample { seconds: 0.01, ..second(1, 0.5) };
     assert_eq!(judge(&mut policy, [second(100, 0.0), short]), (Some(Because::NobodyWaits), 4));
-    let mut policy = ConcurrencyPolicy::new(ConcurrencyThresholds::of_tasks(16), 4);
+    let mut policy = ConcurrencyPolicy::new(pairs(), 4);
     assert_eq!(judge(&mut policy, [second(100, 1.0); 2]), (Some(Because::Waiting), 6));
     // A fifth more in a tenth of the time.
     let faster = ConcurrencySample { seconds: 0.1, ..second(12, 1.0) };
@@ -202,7 +207,7 @@ fn samples_count_by_their_seconds() {
 #[test]
 fn a_trial_has_to_bring_a_twentieth() {
     for (bytes, is_enough) in [(1030, false), (1049, false), (1050, true)] {
-        let mut policy = ConcurrencyPolicy::new(ConcurrencyThresholds::of_tasks(16), 4);
+        let mut policy = ConcurrencyPolicy::new(pairs(), 4);
         assert_eq!(judge(&mut policy, [second(1000, 0.06); 2]), (Some(Because::Waiting), 6));
         let wanted = if is_enough { (Some(Because::Waiting), 9) } else { (Some(Because::NoGain), 4) };
         assert_eq!(judge(&mut policy, [second(bytes, 0.06); 2]), wanted, "{bytes}");
@@ -211,13 +216,13 @@ fn a_trial_has_to_bring_a_twentieth() {
 
 #[test]
 fn idle_threads_at_the_threshold_do_not_wait() {
-    let mut policy = ConcurrencyPolicy::new(ConcurrencyThresholds::of_tasks(16), 6);
+    let mut policy = ConcurrencyPolicy::new(pairs(), 6);
     assert_eq!(judge(&mut policy, [second(1, 0.05); 2]), (Some(Because::NobodyWaits), 4));
 }
 
 #[test]
 fn rests_become_twice_as_long() {
-    let mut policy = ConcurrencyPolicy::new(ConcurrencyThresholds::of_tasks(16), 4);
+    let mut policy = ConcurrencyPolicy::new(pairs(), 4);
     let same = || second(100, 1.0);
     for rest in [16, 32, 64, 128, 256, 256] {
         assert_eq!(judge(&mut policy, [same(); 2]).0, Some(Because::Waiting));
@@ -231,7 +236,35 @@ fn rests_become_twice_as_long() {
 #[test]
 fn at_either_end_the_other_way_is_tried() {
     for (start, next) in [(4, 6), (16, 10)] {
-        let mut policy = ConcurrencyPolicy::new(ConcurrencyThresholds::of_tasks(16), start);
+        let mut policy = ConcurrencyPolicy::new(pairs(), start);
         assert_eq!(judge(&mut policy, [second(100, 1.0); 2]), (Some(Because::Waiting), next));
+    }
+}
+
+#[test]
+fn what_is_within_the_noise_is_no_gain() {
+    let seed = seed();
+    // What four tasks move, more do not; single samples differ by up to nine tenths.
+    let tasks = |noise: f64, seed: u64| {
+        let mut policy = ConcurrencyPolicy::new(ConcurrencyThresholds::of_tasks(16), 4);
+        let mut source = device(&|_| 4.0, noise, seed);
+        let mut next = || {
+            policy.decide(source.sample(policy.now(), 1.0));
+            policy.now()
+        };
+        (0..100).map(|_| next()).collect::<Vec<_>>()
+    };
+    let more: usize =
+        (0..100).map(|round| tasks(0.9, seed + round).iter().filter(|tasks| **tasks > 6).count()).sum();
+    assert!(more < 800, "{more} of 10 000 samples with more than a trial of six");
+}
+
+#[test]
+fn the_first_samples_are_not_what_others_are_measured_by() {
+    let mut policy = ConcurrencyPolicy::new(ConcurrencyThresholds::of_tasks(16), 4);
+    for sample in 0..100 {
+        let rate = if sample < 2 { 0.3 * ONE } else { ONE };
+        policy.decide(ConcurrencySample { bytes: (rate * SECONDS) as u64, seconds: SECONDS, idle: 1.0 });
+        assert!(policy.now() <= 6, "{} after sample {sample}", policy.now());
     }
 }
