@@ -17,7 +17,12 @@ SHELL := /bin/bash
 CARGO ?= cargo
 # Tests that a build with other features is worth a second run for: what runs code of kernels/, and what reads its formats.
 FEATURE_TESTS := cli numerics session mnist zarr hdf5
-KERNEL_TESTS := $(foreach t,$(wildcard kernels/tests/*.rs),--test $(basename $(notdir $(t))))
+# Those that wait for processes and nodes more than they compute, and all others that need no feature.
+WAITING_TESTS := cluster slurm
+BUSY_TESTS := $(filter-out $(WAITING_TESTS) hdf5,$(sort $(basename $(notdir $(wildcard tests/*.rs */tests/*.rs)) \
+    $(notdir $(patsubst %/main.rs,%,$(wildcard tests/*/main.rs */tests/*/main.rs))))))
+named = $(addprefix --test ,$(1))
+KERNEL_TESTS := $(basename $(notdir $(wildcard kernels/tests/*.rs)))
 # Packages that must be there on Debian and its kin: for features `openblas`, `hdf5` and `blosc`, and for tests with networks.
 LIBRARY_PACKAGES := pkg-config g++ libopenblas-dev libhdf5-dev iproute2
 # Those of the features that can be built here, in one build: with commas between them.
@@ -25,6 +30,7 @@ FEATURES = $(shell { pkg-config --exists openblas && echo openblas; pkg-config -
     command -v c++ >/dev/null && echo blosc; } 2>/dev/null | paste -sd,)
 SANITIZED_TARGET := x86_64-unknown-linux-gnu
 TEST_LOG := target/test.log
+WAITING_LOG := target/waiting.log
 PEERS := target/peers
 
 check: libraries
@@ -78,7 +84,21 @@ test: libraries slurm
 	# What a next build could take up again costs time in the first one, and this is built once.
 	export CARGO_INCREMENTAL=0
 	run() { echo "+ $$*"; "$$@" </dev/null 2>&1 | tee -a $(TEST_LOG); }
-	run $(CARGO) test --workspace --locked --no-fail-fast
+	# All is built first. Tests that wait most of their time run beside the others.
+	run $(CARGO) test --workspace --locked --no-run
+	set -m # A process group of its own, which ends with this shell.
+	$(CARGO) test --workspace --locked --no-fail-fast $(call named,$(WAITING_TESTS)) </dev/null >$(WAITING_LOG) 2>&1 &
+	waiting=$$!
+	set +m
+	trap 'kill -- -$$waiting 2>/dev/null || true' EXIT
+	passed=yes
+	run $(CARGO) test --workspace --locked --no-fail-fast --lib --bins $(call named,$(BUSY_TESTS)) || passed=no
+	run $(CARGO) test --workspace --locked --doc || passed=no
+	echo "+ $(CARGO) test --workspace --locked --no-fail-fast $(call named,$(WAITING_TESTS)) (beside the one before)"
+	wait $$waiting || passed=no
+	trap - EXIT
+	tee -a $(TEST_LOG) <$(WAITING_LOG)
+	[ $$passed = yes ]
 	features=$(FEATURES)
 	tests=
 	for test in $(FEATURE_TESTS); do
@@ -96,7 +116,7 @@ test: libraries slurm
 	done
 	if [ -n "$$features" ]; then
 	    # One build of all features, and one command: chosen one by one, the packages would each build their dependencies anew.
-	    run $(CARGO) test --locked --no-fail-fast -p kernels -p dolmen --features $$features --lib $(KERNEL_TESTS) $$tests
+	    run $(CARGO) test --locked --no-fail-fast -p kernels -p dolmen --features $$features --lib $(call named,$(KERNEL_TESTS)) $$tests
 	fi
 	echo
 	awk '/^test result: ok/ { n += $$4 } END { print "Passed: " n + 0 " tests in all." }' $(TEST_LOG)
@@ -117,13 +137,13 @@ sanitize: libraries
 	@export RUSTC_BOOTSTRAP=1 RUSTFLAGS="-Zsanitizer=address -Cforce-frame-pointers=yes" CARGO_PROFILE_DEV_OPT_LEVEL=1
 	run() { echo "+ $$*"; "$$@" </dev/null; }
 	common="--locked --target $(SANITIZED_TARGET) --target-dir target/sanitize"
-	features=
-	if pkg-config --exists openblas 2>/dev/null; then
-	    features="--features openblas"
-	else
-	    echo "SKIPPED: the backend OpenBLAS under the sanitizer (no OpenBLAS here)" >&2
-	fi
-	run $(CARGO) test $$common -p kernels -p dolmen $$features --lib $(KERNEL_TESTS)
+	features=$(FEATURES)
+	tests=
+	for feature in openblas hdf5; do
+	    case ,$$features, in *,$$feature,*) ;; *) echo "SKIPPED: feature $$feature under the sanitizer (what it needs is not here)" >&2 ;; esac
+	done
+	case ,$$features, in *,hdf5,*) tests="--test hdf5" ;; esac
+	run $(CARGO) test $$common -p kernels -p dolmen --features "$$features" --lib $(call named,$(KERNEL_TESTS)) $$tests
 	run $(CARGO) test $$common -p cluster --lib -- codec:: coding:: shuffle::
 
 # With the backend faer: Miri runs no foreign code. Large matrices are left out, see `tried` in kernels/tests/common.

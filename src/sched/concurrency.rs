@@ -10,8 +10,8 @@ pub const IO_TASKS: usize = 4;
 pub struct ConcurrencyThresholds {
     pub least: usize,
     pub most: usize,
-    /// A change is kept if more bytes a second move by it, by this share at least and by more than samples differ in any
-    /// case: what brings nothing takes cores and memory from others.
+    /// A change is kept if more bytes a second move by it, by this share at least and by more than samples differ by
+    /// themselves: what brings nothing takes cores and memory from others.
     pub gain: f64,
     /// A larger share of idle seconds of the compute threads means that they wait for this.
     pub idle: f64,
