@@ -3,7 +3,7 @@
 mod sim;
 
 use dolmen::array::{Array, ArrayError, Axis, BlockGrid, Element, Fill, Law, footprint};
-use dolmen::graph::kinds::{Down, Gemm, Map, Operand, ReadInput, WriteOutput};
+use dolmen::graph::kinds::{Down, Gemm, Half, Map, Operand, ReadInput, WriteOutput};
 use dolmen::graph::{
     Blocks, Edges, Kind, LowerError, Lowering, Order, Pattern, Pick, Program, ProgramBuilder, Read, Space,
     Stage, Tall, Work,
@@ -232,19 +232,28 @@ fn the_tree_of_a_tall_matrix_with_short_panels() {
         let program = builder.finish();
         for stage in program.stages() {
             let rows = |index| stage.shape(index).0;
+            let below = |span: u32, at: u32| {
+                let first = (u64::from(at) * u64::from(span) * 3).min(panel.len());
+                let last = (u64::from(at + 1) * u64::from(span) * 3).min(panel.len());
+                (last - first).min(n)
+            };
             match (&stage.kind, stage.blocks) {
                 (Kind::LeafR(_), _) => {
-                    (0..stage.space.tasks()).for_each(|at| assert_eq!(rows(at), panel.size(at).min(n)));
+                    for at in 0..stage.space.tasks() {
+                        let packed: u64 = (0..panel.size(at).min(n)).map(|row| n - row).sum();
+                        assert_eq!(stage.shape(at), (1, packed));
+                    }
                 }
                 // What goes down to a level is as long as what came up from it.
                 (Kind::Down(Down { span, .. }), Blocks::Pair { .. }) => {
-                    let below = |at: u32| {
-                        let first = (u64::from(at) * u64::from(*span) * 3).min(panel.len());
-                        let last = (u64::from(at + 1) * u64::from(*span) * 3).min(panel.len());
-                        (last - first).min(n)
-                    };
                     for at in 0..stage.space.tasks() {
-                        assert_eq!(rows(at), below(2 * at) + below(2 * at + 1), "{blocks} blocks, node {at}");
+                        let both = below(*span, 2 * at) + below(*span, 2 * at + 1);
+                        assert_eq!(rows(at), both, "{blocks} blocks, node {at}");
+                    }
+                }
+                (Kind::Half(Half { span, .. }), _) => {
+                    for at in 0..stage.space.tasks() {
+                        assert_eq!(rows(at), below(*span, at), "{blocks} blocks, child {at}");
                     }
                 }
                 _ => {}

@@ -151,8 +151,9 @@ fn check_grid(space: &Space, grid: BlockGrid) -> Checked {
 }
 
 fn check_shape(rows: u64, cols: u64) -> Checked {
-    let bytes = u128::from(rows) * u128::from(cols) * 8;
-    ensure(rows <= LONGEST && cols <= LONGEST && bytes <= MOST_BYTES, "its blocks are too large")
+    let is_a_number = rows <= LONGEST && cols <= LONGEST;
+    let fits = is_a_number && u128::from(rows) * u128::from(cols) * 8 <= MOST_BYTES;
+    ensure(fits, "its blocks are too large")
 }
 
 fn check_blocks(stage: &Stage) -> Checked {
@@ -165,11 +166,20 @@ fn check_blocks(stage: &Stage) -> Checked {
         Blocks::Trapezoid { panel, span, cap, cols } | Blocks::Pair { panel, span, cap, cols } => {
             check_axis(panel)?;
             check_shape(cap.saturating_mul(2), cols)?;
-            let all = stage.space.extents();
-            ensure(span > 0 && all.j <= 1 && all.k == 1, "nodes of a tree are a column of tasks")
+            check_nodes(&stage.space, span)
+        }
+        Blocks::Packed { panel, span, n } => {
+            check_axis(panel)?;
+            check_shape(n, n)?;
+            check_nodes(&stage.space, span)
         }
         Blocks::Nothing => Ok(()),
     }
+}
+
+fn check_nodes(space: &Space, span: u32) -> Checked {
+    let all = space.extents();
+    ensure(span > 0 && all.j <= 1 && all.k == 1, "nodes of a tree are a column of tasks")
 }
 
 fn check_read(stage: &Stage, read: &Read, source: &Stage, at: usize) -> Checked {
@@ -245,6 +255,7 @@ fn reads_of(kind: &Kind) -> Option<usize> {
         Kind::Read(_) | Kind::Fill(_) => Some(0),
         Kind::Map(_) | Kind::Reduce(_) | Kind::Null => None,
         Kind::Combine(_) | Kind::Finish(_) | Kind::AddUp | Kind::LeafR(_) | Kind::Merge(_) => Some(1),
+        Kind::Triangle(_) | Kind::Half(_) => Some(1),
         Kind::RootSvd(_) | Kind::RootQr(_) | Kind::Unpack(_) | Kind::Write(_) | Kind::Delayed(_) => Some(1),
         Kind::Gemm(_) | Kind::GramApply | Kind::Down(_) | Kind::LeafApply(_) | Kind::FixSigns(_) => Some(2),
     }

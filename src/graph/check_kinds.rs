@@ -1,7 +1,7 @@
 //! What must hold of what the stages of each kind hold.
 
 use super::check::{Checked, LONGEST, check_axis, ensure};
-use super::kinds::{Kind, Map, MapOp, Operand, Seed};
+use super::kinds::{Kind, Map, MapOp, Operand};
 use super::pattern::Pattern;
 use super::stage::Stage;
 use crate::array::Axis;
@@ -23,6 +23,10 @@ pub(super) fn check_holdings(stage: &Stage, stages: &[Stage]) -> Checked {
             check_span(merge.span)?;
             check_tall(merge.panel, merge.n, 0)
         }
+        Kind::Triangle(triangle) => {
+            check_span(triangle.span)?;
+            check_tall(triangle.panel, triangle.n, 0)
+        }
         Kind::RootSvd(root) => {
             check_span(root.span)?;
             ensure(root.keep <= root.n, "it keeps more than there is")?;
@@ -34,13 +38,13 @@ pub(super) fn check_holdings(stage: &Stage, stages: &[Stage]) -> Checked {
         }
         Kind::Down(down) => {
             check_span(down.span)?;
-            check_seed(down.seed)?;
             check_tall(down.panel, down.n, down.width)
         }
-        Kind::LeafApply(leaf) => {
-            check_seed(leaf.seed)?;
-            check_tall(leaf.panel, leaf.n, leaf.width)
+        Kind::Half(half) => {
+            check_span(half.span)?;
+            check_tall(half.panel, half.n, 0)
         }
+        Kind::LeafApply(leaf) => check_tall(leaf.panel, leaf.n, leaf.width),
         Kind::Unpack(unpack) => check_tall(unpack.panel, unpack.n, unpack.keep),
         Kind::Combine(_) | Kind::Finish(_) | Kind::AddUp | Kind::Gemm(_) | Kind::GramApply => Ok(()),
         Kind::FixSigns(_) | Kind::Delayed(_) | Kind::Null => Ok(()),
@@ -58,13 +62,6 @@ fn check_tall(panel: Axis, n: u64, width: u64) -> Checked {
 
 fn check_span(span: u32) -> Checked {
     ensure(span > 0, "no leaves lie below a node")
-}
-
-fn check_seed(seed: Seed) -> Checked {
-    match seed {
-        Seed::Above { span } => check_span(span),
-        Seed::Svd | Seed::Qr => Ok(()),
-    }
 }
 
 /// Its steps find what they take, and one number is left.

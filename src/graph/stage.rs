@@ -1,6 +1,6 @@
 //! What a stage is: an operation over a space of tasks, and the blocks it makes.
 
-use super::kinds::{Kind, rows_below};
+use super::kinds::{Kind, packed_len, rows_below};
 use super::pattern::Pattern;
 use super::space::Space;
 use crate::array::{Axis, BlockGrid, Element};
@@ -22,6 +22,12 @@ pub enum Blocks {
         span: u32,
         cap: u64,
         cols: u64,
+    },
+    /// The upper trapezoid of as many rows of `n` columns, at most `n`, as `panel` has below node i: row by row.
+    Packed {
+        panel: Axis,
+        span: u32,
+        n: u64,
     },
     /// The trapezoids of two children below each other.
     Pair {
@@ -74,6 +80,7 @@ impl Stage {
             }
             Blocks::Each { rows, cols } => (rows, cols),
             Blocks::Trapezoid { panel, span, cap, cols } => (rows_below(panel, span, index, cap), cols),
+            Blocks::Packed { panel, span, n } => (1, packed_len(rows_below(panel, span, index, n), n)),
             Blocks::Pair { panel, span, cap, cols } => {
                 let child = |at| rows_below(panel, span, at, cap);
                 (child(2 * index) + child(2 * index + 1), cols)
@@ -101,7 +108,7 @@ impl Stage {
             Blocks::Grid(grid) => grid.block_shape(),
             Blocks::Each { rows, cols } => (rows, cols),
             Blocks::Trapezoid { panel, span, cap, cols } => (rows_below(panel, span, 0, cap), cols),
-            Blocks::Pair { .. } => self.shape(0),
+            Blocks::Packed { .. } | Blocks::Pair { .. } => self.shape(0),
             Blocks::Nothing => (0, 0),
         }
     }
@@ -117,7 +124,7 @@ impl Stage {
         let is_even = match self.blocks {
             Blocks::Grid(grid) => grid.is_even(),
             Blocks::Each { .. } | Blocks::Nothing => true,
-            Blocks::Trapezoid { .. } | Blocks::Pair { .. } => false,
+            Blocks::Trapezoid { .. } | Blocks::Packed { .. } | Blocks::Pair { .. } => false,
         };
         is_even.then(|| self.largest_bytes())
     }

@@ -154,13 +154,15 @@ impl Homes {
             return self.strips(stage, run.reach).map_or(Layout::Anywhere, Layout::Strips);
         }
         for read in &stage.reads {
-            let wider = match &read.pattern {
-                Pattern::Block(Pick::Row, Pick::Zero | Pick::Col) => 1,
-                Pattern::Gather { fan } => *fan,
+            let (wider, narrower) = match &read.pattern {
+                Pattern::Block(Pick::Row, Pick::Zero | Pick::Col) => (1, 1),
+                Pattern::Gather { fan } => (*fan, 1),
+                Pattern::Spread { fan } => (1, *fan),
                 _ => continue,
             };
             if let Layout::Strips(strips) = self.layout(run, read.source) {
-                return Layout::Strips(Strips { per_task: strips.per_task.saturating_mul(wider), ..strips });
+                let per_task = strips.per_task.saturating_mul(wider).div_ceil(narrower);
+                return Layout::Strips(Strips { per_task, ..strips });
             }
         }
         Layout::Anywhere

@@ -6,15 +6,40 @@ use crate::exec::execute::{Execute, FullTask, kernel_work};
 use crate::exec::job::{Job, transposed_panel, turn};
 use crate::failure::{Blame, Failure};
 use crate::graph::Work;
-use crate::graph::kinds::{Down, LeafApply, LeafR, Merge, Part, RootQr, RootSvd, Seed, Unpack, rows_below};
+use crate::graph::kinds::{
+    Down, Half, LeafApply, LeafR, Merge, Part, RootQr, RootSvd, Seed, Triangle, Unpack, rows_below,
+};
 use crate::store::{Block, Buffer};
 use kernels::svd::SvdError;
 use kernels::{Active, svd, tsqr};
-use ndarray::{ArrayView2, ArrayViewMut2};
+use ndarray::{ArrayView2, ArrayViewMut2, s};
 
-/// A triangle at the start of a block: R of a leaf, or of a merge, which keeps its factor behind it.
-fn triangle<T: Real>(block: &Block, rows: usize, n: usize) -> ArrayView2<'_, T> {
-    ArrayView2::from_shape((rows, n), &block.slice::<T>()[..rows * n]).expect("R comes first")
+/// A small matrix at the start of a block.
+fn leading<T: Real>(block: &Block, rows: usize, n: usize) -> ArrayView2<'_, T> {
+    ArrayView2::from_shape((rows, n), &block.slice::<T>()[..rows * n]).expect("it comes first")
+}
+
+/// What a node sends up: its R row by row, without the zeros below the diagonal.
+fn pack<T: Real>(r: ArrayView2<T>, out: &mut [T]) {
+    let mut rest = out;
+    for (i, row) in r.rows().into_iter().enumerate() {
+        let (to, behind) = rest.split_at_mut(row.len() - i);
+        to.iter_mut().zip(row.slice(s![i..])).for_each(|(to, from)| *to = *from);
+        rest = behind;
+    }
+    assert!(rest.is_empty(), "a block is as long as the trapezoid in it");
+}
+
+/// The other way round.
+fn unpack<T: Real>(block: &Block, mut r: ArrayViewMut2<T>) {
+    let mut rest = block.slice::<T>();
+    for (i, mut row) in r.rows_mut().into_iter().enumerate() {
+        let (from, behind) = rest.split_at(row.len() - i);
+        row.slice_mut(s![..i]).fill(T::ZERO);
+        row.slice_mut(s![i..]).iter_mut().zip(from).for_each(|(to, from)| *to = *from);
+        rest = behind;
+    }
+    assert!(rest.is_empty(), "a block is as long as the trapezoid in it");
 }
 
 fn matrix<T>(rows: usize, cols: usize, room: &mut [T]) -> ArrayViewMut2<'_, T> {
@@ -34,14 +59,18 @@ fn children(panel: Axis, n: u64, span: u32, at: u32) -> (usize, usize) {
 impl<T: Real> Execute<T> for LeafR {
     fn work(&self, _: &FullTask) -> Work {
         let (b, n) = (self.panel.block() as usize, self.n as usize);
-        kernel_work::<T>(tsqr::leaf_flops(b, n), tsqr::leaf_workspace::<T>(b, n))
+        kernel_work::<T>(tsqr::leaf_flops(b, n), b.min(n) * n + tsqr::leaf_workspace::<T>(b, n))
     }
 
     fn run(&self, job: &mut Job, workspace: &mut Buffer) -> Result<Option<Block>, Failure> {
         let mut out = job.output()?;
         let a = panel::<T>(job);
-        let room = workspace.reals_mut(tsqr::leaf_workspace::<T>(a.nrows(), a.ncols()));
-        tsqr::leaf_r::<Active, T>(a, &mut out.view_mut(), room);
+        let (b, n) = a.dim();
+        let k = b.min(n);
+        let (r, room) = workspace.reals_mut(k * n + tsqr::leaf_workspace::<T>(b, n)).split_at_mut(k * n);
+        let mut r = matrix(k, n, r);
+        tsqr::leaf_r::<Active, T>(a, &mut r, room);
+        pack(r.view(), out.slice_mut());
         Ok(Some(out))
     }
 }
@@ -49,26 +78,46 @@ impl<T: Real> Execute<T> for LeafR {
 impl<T: Real> Execute<T> for Merge {
     fn work(&self, _: &FullTask) -> Work {
         let n = self.n as usize;
-        kernel_work::<T>(tsqr::merge_flops(n, n, n), tsqr::merge_workspace(n, n, n))
+        kernel_work::<T>(tsqr::merge_flops(n, n, n), 2 * n * n + tsqr::merge_workspace(n, n, n))
     }
 
-    /// Packs `[R | factor]`; an only child is passed on.
+    /// The factor of [`tsqr::merge`]. That of an only child is its R, as it would stand in a factor.
     fn run(&self, job: &mut Job, workspace: &mut Buffer) -> Result<Option<Block>, Failure> {
         let mut out = job.output()?;
         let (r1, r2) = children(self.panel, self.n, self.span, job.task.index);
-        let (blocks, n) = (job.operands(0), self.n as usize);
-        let rows = (r1 + r2).min(n);
-        let (r, factor) = out.slice_mut::<T>().split_at_mut(rows * n);
-        let mut r = matrix(rows, n, r);
+        let blocks = job.operands(0);
+        let n = self.n as usize;
+        let factor = &mut out.slice_mut::<T>()[..tsqr::factor_len(r1, r2, n)];
         if r2 == 0 {
-            r.assign(&triangle(blocks[0], r1, n));
+            unpack(blocks[0], matrix(n, r1, &mut factor[..r1 * n]).reversed_axes());
             return Ok(Some(out));
         }
-        let (top, bottom) = (triangle(blocks[0], r1, n), triangle(blocks[1], r2, n));
-        let factor = &mut factor[..tsqr::factor_len(r1, r2, n)];
-        let room = workspace.reals_mut(tsqr::merge_workspace(r1, r2, n));
-        tsqr::merge::<Active, T>(top, bottom, factor, room);
-        tsqr::factor_r(factor, r1, r2, n, r);
+        let room = workspace.reals_mut((r1 + r2) * n + tsqr::merge_workspace(r1, r2, n));
+        let (top, room) = room.split_at_mut(r1 * n);
+        let (bottom, room) = room.split_at_mut(r2 * n);
+        let mut top = matrix(r1, n, top);
+        let mut bottom = matrix(r2, n, bottom);
+        unpack(blocks[0], top.view_mut());
+        unpack(blocks[1], bottom.view_mut());
+        tsqr::merge::<Active, T>(top.view(), bottom.view(), factor, room);
+        Ok(Some(out))
+    }
+}
+
+impl<T: Real> Execute<T> for Triangle {
+    fn work(&self, _: &FullTask) -> Work {
+        let n = self.n as usize;
+        kernel_work::<T>(0.0, n * n)
+    }
+
+    fn run(&self, job: &mut Job, workspace: &mut Buffer) -> Result<Option<Block>, Failure> {
+        let mut out = job.output()?;
+        let (r1, r2) = children(self.panel, self.n, self.span, job.task.index);
+        let n = self.n as usize;
+        let k = (r1 + r2).min(n);
+        let mut r = matrix(k, n, workspace.reals_mut(k * n));
+        tsqr::factor_r(job.operand(0).slice::<T>(), r1, r2, n, r.view_mut());
+        pack(r.view(), out.slice_mut());
         Ok(Some(out))
     }
 }
@@ -101,19 +150,21 @@ impl<T: Real> Execute<T> for RootSvd {
     fn work(&self, _: &FullTask) -> Work {
         let n = self.n as usize;
         let flops = if self.values_only { svd::values_flops(n, n) } else { svd::small_flops(n, n) };
-        kernel_work::<T>(flops, workspace_of_root::<T>(n, self.values_only))
+        kernel_work::<T>(flops, n * n + workspace_of_root::<T>(n, self.values_only))
     }
 
     fn run(&self, job: &mut Job, workspace: &mut Buffer) -> Result<Option<Block>, Failure> {
         let mut out = job.output()?;
         let (n, keep) = (self.n as usize, self.keep as usize);
-        let r = triangle::<T>(job.operand(0), n, n);
-        check_range(r)?;
-        let room = workspace.reals_mut(workspace_of_root::<T>(n, self.values_only));
+        let room = workspace.reals_mut::<T>(n * n + workspace_of_root::<T>(n, self.values_only));
+        let (r, room) = room.split_at_mut(n * n);
+        let mut r = matrix(n, n, r);
+        unpack(job.operand(0), r.view_mut());
+        check_range(r.view())?;
         if self.values_only {
-            values(r, out.slice_mut(), room)?;
+            values(r.view(), out.slice_mut(), room)?;
         } else {
-            triplets(r, keep, out.slice_mut(), room)?;
+            triplets(r.view(), keep, out.slice_mut(), room)?;
         }
         Ok(Some(out))
     }
@@ -136,7 +187,7 @@ fn triplets<T: Real>(r: ArrayView2<T>, keep: usize, out: &mut [T], room: &mut [T
     svd::small::<Active, T>(r, matrix(n, n, u), s, matrix(n, n, vt), rest).map_err(no_svd)?;
     let (out_u, rest) = out.split_at_mut(n * keep);
     let (out_s, out_vt) = rest.split_at_mut(keep);
-    matrix(n, keep, out_u).assign(&matrix(n, n, u).slice(ndarray::s![.., ..keep]));
+    matrix(n, keep, out_u).assign(&matrix(n, n, u).slice(s![.., ..keep]));
     out_s.copy_from_slice(&s[..keep]);
     out_vt.copy_from_slice(&vt[..keep * n]);
     Ok(())
@@ -152,7 +203,7 @@ impl<T: Real> Execute<T> for RootQr {
         let (k, n) = (rows_below(self.panel, self.span, 0, self.n) as usize, self.n as usize);
         let (r, signs) = out.slice_mut::<T>().split_at_mut(k * n);
         let mut r = matrix(k, n, r);
-        r.assign(&triangle(job.operand(0), k, n));
+        unpack(job.operand(0), r.view_mut());
         check_range(r.view())?;
         svd::fix_diagonal(r, signs);
         Ok(Some(out))
@@ -161,20 +212,15 @@ impl<T: Real> Execute<T> for RootQr {
 
 /// The coefficients with which this node or leaf starts: the root's small factor, or its rows of what
 /// the level above made.
-fn seed_rows<T: Real>(job: &Job, panel: Axis, n: u64, seed: Seed, mut to: ArrayViewMut2<T>) {
+fn seed_rows<T: Real>(job: &Job, n: u64, seed: Seed, mut to: ArrayViewMut2<T>) {
     let (rows, cols) = to.dim();
     let above = job.operand(1);
     match seed {
-        Seed::Svd => to.assign(&triangle(above, rows, cols)),
+        Seed::Svd | Seed::Above => to.assign(&leading(above, rows, cols)),
         Seed::Qr => {
             let signs = &above.slice::<T>()[cols * n as usize..];
             to.fill(T::ZERO);
             to.diag_mut().iter_mut().zip(signs).for_each(|(d, sign)| *d = *sign);
-        }
-        Seed::Above { span } => {
-            let at = job.task.index;
-            let first = if at % 2 == 1 { rows_below(panel, span, at - 1, n) as usize } else { 0 };
-            to.assign(&above.view::<T>().slice(ndarray::s![first..first + rows, ..]));
         }
     }
 }
@@ -191,7 +237,7 @@ impl<T: Real> Execute<T> for Down {
         let mut out = job.output()?;
         let (r1, r2) = children(self.panel, self.n, self.span, job.task.index);
         if r2 == 0 {
-            seed_rows::<T>(job, self.panel, self.n, self.seed, out.view_mut());
+            seed_rows::<T>(job, self.n, self.seed, out.view_mut());
             return Ok(Some(out));
         }
         let (n, c) = (self.n as usize, self.width as usize);
@@ -199,10 +245,25 @@ impl<T: Real> Execute<T> for Down {
         let kernel = tsqr::merge_apply_workspace(r1, r2, n, c);
         let (room, rest) = workspace.reals_mut::<T>(k * c + kernel).split_at_mut(k * c);
         let mut start = matrix(k, c, room);
-        seed_rows(job, self.panel, self.n, self.seed, start.view_mut());
-        let packed = &job.operand(0).slice::<T>()[k * n..];
-        let factor = &packed[..tsqr::factor_len(r1, r2, n)];
+        seed_rows(job, self.n, self.seed, start.view_mut());
+        let factor = &job.operand(0).slice::<T>()[..tsqr::factor_len(r1, r2, n)];
         tsqr::merge_apply::<Active, T>(factor, r1, r2, n, start.view(), out.view_mut(), rest);
+        Ok(Some(out))
+    }
+}
+
+impl<T: Real> Execute<T> for Half {
+    fn work(&self, _: &FullTask) -> Work {
+        Work::default()
+    }
+
+    fn run(&self, job: &mut Job, _: &mut Buffer) -> Result<Option<Block>, Failure> {
+        let mut out = job.output()?;
+        let at = job.task.index;
+        let first = if at % 2 == 1 { rows_below(self.panel, self.span, at - 1, self.n) as usize } else { 0 };
+        let mut to = out.view_mut::<T>();
+        let rows = to.nrows();
+        to.assign(&job.operand(0).view().slice(s![first..first + rows, ..]));
         Ok(Some(out))
     }
 }
@@ -224,7 +285,7 @@ impl<T: Real> Execute<T> for LeafApply {
         let k = b.min(n);
         let (room, rest) = workspace.reals_mut::<T>(workspace_of_apply::<T>(b, n, c)).split_at_mut(k * c);
         let mut start = matrix(k, c, room);
-        seed_rows(job, self.panel, self.n, self.seed, start.view_mut());
+        seed_rows(job, self.n, self.seed, start.view_mut());
         tsqr::leaf_apply::<Active, T>(a, start.view(), out.view_mut(), rest);
         Ok(Some(out))
     }

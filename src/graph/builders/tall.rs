@@ -2,13 +2,14 @@
 //!
 //! Up the tree: R of each row block, then R of two triangles below each other. At the root: the SVD
 //! of R, or its signs. Down the tree: the rows of the small factor that belong to each child, by
-//! applying the kept small Q of each merge. At the leaves the factorisation of the block is made
+//! applying the kept small Q of each merge. What goes from node to node is a block of its own, so that a
+//! node elsewhere gets no more than it needs: a packed triangle up, one child's rows down. At the leaves the factorisation of the block is made
 //! again and applied: backward stable for every matrix, two passes over A, no Q kept.
 
 use crate::array::{Axis, BlockGrid, Element};
 use crate::graph::build::{Access, ProgramBuilder};
 use crate::graph::kinds::{
-    Down, Kind, LeafApply, LeafR, Merge, Part, RootQr, RootSvd, Seed, Unpack, rows_below,
+    Down, Half, Kind, LeafApply, LeafR, Merge, Part, RootQr, RootSvd, Seed, Triangle, Unpack, rows_below,
 };
 use crate::graph::pattern::{Pattern, Pick};
 use crate::graph::space::{Order, Space};
@@ -25,8 +26,15 @@ pub struct Tall {
     again: Access,
     element: Element,
     leaf: StageId,
-    /// Merge stages, lowest first; each halves the number of nodes.
-    merges: Vec<StageId>,
+    /// Lowest first; each halves the number of nodes.
+    levels: Vec<Level>,
+}
+
+/// The stages of one level of the tree on the way up.
+#[derive(Clone, Copy)]
+struct Level {
+    merge: StageId,
+    triangle: StageId,
 }
 
 /// The number of columns of a root's left singular vectors that is kept, and what else.
@@ -49,11 +57,11 @@ impl Tall {
         let leaf = builder.push(
             Kind::LeafR(LeafR { panel, n }),
             Space::new(panel.blocks(), 1, 1, Order::Rows),
-            Blocks::Trapezoid { panel, span: 1, cap: n, cols: n },
+            Blocks::Packed { panel, span: 1, n },
             element,
             vec![a.read(Pick::Row, Pick::Zero)],
         );
-        let mut tall = Tall { a, again: a, element, leaf, merges: Vec::new() };
+        let mut tall = Tall { a, again: a, element, leaf, levels: Vec::new() };
         while builder.stage(tall.top()).space.tasks() > 1 {
             tall.merge_level(builder, factor_len);
         }
@@ -67,7 +75,7 @@ impl Tall {
     }
 
     fn top(&self) -> StageId {
-        self.merges.last().copied().unwrap_or(self.leaf)
+        self.levels.last().map_or(self.leaf, |level| level.triangle)
     }
 
     fn panel(&self) -> Axis {
@@ -85,7 +93,7 @@ impl Tall {
 
     fn merge_level(&mut self, builder: &mut ProgramBuilder, factor_len: FactorLen) {
         let (panel, n) = (self.panel(), self.n());
-        let span = Tall::span(self.merges.len());
+        let span = Tall::span(self.levels.len());
         let nodes = builder.stage(self.top()).space.tasks().div_ceil(2);
         // All nodes are like the first but the last two, which may be ragged.
         let factor = |at: u32| {
@@ -94,14 +102,22 @@ impl Tall {
         };
         let ends = [0, nodes.saturating_sub(2), nodes - 1];
         let factor = ends.into_iter().map(factor).max().unwrap_or(0);
-        let stage = builder.push(
+        let space = Space::new(nodes, 1, 1, Order::Rows);
+        let merge = builder.push(
             Kind::Merge(Merge { panel, n, span }),
-            Space::new(nodes, 1, 1, Order::Rows),
-            Blocks::Each { rows: 1, cols: n * n + factor },
+            space,
+            Blocks::Each { rows: 1, cols: factor },
             self.element,
             vec![Read { source: self.top(), pattern: Pattern::Gather { fan: 2 } }],
         );
-        self.merges.push(stage);
+        let triangle = builder.push(
+            Kind::Triangle(Triangle { panel, n, span }),
+            space,
+            Blocks::Packed { panel, span: 2 * span, n },
+            self.element,
+            vec![node_of(merge)],
+        );
+        self.levels.push(Level { merge, triangle });
     }
 
     fn root(&self, builder: &mut ProgramBuilder, kind: Kind, len: u64) -> StageId {
@@ -129,7 +145,7 @@ impl Tall {
     }
 
     fn root_span(&self) -> u32 {
-        Tall::span(self.merges.len())
+        Tall::span(self.levels.len())
     }
 
     /// The singular values as a keep×1 column, and nothing else.
@@ -175,23 +191,36 @@ impl Tall {
         let (panel, n, width) = (self.panel(), self.n(), root.width);
         let (mut seed, mut read) =
             (root.seed, Read { source: root.stage, pattern: Pattern::Block(Pick::Zero, Pick::Zero) });
-        for (level, merge) in self.merges.iter().enumerate().rev() {
-            let span = Tall::span(level);
-            let nodes = builder.stage(*merge).space;
-            let factor = Read { source: *merge, pattern: Pattern::Block(Pick::Row, Pick::Zero) };
-            let stage = builder.push(
+        for (at, level) in self.levels.iter().enumerate().rev() {
+            let span = Tall::span(at);
+            let nodes = builder.stage(level.merge).space;
+            let pairs = builder.push(
                 Kind::Down(Down { panel, n, span, width, seed }),
                 nodes,
                 Blocks::Pair { panel, span, cap: n, cols: width },
                 self.element,
-                vec![factor, read],
+                vec![node_of(level.merge), read],
             );
-            seed = Seed::Above { span };
-            read = Read { source: stage, pattern: Pattern::Spread { fan: 2 } };
+            let below = at.checked_sub(1).map_or(self.leaf, |below| self.levels[below].triangle);
+            let children = builder.stage(below).space;
+            let half = builder.push(
+                Kind::Half(Half { panel, n, span }),
+                children,
+                Blocks::Trapezoid { panel, span, cap: n, cols: width },
+                self.element,
+                vec![Read { source: pairs, pattern: Pattern::Spread { fan: 2 } }],
+            );
+            seed = Seed::Above;
+            read = node_of(half);
         }
         let reads = vec![self.again.read(Pick::Row, Pick::Zero), read];
         let grid = BlockGrid::new(panel, Axis::whole(width));
         let kind = Kind::LeafApply(LeafApply { panel, n, width, seed });
         builder.on_grid(kind, grid, self.element, reads, Order::Rows)
     }
+}
+
+/// What the same node has made in another stage.
+fn node_of(source: StageId) -> Read {
+    Read { source, pattern: Pattern::Block(Pick::Row, Pick::Zero) }
 }

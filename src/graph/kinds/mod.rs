@@ -20,8 +20,8 @@ pub use product::Gemm;
 pub use properties::{Io, Share};
 pub use reduction::{Combine, Finish, Reduce};
 pub use sketch::FixSigns;
-pub(crate) use tall::rows_below;
-pub use tall::{Down, LeafApply, LeafR, Merge, Part, RootQr, RootSvd, Seed, Unpack};
+pub use tall::{Down, Half, LeafApply, LeafR, Merge, Part, RootQr, RootSvd, Seed, Triangle, Unpack};
+pub(crate) use tall::{packed_len, rows_below};
 
 use crate::array::BlockGrid;
 use properties::Properties;
@@ -44,9 +44,11 @@ pub enum Kind {
     GramApply,
     LeafR(LeafR),
     Merge(Merge),
+    Triangle(Triangle),
     RootSvd(RootSvd),
     RootQr(RootQr),
     Down(Down),
+    Half(Half),
     LeafApply(LeafApply),
     Unpack(Unpack),
     FixSigns(FixSigns),
@@ -70,9 +72,11 @@ impl Kind {
             Kind::GramApply => Properties::new("gram-apply", Share::Input),
             Kind::LeafR(_) => Properties::new("leaf-r", Share::Input),
             Kind::Merge(_) => Properties::new("merge", Share::Whole),
+            Kind::Triangle(_) => Properties::new("triangle", Share::Whole),
             Kind::RootSvd(_) => Properties::new("root-svd", Share::Whole),
             Kind::RootQr(_) => Properties::new("root-qr", Share::Whole),
             Kind::Down(_) => Properties::new("down", Share::Whole),
+            Kind::Half(_) => Properties::new("half", Share::Whole),
             Kind::LeafApply(_) => Properties::new("leaf-apply", Share::Input),
             Kind::Unpack(_) => Properties::new("unpack", Share::Whole),
             Kind::FixSigns(_) => Properties::new("fix-signs", Share::Whole),

@@ -14,16 +14,29 @@ pub(crate) fn rows_below(panel: Axis, span: u32, at: u32, cap: u64) -> u64 {
     (panel.range(last - 1).end - panel.range(first).start).min(cap)
 }
 
-/// R of one row block.
+/// Elements of the upper trapezoid of `rows`×`n`, packed row by row; at most `n` rows.
+pub(crate) fn packed_len(rows: u64, n: u64) -> u64 {
+    rows * n - rows * rows.saturating_sub(1) / 2
+}
+
+/// R of one row block, packed.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct LeafR {
     pub panel: Axis,
     pub n: u64,
 }
 
-/// R and Q of two triangles below each other; `span` leaves lie below each child. Packed `[R | factor]`.
+/// The QR factorisation of two triangles below each other; `span` leaves lie below each child.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub struct Merge {
+    pub panel: Axis,
+    pub n: u64,
+    pub span: u32,
+}
+
+/// R of a merge, packed: what goes up the tree. What the way down needs stays with the merge.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Triangle {
     pub panel: Axis,
     pub n: u64,
     pub span: u32,
@@ -54,8 +67,8 @@ pub enum Seed {
     Svd,
     /// The signs that make the diagonal of R non-negative.
     Qr,
-    /// This node's rows of what the level above made; `span` leaves lie below each node here.
-    Above { span: u32 },
+    /// This node's rows of what the level above made.
+    Above,
 }
 
 /// Q of a merge times its seed: the seeds of its two children below each other.
@@ -66,6 +79,14 @@ pub struct Down {
     pub span: u32,
     pub width: u64,
     pub seed: Seed,
+}
+
+/// One child's rows of what [`Down`] made for two; `span` leaves lie below each child.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+pub struct Half {
+    pub panel: Axis,
+    pub n: u64,
+    pub span: u32,
 }
 
 /// Q of a row block times its seed.
