@@ -68,6 +68,9 @@ pub struct ConcurrencySample {
     pub seconds: f64,
     /// Idle seconds of the compute threads for each second of the sample.
     pub idle: f64,
+    /// Cores that had nothing to do, on average. Where there are none, threads do not wait for a device but for others
+    /// that copy: a file in memory costs a core for each that reads it.
+    pub free: f64,
 }
 
 impl ConcurrencySample {
@@ -83,6 +86,7 @@ struct Sum {
     bytes: f64,
     seconds: f64,
     idle: f64,
+    free: f64,
 }
 
 impl Sum {
@@ -91,14 +95,16 @@ impl Sum {
         self.bytes += sample.bytes as f64;
         self.seconds += sample.seconds;
         self.idle += sample.idle * sample.seconds;
+        self.free += sample.free * sample.seconds;
     }
 
     fn rate(&self) -> f64 {
         self.bytes / self.seconds.max(f64::MIN_POSITIVE)
     }
 
+    /// Seconds in which compute threads waited although there was a core for whoever moves bytes, each second.
     fn idle(&self) -> f64 {
-        self.idle / self.seconds.max(f64::MIN_POSITIVE)
+        self.idle.min(self.free) / self.seconds.max(f64::MIN_POSITIVE)
     }
 }
 

@@ -11,13 +11,14 @@ struct Device<'a> {
 const ONE: f64 = 3e8;
 /// Of a sample.
 const SECONDS: f64 = 0.05;
+const CORES: f64 = 2.0;
 
 impl Device<'_> {
     fn sample(&mut self, depth: usize, idle: f64) -> ConcurrencySample {
         self.state = self.state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
         let unit = (self.state >> 11) as f64 / (1_u64 << 53) as f64;
         let rate = ONE * (self.speedup)(depth as f64) * (1.0 + self.noise * (2.0 * unit - 1.0));
-        ConcurrencySample { bytes: (rate * SECONDS) as u64, seconds: SECONDS, idle }
+        ConcurrencySample { bytes: (rate * SECONDS) as u64, seconds: SECONDS, idle, free: CORES }
     }
 }
 
@@ -114,7 +115,7 @@ impl Mixed<'_> {
         let (read, taken) = ((self.source)(tasks as f64), self.compute);
         let rate = ONE * read.min(taken);
         let idle = 2.0 * (1.0 - read / taken).max(0.0);
-        ConcurrencySample { bytes: (rate * SECONDS) as u64, seconds: SECONDS, idle }
+        ConcurrencySample { bytes: (rate * SECONDS) as u64, seconds: SECONDS, idle, free: CORES }
     }
 }
 
@@ -189,7 +190,7 @@ fn judge(policy: &mut ConcurrencyPolicy, samples: [ConcurrencySample; 2]) -> (Op
 
 /// Of a second in which so many bytes move.
 fn second(bytes: u64, idle: f64) -> ConcurrencySample {
-    ConcurrencySample { bytes, seconds: 1.0, idle }
+    ConcurrencySample { bytes, seconds: 1.0, idle, free: CORES }
 }
 
 #[test]
@@ -264,7 +265,24 @@ fn the_first_samples_are_not_what_others_are_measured_by() {
     let mut policy = ConcurrencyPolicy::new(ConcurrencyThresholds::of_tasks(16), 4);
     for sample in 0..100 {
         let rate = if sample < 2 { 0.3 * ONE } else { ONE };
-        policy.decide(ConcurrencySample { bytes: (rate * SECONDS) as u64, seconds: SECONDS, idle: 1.0 });
+        policy.decide(ConcurrencySample {
+            bytes: (rate * SECONDS) as u64,
+            seconds: SECONDS,
+            idle: 1.0,
+            free: CORES,
+        });
         assert!(policy.now() <= 6, "{} after sample {sample}", policy.now());
+    }
+}
+
+#[test]
+fn who_waits_for_cores_gets_no_more_tasks() {
+    for (free, end) in [(0.0, 4), (0.04, 4), (0.5, 16)] {
+        let mut policy = ConcurrencyPolicy::new(ConcurrencyThresholds::of_tasks(16), 4);
+        let source = Mixed { source: &|tasks| tasks, compute: 100.0 };
+        for _ in 0..20 {
+            policy.decide(ConcurrencySample { free, ..source.sample(policy.now()) });
+        }
+        assert_eq!(policy.now(), end, "{free} cores are free");
     }
 }

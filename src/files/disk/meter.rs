@@ -1,5 +1,6 @@
 //! What a [`ConcurrencyPolicy`] has to know, measured: bytes moved, the seconds that it took, and who waited.
 
+use super::processors::Processors;
 use crate::sched::{Because, ConcurrencyPolicy, ConcurrencySample};
 use std::time::Instant;
 
@@ -17,6 +18,7 @@ pub struct Meter {
     bytes: u64,
     moves: usize,
     idle: f64,
+    processors: Processors,
 }
 
 /// A number that has changed.
@@ -33,7 +35,9 @@ pub struct Change {
 
 impl Meter {
     pub fn new(policy: ConcurrencyPolicy) -> Meter {
-        Meter { policy, active: 0, since: Instant::now(), seconds: 0.0, bytes: 0, moves: 0, idle: 0.0 }
+        let since = Instant::now();
+        let processors = Processors::new();
+        Meter { policy, active: 0, since, seconds: 0.0, bytes: 0, moves: 0, idle: 0.0, processors }
     }
 
     /// How many may go on at once now.
@@ -75,7 +79,8 @@ impl Meter {
         }
         let from = self.policy.now();
         let idle = self.idle / self.seconds;
-        let sample = ConcurrencySample { bytes: self.bytes, seconds: self.seconds, idle };
+        let free = self.processors.free();
+        let sample = ConcurrencySample { bytes: self.bytes, seconds: self.seconds, idle, free };
         let because = self.policy.decide(sample);
         (self.bytes, self.moves, self.seconds, self.idle) = (0, 0, 0.0, 0.0);
         let rate = sample.bytes as f64 / sample.seconds;

@@ -4,6 +4,7 @@ mod depth;
 mod device;
 mod flight;
 mod meter;
+mod processors;
 mod space;
 
 pub use depth::Depth;

@@ -1,10 +1,10 @@
 //! Tall-skinny QR and SVD as stages: Householder TSQR (Demmel, Grigori, Hoemmen, Langou 2012).
 //!
-//! Up the tree: R of each row block, then R of two triangles below each other. At the root: the SVD
-//! of R, or its signs. Down the tree: the rows of the small factor that belong to each child, by
-//! applying the kept small Q of each merge. What goes from node to node is a block of its own, so that a
-//! node elsewhere gets no more than it needs: a packed triangle up, one child's rows down. At the leaves the factorisation of the block is made
-//! again and applied: backward stable for every matrix, two passes over A, no Q kept.
+//! Up the tree: R of each row block, then R of two triangles below each other. At the root: the SVD of R, or its signs.
+//! Down the tree: the rows of the small factor that belong to each child, by applying the kept small Q of each merge.
+//! What goes from node to node is a block of its own, so that a node elsewhere gets no more than it needs: a packed
+//! triangle up, one child's rows down. At the leaves the factorisation of the block is made again and applied: backward
+//! stable for every matrix, two passes over A, no Q kept.
 
 use crate::array::{Axis, BlockGrid, Element};
 use crate::graph::build::{Access, ProgramBuilder};

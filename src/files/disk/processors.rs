@@ -1,0 +1,70 @@
+//! How many cores had nothing to do.
+
+use std::num::NonZero;
+use std::time::{Duration, Instant};
+
+/// The kernel's switching takes some of the time, and what is left of it is no core that waits.
+const USABLE: f64 = 0.85;
+
+/// Looks at the processor time of this process from time to time.
+pub struct Processors {
+    cores: f64,
+    /// When it was looked last, and the processor time of the process until then.
+    since: Instant,
+    used: Duration,
+}
+
+impl Processors {
+    pub fn new() -> Processors {
+        let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+        Processors { cores: cores as f64, since: Instant::now(), used: processor_time() }
+    }
+
+    /// Cores that this process did not use since the last look, on average. What other processes use counts as free.
+    pub fn free(&mut self) -> f64 {
+        let now = Instant::now();
+        let used = processor_time();
+        let seconds = (now - self.since).as_secs_f64();
+        let busy = used.saturating_sub(self.used).as_secs_f64();
+        self.since = now;
+        self.used = used;
+        free_cores(self.cores, busy, seconds)
+    }
+}
+
+fn free_cores(cores: f64, busy: f64, seconds: f64) -> f64 {
+    (USABLE * cores - busy / seconds.max(f64::MIN_POSITIVE)).max(0.0)
+}
+
+/// That all threads of this process have used, in user and kernel mode. Zero if the system does not tell.
+fn processor_time() -> Duration {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: the call writes into the struct that it gets, which lives longer than it.
+    match unsafe { libc::clock_gettime(libc::CLOCK_PROCESS_CPUTIME_ID, &raw mut time) } {
+        0 => Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap_or(0)),
+        _ => Duration::ZERO,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cores_are_free_that_are_not_used() {
+        assert_eq!(free_cores(4.0, 1.0, 2.0), 2.9);
+        assert_eq!(free_cores(2.0, 0.0, 1.0), 1.7);
+        assert_eq!(free_cores(2.0, 1.9, 1.0), 0.0);
+        assert_eq!(free_cores(2.0, 0.0, 0.0), 1.7);
+        assert_eq!(free_cores(2.0, 1.0, 0.0), 0.0);
+    }
+
+    #[test]
+    fn computing_takes_processor_time() {
+        let before = processor_time();
+        let mut state = 1_u64;
+        while processor_time() < before + Duration::from_millis(20) {
+            state = std::hint::black_box(state.wrapping_mul(6_364_136_223_846_793_005));
+        }
+    }
+}
