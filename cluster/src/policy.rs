@@ -218,8 +218,12 @@ impl ScalingPolicy {
                 Some(weighed) => self.why_not(demand, &weighed, &supply.start, one.from + ahead - now),
                 None => Some(gains_nothing(demand, &windows)),
             };
-            if let Some(why_not) = soonest.is_finite().then(why_not).flatten() {
-                break why_not;
+            if soonest.is_finite() {
+                if let Some(why_not) = why_not() {
+                    break why_not;
+                }
+            } else if !does_more(demand, (&others, &windows), (&timeline, &with), cores) {
+                break gains_nothing(demand, &windows);
             }
             count += 1;
             windows = with;
@@ -337,6 +341,20 @@ fn gains_nothing(demand: &Demand, windows: &[Window]) -> Reason {
         seconds if demand.file_supply.is_seen => Reason::FilesBound { seconds },
         _ => Reason::FilesTried { most: demand.file_supply.most },
     }
+}
+
+/// Is more done with a new worker of a phase that does not end, since all walltimes end before it does?
+fn does_more(
+    demand: &Demand,
+    (others, before): (&Timeline, &[Window]),
+    (all, with): (&Timeline, &[Window]),
+    cores: f64,
+) -> bool {
+    let Some(phase) = before.iter().position(|window| window.end.is_infinite()) else { return true };
+    let left = |timeline: &Timeline, windows: &[Window]| {
+        timeline.undone(demand, phase, Window { end: f64::INFINITY, ..windows[phase] }, cores)
+    };
+    with[phase].end.is_finite() || left(all, with) < left(others, before) - ROUNDING * demand.work()
 }
 
 /// What a new worker does for the phases that go on `before` without it and `with` it. It does so up to the first of

@@ -113,6 +113,20 @@ fn a_task_that_is_longer_than_a_walltime_asks_for_nobody() {
 }
 
 #[test]
+fn a_narrow_run_longer_than_a_walltime_asks_for_as_many_as_can_work_at_once() {
+    let some = Supply { start: Start { walltime: Some(3600.0), ..supply(vec![]).start }, ..supply(vec![]) };
+    let asked = |work: f64, path: f64, width: f64| {
+        let phases = vec![Phase { work, path, width, ..Phase::default() }];
+        ScalingPolicy::default()
+            .decide(&Demand { phases, longest: 100.0, ..Demand::default() }, &some, 0.0)
+            .start
+    };
+    assert_eq!(asked(6000.0, 6000.0, 1.0), 1, "a chain");
+    assert_eq!(asked(144_000.0, 0.0, 8.0), 2, "four cores each");
+    assert_eq!(asked(1e9, 0.0, f64::INFINITY), 100, "what all together do not come to the end of");
+}
+
+#[test]
 fn the_limits_hold() {
     let mut some = supply(vec![here(1)]);
     (some.least, some.most) = (3, 5);

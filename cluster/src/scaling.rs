@@ -14,6 +14,8 @@ const SESSION_STAYS: f64 = 60.0;
 /// A worker whose connection was lost may come back, or its job be started again. After so many seconds its place is
 /// taken back.
 const GIVEN_UP: f64 = 60.0;
+/// So long, and four times a boot, may a worker take that has a machine until it is there for the first time.
+const NEVER_CAME: f64 = 600.0;
 /// A worker that has left ends by itself. If it does not within so many seconds, its place is taken back.
 const ENDS: f64 = 10.0;
 /// Queue and boot are means of so many measurements, the newest count most. Of many that were asked for together those
@@ -331,8 +333,8 @@ impl Scaling {
         spare
     }
 
-    /// What this session has done before the run that goes on. As long as nobody knows better, it is taken to go on for
-    /// as long again.
+    /// What sessions have done before the run that goes on. As long as nobody knows better, they are taken to go on for
+    /// as long again. After a pause for which nobody stays it counts no more: whoever comes then has to be started.
     fn follow_session(&mut self, survey: &Survey, machines: &[Machine], now: f64) -> f64 {
         let past = &mut self.past;
         if !survey.session {
@@ -340,6 +342,9 @@ impl Scaling {
             return 0.0;
         }
         let has_work = survey.demand.work() > 0.0;
+        if self.pause.is_some_and(|since| now - since >= SESSION_STAYS) {
+            *past = Past { at: now, ..Past::default() };
+        }
         if has_work && !std::mem::replace(&mut past.had_work, has_work) {
             past.before += std::mem::take(&mut past.of_run);
         }
@@ -383,7 +388,11 @@ impl Scaling {
                 *known = Known { useless: known.useless, ..Known::default() };
                 Seen::Counts(comes(place))
             }
-            (PlaceState::Running, None) if !known.has_joined => Seen::Counts(comes(place)),
+            (PlaceState::Running, None) if !known.has_joined => {
+                let patience = NEVER_CAME + 4.0 * self.rules.start.boot;
+                let is_late = place.began.is_some_and(|began| now - began >= patience);
+                if is_late { Seen::Useless } else { Seen::Counts(comes(place)) }
+            }
             (PlaceState::Running, None) => {
                 let missing = *known.missing.get_or_insert(now);
                 let patience = if known.is_drained { ENDS } else { GIVEN_UP };

@@ -174,6 +174,17 @@ fn a_worker_that_is_lost_is_waited_for_and_then_given_up() {
 }
 
 #[test]
+fn a_worker_that_never_comes_is_given_up_in_the_end() {
+    let mut scaling = scaling(0, 2);
+    let places = running(&["a"]);
+    let began = places[0].began.expect("it runs");
+    let patience = began + NEVER_CAME + 4.0 * scaling.rules.start.boot;
+    let orders = scaling.step(&survey(1.0, &[]), &places, patience - 1.0);
+    assert_eq!((orders.release.len(), orders.coming), (0, 1));
+    assert_eq!(scaling.step(&survey(1.0, &[]), &places, patience).release, ["a"]);
+}
+
+#[test]
 fn workers_started_by_hand_help_and_are_left_alone() {
     let mut scaling = scaling(1, 2);
     let by_hand = survey(0.0, &[present("hand", true)]);

@@ -235,7 +235,8 @@ fn done_in(steps: &[(f64, Resources)], window: Window, rate: impl Fn(Resources) 
     let next = |at: usize| steps.get(at + 1).map_or(f64::INFINITY, |step| step.0);
     let part = |(at, (from, resources)): (usize, &(f64, Resources))| {
         let seconds = next(at).min(window.end) - from.max(window.begin);
-        if seconds > 0.0 { rate(*resources) * seconds } else { 0.0 }
+        let rate = rate(*resources);
+        if seconds > 0.0 && rate > 0.0 { rate * seconds } else { 0.0 }
     };
     steps.iter().enumerate().map(part).sum()
 }

@@ -53,6 +53,7 @@ impl Meter {
     pub fn enter(&mut self) {
         if self.active == 0 {
             self.since = Instant::now();
+            self.processors.begin();
         }
         self.active += 1;
     }
@@ -79,7 +80,7 @@ impl Meter {
         }
         let from = self.policy.now();
         let idle = self.idle / self.seconds;
-        let free = self.processors.free();
+        let free = self.processors.free(self.seconds);
         let sample = ConcurrencySample { bytes: self.bytes, seconds: self.seconds, idle, free };
         let because = self.policy.decide(sample);
         (self.bytes, self.moves, self.seconds, self.idle) = (0, 0, 0.0, 0.0);
@@ -91,6 +92,7 @@ impl Meter {
         let now = Instant::now();
         if self.active > 0 {
             self.seconds += (now - self.since).as_secs_f64();
+            self.processors.add();
         }
         self.since = now;
     }

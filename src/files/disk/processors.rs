@@ -1,39 +1,50 @@
 //! How many cores had nothing to do.
 
 use std::num::NonZero;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-/// The kernel's switching takes some of the time, and what is left of it is no core that waits.
-const USABLE: f64 = 0.85;
+/// The kernel's switching takes some of the time, and what is left of it is no core that waits: such a share of the
+/// cores, and at most so many.
+const SHARE_LOST: f64 = 0.15;
+const MOST_LOST: f64 = 0.5;
 
 /// Looks at the processor time of this process from time to time.
 pub struct Processors {
     cores: f64,
-    /// When it was looked last, and the processor time of the process until then.
-    since: Instant,
+    /// The processor time of the process when time began to count, or was added last.
     used: Duration,
+    /// Processor seconds that were added since it was asked last.
+    busy: f64,
 }
 
 impl Processors {
     pub fn new() -> Processors {
         let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
-        Processors { cores: cores as f64, since: Instant::now(), used: processor_time() }
+        Processors { cores: cores as f64, used: processor_time(), busy: 0.0 }
     }
 
-    /// Cores that this process did not use since the last look, on average. What other processes use counts as free.
-    pub fn free(&mut self) -> f64 {
-        let now = Instant::now();
+    /// Time counts from now on.
+    pub fn begin(&mut self) {
+        self.used = processor_time();
+    }
+
+    /// What was used since it began to count, or since this was called.
+    pub fn add(&mut self) {
         let used = processor_time();
-        let seconds = (now - self.since).as_secs_f64();
-        let busy = used.saturating_sub(self.used).as_secs_f64();
-        self.since = now;
+        self.busy += used.saturating_sub(self.used).as_secs_f64();
         self.used = used;
-        free_cores(self.cores, busy, seconds)
+    }
+
+    /// Cores that this process did not use in the time that counts, on average, which was so many seconds. What other
+    /// processes use counts as free.
+    pub fn free(&mut self, seconds: f64) -> f64 {
+        free_cores(self.cores, std::mem::take(&mut self.busy), seconds)
     }
 }
 
 fn free_cores(cores: f64, busy: f64, seconds: f64) -> f64 {
-    (USABLE * cores - busy / seconds.max(f64::MIN_POSITIVE)).max(0.0)
+    let lost = (SHARE_LOST * cores).min(MOST_LOST);
+    (cores - lost - busy / seconds.max(f64::MIN_POSITIVE)).max(0.0)
 }
 
 /// That all threads of this process have used, in user and kernel mode. Zero if the system does not tell.
@@ -52,7 +63,8 @@ mod tests {
 
     #[test]
     fn cores_are_free_that_are_not_used() {
-        assert_eq!(free_cores(4.0, 1.0, 2.0), 2.9);
+        assert_eq!(free_cores(4.0, 1.0, 2.0), 3.0);
+        assert_eq!(free_cores(64.0, 55.0, 1.0), 8.5);
         assert_eq!(free_cores(2.0, 0.0, 1.0), 1.7);
         assert_eq!(free_cores(2.0, 1.9, 1.0), 0.0);
         assert_eq!(free_cores(2.0, 0.0, 0.0), 1.7);
