@@ -15,6 +15,7 @@ use crate::role::Role;
 use crate::stream::Stream;
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncRead, ReadHalf, WriteHalf};
@@ -346,7 +347,10 @@ impl Links {
 
 /// One connection for blocks.
 struct Link {
+    /// Asked for, but for the one that is being filled at this moment.
     asked: Mutex<HashMap<u32, Pull>>,
+    /// Asked for and not ended.
+    unfinished: AtomicUsize,
     /// Places for blocks that are under way, but for those that are on their way to their holder.
     places: Semaphore,
     /// How fast its bytes come.
@@ -357,11 +361,17 @@ struct Link {
 impl Link {
     fn new(idle_after: Duration) -> Link {
         let (asked, pace) = (Mutex::default(), Mutex::default());
-        Link { asked, places: Semaphore::new(PULLS_IN_FLIGHT), pace, idle_after }
+        let (places, unfinished) = (Semaphore::new(PULLS_IN_FLIGHT), AtomicUsize::new(0));
+        Link { asked, unfinished, places, pace, idle_after }
     }
 
     fn asked(&self) -> std::sync::MutexGuard<'_, HashMap<u32, Pull>> {
         self.asked.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn begin(&self, number: u32, pull: Pull) {
+        self.unfinished.fetch_add(1, Ordering::Relaxed);
+        self.asked().insert(number, pull);
     }
 
     /// Asks for what is wanted and says that it is there, until nothing is wanted for a while.
@@ -376,7 +386,7 @@ impl Link {
         let mut last_busy = Instant::now();
         loop {
             let now = Instant::now();
-            if number == 0 || !self.asked().is_empty() {
+            if number == 0 || self.unfinished.load(Ordering::Relaxed) > 0 {
                 last_busy = now;
             } else if now - last_busy >= self.idle_after {
                 return Ok(());
@@ -413,7 +423,7 @@ impl Link {
     ) -> Result<(), Ending> {
         let pace = self.pace.lock().unwrap_or_else(PoisonError::into_inner).of_request();
         let request = Request { number, len: pull.len() as u64, pace, key: std::mem::take(&mut pull.key) };
-        self.asked().insert(number, pull);
+        self.begin(number, pull);
         writer.add(&request.encode())?;
         writer.send().await
     }
@@ -445,6 +455,7 @@ impl Link {
             self.places.add_permits(1);
         }
         if let Ok(Some(result)) = taken {
+            self.unfinished.fetch_sub(1, Ordering::Relaxed);
             pull.finish(result);
             return Ok(());
         }
@@ -462,7 +473,7 @@ pub(crate) async fn take_all(len: usize, bytes: &[u8]) {
     let wait = Some(wait);
     let pull =
         Pull { key: Vec::new(), wait, got: 0, wire_bytes: 0, damaged: None, waits: false, since: None };
-    link.asked().insert(1, pull);
+    link.begin(1, pull);
     let mut reader = FrameReader::new(bytes, Duration::from_secs(60));
     while link.take_frame(&mut reader).await.is_ok() {}
 }

@@ -156,3 +156,16 @@ fn on_a_slow_link_what_shrinks_goes_compressed_and_noise_as_it_is() {
         assert_eq!(went(&format!("i{number}-5")), 5);
     }
 }
+
+#[test]
+fn a_block_alone_comes_whole_however_long_a_part_of_it_takes() {
+    let (_holding, holder) = holding();
+    let link = Holder { address: slow_link(holder.address, 4e6), ..holder };
+    let mut config = plain(Role::Worker, "n");
+    config.limits.idle_after = Duration::ZERO;
+    let node = Node::new(config);
+    let key = format!("n1-{}", 2 * PART);
+    let (bytes, result) = pull(&node, link, &key);
+    assert_eq!(result.expect("it came").wire_bytes as usize, bytes.len());
+    assert!(bytes == block(&key));
+}
