@@ -241,10 +241,12 @@ async fn give_part(
     for (at, piece) in part.chunks(PIECE).enumerate() {
         let kind = if at + 1 == pieces { kind.clone() } else { Kind::Part };
         let message = Reply { number, kind }.encode();
+        // It comes first: of all that wait for it just one has a compressed piece.
+        let mut writer = writer.lock().await;
         let coded = travel.compress(piece);
         let (flags, bytes) =
             coded.as_ref().map_or((Flags::NONE, piece), |coded| (coded.flags, &coded.bytes[..]));
-        writer.lock().await.send_payload(flags, &message, bytes).await?;
+        writer.send_payload(flags, &message, bytes).await?;
     }
     Ok(())
 }
