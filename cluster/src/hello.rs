@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// Version of the handshake and of all that follows. Peers of different versions do not talk.
-pub const PROTOCOL: u32 = 2;
+pub const PROTOCOL: u32 = 3;
 
 /// Who a process is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -251,8 +251,8 @@ mod tests {
         for answer in [welcome, Answer::Refused("no".into())] {
             assert_eq!(serde_json::from_slice::<Answer>(&encode(&answer).unwrap()).unwrap(), answer);
         }
-        let later = br#"{"protocol": 3, "from": ["all", "is", "new"]}"#;
-        assert!(Hello::decode(later).unwrap_err().starts_with("protocol 3, here 2"));
+        let later = br#"{"protocol": 4, "from": ["all", "is", "new"]}"#;
+        assert!(Hello::decode(later).unwrap_err().starts_with("protocol 4, here 3"));
         let long = Introduction { kernels: "x".repeat(5000), ..worker() };
         assert!(encode(&long).unwrap_err().contains("more than 4096"));
     }
@@ -261,7 +261,7 @@ mod tests {
     #[test]
     fn the_bytes_of_a_hello_never_change() {
         let json = concat!(
-            r#"{"protocol":2,"purpose":"control","for_life":null,"role":"worker","name":"n3","#,
+            r#"{"protocol":3,"purpose":"control","for_life":null,"role":"worker","name":"n3","#,
             r#""life":"0000000000000003","release":"0.1.0","operations":"ab","kernels":"faer"}"#
         );
         assert_eq!(String::from_utf8(encode(&hello()).unwrap()).unwrap(), json);

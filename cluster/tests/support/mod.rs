@@ -233,7 +233,7 @@ pub fn hello(from: &Introduction, purpose: &str) -> String {
     let Introduction { role, name, life, release, operations, kernels } = from;
     let name = name.replace('\n', "\\n");
     format!(
-        r#"{{"protocol":2,"purpose":"{purpose}","for_life":null,"role":"{role}","name":"{name}","life":"{life}",
+        r#"{{"protocol":3,"purpose":"{purpose}","for_life":null,"role":"{role}","name":"{name}","life":"{life}",
         "release":"{release}","operations":"{operations}","kernels":"{kernels}","later":[1,2]}}"#
     )
 }

@@ -35,11 +35,11 @@ fn garbage_is_refused_as_soon_as_it_is_known_to_be() {
         let (said, line) = refusal(garbage);
         assert!(said.is_empty() && line.contains("not a dolmen frame"), "{line}");
     }
-    for nonsense in ["", "{}", "[2]", "null", r#"{"protocol":-1}"#, &"[".repeat(4000), "\u{0}\u{0}"] {
+    for nonsense in ["", "{}", "[3]", "null", r#"{"protocol":-1}"#, &"[".repeat(4000), "\u{0}\u{0}"] {
         let (said, line) = refusal(&framed(nonsense));
         assert!(said.contains("refused") && line.contains("malformed hello"), "{nonsense}: {said}, {line}");
     }
-    let (_, line) = refusal(&framed(r#"{"protocol":2,"purpose":"control"}"#));
+    let (_, line) = refusal(&framed(r#"{"protocol":3,"purpose":"control"}"#));
     assert!(line.contains("malformed hello"), "{line}");
 }
 
@@ -86,9 +86,9 @@ fn half_a_hello_and_then_silence_is_given_up() {
 #[test]
 fn other_versions_operations_and_kernels_are_refused_with_the_reason() {
     let good = hello(&me(Role::Worker, "n3"), "control");
-    let (said, line) = refusal(&framed(&good.replace(r#""protocol":2"#, r#""protocol":3"#)));
+    let (said, line) = refusal(&framed(&good.replace(r#""protocol":3"#, r#""protocol":4"#)));
     for text in [said, line] {
-        assert!(text.contains("protocol 3, here 2"), "{text}");
+        assert!(text.contains("protocol 4, here 3"), "{text}");
     }
     let changed = |change: fn(&mut Introduction)| {
         let (_scheduler, address) = Node::listening(plain(Role::Scheduler, "s"));
