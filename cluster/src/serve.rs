@@ -98,7 +98,7 @@ impl BlockServer {
             let way = way.clone();
             let failed = failed.clone();
             answers.spawn(async move {
-                if let Err(why) = server.give(&way, request, place).await {
+                if let Err(why) = server.give_or_fail(&way, request, place).await {
                     // One reason is enough.
                     let _ = failed.try_send(why);
                 }
@@ -106,14 +106,18 @@ impl BlockServer {
         }
     }
 
-    /// Looks for a block. A panic costs this block only.
-    async fn find(&self, key: Vec<u8>) -> Result<Payload, String> {
-        let mut finding = Box::pin(async { self.blocks.find(key).await });
-        poll_fn(|context| {
-            let polled = catch_unwind(AssertUnwindSafe(|| finding.as_mut().poll(context)));
-            polled.unwrap_or_else(|_| Poll::Ready(Err("a panic while the block was looked for".into())))
-        })
-        .await
+    /// Gives a block, or says why it does not come. A panic costs this block only.
+    async fn give_or_fail(
+        &self,
+        way: &Way,
+        request: Request,
+        place: OwnedSemaphorePermit,
+    ) -> Result<(), Ending> {
+        let number = request.number;
+        match unless_it_panics(self.give(way, request, place)).await {
+            Some(given) => given,
+            None => refuse(&way.writer, number, "a panic while the block was looked for or sent").await,
+        }
     }
 
     /// `place` is one of those under way. It is given up while the block is still on its way here.
@@ -121,7 +125,7 @@ impl BlockServer {
         let writer = &way.writer;
         let Request { number, len, pace, key } = request;
         let wish = Wish { number, array: self.blocks.array(&key), pace };
-        let mut finding = Box::pin(self.find(key));
+        let mut finding = self.blocks.find(key);
         let mut _place = place;
         let found = match timeout(LONGEST_LOOK, &mut finding).await {
             Ok(found) => found,
@@ -216,6 +220,16 @@ async fn next_request(reader: &mut FrameReader<ReadHalf<Stream>>) -> Result<Opti
     }
     let message = reader.message(&header, LONGEST_REQUEST).await?;
     Request::decode(&message).map(Some).ok_or(Ending::Protocol("a request that is too short"))
+}
+
+/// What becomes of it, if it does not panic.
+async fn unless_it_panics<T>(future: impl Future<Output = T>) -> Option<T> {
+    let mut future = Box::pin(future);
+    poll_fn(|context| {
+        let polled = catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(context)));
+        polled.map_or(Poll::Ready(None), |polled| polled.map(Some))
+    })
+    .await
 }
 
 async fn beats(writer: &Writer, lost_after: Duration) -> Ending {

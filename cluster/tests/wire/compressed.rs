@@ -16,7 +16,7 @@ use std::thread::sleep;
 use std::time::Duration;
 
 /// Blocks that follow from their keys, each kind an array: "i3-1000" has 1000 bytes of small integers, "n3-1000" of
-/// noise, "z3-1000" is zero. Those of "I…" are read in parts.
+/// noise, "z3-1000" is zero. Those of "I…" are read in parts, and nobody can say of which array those of "p…" are.
 struct Arrays;
 
 fn noise(seed: u64) -> u64 {
@@ -55,6 +55,7 @@ impl Blocks for Arrays {
     }
 
     fn array(&self, key: &[u8]) -> Option<u64> {
+        assert!(key[0] != b'p', "an array that is none");
         Some(u64::from(key[0]))
     }
 }
@@ -168,4 +169,14 @@ fn a_block_alone_comes_whole_however_long_a_part_of_it_takes() {
     let (bytes, result) = pull(&node, link, &key);
     assert_eq!(result.expect("it came").wire_bytes as usize, bytes.len());
     assert!(bytes == block(&key));
+}
+
+#[test]
+fn a_panic_while_a_block_is_given_costs_that_block_only() {
+    let (_holding, holder) = holding();
+    let node = Node::new(plain(Role::Worker, "n"));
+    let (_, result) = pull(&node, holder, "p1-1000");
+    assert!(matches!(result, Err(PullError::Refused(reason)) if reason.contains("panic")));
+    let (bytes, result) = pull(&node, holder, "i1-1000");
+    assert!(result.is_ok() && bytes == block("i1-1000"));
 }
