@@ -61,8 +61,26 @@ pub struct Lost {
 
 /// A block of a run, for another worker or for whoever asked for the run.
 #[derive(Message)]
-#[rtype(result = "Option<Arc<Block>>")]
+#[rtype(result = "Fetched")]
 pub struct Fetch {
     pub run: RunId,
     pub block: BlockId,
+}
+
+/// What comes of asking a worker for a block.
+pub enum Fetched {
+    Found(Arc<Block>),
+    /// It was on its way to the worker and has not come.
+    Failed,
+    /// It is not at the worker, and not on its way there as far as that one has heard.
+    Nowhere,
+}
+
+impl Fetched {
+    pub fn found(self) -> Option<Arc<Block>> {
+        match self {
+            Fetched::Found(block) => Some(block),
+            Fetched::Failed | Fetched::Nowhere => None,
+        }
+    }
 }

@@ -23,7 +23,7 @@ pub use activity::{Activity, Stalls};
 pub use conduct::{Conduct, Letters};
 pub use executor::{IoPlace, WorkerThreads};
 pub use io_tasks::MOST_IO_TASKS;
-pub use messages::{Fetch, FromWorkers, GoOn, KeptOfRun, Lost, Settle, ToWorkers};
+pub use messages::{Fetch, Fetched, FromWorkers, GoOn, KeptOfRun, Lost, Settle, ToWorkers};
 pub use panics::tell_panics;
 pub use run::{Network, Progress, Pulled, Run, RunOutcome};
 #[cfg(test)]

@@ -5,7 +5,7 @@ use super::autoscaler::{Changed, DrainWorkers, LookAround, TellChanges};
 use super::conduct::{Conduct, Letters};
 use super::demand;
 use super::executor::WorkerThreads;
-use super::messages::{Fetch, FromWorkers, Lost, Release, ToWorkers};
+use super::messages::{Fetch, Fetched, FromWorkers, Lost, Release, ToWorkers};
 use super::run::{Progress, Run, RunOutcome};
 use super::worker::{Peers, Worker};
 use crate::exec::Bindings;
@@ -285,7 +285,7 @@ impl Scheduler {
         };
         let collected = async move {
             for (id, request) in asked {
-                if let Ok(Some(block)) = request.await {
+                if let Ok(Fetched::Found(block)) = request.await {
                     outcome.blocks.insert(id, block);
                 }
             }

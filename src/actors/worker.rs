@@ -3,7 +3,7 @@
 
 use super::activity::{Activity, WorkClass};
 use super::executor::{Executor, Queues, WorkerThreads};
-use super::messages::{Fetch, FromWorkers, GoOn, Lost, Release, Settle, ToWorkers};
+use super::messages::{Fetch, Fetched, FromWorkers, GoOn, Lost, Release, Settle, ToWorkers};
 use super::pulls::Pulls;
 use super::run::Run;
 use super::work_item::{Done, Received, WorkItem, WorkKind, WorkOutcome};
@@ -139,7 +139,7 @@ impl Worker {
         block: BlockId,
     ) -> impl Future<Output = Option<Arc<Block>>> + use<> {
         let peer = self.peers.lock().unwrap_or_else(PoisonError::into_inner).get(&from).cloned();
-        async move { peer?.send(Fetch { run, block }).await.ok().flatten() }
+        async move { peer?.send(Fetch { run, block }).await.ok()?.found() }
     }
 
     fn perform(&self, items: impl IntoIterator<Item = WorkItem>) {
@@ -360,32 +360,23 @@ impl Handler<Knock> for Worker {
     }
 }
 
-/// What comes of a look for a block.
-enum Lookup {
-    Found(Arc<Block>),
-    Coming,
-    Nowhere,
-}
-
 impl Handler<Fetch> for Worker {
-    type Result = ResponseFuture<Option<Arc<Block>>>;
+    type Result = ResponseFuture<Fetched>;
 
     /// Answers when the block is here, if it is on its way.
     fn handle(&mut self, Fetch { run, block }: Fetch, _: &mut Self::Context) -> Self::Result {
-        let here = |RunInHand { run: current, desk }: &mut RunInHand| match desk.get(block) {
-            _ if current.id != run => Lookup::Nowhere,
-            Some(found) => Lookup::Found(found.clone()),
-            None if desk.is_coming(block) => Lookup::Coming,
-            None => Lookup::Nowhere,
+        let at_once = |RunInHand { run: current, desk }: &mut RunInHand| match desk.get(block) {
+            _ if current.id != run => Some(Fetched::Nowhere),
+            Some(found) => Some(Fetched::Found(found.clone())),
+            None if desk.is_coming(block) => None,
+            None => Some(Fetched::Nowhere),
         };
-        match self.bench.with(here).unwrap_or(Lookup::Nowhere) {
-            Lookup::Found(found) => return Box::pin(ready(Some(found))),
-            Lookup::Nowhere => return Box::pin(ready(None)),
-            Lookup::Coming => {}
+        if let Some(answer) = self.bench.with(at_once).unwrap_or(Some(Fetched::Nowhere)) {
+            return Box::pin(ready(answer));
         }
         let (tell, hear) = oneshot::channel();
         self.awaited.entry(block).or_default().push(tell);
-        Box::pin(async move { hear.await.ok().flatten() })
+        Box::pin(async move { hear.await.ok().flatten().map_or(Fetched::Failed, Fetched::Found) })
     }
 }
 
