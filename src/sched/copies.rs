@@ -2,7 +2,7 @@
 //!
 //! A block that many want goes as a tree: who gets it later gets it from who got it before, or will have. Copies are
 //! kept in the order in which they were promised. If each is given to two, the place of the next one's giver is the
-//! middle of the list, as in a heap: so a few of them are looked at, however many there are.
+//! middle of the list, as in a heap: so a few of them are compared, however many there are.
 //!
 //! A promise names the block's holder, a copy that is there, or one that was promised before: nobody waits in a
 //! circle. If a copy comes to nothing, those who were to get theirs from it may wait for whoever gets it next. So from
@@ -10,8 +10,8 @@
 
 use crate::ids::WorkerId;
 
-/// So many copies are looked at for the next one's giver.
-const LOOKED_AT: usize = 8;
+/// So many copies are compared for the next one's giver.
+const COMPARED: usize = 8;
 
 /// A copy of a block in a worker's hands, or on its way there.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -58,9 +58,16 @@ impl Copies {
 
     /// Those from which another one may come, the best few.
     pub fn givers(&self) -> impl Iterator<Item = &HeldCopy> {
-        let first = (self.held.len() / 2).saturating_sub(LOOKED_AT / 2);
-        let looked_at = self.held[first..].iter().take(LOOKED_AT);
-        looked_at.filter(|copy| copy.known || (copy.from_outside && !self.only_known))
+        // Where those on their way do not count, the middle is that of the others.
+        let known = self.only_known.then(|| {
+            let known = || self.held.iter().filter(|copy| copy.known);
+            known().skip(before_middle(known().count())).take(COMPARED)
+        });
+        let middle = (!self.only_known).then(|| {
+            let middle = self.held[before_middle(self.held.len())..].iter().take(COMPARED);
+            middle.filter(|copy| copy.known || copy.from_outside)
+        });
+        known.into_iter().flatten().chain(middle.into_iter().flatten())
     }
 
     pub fn get_mut(&mut self, worker: WorkerId) -> Option<&mut HeldCopy> {
@@ -134,14 +141,26 @@ impl Copies {
 
     /// `worker` has none any more. True if it had one, or was to get one.
     pub fn remove(&mut self, worker: WorkerId) -> bool {
-        let Some(at) = self.held.iter().position(|copy| copy.worker == worker) else { return false };
+        let Some(gone) = self.take(worker) else { return false };
+        let is_missed = !gone.known || gone.gives > 0;
+        self.only_known |= is_missed && self.held.iter().any(|copy| !copy.known);
+        true
+    }
+
+    /// The copy of `worker`, if there is one, is the block itself from now on: nobody who waits for it is let down.
+    pub fn promote(&mut self, worker: WorkerId) {
+        self.take(worker);
+    }
+
+    /// What comes from the copy of `worker` comes from the block's holder.
+    fn take(&mut self, worker: WorkerId) -> Option<HeldCopy> {
+        let at = self.held.iter().position(|copy| copy.worker == worker)?;
         let gone = self.held.remove(at);
         self.by_holder += gone.gives;
-        self.only_known |= !gone.known || gone.gives > 0;
         if !gone.known {
             self.is_given(gone.giver, worker);
         }
-        true
+        Some(gone)
     }
 
     /// What is counted is what the list says. For checks.
@@ -156,6 +175,11 @@ impl Copies {
         };
         self.held.iter().all(gives_to_others) && self.by_holder == by_holder as u32
     }
+}
+
+/// The first of those that are compared.
+fn before_middle(copies: usize) -> usize {
+    (copies / 2).saturating_sub(COMPARED / 2)
 }
 
 #[cfg(test)]
@@ -221,6 +245,32 @@ mod tests {
         assert_eq!(givers(&copies).len(), 3, "all are there");
         copies.expect(worker(2), worker(1), true);
         assert_eq!(givers(&copies).len(), 4);
+    }
+
+    #[test]
+    fn those_that_are_there_are_found_among_many_on_their_way() {
+        let mut copies = Copies::default();
+        copies.add(worker(0));
+        for number in 1..100 {
+            copies.expect(worker(number), HOLDER, true);
+        }
+        assert!(copies.remove(worker(50)));
+        assert_eq!(copies.givers().map(|copy| copy.worker).collect::<Vec<_>>(), [worker(0)]);
+    }
+
+    #[test]
+    fn one_that_becomes_the_block_itself_lets_nobody_down() {
+        let mut copies = Copies::default();
+        copies.add(worker(0));
+        copies.expect(worker(1), worker(0), true);
+        copies.expect(worker(2), worker(1), true);
+        copies.promote(worker(0));
+        copies.promote(worker(9));
+        assert_eq!((copies.by_holder(), copies.all().len()), (1, 2));
+        assert!(copies.is_consistent());
+        assert_eq!(copies.givers().count(), 2, "those on their way count");
+        copies.has_come(worker(1));
+        assert!(copies.by_holder() == 0 && copies.is_consistent());
     }
 
     #[test]

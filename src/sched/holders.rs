@@ -84,6 +84,15 @@ impl Holders {
         removed
     }
 
+    /// `worker` holds the block itself from now on. What comes from its copy comes from it all the same.
+    pub fn promote(&mut self, block: BlockId, worker: WorkerId) {
+        let Some(copies) = self.further.get_mut(&block) else { return };
+        copies.promote(worker);
+        if copies.is_empty() {
+            self.further.remove(&block);
+        }
+    }
+
     /// All copies of a block, which are none any more.
     pub fn take_all(&mut self, block: BlockId) -> Vec<HeldCopy> {
         self.further.remove(&block).map_or_else(Vec::new, |copies| copies.all().to_vec())

@@ -172,7 +172,7 @@ impl Core {
         let is_out = self.tasks.state(block) == TaskState::Spilled;
         if let Some(other) = self.holders.find(block, |other| self.fleet.stays(other)) {
             self.tasks.set(block, TaskState::Done(other));
-            self.holders.remove(block, other);
+            self.holders.promote(block, other);
             if !is_out {
                 // Until it is let go it has the block, and wants to be told when that is not needed.
                 self.holders.add(block, from);

@@ -123,7 +123,7 @@ impl Core {
         let state = other.map(TaskState::Done).or(is_written.then_some(TaskState::Spilled));
         let Some(state) = state else { return false };
         if let Some(other) = other {
-            self.holders.remove(block, other);
+            self.holders.promote(block, other);
         }
         self.tasks.set(block, state);
         true

@@ -35,7 +35,7 @@ impl Core {
         let elsewhere = |other: WorkerId| self.fleet.stays(other) && self.fleet.memory(other) != Some(memory);
         match self.holders.find(block, elsewhere) {
             Some(other) => {
-                self.holders.remove(block, other);
+                self.holders.promote(block, other);
                 self.tasks.set(block, TaskState::Done(other));
                 self.outboxes.drop(worker, block);
                 self.has_gone(block, worker);
@@ -93,7 +93,7 @@ impl Core {
 
     /// A block that was out of memory has come to `worker` for a task there: it lies there from now on.
     pub(super) fn came_back(&mut self, block: BlockId, worker: WorkerId) {
-        self.holders.remove(block, worker);
+        self.holders.promote(block, worker);
         self.tasks.set(block, TaskState::Done(worker));
     }
 
