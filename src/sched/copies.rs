@@ -163,6 +163,11 @@ impl Copies {
         Some(gone)
     }
 
+    /// Does `worker` have a copy from which others are on their way?
+    pub fn come_from(&self, worker: WorkerId) -> bool {
+        self.held.iter().any(|copy| copy.worker == worker && copy.gives > 0)
+    }
+
     /// What is counted is what the list says. For checks.
     pub fn is_consistent(&self) -> bool {
         let coming = || self.held.iter().filter(|copy| !copy.known);
@@ -271,6 +276,7 @@ mod tests {
         assert_eq!(copies.givers().count(), 2, "those on their way count");
         copies.has_come(worker(1));
         assert!(copies.by_holder() == 0 && copies.is_consistent());
+        assert!(copies.come_from(worker(1)) && !copies.come_from(worker(0)));
     }
 
     #[test]

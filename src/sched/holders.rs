@@ -214,6 +214,11 @@ impl Holders {
         self.giving.get(&worker).copied().unwrap_or(0)
     }
 
+    /// Are copies on their way from copies that `worker` has? O(blocks with copies).
+    pub fn gives_copies(&self, worker: WorkerId) -> bool {
+        self.further.values().any(|copies| copies.come_from(worker))
+    }
+
     /// What is known of the copies of a worker is no longer true. Returns the blocks of which it had one.
     pub fn forget_worker(&mut self, worker: WorkerId) -> Vec<BlockId> {
         let mut had = Vec::new();

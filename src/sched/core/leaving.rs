@@ -108,7 +108,8 @@ impl Core {
     /// Copies the only copies off workers that leave, and lets those go that hold nothing needed. True if one went.
     fn hand_over(&mut self, out: &mut Vec<Action>) -> bool {
         let is_ready = |id: WorkerId, queue: &WorkerQueue| {
-            queue.draining && queue.is_idle() && self.holders.giving(id) == 0
+            let is_done = queue.draining && queue.is_idle();
+            is_done && self.holders.giving(id) == 0 && !self.holders.gives_copies(id)
         };
         let leaving: Vec<WorkerId> =
             self.fleet.iter().filter(|(id, queue)| is_ready(*id, queue)).map(|(id, _)| id).collect();
@@ -123,7 +124,8 @@ impl Core {
             for block in self.blocks_at(from) {
                 is_needed |= !self.move_away(block, from, &takers);
             }
-            if !is_needed {
+            // What has just become a copy may be on its way to others.
+            if !is_needed && !self.holders.gives_copies(from) {
                 self.let_go(from, out);
                 let_go = true;
             }
