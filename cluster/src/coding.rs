@@ -11,8 +11,8 @@ use std::time::Instant;
 
 /// Elements are taken to have so many bytes: where they have four, two of them are one.
 const ELEMENT: usize = 8;
-/// Shorter blocks travel as they are: they gain little, and say nothing of what a byte costs.
-const SHORTEST: usize = 64 << 10;
+/// Shorter blocks travel as they are: they gain little, and are too short for a sample.
+const SHORTEST: usize = 96 << 10;
 
 thread_local! {
     /// For shuffled bytes, and for what becomes of them.
@@ -132,6 +132,14 @@ pub(crate) fn decompress(flags: Flags, body: &[u8], piece: &mut [u8]) -> bool {
 mod tests {
     use super::*;
     use crate::testing::for_seeds;
+
+    #[test]
+    fn a_block_too_short_for_a_sample_says_nothing_of_its_array() {
+        let microsecond = 1_000_000;
+        let coder = Coder::default();
+        assert!(!coder.begin(Some(1), microsecond, &[0; SHORTEST - 1]).is_compressed());
+        assert!(coder.begin(Some(1), microsecond, &[0; SHORTEST]).is_compressed());
+    }
 
     #[test]
     fn pieces_that_were_compressed_come_back_and_nothing_else_is_taken_for_one() {
