@@ -60,13 +60,7 @@ impl Coder {
             _ => Way::Plain,
         };
         let measured = match way {
-            Way::Compressed(encoding) => Some(Measured {
-                encoding,
-                raw_bytes: 0,
-                stored_bytes: 0,
-                encode_seconds: 0.0,
-                decode_seconds: 0.0,
-            }),
+            Way::Compressed(encoding) => Some(Measured::new(encoding)),
             Way::Plain | Way::Sample => None,
         };
         Travel { coder: self, array: array.unwrap_or_default(), measured }
@@ -151,14 +145,8 @@ mod tests {
             let piece = &piece[..len];
             for encoding in [Encoding::Zstd, Encoding::ShuffledZstd] {
                 let coder = Coder::default();
-                let nothing = Measured {
-                    encoding,
-                    raw_bytes: 0,
-                    stored_bytes: 0,
-                    encode_seconds: 0.0,
-                    decode_seconds: 0.0,
-                };
-                let mut travel = Travel { coder: &coder, array: 0, measured: Some(nothing) };
+                let measured = Some(Measured::new(encoding));
+                let mut travel = Travel { coder: &coder, array: 0, measured };
                 let Some(Coded { flags, mut bytes }) = travel.compress(piece) else { continue };
                 assert!(bytes.len() < len && flags.contains(Flags::ZSTD));
                 let measured = travel.measured.unwrap();

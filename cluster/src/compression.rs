@@ -5,7 +5,7 @@
 //! compressed tell whether that was right. How fast the link is, whoever wants a block says with its request.
 
 use crate::codec::Encoding;
-use crate::sample::Measured;
+use crate::sample::{CostOfByte, Measured};
 use std::collections::HashMap;
 
 /// Seconds of a byte on a link below which nothing is compressed or tried: 333 MB/s. On the way through one machine a
@@ -30,36 +30,27 @@ pub(crate) enum Way {
     Sample,
 }
 
-/// Seconds of a byte, and what it becomes.
+/// An encoding that was tried.
 #[derive(Clone, Copy, Debug)]
-struct Cost {
+struct Tried {
     encoding: Encoding,
-    stored: f64,
-    encode: f64,
-    decode: f64,
+    cost: CostOfByte,
 }
 
-impl Cost {
-    fn of(measured: &Measured) -> Cost {
-        let bytes = measured.raw_bytes.max(1) as f64;
-        Cost {
-            encoding: measured.encoding,
-            stored: measured.stored_bytes as f64 / bytes,
-            encode: measured.encode_seconds / bytes,
-            decode: measured.decode_seconds / bytes,
-        }
+impl Tried {
+    fn new(measured: &Measured) -> Tried {
+        Tried { encoding: measured.encoding, cost: CostOfByte::of(measured) }
     }
 
     /// Seconds of a byte that is compressed, sent and decompressed, one after the other.
     fn seconds(&self, link: f64) -> f64 {
-        self.encode + self.stored * link + self.decode
+        self.cost.encode + self.cost.stored * link + self.cost.decode
     }
 }
 
 /// What is known of an array.
 struct Array {
-    /// In each encoding that was tried.
-    costs: Vec<Cost>,
+    tried: Vec<Tried>,
     /// Blocks until it is sampled again.
     left: u32,
 }
@@ -80,14 +71,14 @@ impl Compression {
         match self.arrays.get_mut(&array) {
             Some(known) if known.left > 0 => {
                 known.left -= 1;
-                best(&known.costs, link)
+                best(&known.tried, link)
             }
             _ => {
                 if self.arrays.len() >= MOST_ARRAYS {
                     self.arrays.clear();
                 }
                 // Others that are sent meanwhile do not wait for the sample.
-                self.arrays.insert(array, Array { costs: Vec::new(), left: RETRY_AFTER });
+                self.arrays.insert(array, Array { tried: Vec::new(), left: RETRY_AFTER });
                 Way::Sample
             }
         }
@@ -95,28 +86,26 @@ impl Compression {
 
     /// How the block travels of which these samples are.
     pub fn sampled(&mut self, array: u64, samples: &[Measured], link: f64) -> Way {
-        let costs: Vec<Cost> = samples.iter().map(Cost::of).collect();
-        let way = best(&costs, link);
-        self.arrays.insert(array, Array { costs, left: RETRY_AFTER });
+        let tried: Vec<Tried> = samples.iter().map(Tried::new).collect();
+        let way = best(&tried, link);
+        self.arrays.insert(array, Array { tried, left: RETRY_AFTER });
         way
     }
 
     /// A block has been compressed, and sent.
     pub fn sent(&mut self, array: u64, block: &Measured) {
-        let costs = self.arrays.get_mut(&array).into_iter().flat_map(|known| &mut known.costs);
-        for cost in costs.filter(|cost| cost.encoding == block.encoding) {
-            let new = Cost::of(block);
-            cost.stored += LEARNING * (new.stored - cost.stored);
-            cost.encode += LEARNING * (new.encode - cost.encode);
+        let tried = self.arrays.get_mut(&array).into_iter().flat_map(|known| &mut known.tried);
+        for tried in tried.filter(|tried| tried.encoding == block.encoding) {
+            tried.cost.learn(block, LEARNING);
         }
     }
 }
 
 /// The encoding with which a byte is there soonest, if that is soon enough.
-fn best(costs: &[Cost], link: f64) -> Way {
-    let best = costs.iter().min_by(|a, b| a.seconds(link).total_cmp(&b.seconds(link)));
+fn best(tried: &[Tried], link: f64) -> Way {
+    let best = tried.iter().min_by(|a, b| a.seconds(link).total_cmp(&b.seconds(link)));
     match best {
-        Some(cost) if cost.seconds(link) < LEAST_GAIN * link => Way::Compressed(cost.encoding),
+        Some(tried) if tried.seconds(link) < LEAST_GAIN * link => Way::Compressed(tried.encoding),
         _ => Way::Plain,
     }
 }

@@ -111,7 +111,7 @@ impl Endpoint {
         let control = runtime("dolmen-control", 1)?;
         let block_runtime = runtime("dolmen-net", BLOCK_THREADS)?;
         let board = Arc::new(Switchboard::new(limits, Box::new(on_event)));
-        let server = Arc::new(BlockServer::new(blocks));
+        let server = Arc::new(BlockServer::new(blocks, limits.longest_wait));
         let entrance = Entrance::new(door.clone(), board.clone(), server, control.handle().clone());
         let links = Links::new(door.clone(), block_runtime.handle().clone());
         Ok(Endpoint { door, board, entrance, links, control: Some(control), blocks: Some(block_runtime) })

@@ -47,6 +47,9 @@ pub struct Limits {
     pub inbox_bytes: usize,
     /// A connection for blocks over which nothing was asked for so long is closed.
     pub idle_after: Duration,
+    /// A block that is on its way to this process for longer is refused to those who wait for it. The plan lets nobody
+    /// wait in a circle; if two do all the same, it ends with this.
+    pub longest_wait: Duration,
 }
 
 impl Default for Limits {
@@ -59,6 +62,7 @@ impl Default for Limits {
             queue_bytes: 8 << 20,
             inbox_bytes: 8 << 20,
             idle_after: Duration::from_secs(60),
+            longest_wait: Duration::from_secs(300),
         }
     }
 }

@@ -214,16 +214,16 @@ impl ScalingPolicy {
             let with = timeline.windows(demand, now);
             let cores = one.resources.cores;
             let weighed = weigh(demand, &others, (&windows, &with), (cores, supply.start.bridge()), now);
-            let why_not = || match weighed {
-                Some(weighed) => self.why_not(demand, &weighed, &supply.start, one.from + ahead - now),
-                None => Some(gains_nothing(demand, &windows)),
-            };
-            if soonest.is_finite() {
-                if let Some(why_not) = why_not() {
-                    break why_not;
+            let (before, after) = (Outlook::new(&others, &windows), Outlook::new(&timeline, &with));
+            let why_not = match weighed {
+                _ if soonest.is_infinite() && does_more(demand, cores, &before, &after) => None,
+                Some(weighed) if soonest.is_finite() => {
+                    self.why_not(demand, &weighed, &supply.start, one.from + ahead - now)
                 }
-            } else if !does_more(demand, (&others, &windows), (&timeline, &with), cores) {
-                break gains_nothing(demand, &windows);
+                _ => Some(gains_nothing(demand, &windows)),
+            };
+            if let Some(why_not) = why_not {
+                break why_not;
             }
             count += 1;
             windows = with;
@@ -344,17 +344,26 @@ fn gains_nothing(demand: &Demand, windows: &[Window]) -> Reason {
 }
 
 /// Is more done with a new worker of a phase that does not end, since all walltimes end before it does?
-fn does_more(
-    demand: &Demand,
-    (others, before): (&Timeline, &[Window]),
-    (all, with): (&Timeline, &[Window]),
-    cores: f64,
-) -> bool {
-    let Some(phase) = before.iter().position(|window| window.end.is_infinite()) else { return true };
-    let left = |timeline: &Timeline, windows: &[Window]| {
-        timeline.undone(demand, phase, Window { end: f64::INFINITY, ..windows[phase] }, cores)
+fn does_more(demand: &Demand, cores: f64, without: &Outlook, with: &Outlook) -> bool {
+    let endless = without.windows.iter().position(|window| window.end.is_infinite());
+    let Some(phase) = endless else { return true };
+    let left = |outlook: &Outlook| {
+        let window = Window { end: f64::INFINITY, ..outlook.windows[phase] };
+        outlook.timeline.undone(demand, phase, window, cores)
     };
-    with[phase].end.is_finite() || left(all, with) < left(others, before) - ROUNDING * demand.work()
+    with.windows[phase].end.is_finite() || left(with) < left(without) - ROUNDING * demand.work()
+}
+
+/// Who is there when, and when phases go on by that.
+struct Outlook<'a> {
+    timeline: &'a Timeline,
+    windows: &'a [Window],
+}
+
+impl<'a> Outlook<'a> {
+    fn new(timeline: &'a Timeline, windows: &'a [Window]) -> Self {
+        Outlook { timeline, windows }
+    }
 }
 
 /// What a new worker does for the phases that go on `before` without it and `with` it. It does so up to the first of

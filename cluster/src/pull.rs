@@ -118,6 +118,18 @@ where
 }
 
 impl Pull {
+    fn new(key: &[u8], wait: impl Wait + 'static) -> Pull {
+        Pull {
+            key: key.to_vec(),
+            wait: Some(Box::new(wait)),
+            got: 0,
+            wire_bytes: 0,
+            damaged: None,
+            waits: false,
+            since: None,
+        }
+    }
+
     fn len(&mut self) -> usize {
         self.wait.as_mut().map_or(0, |wait| wait.bytes().len())
     }
@@ -268,11 +280,7 @@ impl Links {
         if key.len() > LONGEST_KEY {
             return done(buffer, Err(PullError::KeyTooLong(key.len())));
         }
-        let wait: Box<dyn Wait> = Box::new(Filling { buffer, done });
-        let key = key.to_vec();
-        let wait = Some(wait);
-        let pull = Pull { key, wait, got: 0, wire_bytes: 0, damaged: None, waits: false, since: None };
-        self.submit(holder, pull);
+        self.submit(holder, Pull::new(key, Filling { buffer, done }));
     }
 
     fn submit(self: &Arc<Self>, holder: Holder, pull: Pull) {
@@ -469,11 +477,7 @@ impl Link {
 #[cfg(any(test, fuzzing))]
 pub(crate) async fn take_all(len: usize, bytes: &[u8]) {
     let link = Link::new(Duration::ZERO);
-    let wait: Box<dyn Wait> = Box::new(Filling { buffer: vec![0; len], done: |_: Vec<u8>, _| {} });
-    let wait = Some(wait);
-    let pull =
-        Pull { key: Vec::new(), wait, got: 0, wire_bytes: 0, damaged: None, waits: false, since: None };
-    link.begin(1, pull);
+    link.begin(1, Pull::new(&[], Filling { buffer: vec![0; len], done: |_: Vec<u8>, _| {} }));
     let mut reader = FrameReader::new(bytes, Duration::from_secs(60));
     while link.take_frame(&mut reader).await.is_ok() {}
 }

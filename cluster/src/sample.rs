@@ -18,6 +18,43 @@ pub struct Measured {
     pub decode_seconds: f64,
 }
 
+impl Measured {
+    /// Nothing so far.
+    pub fn new(encoding: Encoding) -> Measured {
+        Measured { encoding, raw_bytes: 0, stored_bytes: 0, encode_seconds: 0.0, decode_seconds: 0.0 }
+    }
+}
+
+/// What a byte becomes, and the seconds that it takes, on average.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct CostOfByte {
+    /// Bytes after.
+    pub stored: f64,
+    /// Seconds of encoding.
+    pub encode: f64,
+    /// Seconds of decoding.
+    pub decode: f64,
+}
+
+impl CostOfByte {
+    /// As it was measured.
+    pub fn of(measured: &Measured) -> CostOfByte {
+        let bytes = measured.raw_bytes.max(1) as f64;
+        CostOfByte {
+            stored: measured.stored_bytes as f64 / bytes,
+            encode: measured.encode_seconds / bytes,
+            decode: measured.decode_seconds / bytes,
+        }
+    }
+
+    /// A block has been encoded, which counts for this share of the averages. It was not decoded.
+    pub fn learn(&mut self, block: &Measured, share: f64) {
+        let new = CostOfByte::of(block);
+        self.stored += share * (new.stored - self.stored);
+        self.encode += share * (new.encode - self.encode);
+    }
+}
+
 /// Pieces of a sample, spread over the block.
 const PIECES: usize = 3;
 const LONGEST: usize = 64 << 10;

@@ -27,6 +27,8 @@ pub(crate) struct BlockServer {
     /// Each stored block that is being sent has a buffer.
     buffers: Arc<Semaphore>,
     coder: Coder,
+    /// See [`crate::limits::Limits`].
+    longest_wait: Duration,
 }
 
 /// A block that is wanted, and what it is wanted as.
@@ -51,8 +53,9 @@ struct Way {
 }
 
 impl BlockServer {
-    pub fn new(blocks: Arc<dyn Blocks>) -> BlockServer {
-        BlockServer { blocks, buffers: Arc::new(Semaphore::new(STORED_AT_ONCE)), coder: Coder::default() }
+    pub fn new(blocks: Arc<dyn Blocks>, longest_wait: Duration) -> BlockServer {
+        let buffers = Arc::new(Semaphore::new(STORED_AT_ONCE));
+        BlockServer { blocks, buffers, coder: Coder::default(), longest_wait }
     }
 
     /// Answers until the connection ends.
@@ -136,7 +139,9 @@ impl BlockServer {
                 tell(writer, &Reply { number, kind: Kind::Waits }).await?;
                 // Others may come first.
                 _place = waits;
-                finding.await
+                let seconds = self.longest_wait.as_secs();
+                let late = || Err(format!("it has not come here for {seconds} s"));
+                timeout(self.longest_wait, finding).await.unwrap_or_else(|_| late())
             }
         };
         match found {

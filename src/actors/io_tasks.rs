@@ -95,7 +95,8 @@ fn log(change: &Change) {
     let why = match because {
         Because::Waiting => format!("compute threads wait {idle:.2} s each second"),
         Because::NoGain => format!("{from} bring nothing"),
-        Because::NobodyWaits => "nobody waits for them, or no core is free".into(),
+        Because::NobodyWaits => "nobody waits for them".into(),
+        Because::NoCoreIsFree => "all cores are busy".into(),
         Because::TooFew => format!("with {from} compute threads wait {idle:.2} s each second"),
     };
     tracing::info!("I/O tasks of each worker: {to} after {from}, {:.0} MB/s: {why}", rate / 1e6);

@@ -4,6 +4,8 @@
 mod activity;
 pub mod autoscaler;
 mod conduct;
+#[cfg(test)]
+mod deaf;
 pub mod demand;
 mod executor;
 mod io_tasks;
@@ -21,6 +23,8 @@ mod worker;
 
 pub use activity::{Activity, Stalls};
 pub use conduct::{Conduct, Letters};
+#[cfg(test)]
+pub use deaf::Deaf;
 pub use executor::{IoPlace, WorkerThreads};
 pub use io_tasks::MOST_IO_TASKS;
 pub use messages::{Fetch, Fetched, FromWorkers, GoOn, KeptOfRun, Lost, Settle, ToWorkers};

@@ -2,6 +2,7 @@
 
 use super::IoPlace;
 use super::autoscaler::DrainWorkers;
+use super::deaf::Deaf;
 use super::messages::{self, Fetch, ToWorkers};
 use super::run::{Network, Progress, Pulled, Run};
 use super::scheduler::{CallRoll, Recruit, Scheduler, Submit};
@@ -24,23 +25,6 @@ use std::time::{Duration, Instant};
 
 const MEMORY: u64 = 64 << 20;
 const BLOCK: BlockId = BlockId { stage: StageId(0), index: 0 };
-
-/// Hears what a worker has to say and does nothing about it.
-struct Deaf;
-
-impl Actor for Deaf {
-    type Context = Context<Self>;
-}
-
-impl Handler<FromWorkers> for Deaf {
-    type Result = ();
-    fn handle(&mut self, _: FromWorkers, _: &mut Self::Context) {}
-}
-
-impl Handler<Lost> for Deaf {
-    type Result = ();
-    fn handle(&mut self, _: Lost, _: &mut Self::Context) {}
-}
 
 /// Passes on the first thing that a worker has to say.
 struct FirstWord(Option<oneshot::Sender<FromWorker>>);

@@ -150,7 +150,7 @@ fn check_grid(space: &Space, grid: BlockGrid) -> Checked {
     check_shape(rows, cols)
 }
 
-fn check_shape(rows: u64, cols: u64) -> Checked {
+pub(super) fn check_shape(rows: u64, cols: u64) -> Checked {
     let is_a_number = rows <= LONGEST && cols <= LONGEST;
     let fits = is_a_number && u128::from(rows) * u128::from(cols) * 8 <= MOST_BYTES;
     ensure(fits, "its blocks are too large")

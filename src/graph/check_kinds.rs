@@ -1,6 +1,6 @@
 //! What must hold of what the stages of each kind hold.
 
-use super::check::{Checked, LONGEST, check_axis, ensure};
+use super::check::{Checked, LONGEST, check_axis, check_shape, ensure};
 use super::kinds::{Kind, Map, MapOp, Operand};
 use super::pattern::Pattern;
 use super::stage::Stage;
@@ -57,6 +57,7 @@ fn check_place(row: u64, col: u64) -> Checked {
 
 fn check_tall(panel: Axis, n: u64, width: u64) -> Checked {
     check_axis(panel)?;
+    check_shape(panel.block(), n.max(width))?;
     ensure(n <= MOST_COLUMNS && width <= MOST_COLUMNS, "a tall matrix has too many columns")
 }
 

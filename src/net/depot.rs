@@ -150,9 +150,7 @@ impl Blocks for BlockDepot {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::actors::{
-        Activity, FromWorkers, IoPlace, Lost, Network, Peers, Pulled, ToWorkers, WorkerThreads,
-    };
+    use crate::actors::{Activity, Deaf, IoPlace, Network, Peers, Pulled, ToWorkers, WorkerThreads};
     use crate::array::{BlockGrid, Element, Fill};
     use crate::graph::ProgramBuilder;
     use crate::ids::{BlockId, StageId, TaskList, WorkerId};
@@ -160,7 +158,7 @@ mod tests {
     use crate::sched::{Threads, plan};
     use crate::store::Pool;
     use actix::clock::timeout;
-    use actix::{Actor, Context, Handler, System};
+    use actix::{Actor, System};
     use std::sync::mpsc;
     use std::task;
 
@@ -168,23 +166,6 @@ mod tests {
     const RUN: RunId = RunId(1);
     const MEMORY: u64 = 64 << 20;
     const LONG: Duration = Duration::from_secs(180);
-
-    /// Hears what a worker has to say and does nothing about it.
-    struct Deaf;
-
-    impl Actor for Deaf {
-        type Context = Context<Self>;
-    }
-
-    impl Handler<FromWorkers> for Deaf {
-        type Result = ();
-        fn handle(&mut self, _: FromWorkers, _: &mut Self::Context) {}
-    }
-
-    impl Handler<Lost> for Deaf {
-        type Result = ();
-        fn handle(&mut self, _: Lost, _: &mut Self::Context) {}
-    }
 
     /// A block that was asked for: it comes, or does not, when the test says so.
     struct Asked {

@@ -102,9 +102,14 @@ impl Sum {
         self.bytes / self.seconds.max(f64::MIN_POSITIVE)
     }
 
-    /// Seconds in which compute threads waited although there was a core for whoever moves bytes, each second.
+    /// Seconds in which compute threads waited, each second.
     fn idle(&self) -> f64 {
-        self.idle.min(self.free) / self.seconds.max(f64::MIN_POSITIVE)
+        self.idle / self.seconds.max(f64::MIN_POSITIVE)
+    }
+
+    /// Cores that had nothing to do.
+    fn free(&self) -> f64 {
+        self.free / self.seconds.max(f64::MIN_POSITIVE)
     }
 }
 
@@ -163,6 +168,8 @@ pub enum Because {
     NoGain,
     /// Nobody waits.
     NobodyWaits,
+    /// Compute threads wait, but for a core and not for a device.
+    NoCoreIsFree,
     /// With fewer somebody waited.
     TooFew,
 }
@@ -212,7 +219,8 @@ impl ConcurrencyPolicy {
             return None;
         }
         let level = std::mem::take(&mut self.sum);
-        let waits = level.idle() > self.thresholds.idle;
+        let lacks_a_core = level.free() <= self.thresholds.idle;
+        let waits = level.idle() > self.thresholds.idle && !lacks_a_core;
         let trial = self.trial.take();
         if let Some(trial) = trial {
             let failed = match trial.hope {
@@ -226,7 +234,11 @@ impl ConcurrencyPolicy {
             }
             self.next_rest = self.thresholds.rest;
         }
-        if waits { self.step(level.rate()) } else { self.fall() }
+        match () {
+            () if waits => self.step(level.rate()),
+            () if level.idle() > self.thresholds.idle => self.fall(Because::NoCoreIsFree),
+            () => self.fall(Because::NobodyWaits),
+        }
     }
 
     /// A trial has to bring more than this share.
@@ -254,10 +266,10 @@ impl ConcurrencyPolicy {
         self.attempt(to, Hope::Faster(rate)).then_some(Because::Waiting)
     }
 
-    /// Nobody waits: no need to trouble the device with more, and fewer may do.
-    fn fall(&mut self) -> Option<Because> {
+    /// Nobody waits for the device: no need to trouble it with more, and fewer may do.
+    fn fall(&mut self, because: Because) -> Option<Because> {
         let to = if self.thresholds.falls { self.fewer() } else { self.now };
-        self.attempt(to, Hope::Enough).then_some(Because::NobodyWaits)
+        self.attempt(to, Hope::Enough).then_some(because)
     }
 
     fn more(&self) -> usize {

@@ -277,12 +277,14 @@ fn the_first_samples_are_not_what_others_are_measured_by() {
 
 #[test]
 fn who_waits_for_cores_gets_no_more_tasks() {
-    for (free, end) in [(0.0, 4), (0.04, 4), (0.5, 16)] {
-        let mut policy = ConcurrencyPolicy::new(ConcurrencyThresholds::of_tasks(16), 4);
+    for (free, end, why) in
+        [(0.0, 4, Because::NoCoreIsFree), (0.04, 4, Because::NoCoreIsFree), (0.5, 16, Because::Waiting)]
+    {
+        let mut policy = ConcurrencyPolicy::new(ConcurrencyThresholds::of_tasks(16), 9);
         let source = Mixed { source: &|tasks| tasks, compute: 100.0 };
-        for _ in 0..20 {
-            policy.decide(ConcurrencySample { free, ..source.sample(policy.now()) });
-        }
+        let mut next = || policy.decide(ConcurrencySample { free, ..source.sample(policy.now()) });
+        let reasons: Vec<Because> = (0..20).filter_map(|_| next()).collect();
         assert_eq!(policy.now(), end, "{free} cores are free");
+        assert_eq!(reasons[0], why);
     }
 }

@@ -134,12 +134,17 @@ impl Homes {
         if let Some(layout) = self.layouts[stage.at()] {
             return layout;
         }
-        let found = self.find_layout(run, stage);
-        self.layouts[stage.at()] = Some(found);
-        found
+        // In their order, so that what a stage reads is known: programs are long, and a stack is not.
+        for id in (0..=stage.0).map(StageId) {
+            if self.layouts[id.at()].is_none() {
+                let found = self.find_layout(run, id);
+                self.layouts[id.at()] = Some(found);
+            }
+        }
+        self.layouts[stage.at()].unwrap_or(Layout::Anywhere)
     }
 
-    /// What a stage reads comes before it: this ends.
+    /// What it reads comes before it, and is known.
     fn find_layout(&mut self, run: Run, id: StageId) -> Layout {
         let stage = run.program.stage(id);
         let extents = stage.space.extents();

@@ -6,7 +6,7 @@
 
 use crate::ids::{RunId, StageId};
 use cluster::codec::Encoding;
-use cluster::sample::Measured;
+use cluster::sample::{CostOfByte, Measured};
 use std::collections::HashMap;
 
 /// All blocks of one stage of one run.
@@ -65,29 +65,10 @@ pub enum EncodingDecision {
     Use(Encoding),
 }
 
-/// Averages per raw byte.
-#[derive(Clone, Copy, Debug)]
-struct Cost {
-    stored: f64,
-    encode: f64,
-    decode: f64,
-}
-
-impl Cost {
-    fn of(measured: &Measured) -> Cost {
-        let bytes = measured.raw_bytes.max(1) as f64;
-        Cost {
-            stored: measured.stored_bytes as f64 / bytes,
-            encode: measured.encode_seconds / bytes,
-            decode: measured.decode_seconds / bytes,
-        }
-    }
-
-    /// Seconds for a byte to the disk and back, of the seconds of a raw one. Cores are taken to be busy, so that
-    /// seconds of coding count in full.
-    fn relative(&self, disk_rate: f64) -> f64 {
-        self.stored + (self.encode + self.decode) * disk_rate / 2.0
-    }
+/// Seconds for a byte to the disk and back, of the seconds of a raw one. Cores are taken to be busy, so that seconds of
+/// coding count in full.
+fn relative(cost: &CostOfByte, disk_rate: f64) -> f64 {
+    cost.stored + (cost.encode + cost.decode) * disk_rate / 2.0
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -98,7 +79,7 @@ enum ArrayState {
     },
     Compressed {
         encoding: Encoding,
-        cost: Cost,
+        cost: CostOfByte,
         left: u32,
     },
 }
@@ -152,10 +133,10 @@ impl Choice {
 
     /// The encoding for an array after a sample in each of those that come into question.
     pub fn sampled(&mut self, array: ArrayKey, samples: &[Measured]) -> Encoding {
-        let costs = samples.iter().map(|sample| (sample.encoding, Cost::of(sample)));
+        let costs = samples.iter().map(|sample| (sample.encoding, CostOfByte::of(sample)));
         let best = costs
             .filter(|(_, cost)| self.pays(cost, 1.0))
-            .min_by(|(_, a), (_, b)| a.relative(self.disk_rate).total_cmp(&b.relative(self.disk_rate)));
+            .min_by(|(_, a), (_, b)| relative(a, self.disk_rate).total_cmp(&relative(b, self.disk_rate)));
         let state = match best {
             Some((encoding, cost)) => {
                 ArrayState::Compressed { encoding, cost, left: self.thresholds.retry_after }
@@ -166,10 +147,10 @@ impl Choice {
         best.map_or(Encoding::Raw, |(encoding, _)| encoding)
     }
 
-    fn pays(&self, cost: &Cost, patience: f64) -> bool {
+    fn pays(&self, cost: &CostOfByte, patience: f64) -> bool {
         let small = cost.stored <= self.thresholds.much_smaller * patience;
         let allowed = if small { self.thresholds.longest_for_space } else { self.thresholds.least_gain };
-        cost.stored <= self.thresholds.worth_it && cost.relative(self.disk_rate) <= allowed * patience
+        cost.stored <= self.thresholds.worth_it && relative(cost, self.disk_rate) <= allowed * patience
     }
 
     /// A real block has been written: coded as `block` says, and then transferred to the disk in so many seconds. Only
@@ -187,11 +168,7 @@ impl Choice {
             self.transferred = (0, 0.0);
         }
         let learning = self.thresholds.learning;
-        self.learn(array, block.encoding, |cost| {
-            let new = Cost::of(block);
-            cost.stored = average(cost.stored, new.stored, learning);
-            cost.encode = average(cost.encode, new.encode, learning);
-        });
+        self.learn(array, block.encoding, |cost| cost.learn(block, learning));
     }
 
     /// A block of `raw_bytes` has been decoded in so many seconds.
@@ -203,7 +180,7 @@ impl Choice {
     }
 
     /// Averages for a compressed array; it is compressed no more if that has ceased to pay.
-    fn learn(&mut self, array: ArrayKey, encoding: Encoding, change: impl FnOnce(&mut Cost)) {
+    fn learn(&mut self, array: ArrayKey, encoding: Encoding, change: impl FnOnce(&mut CostOfByte)) {
         let Some(ArrayState::Compressed { encoding: current, cost, .. }) = self.arrays.get_mut(&array) else {
             return;
         };

@@ -8,7 +8,7 @@ use cluster::{Holder, PullError};
 use std::io;
 use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 use tokio::sync::Semaphore;
 
 /// Blocks that follow from their keys: "m3-1000" is block 3 in memory, with 1000 bytes; "s3-1000" the same, read in
@@ -181,6 +181,19 @@ fn blocks_on_their_way_keep_nobody_from_those_that_are_there() {
         let since = result.expect("it came").since;
         assert!(since.is_some_and(|since| since >= opened), "it counts from when it was there");
     }
+}
+
+#[test]
+fn one_that_does_not_come_to_its_holder_is_refused_in_the_end() {
+    let (asked, _was_asked) = channel();
+    let blocks = Arc::new(OnTheirWay { asked, gate: Arc::new(Semaphore::new(0)) });
+    let mut config = plain(Role::Worker, "w");
+    config.limits.longest_wait = Duration::from_secs(1);
+    let (_worker, holder) = holding_these(config, blocks);
+    let node = Node::new(plain(Role::Worker, "n"));
+    let refusal = PullError::Refused("it has not come here for 1 s".into());
+    assert_eq!(pull(&node, holder, "w1-100", 100), Err(refusal));
+    assert_eq!(pull(&node, holder, "m1-100", 100), Ok(block("m1-100")));
 }
 
 #[test]
