@@ -159,6 +159,11 @@ mod tests {
     use crate::testing::{Random, for_seeds};
 
     #[test]
+    fn who_says_nothing_of_arrays_has_blocks_of_none() {
+        assert_eq!(NoBlocks.array(b"key"), None);
+    }
+
+    #[test]
     fn requests_and_replies_are_read_as_written_and_their_bytes_never_change() {
         let request = Request { number: 7, len: 258, pace: 513, key: b"key".to_vec() };
         assert_eq!(request.encode(), b"\x07\0\0\0\x02\x01\0\0\0\0\0\0\x01\x02\0\0key");

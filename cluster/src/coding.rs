@@ -125,7 +125,7 @@ pub(crate) fn decompress(flags: Flags, body: &[u8], piece: &mut [u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::for_seeds;
+    use crate::testing::{Random, for_seeds};
 
     #[test]
     fn a_block_too_short_for_a_sample_says_nothing_of_its_array() {
@@ -133,6 +133,21 @@ mod tests {
         let coder = Coder::default();
         assert!(!coder.begin(Some(1), microsecond, &[0; SHORTEST - 1]).is_compressed());
         assert!(coder.begin(Some(1), microsecond, &[0; SHORTEST]).is_compressed());
+    }
+
+    #[test]
+    fn blocks_that_do_not_shrink_as_their_sample_did_tell_so_at_their_end() {
+        let microsecond = 1_000_000;
+        let coder = Coder::default();
+        let mut random = Random::new(1);
+        let noise: Vec<u8> = (0..SHORTEST / 8).flat_map(|_| random.next().to_le_bytes()).collect();
+        assert!(coder.begin(Some(1), microsecond, &[0; SHORTEST]).is_compressed());
+        for _ in 0..20 {
+            let mut travel = coder.begin(Some(1), microsecond, &noise);
+            assert!(travel.compress(&noise).is_none());
+            travel.end();
+        }
+        assert!(!coder.begin(Some(1), microsecond, &noise).is_compressed());
     }
 
     #[test]
@@ -151,6 +166,7 @@ mod tests {
                 assert!(bytes.len() < len && flags.contains(Flags::ZSTD));
                 let measured = travel.measured.unwrap();
                 assert_eq!((measured.raw_bytes, measured.stored_bytes), (len as u64, bytes.len() as u64));
+                assert!(measured.encode_seconds > 0.0);
                 let mut back = vec![0; len + 1];
                 assert!(decompress(flags, &bytes, &mut back[..len]));
                 assert_eq!(&back[..len], piece);

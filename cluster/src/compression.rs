@@ -204,6 +204,27 @@ mod tests {
     }
 
     #[test]
+    fn a_block_that_would_gain_just_what_it_has_to_at_least_is_sent_as_it_is() {
+        let stored = |stored_bytes| Measured {
+            encoding: Encoding::Zstd,
+            raw_bytes: 10,
+            stored_bytes,
+            encode_seconds: 0.0,
+            decode_seconds: 0.0,
+        };
+        let way = |bytes| Compression::default().sampled(ARRAY, &[stored(bytes)], 1.0);
+        assert_eq!((way(7), way(8)), (Way::Compressed(Encoding::Zstd), Way::Plain));
+    }
+
+    #[test]
+    fn what_is_known_of_one_array_stays_known_while_others_come() {
+        let mut compression = Compression::default();
+        assert_eq!(compression.next(ARRAY, 1.0), Way::Sample);
+        assert_eq!(compression.next(ARRAY + 1, 1.0), Way::Sample);
+        assert_eq!(compression.next(ARRAY, 1.0), Way::Plain);
+    }
+
+    #[test]
     fn no_more_is_remembered_than_so_many_arrays() {
         let mut compression = Compression::default();
         for array in 0..3 * MOST_ARRAYS as u64 {

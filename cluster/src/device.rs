@@ -79,7 +79,7 @@ impl DeviceRates {
 
     fn learn(&mut self, moved: Moved) {
         let Moved { workers, bytes, seconds, waited } = moved;
-        let is_waiting = waited > WAITS && workers > 0 && bytes > 0.0 && seconds > 0.0;
+        let is_waiting = waited > WAITS;
         self.waiting = is_waiting.then_some(workers);
         if is_waiting {
             let rate = bytes / seconds;
@@ -153,6 +153,47 @@ mod tests {
         rates.forget();
         rates.learn(moved(4, 2e8, 0.7));
         assert!(!rates.file_supply().is_seen);
+    }
+
+    #[test]
+    fn more_workers_that_moved_no_more_bound_what_fewer_are_given() {
+        let learnt = |measured: &[(usize, f64)]| {
+            let mut rates = DeviceRates::default();
+            measured.iter().for_each(|(workers, rate)| rates.learn(moved(*workers, *rate, 0.5)));
+            rates.file_supply()
+        };
+        let seen = |each, most| FileSupply { each, most, is_seen: true };
+        let tried = |each, most| FileSupply { each, most, is_seen: false };
+        assert_eq!(learnt(&[(4, 2e8), (2, 1.9e8)]), seen(0.95e8, 2e8));
+        assert_eq!(learnt(&[(4, 4e8), (2, 2e8)]), tried(1e8, 4e8));
+        // Half of what would be in proportion is enough.
+        assert_eq!(learnt(&[(1, 1e8), (3, 1.9e8)]), seen(1e8, 1.9e8));
+        assert_eq!(learnt(&[(1, 1e8), (3, 2.1e8)]), tried(0.7e8, 4.2e8));
+        assert_eq!(learnt(&[(2, 1e8), (4, 1.6e8)]), tried(0.4e8, 3.2e8));
+        assert_eq!(learnt(&[(1, 1e8), (1, 2e8)]), tried(1.5e8, 3e8), "the newest counts half");
+    }
+
+    /// What is known after one measurement of `seconds`, in which cores waited so long, of one worker that has done
+    /// much before.
+    fn looked(cores: u32, waited: f64, seconds: f64) -> FileSupply {
+        let mut rates = DeviceRates::default();
+        let begin = FileUse { bytes: 1e9, waited: 100.0 };
+        let end = FileUse { bytes: 1e9 + 2e8 * seconds, waited: begin.waited + waited };
+        rates.look([("a", cores, begin)].into_iter(), 50.0);
+        rates.look([("a", cores, end)].into_iter(), 50.0 + seconds);
+        rates.file_supply()
+    }
+
+    #[test]
+    fn cores_wait_if_they_do_so_for_more_than_a_tenth_of_their_time() {
+        assert_eq!(looked(2, 0.9, 4.0).each, 2e8);
+        assert_eq!(looked(2, 0.7, 4.0), FileSupply::default());
+        assert_eq!(looked(4, 0.3, 2.0), FileSupply::default());
+        assert_eq!(looked(1, 0.5, 1.0).each, 2e8, "as long as a measurement has to be");
+        assert_eq!(looked(1, 0.5, 0.5), FileSupply::default(), "too short for a measurement");
+        let mut rates = DeviceRates::default();
+        rates.learn(moved(2, 1e8, WAITS));
+        assert_eq!(rates.file_supply(), FileSupply::default());
     }
 
     #[test]

@@ -143,14 +143,7 @@ impl Endpoint {
     pub fn connect(&self, address: &str) -> Result<Connection, ConnectError> {
         let unknown = || ConnectError::Address(address.to_string());
         let addresses = address.to_socket_addrs().map_err(|_| unknown())?;
-        let mut result = Err(unknown());
-        for address in addresses {
-            result = self.connect_to(address);
-            if !matches!(result, Err(ConnectError::Unreachable { .. } | ConnectError::Late(_))) {
-                break;
-            }
-        }
-        result
+        first_answer(addresses.map(|address| self.connect_to(address))).unwrap_or_else(|| Err(unknown()))
     }
 
     fn connect_to(&self, address: SocketAddr) -> Result<Connection, ConnectError> {
@@ -205,9 +198,41 @@ impl Drop for Endpoint {
     }
 }
 
+/// What the first says of several addresses of one host who is there at all, or the last of those who are not.
+fn first_answer<T>(
+    answers: impl Iterator<Item = Result<T, ConnectError>>,
+) -> Option<Result<T, ConnectError>> {
+    let mut last = None;
+    for answer in answers {
+        let is_nobody_there = matches!(answer, Err(ConnectError::Unreachable { .. } | ConnectError::Late(_)));
+        last = Some(answer);
+        if !is_nobody_there {
+            break;
+        }
+    }
+    last
+}
+
 fn runtime(name: &str, threads: usize) -> Result<Runtime, EndpointError> {
     let mut builder = Builder::new_multi_thread();
     builder.worker_threads(threads).thread_name(name).max_blocking_threads(DISK_THREADS);
     builder.enable_io().enable_time();
     builder.build().map_err(EndpointError::Io)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_address_at_which_somebody_answers_counts() {
+        let address = SocketAddr::from(([127, 0, 0, 1], 1));
+        let late = || Err(ConnectError::Late(address));
+        let unknown = || Err(ConnectError::Address("n1".into()));
+        let answer = |answers: Vec<Result<u32, ConnectError>>| first_answer(answers.into_iter());
+        assert!(answer(vec![]).is_none());
+        assert!(matches!(answer(vec![late(), Ok(1), Ok(2)]), Some(Ok(1))));
+        assert!(matches!(answer(vec![late(), unknown(), Ok(2)]), Some(Err(ConnectError::Address(_)))));
+        assert!(matches!(answer(vec![late(), late()]), Some(Err(ConnectError::Late(_)))));
+    }
 }

@@ -261,6 +261,10 @@ mod tests {
         assert_eq!(with(8, &(MAX_MESSAGE + 1).to_le_bytes()), FrameError::MessageTooLong(MAX_MESSAGE + 1));
         assert_eq!(with(12, &[1]), FrameError::Reserved(1));
         assert_eq!(with(16, &u64::MAX.to_le_bytes()), FrameError::PayloadTooLong(u64::MAX));
+        let longest = u64::MAX - u64::from(MAX_MESSAGE) - 32;
+        assert_eq!(with(16, &(longest + 1).to_le_bytes()), FrameError::PayloadTooLong(longest + 1));
+        let header = FrameHeader { payload_len: longest, ..good };
+        assert_eq!(FrameHeader::try_read(&bytes_of(&header)), Ok(Some(header)));
         assert!(FrameHeader::new(Flags::NONE, MAX_MESSAGE as usize, &[]).is_ok());
         assert!(FrameHeader::new(Flags::NONE, MAX_MESSAGE as usize + 1, &[]).is_err());
         assert!(FrameHeader::new(Flags::NONE, usize::MAX, &[]).is_err());

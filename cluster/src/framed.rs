@@ -216,6 +216,7 @@ impl<W: AsyncWrite + Unpin> FrameWriter<W> {
 mod tests {
     use super::*;
     use crate::testing::{Random, for_seeds};
+    use tokio::io::BufWriter;
     use tokio::runtime::Builder;
 
     const NO_HURRY: Duration = Duration::from_secs(3600);
@@ -239,6 +240,30 @@ mod tests {
             let read = now(FrameReader::new(&bytes[..], NO_HURRY).header_with_flags());
             assert_eq!(read.map(|header| header.flags), Ok(flags));
         }
+    }
+
+    #[test]
+    fn a_peer_that_is_gone_has_closed_however_the_system_says_it() {
+        use io::ErrorKind::{BrokenPipe, ConnectionReset, NotConnected, UnexpectedEof};
+        for kind in [BrokenPipe, ConnectionReset, UnexpectedEof] {
+            assert_eq!(Ending::from(io::Error::from(kind)), Ending::Closed, "{kind:?}");
+        }
+        assert!(matches!(Ending::from(io::Error::from(NotConnected)), Ending::Failed(_)));
+    }
+
+    #[test]
+    fn what_is_sent_leaves_every_buffer_and_only_a_small_one_is_kept() {
+        let mut writer = FrameWriter::new(BufWriter::new(Vec::new()), NO_HURRY);
+        let mut sent = 0;
+        for len in [1, 4 * FIRST_STEP] {
+            writer.add(&vec![7; len]).unwrap();
+            now(writer.send()).unwrap();
+            sent += HEADER + len;
+            assert_eq!(writer.inner.get_ref().len(), sent);
+            assert_eq!(writer.buffer.capacity() > 0, len == 1, "{len} bytes");
+        }
+        now(writer.send_payload(Flags::NONE, b"message", b"payload")).unwrap();
+        assert_eq!(writer.inner.get_ref().len(), sent + HEADER + 14);
     }
 
     /// A header that claims anything, with fewer or more bytes behind it, and now and then a bit that is wrong.

@@ -37,3 +37,19 @@ impl<'de> Deserialize<'de> for Life {
         number.map(Life).ok_or_else(|| de::Error::custom("a life is 16 hexadecimal digits"))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_life_is_sixteen_hexadecimal_digits_and_nothing_else() {
+        let read = |text: &str| serde_json::from_str::<Life>(&format!("\"{text}\"")).ok();
+        assert_eq!(read("00000000000000ff"), Some(Life(255)));
+        for text in ["ff", "+0000000000000ff", "00000000000000fg", "000000000000000ff", ""] {
+            assert_eq!(read(text), None, "{text}");
+        }
+        let life = Life::random();
+        assert_eq!(read(&life.to_string()), Some(life));
+    }
+}

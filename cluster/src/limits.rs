@@ -71,3 +71,13 @@ impl Default for Limits {
 pub(crate) fn beat(lost_after: Duration) -> Duration {
     lost_after / 5
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn five_heartbeats_go_into_the_silence_after_which_a_peer_is_lost() {
+        assert_eq!(beat(Duration::from_secs(15)), Duration::from_secs(3));
+    }
+}

@@ -81,4 +81,19 @@ mod tests {
         let later = start + Duration::from_secs(3600);
         assert_eq!(limit.allow(address(200_000), later), Some(0), "the old ones are forgotten");
     }
+
+    #[test]
+    fn who_is_known_keeps_a_count_of_its_own_and_what_was_swallowed_is_told_in_the_end() {
+        let mut limit = LogLimit::default();
+        let start = Instant::now();
+        let written = (0..60).filter(|_| limit.allow(address(0), start).is_some()).count();
+        assert_eq!(written, 50);
+        for n in 1..100_000 {
+            limit.allow(address(n), start);
+        }
+        assert_eq!(limit.allow(address(1), start), Some(0), "the count of all others is used up");
+        let later = start + Duration::from_secs(3600);
+        assert_eq!(limit.allow(address(200_000), later), Some(0));
+        assert_eq!(limit.allow(address(0), later), Some(10));
+    }
 }

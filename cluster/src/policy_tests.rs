@@ -1,6 +1,9 @@
 use super::*;
 use crate::testing::{Random, for_seeds};
 
+#[path = "policy/worth_tests.rs"]
+mod worth_tests;
+
 fn here(id: u32) -> Machine {
     Machine { id, cores: 4, room: 0.0, presence: Presence::Here { idle: None, leaves: None } }
 }

@@ -1,12 +1,13 @@
 //! Control connections: messages, lives, losses, and peers that do not take what they are given.
 
-use crate::support::{Keyring, Node, Raw, claim, me, named, plain};
+use crate::support::{Keyring, Node, Raw, anywhere, claim, me, named, plain};
 use cluster::endpoint::Config;
 use cluster::hello::Introduction;
 use cluster::limits::Limits;
 use cluster::peer::Event;
 use cluster::role::Role;
 use cluster::{ConnectError, SendError};
+use std::net::TcpListener;
 use std::time::Duration;
 
 #[test]
@@ -51,6 +52,17 @@ fn what_was_said_before_a_close_arrives() {
     }
     assert_eq!(scheduler.lost().1, "the other side closed the connection");
     assert_eq!(to_scheduler.send(vec![1]), Err(SendError::Ended));
+}
+
+#[test]
+fn a_close_is_heard_at_once() {
+    // Silence would be noticed after an hour.
+    let mut config = plain(Role::Scheduler, "s");
+    config.limits.lost_after = Duration::from_secs(3600);
+    let (scheduler, address) = Node::listening(config);
+    let mut raw = Raw::welcomed(address, &me(Role::Worker, "n3"), "control");
+    scheduler.connected().close();
+    raw.until_closed();
 }
 
 #[test]
@@ -232,6 +244,23 @@ fn messages_that_nobody_drops_stop_their_sender_and_no_other() {
     for _ in taken..sent {
         assert_eq!(scheduler.message().0, loud_id);
     }
+}
+
+#[test]
+fn a_worker_where_the_scheduler_should_be_is_told() {
+    let listener = TcpListener::bind(anywhere()).unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let thread = std::thread::spawn(move || {
+        let mut raw = Raw::over(listener.accept().unwrap().0);
+        raw.read_frame().expect("a hello");
+        let welcome = r#"{"welcome":{"lost_after_ms":2000,"role":"worker","name":"h","life":"0000000000000007",
+            "release":"0.1.0","operations":"0123","kernels":"faer avx2"}}"#;
+        raw.frame(welcome.as_bytes());
+        raw.until_closed();
+    });
+    let why = Node::new(plain(Role::Worker, "n3")).endpoint.connect(&address).err().expect("no scheduler");
+    assert!(why.to_string().contains("a worker is there, not a scheduler"), "{why}");
+    thread.join().unwrap();
 }
 
 #[test]

@@ -236,6 +236,24 @@ fn a_holder_that_is_gone_or_another_process_is_told() {
 }
 
 #[test]
+fn whoever_is_told_of_a_block_may_drop_the_endpoint() {
+    let (_worker, holder) = holding(plain(Role::Worker, "w"));
+    let Node { endpoint, events: _events, .. } = Node::new(plain(Role::Worker, "n"));
+    let endpoint = Arc::new(endpoint);
+    let last = endpoint.clone();
+    let (others_are_gone, gate) = channel();
+    let (tell, told) = channel();
+    endpoint.pull(holder, b"m1-1", vec![0; 1], move |_, result| {
+        let is_last = gate.recv().is_ok();
+        drop(last);
+        tell.send(result.is_ok() && is_last).unwrap();
+    });
+    drop(endpoint);
+    others_are_gone.send(()).unwrap();
+    assert!(told.recv_timeout(HANGS).expect("a thread of the network drops it without a panic"));
+}
+
+#[test]
 fn a_connection_that_nobody_uses_is_closed_and_opened_again() {
     let (_worker, holder) = holding(plain(Role::Worker, "w"));
     let mut config = plain(Role::Worker, "n");

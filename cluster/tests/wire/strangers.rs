@@ -163,4 +163,18 @@ fn silent_connections_make_room_for_new_ones_oldest_first() {
     for raw in &mut silent[..292] {
         raw.until_closed();
     }
+    // Whoever has come in is no stranger any more, and the others still are.
+    let _later: Vec<_> = (0..8).map(|_| Raw::connect(address)).collect();
+    for raw in &mut silent[292..] {
+        raw.until_closed();
+    }
+}
+
+#[test]
+fn one_stranger_comes_in_where_no_more_than_one_may_be() {
+    let mut config = plain(Role::Scheduler, "s");
+    config.limits.unauthenticated = 1;
+    let (scheduler, address) = Node::listening(config);
+    let _friend = Raw::welcomed(address, &me(Role::Worker, "friend"), "control");
+    scheduler.connected();
 }

@@ -8,6 +8,7 @@ mod mutant;
 mod trial;
 mod weave;
 
+use build::Binary;
 use mutant::Mutant;
 use std::collections::{BTreeMap, BTreeSet};
 use std::env;
@@ -15,8 +16,10 @@ use std::fs::{self, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Mutex;
+use std::thread;
 use std::time::Instant;
-use trial::Outcome;
+use trial::{Outcome, Test};
 
 struct Arguments {
     dir: PathBuf,
@@ -67,6 +70,7 @@ fn main() -> ExitCode {
     println!("{} mutants, {} tests, built in {built_after} s", mutants.len(), tests.len());
     let mut counts: BTreeMap<&str, Count> = BTreeMap::new();
     let lists = Lists::new(&out);
+    let mut tried = Vec::new();
     for (mutant, number) in mutants.iter().zip(1..) {
         let count = counts.entry(&mutant.file).or_default();
         if left.contains(&number) {
@@ -76,15 +80,37 @@ fn main() -> ExitCode {
             count.refused += 1;
             lists.add("refused", mutant);
         } else {
-            let outcome = trial::attempt(number, &tests, &built.binaries);
-            *count.outcomes.entry(outcome).or_default() += 1;
-            lists.add(name(outcome), mutant);
+            tried.push((number, mutant));
         }
     }
+    attempt_all(&tried, &tests, &built.binaries, |mutant, outcome| {
+        *counts.entry(&mutant.file).or_default().outcomes.entry(outcome).or_default() += 1;
+        lists.add(name(outcome), mutant);
+    });
     print_counts(&counts);
     println!("{} s", start.elapsed().as_secs());
     let survivors: usize = counts.values().filter_map(|count| count.outcomes.get(&Outcome::Survived)).sum();
     ExitCode::from(if survivors == 0 { 0 } else { 2 })
+}
+
+/// Two for each processor at once, since tests of the wire wait more than they compute.
+fn attempt_all<'m>(
+    mutants: &[(usize, &'m Mutant)],
+    tests: &[Test],
+    binaries: &[Binary],
+    told: impl FnMut(&'m Mutant, Outcome) + Send,
+) {
+    let next = Mutex::new(mutants.iter());
+    let told = Mutex::new(told);
+    let take = || next.lock().expect("no thread has failed").next();
+    let work = || {
+        while let Some((number, mutant)) = take() {
+            let outcome = trial::attempt(*number, tests, binaries);
+            (told.lock().expect("no thread has failed"))(mutant, outcome);
+        }
+    };
+    let at_once = 2 * thread::available_parallelism().map_or(1, usize::from);
+    thread::scope(|scope| (0..at_once).for_each(|_| drop(scope.spawn(work))));
 }
 
 fn name(outcome: Outcome) -> &'static str {
