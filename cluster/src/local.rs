@@ -124,9 +124,9 @@ impl LocalProvider {
         self.workers.iter().filter(|worker| worker.place.state.is_there()).count()
     }
 
-    fn wait_for_all(&mut self) {
+    fn wait_for_all(&mut self, patience: f64) {
         let began = Instant::now();
-        while self.there() > 0 && began.elapsed().as_secs_f64() < GRACE {
+        while self.there() > 0 && began.elapsed().as_secs_f64() < patience {
             std::thread::sleep(LOOK_AGAIN);
             self.workers.iter_mut().for_each(Worker::look);
         }
@@ -266,7 +266,7 @@ impl Provider for LocalProvider {
         let meant = self.workers.iter_mut().filter(|worker| is_meant(&worker.place.name));
         meant.for_each(|worker| worker.tell_to_leave(now));
         if which == Release::All {
-            self.wait_for_all();
+            self.wait_for_all(GRACE);
         }
         Ok(())
     }
@@ -343,6 +343,7 @@ mod tests {
             std::thread::sleep(LOOK_AGAIN);
         }
         local.release(Release::These(&names), 1.0).unwrap();
+        local.release(Release::These(&names), 5.0).unwrap();
         assert_eq!(local.state(1.0 + GRACE).unwrap()[0].state, PlaceState::Leaving);
         let place = &local.state(1.1 + GRACE).unwrap()[0];
         assert_eq!(place.state, PlaceState::Ended(End::Cancelled));
@@ -402,5 +403,48 @@ mod tests {
             LocalOptions { program: "/no/such/program".into(), words: Vec::new(), logs: None, most: 1 };
         let refusal = LocalProvider::new(options).ask(1, 0.0).expect_err("no program");
         assert!(refusal.words.contains("/no/such/program"), "{refusal}");
+    }
+
+    #[test]
+    fn one_that_has_worked_first_is_no_early_failure() {
+        let mut local = provider("exit 1", 1);
+        for at in 0..4 {
+            let now = 100.0 * f64::from(at);
+            local.ask(1, now).expect("nothing is known against it");
+            wait_for(&mut local, now + EARLY, |places| !places[0].state.is_there());
+        }
+    }
+
+    #[test]
+    fn one_that_works_makes_up_for_those_that_failed_before() {
+        let folder = tempfile::tempdir().unwrap();
+        let [a, b, c] = ["a", "b", "c"].map(|name| folder.path().join(name));
+        let (first, second) = (a.display(), b.display());
+        let works = format!("mkdir {} && exec sleep 1000", c.display());
+        let mut local = provider(&format!("mkdir {first} || mkdir {second} || {{ {works}; }}; exit 1"), 8);
+        for at in 0..2 {
+            local.ask(1, f64::from(at)).unwrap();
+            wait_for(&mut local, f64::from(at), |places| !places[0].state.is_there());
+        }
+        local.ask(1, 2.0).unwrap();
+        let began = Instant::now();
+        while !c.exists() {
+            assert!(began.elapsed() < Duration::from_secs(60));
+            std::thread::sleep(LOOK_AGAIN);
+        }
+        local.state(2.0 + EARLY).unwrap();
+        local.ask(1, 20.0).unwrap();
+        wait_for(&mut local, 20.0, |places| places.iter().any(|place| !place.state.is_there()));
+        local.ask(1, 21.0).expect("one failure after one that works");
+    }
+
+    #[test]
+    fn nobody_is_waited_for_who_has_left() {
+        let mut local = provider("exec sleep 1000", 2);
+        local.wait_for_all(1e6);
+        local.ask(2, 0.0).unwrap();
+        local.workers.iter_mut().for_each(|worker| worker.tell_to_leave(0.0));
+        local.wait_for_all(1e6);
+        assert_eq!(local.there(), 0);
     }
 }

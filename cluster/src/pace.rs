@@ -68,6 +68,9 @@ mod tests {
         pace.measure(PART, PART as f64 * 1e-8);
         assert!((9_999..=10_001).contains(&pace.of_request()));
         assert!((seconds_per_byte(10_000) - 1e-8).abs() < 1e-12);
+        let mut pace = Pace::default();
+        (0..BYTES_AT_ONCE / SHORTEST).for_each(|_| pace.measure(SHORTEST, SHORTEST as f64 * 1e-8));
+        assert!(pace.of_request() > 0, "just long enough, all of them");
     }
 
     #[test]

@@ -14,7 +14,7 @@ mod timeline;
 
 pub use reason::Reason;
 pub use timeline::{FileSupply, Phase};
-use timeline::{Limiter, Resources, Span, Timeline, Window};
+use timeline::{Resources, Span, Timeline, Window};
 
 /// What is left to compute.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -334,7 +334,7 @@ fn end_of(windows: &[Window], now: f64) -> f64 {
 
 /// Why one more makes nothing shorter.
 fn gains_nothing(demand: &Demand, windows: &[Window]) -> Reason {
-    let of_files = windows.iter().filter(|window| window.limiter == Limiter::Files);
+    let of_files = windows.iter().filter(|window| window.waits_for_files);
     let seconds: f64 = of_files.map(|window| window.seconds()).sum();
     match seconds {
         0.0 => Reason::PathBound { path: demand.phases.iter().map(|phase| phase.path).sum() },
@@ -347,10 +347,7 @@ fn gains_nothing(demand: &Demand, windows: &[Window]) -> Reason {
 fn does_more(demand: &Demand, cores: f64, without: &Outlook, with: &Outlook) -> bool {
     let endless = without.windows.iter().position(|window| window.end.is_infinite());
     let Some(phase) = endless else { return true };
-    let left = |outlook: &Outlook| {
-        let window = Window { end: f64::INFINITY, ..outlook.windows[phase] };
-        outlook.timeline.undone(demand, phase, window, cores)
-    };
+    let left = |outlook: &Outlook| outlook.timeline.undone(demand, phase, outlook.windows[phase], cores);
     with.windows[phase].end.is_finite() || left(with) < left(without) - ROUNDING * demand.work()
 }
 

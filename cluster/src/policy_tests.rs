@@ -266,6 +266,10 @@ fn reasons_are_one_line_each() {
     assert_eq!(lines[1], "one more would take over 68.1 core-seconds, and its start is worth 69.3");
     let told = |reason: Reason| reason.told(|id| id.to_string());
     assert_eq!(
+        told(Reason::Sooner { workers: 2, from: f64::INFINITY, to: 47.25 }),
+        "2 more: finished in 47.2 s instead of never"
+    );
+    assert_eq!(
         told(Reason::FilesBound { seconds: 12.0 }),
         "one more gains nothing: what is left to read and write takes 12.0 s with any number"
     );

@@ -39,13 +39,34 @@ pub(crate) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
 }
 
 fn write_beside(path: &Path, bytes: &[u8]) -> io::Result<NamedTempFile> {
-    let folder = match path.parent() {
-        None => return Err(io::ErrorKind::IsADirectory.into()),
-        Some(folder) if folder.as_os_str().is_empty() => Path::new("."),
-        Some(folder) => folder,
-    };
+    let folder = path.parent().ok_or(io::ErrorKind::IsADirectory)?;
     let mut file = NamedTempFile::new_in(folder)?;
     file.write_all(bytes)?;
     file.as_file().sync_all()?;
     Ok(file)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_beside_no_folder_is_one_of_the_working_directory() {
+        let file = write_beside(Path::new("s.json"), b"text").unwrap();
+        let beside = file.path().parent().unwrap().canonicalize().unwrap();
+        assert_eq!(beside, std::env::current_dir().unwrap().canonicalize().unwrap());
+        assert_eq!(std::fs::read(file.path()).unwrap(), b"text");
+    }
+
+    #[test]
+    fn a_new_file_takes_the_place_of_none() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("f");
+        write_new(&path, b"1").unwrap();
+        assert_eq!(write_new(&path, b"2").unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+        replace(&path, b"3").unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), b"3");
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+        assert_eq!(write_new(Path::new("/"), b"").unwrap_err().kind(), io::ErrorKind::IsADirectory);
+    }
 }

@@ -174,3 +174,32 @@ impl fmt::Display for End {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_state_has_its_words_and_some_of_the_ends_are_failures() {
+        let states = [
+            (PlaceState::Waiting, "waits", false),
+            (PlaceState::Stuck, "cannot begin", false),
+            (PlaceState::Starting, "starts", false),
+            (PlaceState::Running, "runs", false),
+            (PlaceState::Suspended, "is suspended", false),
+            (PlaceState::Leaving, "leaves", false),
+            (PlaceState::Ended(End::Left), "has left", false),
+            (PlaceState::Ended(End::Cancelled), "was cancelled", false),
+            (PlaceState::Ended(End::Walltime), "reached the end of its walltime", false),
+            (PlaceState::Ended(End::Preempted), "was preempted", false),
+            (PlaceState::Ended(End::MachineLost), "lost its machine", false),
+            (PlaceState::Ended(End::OutOfMemory), "ran out of memory", true),
+            (PlaceState::Ended(End::Failed), "failed", true),
+            (PlaceState::Ended(End::Unknown), "is gone", false),
+        ];
+        for (state, words, has_failed) in states {
+            assert_eq!((state.to_string().as_str(), state.has_failed()), (words, has_failed));
+            assert_eq!(state.is_there(), !matches!(state, PlaceState::Ended(_)));
+        }
+    }
+}

@@ -481,3 +481,7 @@ pub(crate) async fn take_all(len: usize, bytes: &[u8]) {
     let mut reader = FrameReader::new(bytes, Duration::from_secs(60));
     while link.take_frame(&mut reader).await.is_ok() {}
 }
+
+#[cfg(test)]
+#[path = "pull_tests.rs"]
+mod tests;

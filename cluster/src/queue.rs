@@ -165,6 +165,8 @@ mod tests {
     use std::pin::pin;
     use std::task::{Context, Poll, Waker};
 
+    const HEADER: usize = FrameHeader::required_bytes();
+
     /// What is to be sent, or nothing if that has to be waited for.
     fn next(queue: &Queue) -> Option<Option<Batch>> {
         match pin!(queue.next()).poll(&mut Context::from_waker(Waker::noop())) {
@@ -225,5 +227,40 @@ mod tests {
             queue.close();
             assert_eq!(waiting.join().unwrap().1, Err(SendError::Ended));
         });
+    }
+
+    #[test]
+    fn messages_go_together_up_to_the_length_of_a_batch() {
+        let lengths = |first: usize| {
+            let queue = Queue::new(10 * BATCH);
+            for len in [first, BATCH / 2 - HEADER, 1] {
+                queue.try_push(vec![0; len]).unwrap();
+            }
+            let mut batches = std::iter::from_fn(|| next(&queue).flatten());
+            [0; 2].map(|_| batches.next().map_or(0, |batch| batch.messages.len()))
+        };
+        assert_eq!(lengths(BATCH / 2 - HEADER), [2, 1], "just as long");
+        assert_eq!(lengths(BATCH / 2 - HEADER - 1), [2, 1], "one less, and no room for the third");
+        assert_eq!(lengths(BATCH / 2 - HEADER + 1), [1, 2], "one more");
+        assert_eq!(lengths(2 * BATCH), [1, 2], "a long one alone");
+        assert_eq!(lengths(100), [3, 0]);
+    }
+
+    #[test]
+    fn there_is_room_again_when_the_line_is_half_empty() {
+        let queue = Queue::new(4 * BATCH);
+        let message = vec![0; BATCH - HEADER];
+        (0..4).for_each(|_| queue.try_push(message.clone()).unwrap());
+        assert!(matches!(queue.try_push(message), Err(SendError::Full(_))));
+        let batches: Vec<Batch> = (0..4).map(|_| next(&queue).unwrap().unwrap()).collect();
+        let told: Vec<(usize, bool)> =
+            batches.iter().map(|batch| (batch.messages.len(), batch.has_room)).collect();
+        assert_eq!(told, [(1, false), (1, false), (1, true), (1, false)]);
+    }
+
+    #[test]
+    fn the_longest_message_goes() {
+        let queue = Queue::new(1);
+        queue.try_push(vec![0; MAX_MESSAGE as usize]).unwrap();
     }
 }

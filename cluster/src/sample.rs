@@ -117,11 +117,90 @@ fn sample_encoding(
             .expect("what has just been encoded can be decoded");
         decode = decode.min(began.elapsed().as_secs_f64());
     }
-    Measured {
+    let fastest = Measured {
         encoding,
-        raw_bytes: (PIECES * len) as u64,
+        raw_bytes: len as u64,
         stored_bytes,
-        encode_seconds: encode * PIECES as f64,
-        decode_seconds: decode * PIECES as f64,
+        encode_seconds: encode,
+        decode_seconds: decode,
+    };
+    of_all_pieces(fastest)
+}
+
+/// Bytes and seconds of a piece, and all bytes that are stored, become those of the sample.
+fn of_all_pieces(piece: Measured) -> Measured {
+    Measured {
+        raw_bytes: piece.raw_bytes * PIECES as u64,
+        encode_seconds: piece.encode_seconds * PIECES as f64,
+        decode_seconds: piece.decode_seconds * PIECES as f64,
+        ..piece
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::Random;
+
+    fn sampled(raw: &[u8]) -> Vec<Measured> {
+        let (mut buffer, mut work) = (vec![0; SAMPLE_ROOM], vec![0; SAMPLE_ROOM / 2]);
+        sample(&mut Codec::new().unwrap(), 8, raw, &mut buffer, &mut work)
+    }
+
+    #[test]
+    fn a_sample_is_a_hundredth_of_its_block_and_none_of_a_short_one() {
+        let bytes = |len: usize| sampled(&vec![0; len]).first().map(|measured| measured.raw_bytes);
+        let kib = 1 << 10;
+        assert_eq!(bytes(24 * 4 * kib - 1), None);
+        assert_eq!(bytes(24 * 4 * kib), Some(3 * 4 * 1024), "of a short one it is an eighth");
+        assert_eq!(bytes(4096 * kib), Some(3 * 8 * 1024));
+        assert_eq!(bytes(4095 * kib), Some(3 * 4 * 1024), "whole pages");
+        assert_eq!(bytes(64 << 20), Some(3 * 64 * 1024), "and never more");
+    }
+
+    #[test]
+    fn its_pieces_lie_in_the_middle_of_each_third() {
+        let mut random = Random::new(3);
+        let page = SHORTEST;
+        let noise: Vec<u8> = (0..page / 8).flat_map(|_| random.next().to_le_bytes()).collect();
+        // Of 24 pages these are the ones that are looked at: all else is zeros.
+        let mut raw = vec![0; 24 * page];
+        let stored = |raw: &[u8]| sampled(raw)[0].stored_bytes;
+        let least = stored(&raw);
+        for at in 0..24 {
+            raw[at * page..][..page].copy_from_slice(&noise);
+            let is_seen = stored(&raw) > least;
+            assert_eq!(is_seen, [4, 12, 20].contains(&at), "page {at}");
+            raw[at * page..][..page].fill(0);
+        }
+        raw.chunks_exact_mut(page).for_each(|chunk| chunk.copy_from_slice(&noise));
+        assert_eq!(stored(&raw), (3 * (page + FRAME_HEADER)) as u64, "noise, with its headers");
+    }
+
+    #[test]
+    fn one_piece_stands_for_all() {
+        let measured = |raw_bytes, encode_seconds, decode_seconds| Measured {
+            encoding: Encoding::Zstd,
+            raw_bytes,
+            stored_bytes: 100,
+            encode_seconds,
+            decode_seconds,
+        };
+        assert_eq!(of_all_pieces(measured(50, 2.0, 4.0)), measured(150, 6.0, 12.0));
+    }
+
+    #[test]
+    fn a_new_block_moves_the_averages_by_its_share() {
+        let measured = |stored_bytes, encode_seconds| Measured {
+            encoding: Encoding::Zstd,
+            raw_bytes: 100,
+            stored_bytes,
+            encode_seconds,
+            decode_seconds: 300.0,
+        };
+        let mut cost = CostOfByte::of(&measured(50, 200.0));
+        assert_eq!(cost, CostOfByte { stored: 0.5, encode: 2.0, decode: 3.0 });
+        cost.learn(&measured(100, 600.0), 0.25);
+        assert_eq!(cost, CostOfByte { stored: 0.625, encode: 3.0, decode: 3.0 });
     }
 }

@@ -343,7 +343,7 @@ impl Scaling {
         }
         let has_work = survey.demand.work() > 0.0;
         if self.pause.is_some_and(|since| now - since >= SESSION_STAYS) {
-            *past = Past { at: now, ..Past::default() };
+            *past = Past::default();
         }
         if has_work && !std::mem::replace(&mut past.had_work, has_work) {
             past.before += std::mem::take(&mut past.of_run);

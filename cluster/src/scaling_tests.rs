@@ -3,6 +3,9 @@ use crate::policy::Phase;
 use crate::provider::End;
 use crate::testing::{Random, for_seeds};
 
+#[path = "scaling_memory_tests.rs"]
+mod memory_tests;
+
 fn scaling(least: usize, most: usize) -> Scaling {
     let start = Start { queue: 0.0, boot: 1.0, cores: 1, room: 0.0, walltime: None };
     Scaling::new(Rules { policy: ScalingPolicy::default(), deadline: None, least, most, start })

@@ -278,4 +278,25 @@ mod tests {
         assert!(SchedulerFile::write(&folder.path().join("none/s.json"), of(1, "x")).is_err());
         assert!(SchedulerFile::write(Path::new("/"), of(1, "x")).is_err());
     }
+
+    #[test]
+    fn a_file_of_the_longest_length_is_read_and_one_byte_more_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("s.json");
+        let content = SchedulerAddress { grace_ms: Some(1500), ..of(std::process::id(), &host()) };
+        let text = serde_json::to_string(&content).unwrap();
+        let text = text.clone() + &" ".repeat(LONGEST as usize - text.len());
+        fs::write(&path, &text).unwrap();
+        let read = SchedulerAddress::read(&path).unwrap();
+        assert_eq!((read.grace(), of(1, "x").grace()), (Some(Duration::from_millis(1500)), None));
+        assert_eq!(read, content);
+        fs::write(&path, text + " ").unwrap();
+        let error = SchedulerAddress::read(&path).unwrap_err();
+        assert!(error.to_string().contains("more than 65536 bytes"), "{error}");
+    }
+
+    #[test]
+    fn a_machine_is_called_as_the_system_calls_it() {
+        assert_eq!(host(), fs::read_to_string("/proc/sys/kernel/hostname").unwrap().trim());
+    }
 }

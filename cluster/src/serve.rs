@@ -253,7 +253,7 @@ async fn give_part(
     part: &[u8],
     travel: &mut Travel<'_>,
 ) -> Result<(), Ending> {
-    if !travel.is_compressed() || part.is_empty() {
+    if !travel.is_compressed() {
         return writer.lock().await.send_payload(Flags::NONE, &Reply { number, kind }.encode(), part).await;
     }
     let pieces = part.len().div_ceil(PIECE);

@@ -128,7 +128,11 @@ mod registers {
 }
 
 #[cfg(not(target_arch = "x86_64"))]
-mod registers {
+use portable as registers;
+
+/// The same for other processors.
+#[cfg(any(test, not(target_arch = "x86_64")))]
+mod portable {
     use super::GROUP;
 
     pub fn sorted<const SIZE: usize>(elements: &[u8]) -> [[u8; GROUP]; SIZE] {
@@ -144,7 +148,7 @@ mod registers {
 
 #[cfg(test)]
 mod tests {
-    use super::{shuffle, unshuffle};
+    use super::{GROUP, portable, registers, shuffle, unshuffle};
 
     #[test]
     fn bytes_are_sorted_by_their_place_and_come_back() {
@@ -161,5 +165,20 @@ mod tests {
                 assert_eq!(raw, back, "size {size}, {len} bytes");
             }
         }
+    }
+
+    fn check_registers<const SIZE: usize>() {
+        let elements: Vec<u8> = (0..GROUP * SIZE).map(|i| (i * 37 % 251) as u8).collect();
+        let sorted = portable::sorted::<SIZE>(&elements);
+        assert_eq!(sorted, registers::sorted::<SIZE>(&elements));
+        let mut back = vec![0; GROUP * SIZE];
+        portable::merge::<SIZE>(&sorted, &mut back);
+        assert_eq!(back, elements);
+    }
+
+    #[test]
+    fn all_processors_sort_alike() {
+        check_registers::<4>();
+        check_registers::<8>();
     }
 }

@@ -130,6 +130,7 @@ impl AsyncWrite for Stream {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::future::poll_fn;
     use std::io::Write;
     use tokio::io::AsyncReadExt;
 
@@ -165,5 +166,20 @@ mod tests {
             drop(socket);
             writer.join().unwrap();
         }
+    }
+
+    #[tokio::test]
+    async fn what_lay_in_a_buffer_before_was_not_read_now() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let tcp = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        listener.accept().unwrap().0.write_all(&[1; 10]).unwrap();
+        let mut socket = Socket::new(tcp);
+        let mut bytes = [0; 2000];
+        let mut buffer = ReadBuf::new(&mut bytes);
+        buffer.advance(1000);
+        while buffer.filled().len() < 1010 {
+            poll_fn(|cx| Pin::new(&mut socket).poll_read(cx, &mut buffer)).await.unwrap();
+        }
+        assert_eq!(socket.left, Some(UNAUTHENTICATED_BYTES - 10));
     }
 }

@@ -242,3 +242,31 @@ impl Switchboard {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_name_that_was_taken_meanwhile_is_not_given_again() {
+        let text = |text: &str| text.to_string();
+        let of = |life| Introduction {
+            role: Role::Worker,
+            name: text("n1"),
+            life: Life(life),
+            release: text("0.1.0"),
+            operations: text("ab"),
+            kernels: text("faer"),
+        };
+        let board = Switchboard::new(Limits::default(), Box::new(|_| {}));
+        let id = board.take_place(&of(1)).unwrap();
+        let queue = Arc::new(Queue::new(1));
+        let pump = tokio::spawn(std::future::pending::<()>()).abort_handle();
+        let open = Open { role: Role::Worker, name: text("n1"), life: Life(1), queue, pump };
+        board.directory().open.insert(id, open);
+        assert_eq!(board.take_place(&of(2)), Err(Ending::Superseded));
+        assert!(board.directory().open.contains_key(&id));
+        assert!(board.take_place(&of(1)).is_ok_and(|new| new != id), "the same process once more");
+        assert!(board.directory().open.is_empty());
+    }
+}

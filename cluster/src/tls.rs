@@ -110,3 +110,14 @@ pub(crate) fn explained(error: &io::Error) -> Option<String> {
         other => format!("TLS: {other}"),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn aes_with_128_bits_is_taken_first() {
+        let suite = provider().cipher_suites[0].suite();
+        assert_eq!(suite, rustls::CipherSuite::TLS13_AES_128_GCM_SHA256);
+    }
+}

@@ -103,20 +103,13 @@ pub(super) struct Span {
     pub resources: Resources,
 }
 
-/// What a phase takes as long as.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Limiter {
-    Work,
-    Path,
-    Files,
-}
-
 /// When a phase goes on.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Window {
     pub begin: f64,
     pub end: f64,
-    pub limiter: Limiter,
+    /// It takes as long as files do, and would be done sooner without them.
+    pub waits_for_files: bool,
 }
 
 impl Window {
@@ -178,12 +171,8 @@ impl Timeline {
             });
             let longest = begin + phase.path;
             let end = worked.max(moved).max(longest);
-            let limiter = match () {
-                () if moved > worked && moved > longest => Limiter::Files,
-                () if longest > worked => Limiter::Path,
-                () => Limiter::Work,
-            };
-            windows.push(Window { begin: if number == 0 { now } else { begin }, end, limiter });
+            let waits_for_files = moved > worked.max(longest);
+            windows.push(Window { begin: if number == 0 { now } else { begin }, end, waits_for_files });
             begin = end;
         }
         windows
@@ -258,10 +247,9 @@ fn when_done(
         let Some((from, resources)) = steps.get(*at) else { return f64::INFINITY };
         let next = steps.get(*at + 1).map_or(f64::INFINITY, |step| step.0);
         let rate = if *from <= time { rate(*resources) } else { 0.0 };
-        if rate > 0.0 && time + left / rate <= next {
-            return time + left / rate;
-        } else if next.is_infinite() {
-            return f64::INFINITY;
+        let done = time + left / rate;
+        if done <= next {
+            return done;
         }
         left -= rate * (next - time);
         time = next;
@@ -271,3 +259,71 @@ fn when_done(
 
 /// Sums of cores that are less than this are none.
 const ROUNDING: f64 = 1e-9;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn span(from: f64, until: f64, room: f64) -> Span {
+        Span { from, until, resources: Resources { workers: 1.0, cores: 4.0, room } }
+    }
+
+    fn endless(room: f64) -> Span {
+        span(0.0, f64::INFINITY, room)
+    }
+
+    #[test]
+    fn those_that_come_and_go_together_are_one_span() {
+        let mut timeline = Timeline::new(vec![endless(1.0), span(5.0, 9.0, 1.0), endless(2.0)]);
+        timeline.add(endless(3.0), 2);
+        timeline.add(span(5.0, 8.0, 1.0), 1);
+        timeline.add(span(4.0, 9.0, 1.0), 1);
+        timeline.add(span(6.0, 6.0, 1.0), 1);
+        timeline.add(span(7.0, 9.0, 1.0), 0);
+        let spans: Vec<_> =
+            timeline.spans.iter().map(|span| (span.from, span.until, span.resources)).collect();
+        let all = Resources { workers: 4.0, cores: 16.0, room: 9.0 };
+        let one = Resources { workers: 1.0, cores: 4.0, room: 1.0 };
+        assert_eq!(spans, [(0.0, f64::INFINITY, all), (5.0, 9.0, one), (5.0, 8.0, one), (4.0, 9.0, one),]);
+    }
+
+    /// When a phase goes on for one worker that is there from 0 to 100, and whether it waits for files.
+    fn window(work: f64, path: f64, bytes: f64) -> (f64, f64, bool) {
+        let phase = Phase { work, path, width: 100.0, bytes, holds: 0.0 };
+        let file_supply = FileSupply { each: 2.0, most: 2.0, is_seen: true };
+        let demand = Demand { phases: vec![phase], file_supply, ..Demand::default() };
+        let window = Timeline::new(vec![span(0.0, 100.0, 0.0)]).windows(&demand, 0.0)[0];
+        (window.begin, window.end, window.waits_for_files)
+    }
+
+    #[test]
+    fn a_phase_takes_as_long_as_what_takes_longest() {
+        assert_eq!(window(40.0, 5.0, 10.0), (0.0, 10.0, false));
+        assert_eq!(window(40.0, 20.0, 10.0), (0.0, 20.0, false));
+        assert_eq!(window(40.0, 5.0, 30.0), (0.0, 15.0, true));
+        assert_eq!(window(40.0, 15.0, 30.0), (0.0, 15.0, false), "without files it would take as long");
+        assert_eq!(window(60.0, 5.0, 30.0), (0.0, 15.0, false));
+        assert_eq!(window(401.0, 5.0, 10.0).1, f64::INFINITY, "nobody is there any more");
+    }
+
+    #[test]
+    fn a_phase_goes_on_from_its_begin_to_its_end() {
+        let seconds = |begin, end| Window { begin, end, waits_for_files: false }.seconds();
+        assert_eq!(seconds(10.0, 25.0), 15.0);
+        assert_eq!(seconds(10.0, f64::INFINITY), f64::INFINITY);
+        assert_eq!(seconds(f64::INFINITY, f64::INFINITY), f64::INFINITY);
+    }
+
+    #[test]
+    fn what_files_have_not_moved_takes_cores_as_well() {
+        let phase = Phase { work: 60.0, path: 0.0, width: 100.0, bytes: 50.0, holds: 0.0 };
+        let undone = |each: f64| {
+            let file_supply = FileSupply { each, most: 2.0 * each, is_seen: true };
+            let demand = Demand { phases: vec![phase], file_supply, ..Demand::default() };
+            let window = Window { begin: 0.0, end: 10.0, waits_for_files: true };
+            Timeline::new(vec![endless(0.0)]).undone(&demand, 0, window, 4.0)
+        };
+        assert_eq!(undone(5.0), 20.0, "40 core-seconds are done, and files are through");
+        assert_eq!(undone(2.0), 60.0, "30 bytes are left, 15 seconds of one worker with four cores");
+    }
+}

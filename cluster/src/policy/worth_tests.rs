@@ -57,6 +57,9 @@ fn one_more_is_asked_for_if_it_takes_just_what_its_start_is_worth() {
     let decision = decide(79.0, 0.0, &one_core, 0.0);
     assert_eq!(decision.start, 0);
     assert_eq!(decision.reasons, [Reason::NotWorthIt { takes: 19.5, costs: 20.0 }]);
+    // As much again is likely to follow.
+    assert_eq!(decide_on(&Demand { follows: 60.0, ..one(60.0, 0.0) }, &one_core).start, 1);
+    assert_eq!(decide_on(&Demand { follows: 58.0, ..one(59.0, 0.0) }, &one_core).start, 0);
 }
 
 #[test]
@@ -121,4 +124,16 @@ fn phases_that_go_on_together_add_up_what_they_move_and_hold() {
     both.beside(&demand(30.0, 8.0, 2.0, 500.0));
     let phase = Phase { work: 20.0, path: 5.0, width: 4.0, bytes: 130.0, holds: 8.0 };
     assert_eq!(both, Demand { phases: vec![phase], longest: 3.0, wanted: 1500.0, ..Demand::default() });
+}
+
+#[test]
+fn one_that_does_next_to_nothing_of_what_nobody_ends_is_not_asked_for() {
+    let presence = Presence::Here { idle: None, leaves: Some(50.0) };
+    let mut some = supply(vec![Machine { presence, ..here(1) }]);
+    let asked = |seconds: f64, some: &mut Supply| {
+        some.start.walltime = Some(some.start.boot + seconds);
+        decide(1000.0, 0.0, some, 0.0).start
+    };
+    assert_eq!(asked(2.5e-8, &mut some), 0);
+    assert_eq!(asked(1.0, &mut some), 99);
 }

@@ -150,13 +150,21 @@ mod tests {
         assert_eq!((ok, says.as_str(), complains.as_str()), (false, "read this\n", "no\n"));
         let missing = Call { program: "dolmen-no-such-program", words: vec![], input: String::new() };
         let called = Programs::default().call(&missing);
-        assert!(matches!(&called, Called::NotStarted(why) if why.contains("no-such-program")), "{called:?}");
+        assert!(
+            matches!(&called, Called::NotStarted(why) if why.starts_with("there is no dolmen-no-such-program")),
+            "{called:?}"
+        );
+        let no_program = Call { program: "/dev/null", ..missing };
+        let called = Programs::default().call(&no_program);
+        assert!(matches!(&called, Called::NotStarted(why) if why.starts_with("/dev/null: ")), "{called:?}");
     }
 
     #[test]
     fn one_that_hangs_is_ended() {
-        let called = call("exec sleep 1000", Duration::from_millis(100));
-        assert!(matches!(called, Called::TookTooLong { .. }), "{called:?}");
+        for closes in ["", ">&-", "2>&-"] {
+            let called = call(&format!("exec sleep 1000 {closes}"), Duration::from_millis(100));
+            assert!(matches!(called, Called::TookTooLong { .. }), "{called:?}");
+        }
     }
 
     #[test]

@@ -9,7 +9,6 @@ pub fn place_state(state: &str, reason: &str) -> PlaceState {
         "PENDING" | "REQUEUED" | "REQUEUE_FED" if can_never_begin(reason) => PlaceState::Stuck,
         "PENDING" | "REQUEUED" | "REQUEUE_FED" => PlaceState::Waiting,
         "REQUEUE_HOLD" | "RESV_DEL_HOLD" | "SPECIAL_EXIT" => PlaceState::Stuck,
-        "CONFIGURING" | "POWER_UP_NODE" => PlaceState::Starting,
         "RUNNING" | "SIGNALING" | "RESIZING" => PlaceState::Running,
         "SUSPENDED" | "STOPPED" => PlaceState::Suspended,
         "COMPLETING" | "STAGE_OUT" => PlaceState::Leaving,
@@ -20,6 +19,7 @@ pub fn place_state(state: &str, reason: &str) -> PlaceState {
         "NODE_FAIL" | "BOOT_FAIL" => PlaceState::Ended(End::MachineLost),
         "OUT_OF_MEMORY" => PlaceState::Ended(End::OutOfMemory),
         "FAILED" | "LAUNCH_FAILED" | "RECONFIG_FAIL" => PlaceState::Ended(End::Failed),
+        // "CONFIGURING", "POWER_UP_NODE", and what is not known.
         _ => PlaceState::Starting,
     }
 }

@@ -287,6 +287,11 @@ mod tests {
         assert_eq!(states(&mut jobs), expected);
         jobs.listed(&[], 70.0);
         assert_eq!(states(&mut jobs), [("slurm-7_1".into(), gone)]);
+        jobs.asked(8, 1, 100.0);
+        for (now, expected) in [(101.0, PlaceState::Waiting), (160.0, PlaceState::Waiting), (160.1, gone)] {
+            jobs.listed(&[], now);
+            assert_eq!(states(&mut jobs), [("slurm-8_0".into(), expected)], "at {now}");
+        }
     }
 
     #[test]
@@ -314,13 +319,14 @@ mod tests {
     #[test]
     fn early_failures_are_news_and_a_walltime_is_not() {
         let mut jobs = Jobs::new(own());
-        jobs.asked(7, 4, 0.0);
+        jobs.asked(7, 5, 0.0);
         let news = jobs.listed(
             &[
                 row(0, PlaceState::Ended(End::Failed), 2.0),
                 row(1, PlaceState::Ended(End::Failed), 200.0),
                 row(2, PlaceState::Ended(End::Walltime), 2.0),
                 row(3, PlaceState::Ended(End::Preempted), 2.0),
+                row(4, PlaceState::Ended(End::Failed), EARLY),
             ],
             300.0,
         );

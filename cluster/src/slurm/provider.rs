@@ -9,7 +9,7 @@ use super::refused::{Done, NotDone, outcome};
 use super::script::script;
 use crate::backoff::{Backoff, EarlyFailures};
 use crate::provider::{Cause, Place, Provider, Refusal, Release};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Seconds between two calls of `squeue`, at least.
 const BETWEEN_LOOKS: f64 = 5.0;
@@ -114,13 +114,12 @@ impl<C: Commands> SlurmProvider<C> {
 
     /// All jobs were told to go: comes back when SLURM lists none of them any more, or does not say.
     fn wait_for_all(&mut self, now: f64) {
-        let began = Instant::now();
         for pause in LAST_LOOKS {
             if self.jobs.count() == 0 {
                 return;
             }
             std::thread::sleep(Duration::from_secs_f64(pause));
-            if self.look(now + began.elapsed().as_secs_f64()).is_err() {
+            if self.look(now).is_err() {
                 return;
             }
         }

@@ -209,6 +209,54 @@ fn slurm_is_looked_at_seldom_and_seldomer_when_it_is_slow() {
 }
 
 #[test]
+fn what_has_become_of_cancelled_jobs_is_seen_soon_and_not_at_once() {
+    let (mut provider, fake) = provider(8);
+    fake.takes("squeue", &listing(&["RUNNING"]), 2.0);
+    provider.state(0.0).unwrap();
+    fake.says("scancel", "");
+    provider.release(Release::These(&["slurm-7_0".into()]), 1.0).unwrap();
+    provider.state(5.9).unwrap();
+    assert_eq!(fake.calls(), 2);
+    fake.says("squeue", &listing(&["CANCELLED"]));
+    assert_eq!(states(&mut provider, 6.0), [PlaceState::Ended(End::Cancelled)]);
+    fake.last();
+}
+
+#[test]
+fn jobs_that_could_not_be_cancelled_wait_until_it_may_be_tried_again() {
+    let (mut provider, fake) = provider(8);
+    let left_behind = listing(&["PENDING"]).replace(name(2).as_str(), name(1).as_str());
+    fake.says("squeue", &left_behind);
+    fake.complains("scancel", "scancel: error: Socket timed out on send/recv operation");
+    assert_eq!(states(&mut provider, 0.0), [PlaceState::Waiting]);
+    fake.says("squeue", &left_behind);
+    assert_eq!(states(&mut provider, 9.0), [PlaceState::Waiting]);
+    assert_eq!(fake.calls(), 3);
+    fake.says("squeue", &left_behind);
+    fake.says("scancel", "");
+    assert_eq!(states(&mut provider, 14.0), [PlaceState::Leaving]);
+    fake.last();
+}
+
+#[test]
+fn what_was_refused_before_a_grant_is_forgotten() {
+    let (mut provider, fake) = provider(8);
+    let refused = "sbatch: error: Batch job submission failed: Resource temporarily unavailable";
+    let mut now = 0.0;
+    for _ in 0..2 {
+        fake.says("squeue", "");
+        fake.complains("sbatch", refused);
+        assert_eq!(provider.ask(1, now).unwrap_err().again, now + 15.0);
+        now += 15.0;
+        fake.says("squeue", "");
+        fake.says("sbatch", "7");
+        provider.ask(1, now).unwrap();
+        now += 1.0;
+    }
+    fake.last();
+}
+
+#[test]
 fn jobs_of_an_earlier_life_that_wait_are_cancelled() {
     let (mut provider, fake) = provider(8);
     let earlier = name(1);
@@ -290,4 +338,15 @@ fn workers_that_fail_as_soon_as_they_start_are_not_asked_for_for_ever() {
     fake.says("sbatch", "8");
     assert_eq!(provider.ask(1, 25.0).unwrap(), ["slurm-8_0"]);
     fake.last();
+}
+
+#[test]
+fn the_last_line_of_a_worker_that_fails_is_told_if_it_is_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("slurm-7_2.log"), "begins\ndolmen: no room \n\n").unwrap();
+    let (mut provider, fake, _) = provider_with_jobs(8, 3);
+    provider.options.logs = Some(folder.path().into());
+    fake.says("squeue", &listing(&["FAILED", "FAILED", "FAILED"]));
+    let refusal = provider.ask(3, 10.0).unwrap_err();
+    assert_eq!(refusal.words, "job 7_2 failed after 5 s: FAILED: no room");
 }

@@ -199,7 +199,11 @@ set -- '--threads' '2'
                 "{refused:?}"
             );
         }
-        let short = asking(SlurmRequest { time: Some(Duration::from_secs(59)), ..SlurmRequest::default() });
-        assert_eq!(short.check(), Err(OptionsError::TooShort(Duration::from_secs(59))));
+        let lives = |seconds| {
+            let time = Some(Duration::from_secs(seconds));
+            asking(SlurmRequest { time, ..SlurmRequest::default() }).check()
+        };
+        assert_eq!(lives(59), Err(OptionsError::TooShort(Duration::from_secs(59))));
+        assert_eq!(lives(60), Ok(()));
     }
 }

@@ -79,6 +79,14 @@ mod tests {
     }
 
     #[test]
+    fn an_end_that_is_none_is_asked_for() {
+        for end in ["inf", "NaN", "0", "-5", "soon"] {
+            let job = [("SLURM_JOB_END_TIME", end), ("SLURM_JOB_ID", "17")];
+            assert_eq!(left(&job, &mut says("9:30\n")), Walltime::Left(570.0), "{end}");
+        }
+    }
+
+    #[test]
     fn squeue_is_asked_for_this_job_and_no_other() {
         let mut squeue = says("9:30\n");
         assert_eq!(left(&[("SLURM_JOB_ID", "17")], &mut squeue), Walltime::Left(570.0));

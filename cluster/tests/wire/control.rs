@@ -61,8 +61,14 @@ fn a_close_is_heard_at_once() {
     config.limits.lost_after = Duration::from_secs(3600);
     let (scheduler, address) = Node::listening(config);
     let mut raw = Raw::welcomed(address, &me(Role::Worker, "n3"), "control");
-    scheduler.connected().close();
+    let connection = scheduler.connected();
+    assert!(raw.read_frame().expect("a heartbeat at the beginning").1.is_empty());
+    connection.send(b"next".to_vec()).unwrap();
+    assert_eq!(raw.read_frame().expect("no other for a while").1, b"next");
+    connection.close();
     raw.until_closed();
+    drop(raw);
+    assert_eq!(scheduler.lost().1, "closed on this side");
 }
 
 #[test]

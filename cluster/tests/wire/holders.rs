@@ -10,7 +10,7 @@ use cluster::{Came, Ending, Holder, PullError};
 use std::net::{TcpListener, TcpStream};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// What one holder does with the connections that it gets, one after the other.
 fn holder(does: impl FnMut(Raw<TcpStream>) + Send + 'static) -> (Holder, JoinHandle<()>) {
@@ -115,6 +115,75 @@ fn what_breaks_the_protocol_ends_the_connection_and_fails_all_that_was_to_come()
         }
         thread.join().unwrap();
     }
+}
+
+#[test]
+fn a_block_that_has_begun_to_come_or_is_waited_for_is_not_waited_for_once_more() {
+    for first in [0, 3] {
+        let (holder, thread) = holder(move |mut raw| {
+            let number = request(&mut raw);
+            let payload: &[u8] = if first == 0 { b"1" } else { b"" };
+            raw.frame_with(&reply(number, first), payload);
+            raw.frame(&reply(number, 3));
+            raw.until_closed();
+        });
+        let result = start(&node(), holder, 4).recv().unwrap().1;
+        let why = "a block is waited for that is there";
+        assert_eq!(result, Err(PullError::Lost(Ending::Protocol(why))), "after {first}");
+        thread.join().unwrap();
+    }
+}
+
+#[test]
+fn who_waits_for_a_block_is_told_when_the_endpoint_is_dropped() {
+    let (tell, has_begun) = channel();
+    let (holder, thread) = holder(move |mut raw| {
+        let number = request(&mut raw);
+        let header = FrameHeader::new(Flags::NONE, 5, &[0; 10]).unwrap();
+        raw.bytes(&[&head(&header)[..], &reply(number, 1), &[0; 3]].concat());
+        // Once a heartbeat comes, it is at work on these.
+        raw.read_frame();
+        tell.send(()).unwrap();
+        raw.until_closed();
+    });
+    let node = node();
+    let told = start(&node, holder, 10);
+    has_begun.recv().unwrap();
+    drop(node);
+    let result = told.recv().expect("told").1;
+    assert!(matches!(result, Err(PullError::Lost(_))), "{result:?}");
+    thread.join().unwrap();
+}
+
+#[test]
+fn nothing_is_sent_before_the_first_request_and_a_second_one_takes_the_same_way() {
+    let (holder, thread) = holder(|mut raw| {
+        for _ in 0..2 {
+            let (_, message, _) = raw.read_frame().expect("a request");
+            assert!(!message.is_empty(), "a heartbeat long before its time");
+            raw.frame_with(&reply(message[..4].try_into().unwrap(), 1), b"ab");
+        }
+    });
+    let node = node();
+    for _ in 0..2 {
+        let (bytes, result) = start(&node, holder, 2).recv().unwrap();
+        assert_eq!((bytes.as_slice(), result.is_ok()), (&b"ab"[..], true));
+    }
+    thread.join().unwrap();
+}
+
+#[test]
+fn a_connection_over_which_nothing_is_asked_is_closed() {
+    let (holder, thread) = holder(|mut raw| {
+        let number = request(&mut raw);
+        raw.frame_with(&reply(number, 1), b"ab");
+        raw.until_closed();
+    });
+    let mut config = plain(Role::Worker, "n");
+    config.limits.idle_after = Duration::ZERO;
+    let node = Node::new(config);
+    assert!(start(&node, holder, 2).recv().unwrap().1.is_ok());
+    thread.join().unwrap();
 }
 
 /// A block of this many bytes, in parts whose flags and bytes a holder chooses.
@@ -223,6 +292,7 @@ fn a_holder_that_breaks_off_or_falls_silent_fails_what_was_to_come() {
 #[test]
 fn a_slow_holder_that_beats_is_waited_for_until_it_is_forgotten() {
     let (tell, waited) = channel();
+    let began = Instant::now();
     let (holder, thread) = holder(move |mut raw| {
         request(&mut raw);
         // The other side beats five times in the silence that is allowed.
@@ -230,6 +300,8 @@ fn a_slow_holder_that_beats_is_waited_for_until_it_is_forgotten() {
             assert!(raw.read_frame().expect("a heartbeat").1.is_empty());
             raw.frame(b"");
         }
+        // However late they come, they were not sent earlier.
+        assert!(began.elapsed() >= Duration::from_secs(4), "heartbeats in a hurry");
         tell.send(()).unwrap();
         raw.until_closed();
     });

@@ -2,7 +2,7 @@
 
 use crate::support::{HANGS, Keyring, Node, Raw, anywhere, claim, me, plain};
 use cluster::blocks::{Blocks, Finding, Payload, ReadAt};
-use cluster::limits::{PART, PULLS_IN_FLIGHT, STORED_AT_ONCE};
+use cluster::limits::{LONGEST_KEY, PART, PULLS_IN_FLIGHT, STORED_AT_ONCE};
 use cluster::role::Role;
 use cluster::{Holder, PullError};
 use std::io;
@@ -233,6 +233,15 @@ fn a_holder_that_is_gone_or_another_process_is_told() {
     // By then the connection is known to be broken, and a new one is tried.
     let why = pull(&node, holder, "m1-1", 1);
     assert!(matches!(why, Err(PullError::Unreachable(_) | PullError::Lost(_))), "{why:?}");
+}
+
+#[test]
+fn a_key_of_the_longest_length_goes_to_its_holder_and_a_longer_one_nowhere() {
+    let (_worker, holder) = holding(plain(Role::Worker, "w"));
+    let node = Node::new(plain(Role::Worker, "n"));
+    let asked = |len: usize| pull(&node, holder, &"x".repeat(len), 1);
+    assert!(matches!(asked(LONGEST_KEY), Err(PullError::Refused(_))));
+    assert_eq!(asked(LONGEST_KEY + 1), Err(PullError::KeyTooLong(LONGEST_KEY + 1)));
 }
 
 #[test]
