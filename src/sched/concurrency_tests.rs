@@ -288,3 +288,24 @@ fn who_waits_for_cores_gets_no_more_tasks() {
         assert_eq!(reasons[0], why);
     }
 }
+
+#[test]
+fn a_rate_is_of_seconds_in_which_something_went_on() {
+    let sample = |seconds| ConcurrencySample { bytes: 10, seconds, idle: 0.0, free: 0.0 }.rate();
+    assert_eq!(sample(2.0), 5.0);
+}
+
+#[test]
+fn samples_of_one_number_differ_and_those_of_two_tell_nothing() {
+    let mut noise = Noise::default();
+    noise.add(0.0);
+    noise.add(0.0);
+    assert_eq!(noise.share(), 0.0);
+    noise.interrupt();
+    noise.add(50.0);
+    assert_eq!(noise.share(), 0.0);
+    noise.add(100.0);
+    assert_eq!(noise.share(), 0.5);
+    noise.add(100.0);
+    assert_eq!(noise.share(), 0.375);
+}

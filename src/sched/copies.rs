@@ -288,4 +288,26 @@ mod tests {
         assert!(copies.remove(worker(0)) && !copies.remove(worker(0)));
         assert!(copies.is_empty() && copies.is_consistent() && copies.by_holder() == 0);
     }
+
+    #[test]
+    fn those_on_their_way_count_until_one_is_gone_that_somebody_waits_for() {
+        let givers_without = |removed: usize, others: &[(usize, Option<WorkerId>)]| {
+            let mut copies = Copies::default();
+            for (number, giver) in others {
+                match giver {
+                    Some(giver) => copies.expect(worker(*number), *giver, true),
+                    None => copies.add(worker(*number)),
+                }
+            }
+            copies.remove(worker(removed));
+            copies.givers().map(|copy| copy.worker).collect::<Vec<_>>()
+        };
+        let from_holder = Some(HOLDER);
+        assert_eq!(givers_without(0, &[(0, None), (1, from_holder)]), [worker(1)], "nobody misses it");
+        let from_first = Some(worker(0));
+        assert_eq!(givers_without(0, &[(0, None), (1, from_first), (2, None)]), [worker(2)]);
+        assert_eq!(givers_without(0, &[(0, None), (1, from_first)]), []);
+        assert_eq!(givers_without(0, &[(0, from_holder), (1, from_holder)]), []);
+        assert_eq!(givers_without(0, &[(0, from_holder), (1, None)]), [worker(1)]);
+    }
 }

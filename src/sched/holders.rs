@@ -315,4 +315,18 @@ mod tests {
         assert_eq!(holders.end_copy_from(BLOCK, TWO), None);
         assert_eq!(holders.end_copy_from(BLOCK, ONE), Some(transfer));
     }
+
+    #[test]
+    fn who_is_to_get_a_copy_and_who_gives_one_is_known() {
+        let mut holders = Holders::default();
+        assert!(!holders.is_copied_to(BLOCK, TWO) && !holders.gives_copies(ONE));
+        holders.begin_copy(BLOCK, Transfer { from: ONE, to: TWO });
+        let other = BlockId { index: 8, ..BLOCK };
+        assert!(holders.is_copied_to(BLOCK, TWO));
+        assert!(!holders.is_copied_to(BLOCK, ONE) && !holders.is_copied_to(other, TWO));
+        holders.add(other, ONE);
+        assert!(!holders.gives_copies(ONE));
+        holders.expect(other, TWO, ONE, true);
+        assert!(holders.gives_copies(ONE) && !holders.gives_copies(TWO));
+    }
 }

@@ -54,22 +54,7 @@ struct Player {
 pub fn forecast_network(program: &Arc<Program>, seats: &[Seat], scratch: u64) -> Result<u64, PlanError> {
     let fleet = plan_fleet(program, seats, None, scratch)?;
     let mut core = Core::for_fleet(program.clone(), &fleet, None);
-    let threads = |free: u64| ClassThreads { free, waiting: VecDeque::new() };
-    let workplace = |seat: &Seat| ForecastWorker {
-        desk: Desk::new(program.clone()),
-        threads: [threads(seat.threads.compute), threads(seat.threads.io)],
-        there: BTreeMap::new(),
-    };
-    let mut player = Player {
-        program: program.clone(),
-        estimates: Estimates::new(program),
-        now: 0,
-        due: BinaryHeap::new(),
-        happens: BTreeMap::new(),
-        workers: seats.iter().map(workplace).collect(),
-        fetched: HashMap::new(),
-        moved: 0,
-    };
+    let mut player = Player::new(program, seats);
     let join = |(number, seat): (u32, &Seat)| Event::Join {
         worker: WorkerId(number),
         threads: seat.threads.compute as u32,
@@ -89,6 +74,26 @@ pub fn forecast_network(program: &Arc<Program>, seats: &[Seat], scratch: u64) ->
 }
 
 impl Player {
+    /// Nobody does anything yet.
+    fn new(program: &Arc<Program>, seats: &[Seat]) -> Player {
+        let threads = |free: u64| ClassThreads { free, waiting: VecDeque::new() };
+        let workplace = |seat: &Seat| ForecastWorker {
+            desk: Desk::new(program.clone()),
+            threads: [threads(seat.threads.compute), threads(seat.threads.io)],
+            there: BTreeMap::new(),
+        };
+        Player {
+            program: program.clone(),
+            estimates: Estimates::new(program),
+            now: 0,
+            due: BinaryHeap::new(),
+            happens: BTreeMap::new(),
+            workers: seats.iter().map(workplace).collect(),
+            fetched: HashMap::new(),
+            moved: 0,
+        }
+    }
+
     /// What happens next, if anything does.
     fn next(&mut self) -> Option<Event> {
         let Reverse((at, number)) = self.due.pop()?;
@@ -220,4 +225,81 @@ impl Player {
 
 fn nanoseconds(seconds: f64) -> u64 {
     (seconds / NANOSECOND) as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::array::{Axis, BlockGrid, Element, Fill};
+    use crate::graph::ProgramBuilder;
+    use crate::ids::StageId;
+    use crate::sched::plan::Threads;
+
+    const WORKER: WorkerId = WorkerId(0);
+
+    /// Blocks that are made from nothing, multiplied, and written; and a worker that never begins anything.
+    fn player() -> Player {
+        let grid = BlockGrid::new(Axis::new(500, 100), Axis::new(100, 100));
+        let mut builder = ProgramBuilder::default();
+        let a = builder.fill(Fill::Constant(1.0), 0, 0, grid, Element::F64);
+        let square = BlockGrid::new(Axis::new(100, 100), Axis::new(100, 100));
+        let b = builder.fill(Fill::Constant(2.0), 0, 0, square, Element::F64);
+        let c = builder.gemm(a, b);
+        builder.write(c, 0, (0, 0));
+        let seat = Seat { threads: Threads { compute: 0, io: 0 }, budget: 1 << 30, may_spill: true };
+        Player::new(&Arc::new(builder.finish()), &[seat])
+    }
+
+    fn stage(player: &Player, is_it: impl Fn(&crate::graph::Stage) -> bool) -> StageId {
+        player.program.stage_ids().find(|id| is_it(player.program.stage(*id))).expect("such a stage")
+    }
+
+    #[test]
+    fn what_writes_waits_for_other_threads_than_what_computes() {
+        let player = player();
+        let writes = stage(&player, |stage| stage.kind.is_io());
+        let computes = stage(&player, |stage| !stage.kind.is_io() && !stage.kind.is_source());
+        let class = |stage| player.class(TaskId::new(stage, 0));
+        assert_eq!((class(computes), class(writes)), (0, 1));
+    }
+
+    #[test]
+    fn what_is_taken_out_of_memory_has_to_be_fetched_again_and_takes_time_if_it_is_written() {
+        let mut player = player();
+        let block = BlockId { stage: stage(&player, |stage| !stage.kind.is_io()), index: 0 };
+        let blocks: TaskList = [block].into_iter().collect();
+        let (worker, bytes) = (WORKER, player.bytes(block));
+        for (action, seconds) in [
+            (Action::Free { worker, blocks: blocks.clone() }, None),
+            (Action::Drop { worker, blocks: blocks.clone() }, None),
+            (Action::Spill { worker, blocks }, Some(bytes as f64 / BYTES_PER_SECOND)),
+        ] {
+            player.now = 1000;
+            player.fetched.insert((worker, block), 7);
+            player.perform(action);
+            assert!(player.fetched.is_empty());
+            match (player.next(), seconds) {
+                (None, None) => {}
+                (Some(Event::Spilled { worker: WORKER, block: spilled }), Some(seconds)) => {
+                    assert_eq!(spilled, block);
+                    assert!((player.now as f64 - 1000.0 - seconds * 1e9).abs() <= 1.0, "{}", player.now);
+                }
+                _ => panic!("another thing happens"),
+            }
+        }
+    }
+
+    #[test]
+    fn the_later_half_of_what_has_not_begun_comes_back_or_all_of_it() {
+        for (share, returned) in [(Unbegun::Half, vec![2, 3, 4]), (Unbegun::All, vec![0, 1, 2, 3, 4])] {
+            let mut player = player();
+            let made = stage(&player, |stage| stage.kind.is_source());
+            let tasks: TaskList = (0..5).map(|index| TaskId::new(made, index)).collect();
+            let suspects = TaskList::default();
+            player.perform(Action::Assign { worker: WORKER, tasks, fetch: Vec::new(), suspects });
+            player.perform(Action::TakeBack { worker: WORKER, share });
+            let Some(Event::Returned { worker: WORKER, tasks }) = player.next() else { panic!("{share:?}") };
+            assert_eq!(tasks.iter().map(|task| task.index).collect::<Vec<_>>(), returned);
+        }
+    }
 }

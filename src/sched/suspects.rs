@@ -164,4 +164,21 @@ mod tests {
         assert_eq!(suspects.lost(TWO, &[task(0)]), None);
         assert_eq!(suspects.marks(task(0)), 1);
     }
+
+    #[test]
+    fn who_goes_as_planned_or_asks_again_had_not_begun() {
+        let mut suspects = Suspects::default();
+        let both = [task(0), task(1)];
+        assert!(suspects.is_empty());
+        suspects.lost(ONE, &both);
+        assert!(!suspects.is_empty(), "it is marked");
+        assert_eq!(permitted(&mut suspects, TWO, 1, &[0]), [0]);
+        suspects.forget_worker(TWO);
+        suspects.lost(TWO, &both);
+        assert_eq!(both.map(|task| suspects.marks(task)), [1, 1]);
+        assert_eq!(permitted(&mut suspects, THREE, 2, &[0, 1]), [0, 1]);
+        suspects.ask(THREE, task(0));
+        suspects.lost(THREE, &both);
+        assert_eq!(both.map(|task| suspects.marks(task)), [1, 2]);
+    }
 }

@@ -149,3 +149,18 @@ fn chains_go_on_beside_each_other_and_their_steps_do_not() {
     assert!(is(first, 4.0) && is(second, 1.0), "{seconds}: {remaining:?}");
     assert_eq!((first.holds, second.holds), (block(), 2 * block()));
 }
+
+#[test]
+fn what_is_less_than_rounding_neither_goes_on_nor_overlaps() {
+    let one = |to: f64| Interval { from: 0.0, to, work: 1.0, width: 1.0, bytes: 0.0, holds: 0 };
+    assert_eq!(phases(vec![one(ROUNDING), one(5.0)]).len(), 2);
+    let merged = phases(vec![one(10.0), one(ROUNDING), one(5.0)]);
+    assert_eq!((merged.len(), merged[0].width), (1, 2.0), "the second has ended when the third begins");
+}
+
+#[test]
+fn what_is_done_is_no_phase_any_more() {
+    let mut core = spilling_core();
+    until_one_goes(&mut core, 100);
+    assert_eq!(core.remaining().phases, []);
+}
