@@ -409,7 +409,7 @@ mod tests {
     fn one_that_has_worked_first_is_no_early_failure() {
         let mut local = provider("exit 1", 1);
         for at in 0..4 {
-            let now = 100.0 * f64::from(at);
+            let now = (EARLY + 1.0) * f64::from(at);
             local.ask(1, now).expect("nothing is known against it");
             wait_for(&mut local, now + EARLY, |places| !places[0].state.is_there());
         }

@@ -130,9 +130,13 @@ impl AsyncWrite for Stream {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::authority::Authority;
+    use crate::keys::Keys;
+    use crate::role::Role;
+    use crate::tls::{Tls, server_name};
     use std::future::poll_fn;
     use std::io::Write;
-    use tokio::io::AsyncReadExt;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     /// Bytes that can be read of those that come, and the error at the end.
     async fn read_all(socket: &mut Socket) -> (u64, Option<String>) {
@@ -181,5 +185,38 @@ mod tests {
             poll_fn(|cx| Pin::new(&mut socket).poll_read(cx, &mut buffer)).await.unwrap();
         }
         assert_eq!(socket.left, Some(UNAUTHENTICATED_BYTES - 10));
+    }
+
+    /// Both ends of a connection with TLS.
+    async fn tls_pair() -> [Stream; 2] {
+        let authority = Authority::new().unwrap();
+        let pem = authority.issue(Role::Worker, Authority::usual_validity()).unwrap();
+        let tls = Tls::new(&Keys::from_pem(Role::Worker, &authority.certificate(), &pem).unwrap()).unwrap();
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let here = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let there = listener.accept().await.unwrap().0;
+        let (here, there) = tokio::join!(
+            tls.connector.connect(server_name(Role::Worker), Socket::new(here)),
+            tls.acceptor.accept(Socket::new(there)),
+        );
+        let (here, there) = (TlsStream::Client(here.unwrap()), TlsStream::Server(there.unwrap()));
+        [here, there].map(|stream| {
+            let mut stream = Stream::Tls(Box::new(stream));
+            stream.move_here().unwrap();
+            stream
+        })
+    }
+
+    #[tokio::test]
+    async fn a_flush_sends_what_tls_has_taken_and_the_network_has_not() {
+        let [mut writer, mut reader] = tls_pair().await;
+        let mut taken = 0;
+        let mut write = |cx: &mut Context| Poll::Ready(Pin::new(&mut writer).poll_write(cx, &[7; 16 << 10]));
+        while let Poll::Ready(written) = poll_fn(&mut write).await {
+            taken += written.unwrap();
+        }
+        let mut bytes = vec![0; taken];
+        let (read, flushed) = tokio::join!(reader.read_exact(&mut bytes), writer.flush());
+        assert_eq!((read.unwrap(), flushed.is_ok()), (taken, true));
     }
 }

@@ -327,8 +327,7 @@ pub(super) fn needs(program: &Program) -> Needs {
         if consumers.is_empty() && !keep {
             held -= program.releases(task);
         }
-        table
-            .set(at, if consumers.is_empty() && !keep { TaskState::Released } else { TaskState::Done(here) });
+        table.set(at, TaskState::Done(here));
         program.inputs(task, &mut inputs);
         let read = inputs.iter().filter(|input| !program.keeps(**input));
         let read: u64 = read.map(|block| program.size(*block)).sum();

@@ -1,6 +1,6 @@
 use super::*;
 use crate::array::{Array, Axis, BlockGrid, Element, Fill, Input, InputId, Origin};
-use crate::graph::{Lowering, ProgramBuilder};
+use crate::graph::{Blocks, Kind, Lowering, Order, ProgramBuilder, Space, Stage, Work};
 use crate::sched::{Swapped, forecast};
 use std::sync::Arc;
 
@@ -152,4 +152,45 @@ fn blocks_that_nobody_reads_go_unless_they_are_results() {
     };
     assert_eq!(needs_of(false), (block(), block()));
     assert_eq!(needs_of(true), (3 * block(), 3 * block()));
+}
+
+#[test]
+fn a_walk_that_is_long_is_spared_where_all_blocks_fit_easily() {
+    let long = LONG_WALK as u32 + 1;
+    let program = |tasks: u32| {
+        let stage = Stage {
+            kind: Kind::Null,
+            space: Space::new(tasks, 1, 1, Order::Rows),
+            blocks: Blocks::Each { rows: 1, cols: 1 },
+            element: Element::F64,
+            reads: Vec::new(),
+            keep: false,
+            lockstep: false,
+            work: Work::default(),
+        };
+        Program::new(vec![stage])
+    };
+    let one = footprint(8);
+    let least = |tasks: u32, budget: u64| plan(&program(tasks), TWO, budget).unwrap().least_blocks;
+    let everything = u64::from(long) * one;
+    assert_eq!(least(long, 2 * everything), everything);
+    assert_eq!(least(long, 2 * everything - 1), one);
+    assert_eq!(least(long - 1, PLENTY), one, "it is not long");
+}
+
+#[test]
+fn more_io_threads_take_no_more_than_a_share_of_the_budget() {
+    let program = product(9);
+    let plan = plan(&program, TWO, PLENTY).unwrap();
+    let each = 3 * block() + footprint(30_000);
+    let budget = 8 * 7 * each;
+    assert!(budget - plan.bound() > 7 * each);
+    assert_eq!(plan.with_more_io(&program, 100, budget).threads.io, TWO.io + 7);
+}
+
+#[test]
+fn a_run_that_spills_goes_ahead_by_a_task_for_each_thread_and_two_that_come() {
+    let threads = Threads { compute: 3, io: 1 };
+    let plan = plan_spilling(&product(9), threads, PLENTY, 0).unwrap();
+    assert_eq!(plan.spill.unwrap().window, plan.least_blocks + 5 * 3 * block());
 }

@@ -144,3 +144,112 @@ impl Walk {
         self.inputs = inputs;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::array::{Axis, BlockGrid, Element, Fill};
+    use crate::graph::{Blocks, Edges, Kind, Order, ProgramBuilder, Read, Space, Stage, Work};
+    use crate::ids::WorkerId;
+    use std::collections::HashSet;
+    use std::sync::Arc;
+
+    /// What has been made, or seen to.
+    #[derive(Default)]
+    struct Made(HashSet<TaskId>);
+
+    impl Ground for Made {
+        fn state(&self, task: TaskId) -> TaskState {
+            if self.0.contains(&task) { TaskState::Done(WorkerId(0)) } else { TaskState::Idle }
+        }
+    }
+
+    /// Tasks that read each other as told. All are results.
+    fn program(inputs: &[&[u32]]) -> Program {
+        let inputs: Vec<Vec<u32>> = inputs.iter().map(|list| list.to_vec()).collect();
+        let stage = Stage {
+            kind: Kind::Null,
+            space: Space::new(inputs.len() as u32, 1, 1, Order::Rows),
+            blocks: Blocks::Each { rows: 1, cols: 1 },
+            element: Element::F64,
+            reads: vec![Read { source: StageId(0), pattern: Pattern::Edges(Arc::new(Edges::new(&inputs))) }],
+            keep: true,
+            lockstep: false,
+            work: Work::default(),
+        };
+        Program::new(vec![stage])
+    }
+
+    fn task(index: u32) -> TaskId {
+        TaskId::new(StageId(0), index)
+    }
+
+    /// The next tasks, each made at once, until there are none or it is `last`.
+    fn up_to(walk: &mut Walk, program: &Program, made: &mut Made, last: TaskId) -> Vec<TaskId> {
+        let mut order = Vec::new();
+        while let Some(task) = walk.next(program, made) {
+            made.0.insert(task);
+            order.push(task);
+            if task == last {
+                break;
+            }
+        }
+        order
+    }
+
+    #[test]
+    fn what_a_task_reads_comes_before_it() {
+        let program = program(&[&[1, 2], &[], &[3], &[]]);
+        let order = up_to(&mut Walk::default(), &program, &mut Made::default(), task(9));
+        assert_eq!(order, [1, 3, 2, 0].map(task));
+    }
+
+    #[test]
+    fn what_was_made_meanwhile_is_passed_over_with_all_that_it_reads() {
+        let program = program(&[&[1, 2], &[], &[3], &[]]);
+        let (mut walk, mut made) = (Walk::default(), Made::default());
+        assert_eq!(up_to(&mut walk, &program, &mut made, task(1)), [task(1)]);
+        // A block of it need not be there any more.
+        made.0.insert(task(2));
+        assert_eq!(walk.next(&program, &made), Some(task(0)));
+        let (mut walk, mut made) = (Walk::default(), Made::default());
+        up_to(&mut walk, &program, &mut made, task(2));
+        made.0.insert(task(0));
+        assert_eq!(walk.next(&program, &made), None);
+    }
+
+    /// The product of a row and a column of so many blocks; the steps of its only chain are the last stage.
+    fn chain(steps: u64) -> (Program, StageId) {
+        let mut builder = ProgramBuilder::default();
+        let fill = |builder: &mut ProgramBuilder, rows: u64, cols: u64| {
+            let grid = BlockGrid::new(Axis::new(100 * rows, 100), Axis::new(100 * cols, 100));
+            builder.fill(Fill::Constant(1.0), 0, 0, grid, Element::F64)
+        };
+        let (a, b) = (fill(&mut builder, 1, steps), fill(&mut builder, steps, 1));
+        let product = builder.gemm(a, b);
+        builder.keep(product.stage);
+        let program = builder.finish();
+        let last = StageId(program.stages().len() as u32 - 1);
+        (program, last)
+    }
+
+    #[test]
+    fn a_chain_goes_on_behind_its_last_step_that_is_there() {
+        let (program, chain) = chain(4);
+        let step = |index| TaskId::new(chain, index);
+        let mut made = Made(HashSet::from([step(2)]));
+        let order = up_to(&mut Walk::default(), &program, &mut made, step(9));
+        let steps: Vec<TaskId> = order.iter().copied().filter(|task| task.stage == chain).collect();
+        assert_eq!((steps, order.len()), (vec![step(3)], 3), "it and the two blocks that it reads");
+    }
+
+    #[test]
+    fn a_step_that_was_made_meanwhile_wants_nothing() {
+        let (program, chain) = chain(2);
+        let step = |index| TaskId::new(chain, index);
+        let (mut walk, mut made) = (Walk::default(), Made::default());
+        assert_eq!(up_to(&mut walk, &program, &mut made, step(0)).len(), 3);
+        made.0.insert(step(1));
+        assert_eq!(walk.next(&program, &made), None);
+    }
+}

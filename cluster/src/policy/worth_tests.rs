@@ -137,3 +137,35 @@ fn one_that_does_next_to_nothing_of_what_nobody_ends_is_not_asked_for() {
     assert_eq!(asked(2.5e-8, &mut some), 0);
     assert_eq!(asked(1.0, &mut some), 99);
 }
+
+#[test]
+fn what_no_walltime_is_long_enough_for_is_told_with_those_who_work_at_it() {
+    let presence = Presence::Here { idle: None, leaves: Some(50.0) };
+    let alone = Supply { most: 1, ..supply(vec![Machine { presence, ..here(1) }]) };
+    let at_most = |most| Reason::AtMost { most };
+    let unfinished = Reason::Unfinished { workers: 1 };
+    assert_eq!(decide(1000.0, 0.0, &alone, 0.0).reasons, [unfinished, at_most(1)]);
+    let nobody = Supply { most: 0, ..supply(vec![]) };
+    assert_eq!(decide(1000.0, 0.0, &nobody, 0.0).reasons, [at_most(0)]);
+    let mut moves = one(0.0, 0.0);
+    (moves.phases[0].bytes, moves.file_supply) = (1e6, files(1.0, 1.0));
+    assert_eq!(decide_on(&moves, &alone).reasons, [Reason::NothingToDo]);
+}
+
+#[test]
+fn how_much_sooner_counts_from_now() {
+    let decision = decide(4002.0, 0.0, &supply(vec![here(1)]), 100.0);
+    let Reason::Sooner { workers: 55, from, to } = decision.reasons[0] else { panic!("{decision:?}") };
+    assert!((from - 1000.5).abs() < 1e-9 && (47.0..48.0).contains(&to), "{from} {to}");
+}
+
+#[test]
+fn an_idle_worker_stays_for_work_that_is_worth_more_than_its_time() {
+    let two = supply(vec![here(1), idle(2, 0.0)]);
+    let policy = ScalingPolicy { payback: 2.0, ..ScalingPolicy::default() };
+    let stays = |takes, begins| policy.stays_for(&Weighed { takes, begins }, &two, 1);
+    assert!(stays(80.0, 10.0), "twice ten seconds of four cores");
+    assert!(!stays(79.0, 10.0));
+    assert!(!stays(1e6, 0.0), "nobody knows why it is idle");
+    assert!(stays(1e6, 40.0) && !stays(1e6, 41.0), "queue and two boots");
+}

@@ -173,11 +173,26 @@ fn nothing_is_sent_before_the_first_request_and_a_second_one_takes_the_same_way(
 }
 
 #[test]
+fn a_connection_is_kept_for_what_is_asked_later() {
+    let (holder, thread) = holder(|mut raw| {
+        let number = request(&mut raw);
+        raw.frame_with(&reply(number, 1), b"ab");
+        assert!(raw.read_frame().expect("a heartbeat").1.is_empty());
+    });
+    let node = node();
+    assert!(start(&node, holder, 2).recv().unwrap().1.is_ok());
+    thread.join().unwrap();
+}
+
+#[test]
 fn a_connection_over_which_nothing_is_asked_is_closed() {
     let (holder, thread) = holder(|mut raw| {
         let number = request(&mut raw);
         raw.frame_with(&reply(number, 1), b"ab");
-        raw.until_closed();
+        // It is not for silence that it ends.
+        while raw.read_frame().is_some() {
+            raw.frame(b"");
+        }
     });
     let mut config = plain(Role::Worker, "n");
     config.limits.idle_after = Duration::ZERO;
