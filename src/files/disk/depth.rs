@@ -1,8 +1,8 @@
 //! How many requests a device gets at once: found by measurement, shared among the tasks that read or write.
 
 use super::meter::Meter;
+use super::threads::Threads;
 use crate::sched::{ConcurrencyPolicy, ConcurrencyThresholds};
-use rayon::{ThreadPool, ThreadPoolBuilder};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 /// What is counted.
@@ -17,8 +17,8 @@ struct Counts {
 pub struct Depth {
     counts: Mutex<Counts>,
     most_requests: usize,
-    /// Started when they are first wanted, if the system has threads to give.
-    threads: OnceLock<Option<ThreadPool>>,
+    /// Started when they are first wanted.
+    threads: OnceLock<Threads>,
 }
 
 impl Depth {
@@ -31,12 +31,8 @@ impl Depth {
 
     /// Threads that move what the asking ones do not: together they have as many requests in flight as there may ever
     /// be.
-    pub(super) fn threads(&self) -> Option<&ThreadPool> {
-        let start = || {
-            let builder = ThreadPoolBuilder::new().num_threads(self.most_requests);
-            builder.thread_name(|number| format!("dolmen-request-{number}")).build().ok()
-        };
-        self.threads.get_or_init(start).as_ref()
+    pub(super) fn threads(&self) -> &Threads {
+        self.threads.get_or_init(|| Threads::start(self.most_requests))
     }
 
     /// Requests in flight that are allowed now.

@@ -50,7 +50,7 @@ impl Pieces {
     }
 }
 
-/// Does all `jobs`, as many at once as there are pieces and as `depth` has to share. Each gets a piece of `scratch` and
+/// Does all `jobs`, as many at once as there are pieces and threads and as `depth` has to share. Each gets a piece of `scratch` and
 /// returns the bytes that it moved; the first error ends it all. The threads are kept from block to block.
 pub fn in_flight<J: Send>(
     jobs: impl Iterator<Item = J> + Send,
@@ -68,18 +68,19 @@ pub fn in_flight<J: Send>(
         failed: AtomicBool::new(false),
         total: Mutex::new(Ok(0)),
     };
-    let mut pieces = pieces.cut(scratch).into_iter().enumerate().take(share);
-    let Some((_, first)) = pieces.next() else { return Ok(0) };
-    // Where the system has no threads to give, the one that asks does it all.
-    match depth.threads().filter(|_| pieces.len() > 0) {
-        Some(threads) => threads.in_place_scope(|scope| {
-            for (number, piece) in pieces {
-                let crew = &crew;
-                scope.spawn(move |_| crew.toil(number, piece));
-            }
-            crew.toil(0, first);
-        }),
-        None => crew.toil(0, first),
+    let mut pieces = pieces.cut(scratch);
+    pieces.truncate(share);
+    let Some(own) = pieces.pop() else { return Ok(0) };
+    if pieces.is_empty() {
+        crew.toil(0, own);
+    } else {
+        let hands = pieces.len();
+        let pieces = Mutex::new(pieces);
+        let work = |number| {
+            let piece = pieces.lock().unwrap_or_else(PoisonError::into_inner).pop();
+            crew.toil(number, piece.expect("there is one for each that helps"));
+        };
+        depth.threads().help(hands, &work, || crew.toil(0, own));
     }
     crew.total.into_inner().unwrap_or_else(PoisonError::into_inner)
 }

@@ -62,6 +62,9 @@ impl Meter {
     pub fn leave(&mut self) {
         self.tick();
         self.active -= 1;
+        if self.active == 0 {
+            self.processors.add();
+        }
     }
 
     /// Seconds in which a compute thread had nothing to do, summed over the threads.
@@ -80,6 +83,7 @@ impl Meter {
         }
         let from = self.policy.now();
         let idle = self.idle / self.seconds;
+        self.processors.add();
         let free = self.processors.free(self.seconds);
         let sample = ConcurrencySample { bytes: self.bytes, seconds: self.seconds, idle, free };
         let because = self.policy.decide(sample);
@@ -92,7 +96,6 @@ impl Meter {
         let now = Instant::now();
         if self.active > 0 {
             self.seconds += (now - self.since).as_secs_f64();
-            self.processors.add();
         }
         self.since = now;
     }

@@ -6,6 +6,7 @@ mod flight;
 mod meter;
 mod processors;
 mod space;
+mod threads;
 
 pub use depth::Depth;
 pub use device::{Device, PAGE, WORTH_DIRECT, exceeds_cache, is_whole_pages, scratch_for};
