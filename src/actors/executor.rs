@@ -138,22 +138,22 @@ impl Queues {
     /// Adds items and wakes threads for them. One less if a thread of class `by` adds them, which looks for an item
     /// itself then.
     pub fn add(&self, by: Option<WorkClass>, items: impl IntoIterator<Item = WorkItem>) {
-        let mut compute = self.compute.lock();
-        let mut io = self.io.lock();
-        let before = (compute.waiting.len(), io.waiting.len());
-        for item in items {
+        let beside = self.io_place == IoPlace::BesideCompute;
+        // Made before the queues are locked: threads look for their next items meanwhile.
+        let (io, compute): (Vec<_>, Vec<_>) = items.into_iter().partition(|item| {
             let class = item.class();
             self.activity.queued(class);
-            let is_beside = class.is_io() && self.io_place == IoPlace::BesideCompute;
-            if is_beside { io.waiting.push_back(item) } else { compute.waiting.push_back(item) }
+            beside && class.is_io()
+        });
+        for (queue, items) in [(&self.compute, compute), (&self.io, io)] {
+            if items.is_empty() {
+                continue;
+            }
+            let comes_itself = by.is_some_and(|class| class.is_io() == queue.class.is_io());
+            let count = items.len();
+            queue.lock().waiting.extend(items);
+            queue.wake(count - usize::from(comes_itself));
         }
-        let new_compute = compute.waiting.len() - before.0;
-        let new_io = io.waiting.len() - before.1;
-        drop(compute);
-        drop(io);
-        let comes_itself = |is_io: bool| usize::from(by.is_some_and(|class| class.is_io() == is_io));
-        self.compute.wake(new_compute.saturating_sub(comes_itself(false)));
-        self.io.wake(new_io.saturating_sub(comes_itself(true)));
     }
 
     /// Takes compute tasks back that no thread has begun, the last ones first: half of them, or all. Only those that
