@@ -50,8 +50,8 @@ impl Pieces {
     }
 }
 
-/// Does all `jobs`, as many at once as there are pieces and threads and as `depth` has to share. Each gets a piece of `scratch` and
-/// returns the bytes that it moved; the first error ends it all. The threads are kept from block to block.
+/// Does all `jobs`, as many at once as there are pieces and threads and as `depth` has to share. Each gets a piece of
+/// `scratch` and returns the bytes that it moved; the first error ends it all. The threads are kept from block to block.
 pub fn in_flight<J: Send>(
     jobs: impl Iterator<Item = J> + Send,
     pieces: Pieces,

@@ -28,7 +28,8 @@ fn threads_work_beside_the_one_that_asks() {
 #[test]
 fn what_no_thread_has_begun_is_taken_back() {
     let threads = Threads::start(1);
-    let (begun, go) = (Barrier::new(2), Barrier::new(2));
+    let begun = Barrier::new(3);
+    let go = Barrier::new(2);
     std::thread::scope(|scope| {
         // The only thread is busy until `go`.
         let other = scope.spawn(|| {
@@ -38,7 +39,7 @@ fn what_no_thread_has_begun_is_taken_back() {
                     begun.wait();
                     go.wait();
                 },
-                || (),
+                || begun.wait(),
             );
         });
         begun.wait();
