@@ -51,7 +51,7 @@ impl Pieces {
 }
 
 /// Does all `jobs`, as many at once as there are pieces and threads and as `depth` has to share. Each gets a piece of
-/// `scratch` and returns the bytes that it moved; the first error ends it all. The threads are kept from block to block.
+/// `scratch` and returns the bytes that it moved; the first error ends it all. The threads are kept.
 pub fn in_flight<J: Send>(
     jobs: impl Iterator<Item = J> + Send,
     pieces: Pieces,
