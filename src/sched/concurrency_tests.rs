@@ -309,3 +309,10 @@ fn samples_of_one_number_differ_and_those_of_two_tell_nothing() {
     noise.add(100.0);
     assert_eq!(noise.share(), 0.375);
 }
+
+#[test]
+fn tasks_are_tried_for_a_shorter_time_than_requests_and_rest_longer() {
+    let (tasks, requests) = (ConcurrencyThresholds::of_tasks(64), ConcurrencyThresholds::of_requests());
+    assert!(tasks.warm_up < requests.warm_up && tasks.samples < requests.samples);
+    assert!(tasks.rest > requests.rest && tasks.idle < requests.idle);
+}

@@ -187,7 +187,7 @@ pub fn plan(program: &Program, threads: Threads, budget: u64) -> Result<Plan, Pl
     let workspace = workspace(program);
     let beside = workspace.of(threads);
     let everything = largest_total(program);
-    let walk_pays = everything > 0 && (program.tasks() <= LONG_WALK || everything > budget / 2);
+    let walk_pays = program.tasks() <= LONG_WALK || everything > budget / 2;
     let serial = if walk_pays { needs(program).serial } else { everything };
     let smallest_budget = serial.saturating_add(beside);
     if smallest_budget > budget {

@@ -63,8 +63,10 @@ fn a_close_is_heard_at_once() {
     let mut raw = Raw::welcomed(address, &me(Role::Worker, "n3"), "control");
     let connection = scheduler.connected();
     assert!(raw.read_frame().expect("a heartbeat at the beginning").1.is_empty());
-    connection.send(b"next".to_vec()).unwrap();
-    assert_eq!(raw.read_frame().expect("no other for a while").1, b"next");
+    for message in [b"first", b"later"] {
+        connection.send(message.to_vec()).unwrap();
+        assert_eq!(raw.read_frame().expect("no heartbeat before its time").1, message);
+    }
     connection.close();
     raw.until_closed();
     drop(raw);

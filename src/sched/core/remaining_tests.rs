@@ -164,3 +164,41 @@ fn what_is_done_is_no_phase_any_more() {
     until_one_goes(&mut core, 100);
     assert_eq!(core.remaining().phases, []);
 }
+
+/// Lets a worker do tasks one by one until none of `stage` is left.
+fn until_done(core: &mut Core, stage: StageId) {
+    let mut events = vec![Event::Join { worker: WORKER, threads: 1, memory: MemoryId(0), bytes: 1 << 40 }];
+    let mut handed_out = std::collections::VecDeque::new();
+    while core.counts.left(stage) > 0 {
+        let mut actions = Vec::new();
+        core.handle(events.drain(..), &mut actions);
+        for action in actions {
+            if let Action::Assign { tasks, .. } = action {
+                handed_out.extend(tasks.iter());
+            }
+        }
+        let tasks = handed_out.pop_front().into_iter().collect();
+        events.push(Event::Finished { worker: WORKER, tasks, timings: Vec::new() });
+    }
+}
+
+#[test]
+fn a_stage_begins_when_all_steps_are_done_of_what_it_reads() {
+    let mut builder = ProgramBuilder::default();
+    let fill = |builder: &mut ProgramBuilder, rows: u64, cols: u64| {
+        let grid = BlockGrid::new(Axis::new(100 * rows, 100), Axis::new(100 * cols, 100));
+        builder.fill(Fill::Constant(1.0), 0, 0, grid, Element::F64)
+    };
+    let (a, b, c) = (fill(&mut builder, 1, 3), fill(&mut builder, 3, 1), fill(&mut builder, 1, 1));
+    let first = builder.gemm(a, b);
+    let second = builder.gemm(first, c);
+    builder.keep(second.stage);
+    let mut core = Core::new(Arc::new(builder.finish()), u64::MAX);
+    let ends = |core: &Core, stage: StageId| core.begins()[stage.at()].sources_end;
+    let seconds = core.estimates.of_stage(first.stage);
+    assert!(seconds > 0.0);
+    assert_eq!(ends(&core, first.stage), 0.0, "what is made from nothing comes as it is used");
+    assert_eq!(ends(&core, second.stage), 3.0 * seconds);
+    until_done(&mut core, first.stage);
+    assert_eq!(ends(&core, second.stage), 0.0);
+}
