@@ -411,7 +411,8 @@ mod tests {
         for at in 0..4 {
             let now = (EARLY + 1.0) * f64::from(at);
             local.ask(1, now).expect("nothing is known against it");
-            wait_for(&mut local, now + EARLY, |places| !places[0].state.is_there());
+            local.workers[0].child.wait().expect("it ends");
+            assert_eq!(local.state(now + EARLY).unwrap()[0].state, PlaceState::Ended(End::Failed));
         }
     }
 
