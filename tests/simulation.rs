@@ -312,7 +312,10 @@ fn seeds_that_went_wrong_end_well() {
     let read_by_another = 49181;
     // A block was still being read back when the task that it was for had been done elsewhere.
     let read_for_nobody = 28351;
+    // A worker whose file could not be read was to get the block from one that waited for it there.
+    let waited_for_a_lost_file = 1796;
     for seed in [
+        waited_for_a_lost_file,
         read_by_another,
         read_for_nobody,
         taken_up_for_nobody[0],
@@ -465,6 +468,25 @@ fn what_many_want_goes_as_a_tree() {
         let seconds = broadcast_to(workers);
         println!("{workers} workers: {seconds:.1} s, from one holder {} s", workers - 1);
         assert!(seconds <= most, "{workers} workers: {seconds}");
+    }
+}
+
+/// Many pulls fail, so that tasks are given back while other blocks are on their way for them, and whoever was to give
+/// a block gets it from elsewhere. Nobody waits for a block on its way to somebody who waits for that one in turn: the
+/// run would come to no end.
+#[test]
+fn pulls_that_fail_leave_nobody_waiting_in_a_circle() {
+    for seed in 0..env("DOLMEN_SEEDS").unwrap_or(5000) {
+        let mut rng = Rng::new(seed);
+        let (blocks, readers) = (rng.range(2, 4), rng.range(8, 80));
+        let program = programs::much_wanted(&mut rng, blocks, readers);
+        let flaky = *rng.pick(&[10, 30, 60]);
+        let world = World::new(rng.next(), program, PLENTY).memory(Given::Exactly(PLENTY / 16));
+        println!("seed {seed}: {blocks} blocks, {readers} readers, {flaky} % fail");
+        let mut world = world.workers(rng.range(3, 12) as u32).flaky(flaky);
+        world.drive();
+        world.check_results();
+        assert_eq!(world.core.recomputed(), 0);
     }
 }
 

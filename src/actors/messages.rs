@@ -65,6 +65,8 @@ pub struct Lost {
 pub struct Fetch {
     pub run: RunId,
     pub block: BlockId,
+    /// If it is on its way to the worker, the answer comes when it is there.
+    pub waits: bool,
 }
 
 /// What comes of asking a worker for a block.
@@ -72,7 +74,7 @@ pub enum Fetched {
     Found(Arc<Block>),
     /// It was on its way to the worker and has not come.
     Failed,
-    /// It is not at the worker, and not on its way there as far as that one has heard.
+    /// It is not at the worker, and not on its way there as far as that one has heard, or that is not waited for.
     Nowhere,
 }
 

@@ -269,7 +269,7 @@ impl Scheduler {
                 let block = TaskId::new(stage, index);
                 let holder = current.conduct.core().location(block).and_then(|id| self.members.get(&id));
                 if let Some(member) = holder {
-                    asked.push((block, member.address.send(Fetch { run, block })));
+                    asked.push((block, member.address.send(Fetch { run, block, waits: true })));
                 }
             }
         }

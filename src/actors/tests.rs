@@ -278,7 +278,7 @@ fn address(peers: &Peers, worker: u32) -> Addr<Worker> {
 }
 
 async fn is_there(worker: &Addr<Worker>) -> bool {
-    worker.send(Fetch { run: RunId(1), block: BLOCK }).await.is_ok()
+    worker.send(Fetch { run: RunId(1), block: BLOCK, waits: true }).await.is_ok()
 }
 
 #[test]

@@ -139,7 +139,7 @@ impl Worker {
         block: BlockId,
     ) -> impl Future<Output = Option<Arc<Block>>> + use<> {
         let peer = self.peers.lock().unwrap_or_else(PoisonError::into_inner).get(&from).cloned();
-        async move { peer?.send(Fetch { run, block }).await.ok()?.found() }
+        async move { peer?.send(Fetch { run, block, waits: true }).await.ok()?.found() }
     }
 
     fn perform(&self, items: impl IntoIterator<Item = WorkItem>) {
@@ -364,11 +364,11 @@ impl Handler<Fetch> for Worker {
     type Result = ResponseFuture<Fetched>;
 
     /// Answers when the block is here, if it is on its way.
-    fn handle(&mut self, Fetch { run, block }: Fetch, _: &mut Self::Context) -> Self::Result {
+    fn handle(&mut self, Fetch { run, block, waits }: Fetch, _: &mut Self::Context) -> Self::Result {
         let at_once = |RunInHand { run: current, desk }: &mut RunInHand| match desk.get(block) {
             _ if current.id != run => Some(Fetched::Nowhere),
             Some(found) => Some(Fetched::Found(found.clone())),
-            None if desk.is_coming(block) => None,
+            None if waits && desk.is_coming(block) => None,
             None => Some(Fetched::Nowhere),
         };
         if let Some(answer) = self.bench.with(at_once).unwrap_or(Some(Fetched::Nowhere)) {

@@ -116,12 +116,14 @@ impl Askable {
     /// The block, if it is in memory, on its way there, or in a file. None if nothing is known of it.
     ///
     /// One that was on its way and has not come is refused. It is not looked for again: the next time it is on its way
-    /// here it may come from whoever asks, and each would wait for the other.
+    /// here it may come from whoever asks, and each would wait for the other. For the same reason nobody waits for one
+    /// that is in a file here.
     async fn find(&self, key: BlockKey) -> Result<Option<Payload>, String> {
         let BlockKey { run, block } = key;
-        let in_memory = self.worker.send(Fetch { run, block }).await;
+        let is_in_file = || self.run.spill.as_ref().is_some_and(|files| files.has(block));
+        let in_memory = self.worker.send(Fetch { run, block, waits: !is_in_file() }).await;
         let in_memory = in_memory.map_err(|_| "this worker is about to end")?;
-        let files = self.run.spill.clone().filter(|files| files.has(block));
+        let files = self.run.spill.clone().filter(|_| is_in_file());
         let files = match (in_memory, files) {
             (Fetched::Found(found), _) => return Ok(Some(Payload::Memory(Box::new(Bytes(found))))),
             (_, Some(files)) => files,
@@ -156,7 +158,7 @@ mod tests {
     use crate::ids::{BlockId, StageId, TaskList, WorkerId};
     use crate::protocol::{ToWorker, encode};
     use crate::sched::{Threads, plan};
-    use crate::store::Pool;
+    use crate::store::{Pool, SpillPlace};
     use actix::clock::timeout;
     use actix::{Actor, System};
     use std::sync::mpsc;
@@ -200,6 +202,10 @@ mod tests {
     impl Scene {
         /// The run has not begun.
         fn new() -> Scene {
+            Scene::with_files(None)
+        }
+
+        fn with_files(spill: Option<SpillFiles>) -> Scene {
             let mut builder = ProgramBuilder::default();
             let ones = builder.fill(Fill::Constant(1.0), 0, 0, BlockGrid::whole(10, 10), Element::F64);
             let product = builder.gemm(ones, ones);
@@ -208,7 +214,7 @@ mod tests {
             let (tell, asked) = mpsc::channel();
             let network: Option<Arc<dyn Network>> = Some(Arc::new(ByHand(tell)));
             let (bindings, pool) = (Arc::default(), Pool::new(MEMORY));
-            let run = Arc::new(Run { id: RUN, program, bindings, workspace, pool, spill: None, network });
+            let run = Arc::new(Run { id: RUN, program, bindings, workspace, pool, spill, network });
             let threads = WorkerThreads { compute: 1, io: 1, io_place: IoPlace::BesideCompute };
             let (hears, lost) = (Deaf.start().recipient(), Deaf.start().recipient());
             let activity = Arc::new(Activity::new(Arc::default()));
@@ -273,6 +279,23 @@ mod tests {
             let _never_comes = scene.pulled();
             let refusal = answer(finding).await.err();
             assert_eq!(refusal, Some(format!("{BLOCK:?} has not come here")));
+        });
+    }
+
+    #[test]
+    fn nobody_waits_for_a_block_on_its_way_that_is_in_a_file_here() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let files = SpillPlace::new(folder.path().into(), None).begin(RUN);
+        let written = Block::new(&Pool::new(MEMORY), (10, 10), Element::F64).expect("room");
+        let mut scratch = vec![0; SpillPlace::scratch_len(written.bytes().len() as u64) as usize];
+        System::new().block_on(async {
+            let scene = Scene::with_files(Some(files.clone()));
+            scene.begin();
+            scene.assign();
+            scene.settled().await;
+            let _never_comes = scene.pulled();
+            files.write(BLOCK, &written, &mut scratch).expect("it is written");
+            assert!(matches!(answer(scene.ask()).await, Ok(Payload::Stored { .. })));
         });
     }
 

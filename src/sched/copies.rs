@@ -24,8 +24,8 @@ pub(super) struct HeldCopy {
     /// It comes from outside of the worker's memory, so that others there can wait for it. Those who wait cannot be
     /// waited for: nobody waits in a circle.
     pub from_outside: bool,
-    /// Who gives it, or gave it.
-    pub giver: WorkerId,
+    /// Who gives it, or gave it. None if that one is gone, and nobody has been named since.
+    pub giver: Option<WorkerId>,
     /// Copies on their way that come from this one: it stays until they are there.
     pub gives: u32,
     /// As it was promised, so many copies come one after the other until this one is there. None if it is.
@@ -79,13 +79,34 @@ impl Copies {
         self.held.iter_mut().for_each(|copy| copy.readers = 0);
     }
 
-    /// One is on its way from `giver` to `worker`, for one reader. For one more if it was already.
+    /// One is on its way from `giver` to `worker`, for one reader. For one more if it was already: then it comes from
+    /// whom it was to come from, unless that one is gone.
     pub fn expect(&mut self, worker: WorkerId, giver: WorkerId, from_outside: bool) {
-        if let Some(copy) = self.get_mut(worker) {
-            copy.readers += 1;
+        let is_there = match self.get_mut(worker) {
+            Some(copy) => {
+                copy.readers += 1;
+                if copy.known || copy.giver.is_some() {
+                    return;
+                }
+                true
+            }
+            None => false,
+        };
+        let rounds = self.begin_giving(giver, worker);
+        if is_there {
+            // It counted for the holder.
+            self.by_holder -= 1;
+            let copy = self.get_mut(worker).expect("it is there");
+            (copy.giver, copy.from_outside, copy.rounds) = (Some(giver), from_outside, rounds);
             return;
         }
-        let rounds = match self.get_mut(giver).filter(|copy| copy.worker != worker) {
+        let giver = Some(giver);
+        self.push(HeldCopy { worker, readers: 1, known: false, from_outside, giver, gives: 0, rounds });
+    }
+
+    /// One copy more is on its way from `giver`, that of `worker`. So many come one after the other until it is there.
+    fn begin_giving(&mut self, giver: WorkerId, worker: WorkerId) -> u32 {
+        match self.get_mut(giver).filter(|copy| copy.worker != worker) {
             Some(copy) => {
                 copy.gives += 1;
                 copy.rounds + 1
@@ -94,8 +115,7 @@ impl Copies {
                 self.by_holder += 1;
                 1
             }
-        };
-        self.push(HeldCopy { worker, readers: 1, known: false, from_outside, giver, gives: 0, rounds });
+        }
     }
 
     /// `worker` has one.
@@ -107,7 +127,7 @@ impl Copies {
                 readers: 0,
                 known: true,
                 from_outside: false,
-                giver: worker,
+                giver: Some(worker),
                 gives: 0,
                 rounds: 0,
             }),
@@ -115,7 +135,7 @@ impl Copies {
     }
 
     fn push(&mut self, copy: HeldCopy) {
-        let is_given = |other: &&HeldCopy| !other.known && other.giver == copy.worker;
+        let is_given = |other: &&HeldCopy| !other.known && other.giver == Some(copy.worker);
         let gives = self.held.iter().filter(is_given).count() as u32;
         self.by_holder -= gives;
         self.held.push(HeldCopy { gives, ..copy });
@@ -131,8 +151,8 @@ impl Copies {
     }
 
     /// One copy less is on its way from `giver`, that of `worker`.
-    fn is_given(&mut self, giver: WorkerId, worker: WorkerId) {
-        match self.get_mut(giver).filter(|copy| copy.worker != worker) {
+    fn is_given(&mut self, giver: Option<WorkerId>, worker: WorkerId) {
+        match giver.and_then(|giver| self.get_mut(giver)).filter(|copy| copy.worker != worker) {
             Some(copy) => copy.gives -= 1,
             None => self.by_holder -= 1,
         }
@@ -142,9 +162,21 @@ impl Copies {
     /// `worker` has none any more. True if it had one, or was to get one.
     pub fn remove(&mut self, worker: WorkerId) -> bool {
         let Some(gone) = self.take(worker) else { return false };
-        let is_missed = !gone.known || gone.gives > 0;
-        self.only_known |= is_missed && self.held.iter().any(|copy| !copy.known);
+        if !gone.known || gone.gives > 0 {
+            self.let_down();
+        }
         true
+    }
+
+    /// Those on their way may be let down by their giver, and wait for whatever that one gets next.
+    pub fn let_down(&mut self) {
+        self.only_known |= self.held.iter().any(|copy| !copy.known);
+    }
+
+    /// `worker` is gone, and gives nothing any more.
+    pub fn forget_giver(&mut self, worker: WorkerId) {
+        let comes_from = |copy: &&mut HeldCopy| !copy.known && copy.giver == Some(worker);
+        self.held.iter_mut().filter(comes_from).for_each(|copy| copy.giver = None);
     }
 
     /// The copy of `worker`, if there is one, is the block itself from now on: nobody who waits for it is let down.
@@ -172,10 +204,12 @@ impl Copies {
     pub fn is_consistent(&self) -> bool {
         let coming = || self.held.iter().filter(|copy| !copy.known);
         let has_copy = |worker: WorkerId| self.held.iter().any(|copy| copy.worker == worker);
-        let from = |giver: WorkerId| coming().filter(|copy| copy.giver == giver).count() as u32;
-        let by_holder = coming().filter(|copy| !has_copy(copy.giver) || copy.giver == copy.worker).count();
+        let from = |giver: WorkerId| coming().filter(|copy| copy.giver == Some(giver)).count() as u32;
+        let is_by_another =
+            |copy: &HeldCopy| copy.giver.filter(|giver| *giver != copy.worker).is_some_and(has_copy);
+        let by_holder = coming().filter(|copy| !is_by_another(copy)).count();
         let gives_to_others = |copy: &HeldCopy| {
-            let to_itself = u32::from(!copy.known && copy.giver == copy.worker);
+            let to_itself = u32::from(!copy.known && copy.giver == Some(copy.worker));
             copy.gives == from(copy.worker) - to_itself
         };
         self.held.iter().all(gives_to_others) && self.by_holder == by_holder as u32
@@ -223,12 +257,42 @@ mod tests {
         copies.expect(worker(1), HOLDER, true);
         let [first, second] = copies.all() else { panic!("two copies") };
         assert_eq!((first.gives, first.rounds, copies.by_holder()), (1, 1, 1));
-        assert_eq!((second.giver, second.readers, second.rounds), (worker(0), 2, 2));
+        assert_eq!((second.giver, second.readers, second.rounds), (Some(worker(0)), 2, 2));
         copies.has_come(worker(0));
         assert_eq!((copies.by_holder(), copies.all()[0].gives), (0, 1));
         copies.add(worker(1));
         assert_eq!((copies.all()[0].gives, copies.all()[1].rounds), (0, 0));
         assert!(copies.is_consistent());
+    }
+
+    /// Whoever is named in place of one that is gone keeps its copy until it is given.
+    #[test]
+    fn who_gives_in_place_of_one_that_is_gone_is_counted_too() {
+        let mut copies = Copies::default();
+        copies.add(worker(0));
+        copies.add(worker(1));
+        copies.expect(worker(2), worker(1), true);
+        assert!(copies.remove(worker(1)));
+        copies.forget_giver(worker(1));
+        assert!(copies.is_consistent() && copies.by_holder() == 1);
+        copies.expect(worker(2), worker(0), true);
+        assert!(copies.is_consistent());
+        assert_eq!((copies.by_holder(), copies.all()[0].gives, copies.all()[1].readers), (0, 1, 2));
+        copies.has_come(worker(2));
+        assert_eq!((copies.by_holder(), copies.all()[0].gives), (0, 0));
+    }
+
+    /// The file is lost from which one was to come. Whoever was to give it may be told to get it from there.
+    #[test]
+    fn when_the_holder_has_it_no_more_nobody_waits_for_those_on_their_way() {
+        let mut copies = Copies::default();
+        copies.let_down();
+        copies.expect(worker(0), HOLDER, true);
+        assert_eq!(copies.givers().count(), 1, "none was on its way");
+        copies.let_down();
+        assert_eq!(copies.givers().count(), 0);
+        copies.has_come(worker(0));
+        assert_eq!(copies.givers().count(), 1);
     }
 
     #[test]

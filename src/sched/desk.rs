@@ -2,7 +2,8 @@
 //! whatever stands for one.
 //!
 //! An input is here, on its way here, or to be made here by a task that was given before. A task that lacks one and can
-//! have it in none of these ways is given back, and with it all that wait for what it makes.
+//! have it in none of these ways is given back, and with it all that wait for what it makes. Not before all that is on
+//! its way for it has come, or has failed to: as long as this worker asks for a block, the scheduler is to know that.
 
 use super::task_map::{TaskBits, TaskMap, TaskSet};
 use crate::graph::Program;
@@ -42,20 +43,22 @@ impl<B> Default for Orders<B> {
     }
 }
 
-/// A task that lacks something.
-struct Waiting {
-    /// Blocks that are missing.
-    missing: usize,
-    /// Of these, those on their way from elsewhere.
-    coming: usize,
+/// Is a block on its way here from elsewhere?
+#[derive(Clone, Copy, PartialEq, Eq, Default)]
+enum Coming {
+    #[default]
+    No,
+    /// The scheduler knows that.
+    Yes,
+    /// It has been made here meanwhile, and to the scheduler it is not on its way any more.
+    Overtaken,
 }
 
-/// A block that tasks wait for.
+/// A block that tasks wait for, or that is on its way.
 #[derive(Default)]
 struct Awaited {
     by: Vec<TaskId>,
-    /// It has been asked for elsewhere. Perhaps nobody waits for it any more.
-    is_coming: bool,
+    coming: Coming,
 }
 
 /// Where an input is.
@@ -74,7 +77,10 @@ pub struct Desk<B> {
     blocks: TaskMap<B>,
     /// Tasks that are neither done nor given back, of stages that others read.
     in_hand: TaskSet,
-    waiting: TaskMap<Waiting>,
+    /// Tasks that lack something, and how many blocks.
+    waiting: TaskMap<usize>,
+    /// Those of them that cannot be done here. They are given back when nothing is on its way for them any more.
+    going_back: TaskSet,
     awaited: TaskMap<Awaited>,
     /// Tasks that are not begun before the scheduler has been asked, and those of them that it has been asked about.
     suspects: TaskSet,
@@ -95,6 +101,7 @@ impl<B: Clone> Desk<B> {
             blocks: TaskMap::default(),
             in_hand: TaskSet::default(),
             waiting: TaskMap::default(),
+            going_back: TaskSet::default(),
             awaited: TaskMap::default(),
             suspects: TaskSet::default(),
             held: TaskMap::default(),
@@ -126,9 +133,14 @@ impl<B: Clone> Desk<B> {
         self.blocks.remove(&block)
     }
 
-    /// Has this block been asked for elsewhere?
+    /// Is this block on its way here, so that others may wait for it? Not if it has been made here meanwhile: when that
+    /// is gone they may be told to get it here once more, while what is on its way comes from them.
     pub fn is_coming(&self, block: BlockId) -> bool {
-        self.awaited.get(&block).is_some_and(|awaited| awaited.is_coming)
+        self.coming(block) == Coming::Yes
+    }
+
+    fn coming(&self, block: BlockId) -> Coming {
+        self.awaited.get(&block).map_or(Coming::No, |awaited| awaited.coming)
     }
 
     /// These, which come next, are not begun before the scheduler has been asked.
@@ -193,14 +205,14 @@ impl<B: Clone> Desk<B> {
         if missing.is_empty() {
             return self.begin(task, inputs, orders);
         }
-        let coming = missing.iter().filter(|(_, place)| *place != InputPlace::InTheMaking).count();
-        self.waiting.insert(task, Waiting { missing: missing.len(), coming });
+        self.waiting.insert(task, missing.len());
         for (block, place) in missing {
             let awaited = self.awaited.entry(block).or_default();
             awaited.by.push(task);
             if let InputPlace::At(worker) = place
-                && !std::mem::replace(&mut awaited.is_coming, true)
+                && awaited.coming == Coming::No
             {
+                awaited.coming = Coming::Yes;
                 orders.fetch.push((block, worker));
             }
         }
@@ -260,6 +272,11 @@ impl<B: Clone> Desk<B> {
                 self.unknown.remove(input);
             });
         }
+        if let Some(awaited) = self.awaited.get_mut(&task)
+            && awaited.coming == Coming::Yes
+        {
+            awaited.coming = Coming::Overtaken;
+        }
         self.is_here(task, orders);
     }
 
@@ -270,15 +287,11 @@ impl<B: Clone> Desk<B> {
         if self.unknown.contains_key(&block) {
             self.blocks.entry(block).or_insert(found);
         }
-        if let Some(awaited) = self.awaited.get_mut(&block)
-            && std::mem::take(&mut awaited.is_coming)
-        {
-            for task in &awaited.by {
-                let waiting = self.waiting.get_mut(task).expect("it waits");
-                waiting.coming = waiting.coming.saturating_sub(1);
-            }
+        if let Some(awaited) = self.awaited.get_mut(&block) {
+            awaited.coming = Coming::No;
         }
         self.is_here(block, &mut orders);
+        self.give_back_going(&mut orders.returned);
         orders
     }
 
@@ -290,13 +303,13 @@ impl<B: Clone> Desk<B> {
         }
         let Some(awaited) = self.awaited.get_mut(&block) else { return };
         let by = std::mem::take(&mut awaited.by);
-        if !awaited.is_coming {
+        if awaited.coming == Coming::No {
             self.awaited.remove(&block);
         }
         for task in by {
-            let waiting = self.waiting.get_mut(&task).expect("it waits");
-            waiting.missing -= 1;
-            if waiting.missing == 0 {
+            let missing = self.waiting.get_mut(&task).expect("it waits");
+            *missing -= 1;
+            if *missing == 0 {
                 self.waiting.remove(&task);
                 let mut inputs = std::mem::take(&mut self.inputs);
                 self.program.inputs(task, &mut inputs);
@@ -310,12 +323,35 @@ impl<B: Clone> Desk<B> {
     pub fn missed(&mut self, block: BlockId) -> TaskList {
         let mut returned = TaskList::default();
         let by = self.awaited.remove(&block).map_or_else(Vec::new, |awaited| awaited.by);
-        for task in by {
+        self.going_back.extend(by);
+        self.give_back_going(&mut returned);
+        returned
+    }
+
+    /// Gives back what cannot be done here and for which nothing is on its way any more.
+    fn give_back_going(&mut self, returned: &mut TaskList) {
+        if self.going_back.is_empty() {
+            return;
+        }
+        let mut tasks: Vec<TaskId> =
+            self.going_back.iter().copied().filter(|task| !self.waits_for_elsewhere(*task)).collect();
+        tasks.sort_unstable();
+        for task in tasks {
             if self.stops_waiting(task) {
-                self.give_back(task, &mut returned);
+                self.give_back(task, returned);
             }
         }
-        returned
+    }
+
+    /// Is something on its way here for `task`? O(inputs).
+    fn waits_for_elsewhere(&self, task: TaskId) -> bool {
+        let mut inputs = Vec::new();
+        self.program.inputs(task, &mut inputs);
+        inputs.into_iter().any(|input| match self.coming(input) {
+            Coming::No => false,
+            Coming::Yes => true,
+            Coming::Overtaken => !self.blocks.contains_key(&input),
+        })
     }
 
     /// Can `task`, which lacks nothing, be given back? Not if one that would come with it waits for a block on its way:
@@ -325,7 +361,7 @@ impl<B: Clone> Desk<B> {
         let mut open = vec![task];
         while let Some(task) = open.pop() {
             for waits in self.awaited.get(&task).into_iter().flat_map(|awaited| &awaited.by) {
-                if self.waiting[waits].coming > 0 {
+                if self.waits_for_elsewhere(*waits) {
                     return false;
                 }
                 if seen.insert(*waits) {
@@ -366,7 +402,7 @@ impl<B: Clone> Desk<B> {
         tasks.sort_unstable();
         for task in tasks.into_iter().rev() {
             let stays = self.awaited.get(&task).is_some_and(|awaited| !awaited.by.is_empty());
-            if !stays && self.waiting[&task].coming == 0 && self.stops_waiting(task) {
+            if !stays && !self.waits_for_elsewhere(task) && self.stops_waiting(task) {
                 self.give_back(task, returned);
             }
         }
@@ -377,6 +413,7 @@ impl<B: Clone> Desk<B> {
     pub fn settle(&mut self, unbegun: impl IntoIterator<Item = Prepared<B>>) {
         self.in_hand.clear();
         self.waiting.clear();
+        self.going_back.clear();
         self.awaited.clear();
         self.unknown.clear();
         self.suspects.clear();
@@ -406,7 +443,8 @@ impl<B: Clone> Desk<B> {
         done.iter().for_each(|task| self.done.insert(task));
     }
 
-    /// `task`, which waits for nothing, is not done here, nor is what waits for it.
+    /// `task`, which waits for nothing, is not done here, nor is what waits for it. What waits for something from
+    /// elsewhere as well goes back when that is over.
     fn give_back(&mut self, task: TaskId, returned: &mut TaskList) {
         let mut open = vec![task];
         while let Some(task) = open.pop() {
@@ -414,12 +452,17 @@ impl<B: Clone> Desk<B> {
             self.suspects.remove(&task);
             self.forget_reader(task);
             returned.push(task);
-            let Some(awaited) = self.awaited.get_mut(&task) else { continue };
-            let by = std::mem::take(&mut awaited.by);
-            if !awaited.is_coming {
-                self.awaited.remove(&task);
+            // They will have it from elsewhere.
+            if self.coming(task) != Coming::No {
+                continue;
             }
-            open.extend(by.into_iter().filter(|waits| self.stops_waiting(*waits)));
+            for waits in self.awaited.remove(&task).map_or_else(Vec::new, |awaited| awaited.by) {
+                if self.waits_for_elsewhere(waits) {
+                    self.going_back.insert(waits);
+                } else if self.stops_waiting(waits) {
+                    open.push(waits);
+                }
+            }
         }
     }
 
@@ -428,12 +471,13 @@ impl<B: Clone> Desk<B> {
         if self.waiting.remove(&task).is_none() {
             return false;
         }
+        self.going_back.remove(&task);
         let mut inputs = Vec::new();
         self.program.inputs(task, &mut inputs);
         for input in inputs {
             let Some(awaited) = self.awaited.get_mut(&input) else { continue };
             awaited.by.retain(|other| *other != task);
-            if awaited.by.is_empty() && !awaited.is_coming {
+            if awaited.by.is_empty() && awaited.coming == Coming::No {
                 self.awaited.remove(&input);
             }
         }

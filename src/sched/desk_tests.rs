@@ -87,25 +87,50 @@ fn what_another_task_still_reads_stays_if_one_that_reads_it_too_is_given_back() 
     assert!(desk.get(id(B)).is_some());
 }
 
+/// To the scheduler a block is on its way here as long as a task that reads it is: it tells others to get it here, and
+/// here to get it from others. So the task stays until the block has come, or has failed to.
 #[test]
-fn a_task_that_comes_again_waits_for_each_block_once() {
-    let mut desk = desk(&READS);
-    desk.assign(&list(&[BOTH]), &from_elsewhere(&[A, B]));
-    assert_eq!(returned(&desk.missed(id(A))), [BOTH]);
-    let orders = desk.assign(&list(&[BOTH]), &from_elsewhere(&[A, B]));
-    assert_eq!(orders.fetch, from_elsewhere(&[A]), "B is still on its way");
-    assert!(desk.arrived(id(B), B).begin.is_empty());
-    assert_eq!(begun(&desk.arrived(id(A), A)), [BOTH]);
+fn a_task_goes_back_when_nothing_is_on_its_way_for_it_any_more() {
+    for comes in [true, false] {
+        let mut desk = desk(&READS);
+        desk.assign(&list(&[BOTH, AFTER_BOTH]), &from_elsewhere(&[A, B]));
+        assert!(desk.missed(id(A)).is_empty() && desk.is_coming(id(B)));
+        let back = match comes {
+            true => {
+                let orders = desk.arrived(id(B), B);
+                assert!(orders.begin.is_empty());
+                orders.returned
+            }
+            false => desk.missed(id(B)),
+        };
+        assert_eq!(returned(&back), [BOTH, AFTER_BOTH]);
+        assert!(desk.get(id(B)).is_none() && !desk.is_coming(id(B)), "it was for that task alone");
+        let orders = desk.assign(&list(&[BOTH]), &from_elsewhere(&[A, B]));
+        assert_eq!(orders.fetch, from_elsewhere(&[A, B]), "it may come again");
+        assert!(desk.arrived(id(B), B).begin.is_empty());
+        assert_eq!(begun(&desk.arrived(id(A), A)), [BOTH]);
+    }
 }
 
 #[test]
-fn what_was_given_back_is_not_begun_when_a_block_comes_late() {
+fn what_another_task_asks_for_meanwhile_does_not_begin_one_that_is_to_go_back() {
     let mut desk = desk(&READS);
     desk.assign(&list(&[BOTH]), &from_elsewhere(&[A, B]));
-    desk.missed(id(A));
-    assert!(desk.arrived(id(B), B).begin.is_empty());
-    assert_eq!(desk.get(id(B)), None, "it was for that task alone");
-    assert!(desk.missed(id(B)).is_empty());
+    assert!(desk.missed(id(A)).is_empty());
+    assert_eq!(desk.assign(&list(&[ONLY_B]), &from_elsewhere(&[B])).fetch, [], "it is on its way");
+    desk.assign(&list(&[A]), &[]);
+    assert!(made(&mut desk, A).begin.is_empty());
+    let orders = desk.arrived(id(B), B);
+    assert_eq!((begun(&orders), returned(&orders.returned)), (vec![ONLY_B], vec![BOTH]));
+}
+
+#[test]
+fn what_waits_for_a_block_on_its_way_stays_though_a_task_before_it_is_given_back() {
+    let mut desk = desk(&[&[], &[], &[0], &[1, 2]]);
+    desk.assign(&list(&[2, 3]), &from_elsewhere(&[0, 1]));
+    assert_eq!(returned(&desk.missed(id(0))), [2]);
+    assert_eq!(returned(&desk.arrived(id(1), 1).returned), [3]);
+    assert!(desk.get(id(1)).is_none());
 }
 
 #[test]
@@ -170,7 +195,8 @@ fn what_is_nowhere_lets_nothing_else_be_asked_for() {
     assert!(!desk.is_coming(id(A)));
 }
 
-/// After a loss a block is made here that is on its way as well.
+/// After a loss a block is made here that is on its way as well. The scheduler then knows nothing of its way any more:
+/// nobody else is to wait for that.
 #[test]
 fn a_block_on_its_way_is_not_asked_for_again_though_it_is_made_here() {
     let mut desk = desk(&READS);
@@ -180,17 +206,20 @@ fn a_block_on_its_way_is_not_asked_for_again_though_it_is_made_here() {
     desk.remove(id(B));
     let orders = desk.assign(&list(&[BOTH]), &from_elsewhere(&[A, B]));
     assert_eq!(orders.fetch, from_elsewhere(&[A]));
+    assert!(desk.is_coming(id(A)) && !desk.is_coming(id(B)));
+    assert!(desk.arrived(id(B), B).begin.is_empty());
+    assert_eq!(begun(&desk.arrived(id(A), A)), [BOTH]);
 }
 
 #[test]
-fn a_block_on_its_way_is_not_asked_for_again_though_it_was_not_made_here() {
+fn who_waits_for_a_block_on_its_way_waits_on_though_it_is_not_made_here() {
     let mut desk = desk(&READS);
     desk.assign(&list(&[ONLY_B]), &from_elsewhere(&[B]));
     let mut orders = desk.assign(&list(&[B]), &[]);
     let mut back = TaskList::default();
     desk.unprepare(orders.begin.remove(0), &mut back);
-    assert_eq!(returned(&back), [B, ONLY_B]);
-    assert!(desk.assign(&list(&[ONLY_B]), &from_elsewhere(&[B])).fetch.is_empty());
+    assert_eq!(returned(&back), [B]);
+    assert_eq!(begun(&desk.arrived(id(B), B)), [ONLY_B]);
 }
 
 fn desk_of(space: Space, blocks: Blocks, reads: Vec<Read>) -> Desk<u32> {

@@ -93,6 +93,13 @@ impl Holders {
         }
     }
 
+    /// The holder of a block has it no more, and copies may be on their way from there.
+    pub fn let_down(&mut self, block: BlockId) {
+        if let Some(copies) = self.further.get_mut(&block) {
+            copies.let_down();
+        }
+    }
+
     /// All copies of a block, which are none any more.
     pub fn take_all(&mut self, block: BlockId) -> Vec<HeldCopy> {
         self.further.remove(&block).map_or_else(Vec::new, |copies| copies.all().to_vec())
@@ -226,6 +233,7 @@ impl Holders {
             if copies.remove(worker) {
                 had.push(*block);
             }
+            copies.forget_giver(worker);
             !copies.is_empty()
         });
         had.sort_unstable();

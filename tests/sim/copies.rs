@@ -4,11 +4,14 @@ use super::world::{COPY_ATTEMPTS, Chaos, Item, SECOND, World};
 use dolmen::ids::{BlockId, WorkerId};
 use dolmen::sched::{Event, Orders, Pull};
 
+/// So often a worker of another process looks for a block of which it has not heard yet.
+const LOOKS: u32 = 7;
+
 /// What comes of asking a worker for a block.
 enum Given {
     Value(u64),
     Nothing,
-    /// It is on its way there.
+    /// It is on its way there: whoever asks waits for that.
     Later,
 }
 
@@ -30,55 +33,87 @@ impl World {
         coming.buffer = needs_buffer;
         coming.asked = self.now;
         let delay = self.delay(if from == to { self.duration } else { self.link_latency(from, to) });
-        self.at(self.now + delay, Item::Fetched { to, from, block });
+        self.at(self.now + delay, Item::Fetched { to, from, block, looks: LOOKS });
     }
 
-    /// What `from` can give, from its memory or from what has been written there.
+    /// What `from` can give, from its memory, or to other processes from what has been written there: these do not wait
+    /// for that.
     fn give(&mut self, to: WorkerId, from: WorkerId, block: BlockId) -> Given {
         let Some(giver) = self.workers.get(&from) else { return Given::Nothing };
         if from != to {
             if let Some(value) = giver.desk.get(block) {
                 return Given::Value(*value);
             }
-            if giver.fetching.contains_key(&block) {
+            let is_written =
+                self.is_elsewhere(from, to) && self.memories[&giver.memory].place.contains_key(&block);
+            if !is_written && giver.desk.is_coming(block) {
                 return Given::Later;
             }
-            if !self.memories[&giver.memory].place.contains_key(&block) {
+            if !is_written {
                 return Given::Nothing;
             }
         }
         self.read_back(from, block).map_or(Given::Nothing, Given::Value)
     }
 
-    pub(super) fn fetched(&mut self, to: WorkerId, from: WorkerId, block: BlockId) {
+    /// `from` is asked for a block, and looks for it so many times at most.
+    pub(super) fn fetched(&mut self, to: WorkerId, from: WorkerId, block: BlockId, looks: u32) {
         if !self.workers.contains_key(&to) {
             return;
         }
-        let value = match self.give(to, from, block) {
-            Given::Value(value) => Some(value),
-            Given::Nothing => None,
-            Given::Later => {
-                // What its holder waits for says nothing of the link.
-                if let Some(coming) =
-                    self.workers.get_mut(&to).and_then(|worker| worker.fetching.get_mut(&block))
-                {
-                    coming.asked = self.now;
-                }
+        match self.give(to, from, block) {
+            Given::Value(value) => self.send(from, to, block, Some(value)),
+            Given::Later => self.waiting.entry((from, block)).or_default().push(to),
+            Given::Nothing if looks > 1 && self.is_elsewhere(from, to) => {
                 let delay = self.delay(self.latency) + 1;
-                return self.at(self.now + delay, Item::Fetched { to, from, block });
+                self.at(self.now + delay, Item::Fetched { to, from, block, looks: looks - 1 });
             }
-        };
-        if let Some(value) = value
-            && self.uplinks.are_slow()
-            && self.memory_of(from) != self.memory_of(to)
-        {
-            return self.upload(from, to, block, value);
+            Given::Nothing => self.arrive(to, from, block, None),
         }
-        self.arrive(to, from, block, value);
+    }
+
+    /// Is `from` there, in another process than `to`?
+    fn is_elsewhere(&self, from: WorkerId, to: WorkerId) -> bool {
+        self.memory_of(from).is_some_and(|memory| self.memory_of(to) != Some(memory))
+    }
+
+    /// `from` sends a block, or says that it cannot be had.
+    pub(super) fn send(&mut self, from: WorkerId, to: WorkerId, block: BlockId, value: Option<u64>) {
+        let is_cut = self.flaky > 0 && self.is_elsewhere(from, to) && self.rng.chance(self.flaky);
+        match value.filter(|_| !is_cut) {
+            Some(value) if self.uplinks.are_slow() && self.is_elsewhere(from, to) => {
+                self.upload(from, to, block, value);
+            }
+            value => self.arrive(to, from, block, value),
+        }
+    }
+
+    /// Those who wait for a block that was on its way to `from` are answered: it has come, or it does not come.
+    fn answer(&mut self, from: WorkerId, block: BlockId, value: Option<u64>) {
+        for to in self.waiting.remove(&(from, block)).into_iter().flatten() {
+            // What its holder waited for says nothing of the link.
+            if let Some(coming) = self.workers.get_mut(&to).and_then(|worker| worker.fetching.get_mut(&block))
+            {
+                coming.asked = self.now;
+            }
+            let delay = self.delay(self.latency) + 1;
+            self.at(self.now + delay, Item::Answered { to, from, block, value });
+        }
+    }
+
+    /// `from` is gone: so are the connections of those who wait for a block there.
+    pub(super) fn hang_up(&mut self, from: WorkerId) {
+        let blocks: Vec<BlockId> =
+            self.waiting.keys().filter(|(at, _)| *at == from).map(|(_, block)| *block).collect();
+        blocks.into_iter().for_each(|block| self.answer(from, block, None));
     }
 
     /// A block has come to a worker, or will not.
     pub(super) fn arrive(&mut self, to: WorkerId, from: WorkerId, block: BlockId, value: Option<u64>) {
+        if !self.workers.contains_key(&to) {
+            return;
+        }
+        self.answer(to, block, value);
         let Some(worker) = self.workers.get_mut(&to) else { return };
         let coming = worker.fetching.remove(&block).unwrap_or_default();
         if value.is_some() && from != to {

@@ -127,6 +127,7 @@ impl World {
     fn forget_messages(&mut self) {
         self.keep_items(|item| matches!(item, Item::Accident | Item::Heal | Item::SchedulerDies));
         self.uplinks.clear();
+        self.waiting.clear();
         self.inbox.clear();
         self.handle_due = false;
         self.failed_copies.clear();

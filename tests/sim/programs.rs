@@ -161,6 +161,27 @@ pub fn broadcast(readers: usize, seconds: f64) -> Program {
     }])
 }
 
+/// A few blocks, and tasks each of which reads two or three of them.
+pub fn much_wanted(rng: &mut Rng, blocks: u64, readers: u64) -> Program {
+    let mut inputs = vec![Vec::new(); blocks as usize];
+    for _ in 0..readers {
+        let first = rng.below(blocks);
+        let reads = (first..first + rng.range(2, 3)).map(|block| (block % blocks) as u32);
+        inputs.push(reads.collect());
+    }
+    let read = Read { source: StageId(0), pattern: Pattern::Edges(Arc::new(Edges::new(&inputs))) };
+    Program::new(vec![Stage {
+        kind: Kind::Null,
+        space: Space::new(inputs.len() as u32, 1, 1, Order::Rows),
+        blocks: Blocks::Each { rows: 1, cols: 7 },
+        element: Element::F64,
+        reads: vec![read],
+        keep: true,
+        lockstep: false,
+        work: Work::default(),
+    }])
+}
+
 /// A tall matrix in row blocks, which may be shorter than wide.
 fn tall(rng: &mut Rng, builder: &mut ProgramBuilder, size: u64, transposed: bool) -> Access {
     let n = rng.range(1, size.div_ceil(4));

@@ -51,6 +51,7 @@ impl World {
             Action::Release { .. } => {
                 assert!(worker.queue.is_empty() && worker.running.is_empty(), "{id:?} is let go with work");
                 self.workers.remove(&id);
+                self.hang_up(id);
             }
             Action::Completed | Action::Failed { .. } => unreachable!("not for a worker"),
         }

@@ -33,6 +33,14 @@ pub(super) enum Item {
         to: WorkerId,
         from: WorkerId,
         block: BlockId,
+        looks: u32,
+    },
+    /// Whoever waited for a block gets it, or hears that it does not come.
+    Answered {
+        to: WorkerId,
+        from: WorkerId,
+        block: BlockId,
+        value: Option<u64>,
     },
     /// A worker has sent a part of a block.
     PartSent(WorkerId),
@@ -102,6 +110,8 @@ pub struct World {
     pub(super) suspected: BTreeSet<TaskId>,
     /// Blocks that are being written, by worker.
     pub(super) writing: BTreeMap<(WorkerId, BlockId), u64>,
+    /// Who waits for a block that is on its way to the worker that it was asked of.
+    pub(super) waiting: BTreeMap<(WorkerId, BlockId), Vec<WorkerId>>,
     pub spills: u64,
     /// Tasks that workers were given before their inputs existed.
     pub ahead: u64,
@@ -132,6 +142,8 @@ pub struct World {
     /// Blocks that have come from the far worker or to it.
     pub pulled_far: u64,
     pub(super) uplinks: Uplinks,
+    /// Of a hundred blocks from other processes so many do not come.
+    pub(super) flaky: u64,
     pub(super) duplicates: bool,
     /// All tasks take as long, and all messages.
     pub(super) steady: bool,
@@ -172,6 +184,7 @@ impl World {
             asked: BTreeMap::new(),
             suspected: BTreeSet::new(),
             writing: BTreeMap::new(),
+            waiting: BTreeMap::new(),
             spills: 0,
             ahead: 0,
             actions: 0,
@@ -196,6 +209,7 @@ impl World {
             far: None,
             pulled_far: 0,
             uplinks: Uplinks::default(),
+            flaky: 0,
             duplicates: true,
             steady: false,
         }
@@ -230,6 +244,12 @@ impl World {
     /// Blocks from this worker and to it are under way so many times longer than between others.
     pub fn far(mut self, worker: WorkerId, times: u64) -> Self {
         self.far = Some(Far { worker, times });
+        self
+    }
+
+    /// Of a hundred blocks that go from process to process so many do not come.
+    pub fn flaky(mut self, percent: u64) -> Self {
+        self.flaky = percent;
         self
     }
 
@@ -286,6 +306,7 @@ impl World {
     /// The worker is gone at once; the core hears of it later, and later still of what the worker last said.
     pub fn crash(&mut self, id: WorkerId) {
         self.workers.remove(&id);
+        self.hang_up(id);
         self.suspected.extend(self.asked.remove(&id).unwrap_or_default());
         self.crashes += 1;
         let delay = self.delay(self.latency);
@@ -341,7 +362,8 @@ impl World {
             Item::ToWorker(worker, action) => self.obey(worker, action),
             Item::ToCore(events) => self.hear(events),
             Item::Handle => self.handle(),
-            Item::Fetched { to, from, block } => self.fetched(to, from, block),
+            Item::Fetched { to, from, block, looks } => self.fetched(to, from, block, looks),
+            Item::Answered { to, from, block, value } => self.send(from, to, block, value),
             Item::PartSent(from) => self.part_sent(from),
             Item::Done(worker, task) => self.task_done(worker, task),
             Item::Written(worker, block) => self.written(worker, block),

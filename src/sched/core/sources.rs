@@ -39,8 +39,7 @@ impl Core {
 
     /// Who is to give `worker` a block that is on its way there already.
     fn promised_giver(&self, block: BlockId, worker: WorkerId) -> Option<WorkerId> {
-        let copy = self.holders.of(block).iter().find(|copy| copy.worker == worker && !copy.known)?;
-        self.fleet.get(copy.giver).map(|_| copy.giver)
+        self.holders.of(block).iter().find(|copy| copy.worker == worker && !copy.known)?.giver
     }
 
     /// Who gives `worker` a block soonest that lies in other memories: `holder`, or one of the workers that have a copy

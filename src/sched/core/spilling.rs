@@ -135,6 +135,7 @@ impl Core {
             return;
         }
         self.transit.remove_file(block);
+        self.holders.let_down(block);
         if let Some(transfer) = self.holders.end_copy_from(block, worker)
             && self.holders.unexpect(block, transfer.to)
         {
