@@ -5,7 +5,7 @@ use crate::failure::{Blame, Failure};
 use crate::graph::{Blocks, Edges, Kind, Order, Pattern, Program, Read, Space, Stage, Work};
 use crate::ids::{MemoryId, StageId, TaskId, TaskList, WorkerId};
 use crate::sched::core::{Core, WorkerView};
-use crate::sched::events::{Action, Event, Timing, Unbegun};
+use crate::sched::events::{Action, Event, Pull, Timing, Unbegun};
 use crate::sched::plan::{ResultsWhenShort, SpillPlan};
 use std::sync::Arc;
 
@@ -112,6 +112,44 @@ fn a_block_that_lies_elsewhere_too_is_not_copied() {
     assert_eq!(core.location(task(1)), Some(SECOND));
     assert_eq!(hear(&mut core, [Event::Leave { worker: SECOND }]), [Action::Release { worker: SECOND }]);
     assert_eq!(core.location(task(1)), Some(FIRST));
+}
+
+/// The third worker gets a block from the copy that the second one has, as the first is far from it.
+#[test]
+fn who_leaves_stays_until_the_copies_that_come_from_its_own_are_there() {
+    let mut core = core_of(&[&[], &[0], &[0], &[0, 1], &[0, 1], &[0, 1], &[0, 1], &[0, 1], &[0, 1]]);
+    let timings = vec![Timing { stage: StageId(0), tasks: 1, seconds: 50.0 }];
+    let long = Event::Finished { worker: FIRST, tasks: TaskList::default(), timings };
+    hear(&mut core, [join(FIRST), long, join(SECOND)]);
+    hear(&mut core, [done(FIRST, 0)]);
+    let near = Pull { from: FIRST, blocks: 1, bytes: 8, seconds: 1e-4 };
+    hear(&mut core, [Event::Pulled { worker: SECOND, pulls: vec![near] }, done(SECOND, 2), join(THIRD)]);
+    let pulls = vec![Pull { seconds: 0.1, ..near }, Pull { from: SECOND, ..near }];
+    let actions = hear(&mut core, [Event::Pulled { worker: THIRD, pulls }, done(FIRST, 1)]);
+    let assigned_to = |wanted: WorkerId| -> TaskList {
+        let tasks = actions.iter().filter_map(|action| match action {
+            Action::Assign { worker, tasks, .. } if *worker == wanted => Some(tasks.iter()),
+            _ => None,
+        });
+        tasks.flatten().collect()
+    };
+    let gets = |action: &Action| matches!(action, Action::Assign { worker: THIRD, fetch, .. } if fetch.contains(&(task(0), SECOND)));
+    assert!(actions.iter().any(gets), "{actions:?}");
+    let back = Event::Returned { worker: SECOND, tasks: assigned_to(SECOND) };
+    let leave = hear(&mut core, [Event::Leave { worker: SECOND }, back]);
+    let goes = |action: &Action| {
+        matches!(action, Action::Copy { from: SECOND, .. } | Action::Release { worker: SECOND })
+    };
+    assert!(!leave.iter().any(goes), "{leave:?}");
+    let finished = Event::Finished { worker: THIRD, tasks: assigned_to(THIRD), timings: Vec::new() };
+    let then = hear(&mut core, [finished]);
+    let result = then.iter().find_map(|action| match action {
+        Action::Copy { from: SECOND, to, block } => Some((*to, *block)),
+        _ => None,
+    });
+    let (worker, block) = result.expect("its result goes to another one");
+    assert_eq!(block, task(2));
+    assert!(hear(&mut core, [Event::Copied { worker, block }]).contains(&Action::Release { worker: SECOND }));
 }
 
 #[test]
