@@ -2,7 +2,7 @@
 # make test    everything that can be tested here; installs what it needs by itself
 # make chaos   300 runs on clusters whose workers are killed, stopped, drained and started; CHAOS=n does n of them
 # make sanitize   tests of the code with `unsafe` in it, under AddressSanitizer
-# make miri   tests of kernels under Miri, on small matrices; needs a nightly toolchain
+# make miri   tests of kernels and of threads that borrow, under Miri, on small matrices; needs a nightly toolchain
 # make fuzz    a fuzz target for each decoder, FUZZ=60 seconds each; needs a nightly toolchain
 # make mutants   tests on code that was made wrong; hours, MUTANTS='--file src/sched/load.rs' or --shard 1/8 for a part
 # make bench   the benchmark harness, beside NumPy and Dask where they can be installed
@@ -152,6 +152,7 @@ miri:
 	    rustup component add --toolchain nightly miri rust-src
 	fi
 	$(CARGO) +nightly miri test --locked --target-dir target/miri -p kernels </dev/null
+	$(CARGO) +nightly miri test --locked --target-dir target/miri -p dolmen --lib disk::threads </dev/null
 
 # Inputs that are found go to target/fuzz-corpus; those in fuzz/corpus are tried first, and by `make test`.
 FUZZ ?= 60
