@@ -56,7 +56,7 @@ pub enum FileError {
     NotHere { path: PathBuf },
     #[error("{} is another file here, or has changed: {what}", path.display())]
     Another { path: PathBuf, what: &'static str },
-    #[error("reading {}: {error}", path.display())]
+    #[error("reading {}: {}", path.display(), in_words(error))]
     Read { path: PathBuf, error: io::Error },
     #[error("{}: it changed while it was read: run again when nobody writes to it", path.display())]
     Changed { path: PathBuf },
@@ -87,6 +87,17 @@ impl FileError {
     }
 }
 
+/// What kept us from reading: the system's words, or plainer ones.
+fn in_words(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::UnexpectedEof => "the file ends too early: is it whole?".into(),
+        _ if error.raw_os_error() == Some(libc::EMFILE) => {
+            format!("{error}: raise the limit on them (ulimit -n)")
+        }
+        _ => error.to_string(),
+    }
+}
+
 /// How to mend what the system says in its own words.
 fn hint(error: &io::Error) -> &'static str {
     match error.kind() {
@@ -103,5 +114,21 @@ impl From<FileError> for Failure {
     fn from(error: FileError) -> Failure {
         let blame = if error.is_request_error() { Blame::Request } else { Blame::Run };
         Failure { blame, message: error.to_string() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_kept_us_from_reading_is_said_in_plain_words() {
+        let said = |error: io::Error| FileError::Read { path: "a.npy".into(), error }.to_string();
+        let short = said(io::ErrorKind::UnexpectedEof.into());
+        assert_eq!(short, "reading a.npy: the file ends too early: is it whole?");
+        let many = said(io::Error::from_raw_os_error(libc::EMFILE));
+        assert!(many.ends_with(": raise the limit on them (ulimit -n)"), "{many}");
+        let other = said(io::Error::from_raw_os_error(libc::EIO));
+        assert!(other.starts_with("reading a.npy: Input/output error"), "{other}");
     }
 }

@@ -39,8 +39,13 @@ impl Format {
         if has_ending(path, Format::Zarr.extension()) {
             return Ok(Format::Zarr);
         }
-        let found = path.extension().unwrap_or_default();
-        if path == Path::new("-") || OF_NO_FOLDER.iter().any(|ending| found.eq_ignore_ascii_case(ending)) {
+        // Of `.zarr` too, which is all ending and no name.
+        let name = path.file_name().unwrap_or_default().as_encoded_bytes();
+        let found = name.rsplit(|byte| *byte == b'.').next().filter(|found| found.len() < name.len());
+        let found = found.unwrap_or_default();
+        if path == Path::new("-")
+            || OF_NO_FOLDER.iter().any(|ending| found.eq_ignore_ascii_case(ending.as_bytes()))
+        {
             let why = "several results need a folder: give a name without such an ending, \
                        or with .zarr in small letters";
             return Err(FileError::Target { path: path.into(), why: why.into() });
@@ -77,5 +82,6 @@ mod tests {
         assert_eq!([of("a.zarr"), of("b/a.zarr/")], [Some(Format::Zarr); 2]);
         assert_eq!([of("a.NPY"), of("a.ZARR"), of("b/a.Zarr/")], [None; 3]);
         assert_eq!([of("a.npy"), of("a.H5"), of("a.csv"), of("a.npy.gz"), of("-")], [None; 5]);
+        assert_eq!([of(".zarr"), of("b/.npy"), of("zarr")], [None, None, Some(Format::Npy)]);
     }
 }

@@ -4,7 +4,7 @@ use super::earlier::followed;
 use super::error::FileError;
 use super::format::Format;
 use super::partial::check_target;
-use super::zarr::{PartialDir, is_array};
+use super::zarr::{PartialDir, is_array_of_any_version};
 use std::ffi::OsString;
 use std::fs;
 use std::io;
@@ -99,7 +99,7 @@ pub fn check_outputs(inputs: &[PathBuf], outputs: &[PathBuf]) -> Result<(), File
                 input.display()
             )));
         }
-        if let Some(array) = target.folder.ancestors().find(|folder| is_array(folder)) {
+        if let Some(array) = target.folder.ancestors().find(|folder| is_array_of_any_version(folder)) {
             return Err(refused(format!("it is in the Zarr array {}: choose another name", array.display())));
         }
         let meets =
@@ -162,6 +162,9 @@ mod tests {
             assert!(refused(&[&input], &path(name)), "{name}");
         }
         assert!(!refused(&[&input], &other), "an array that is not read is replaced");
+        fs::create_dir(path("version_2")).unwrap();
+        fs::write(path("version_2/.zarray"), "{}").unwrap();
+        assert!(refused(&[], &path("version_2/b.npy")));
     }
 
     #[test]

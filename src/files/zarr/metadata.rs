@@ -13,7 +13,9 @@ use std::path::{Path, PathBuf};
 
 pub(super) const NAME: &str = "zarr.json";
 /// Files that make a directory a node of version 2.
-const OLD_NAMES: [&str; 3] = [".zarray", ".zgroup", ".zmetadata"];
+const OLD_NAMES: [&str; 3] = [OLD_ARRAY, ".zgroup", ".zmetadata"];
+/// The one that makes it an array.
+const OLD_ARRAY: &str = ".zarray";
 /// What the metadata of an array may say. Anything else has to be understood, unless it says that it need not be.
 const MEMBERS: [&str; 9] = [
     "zarr_format",
@@ -119,6 +121,11 @@ pub(super) fn is_group(path: &Path) -> bool {
 /// Is there a Zarr array of version 3 in this directory?
 pub(in crate::files) fn is_array(path: &Path) -> bool {
     node(path).is_ok_and(|node| node["node_type"] == "array")
+}
+
+/// Is there a Zarr array of any version in this directory?
+pub(in crate::files) fn is_array_of_any_version(path: &Path) -> bool {
+    is_array(path) || path.join(OLD_ARRAY).exists()
 }
 
 fn wrong(path: &Path, why: impl Into<String>) -> FileError {

@@ -18,7 +18,7 @@ mod window;
 
 pub use group::{check_group, group_file, make_group};
 pub use input::ZarrInput;
-pub(super) use metadata::is_array;
+pub(super) use metadata::is_array_of_any_version;
 pub(super) use output::ZarrChunks;
 pub use output::ZarrOutput;
 pub(super) use partial::PartialDir;
