@@ -113,9 +113,9 @@ pub(super) fn write(element: Element, shape: &[u64], chunk: &[u64]) -> String {
     format!("{node:#}\n")
 }
 
-/// Is there a Zarr group of version 3 in this directory?
-pub(super) fn is_group(path: &Path) -> bool {
-    node(path).is_ok_and(|node| node["node_type"] == "group")
+/// The metadata of the Zarr group of version 3 in this directory, if there is one.
+pub(super) fn group(path: &Path) -> Option<Value> {
+    node(path).ok().filter(|node| node["node_type"] == "group")
 }
 
 /// Is there a Zarr array of version 3 in this directory?
