@@ -102,10 +102,10 @@ fn what_makes_a_folder_a_group_is_an_output_too() {
     let group = |members: &str| format!("{{\"zarr_format\": 3, \"node_type\": \"group\"{members}}}");
     // Readers would look at the copies in it and not at the new arrays.
     let copies = ", \"consolidated_metadata\": {\"kind\": \"inline\", \"metadata\": {}}";
-    folder.write("y.zarr/zarr.json", &group(copies));
+    folder.write("y.zarr/zarr.json", group(copies));
     folder.refused("svd sq.npy --out y.zarr", &["y.zarr/zarr.json", "consolidated_metadata"]);
     for members in [", \"consolidated_metadata\": null", ""] {
-        folder.write("y.zarr/zarr.json", &group(members));
+        folder.write("y.zarr/zarr.json", group(members));
         folder.ok("svd sq.npy --out y.zarr");
     }
 }
