@@ -43,14 +43,14 @@ pub struct LocalOptions {
 /// Workers as processes of this machine. When it is dropped, all of them are ended.
 pub struct LocalProvider {
     options: LocalOptions,
-    workers: Vec<Worker>,
+    workers: Vec<WorkerProcess>,
     /// Names that have been given.
     given: u64,
     failures: EarlyFailures,
     asking: Backoff,
 }
 
-struct Worker {
+struct WorkerProcess {
     place: Place,
     child: Child,
     /// The last line that it has said, once it says nothing more.
@@ -73,7 +73,7 @@ impl LocalProvider {
         }
     }
 
-    fn start(&mut self, now: f64) -> Result<Worker, String> {
+    fn start(&mut self, now: f64) -> Result<WorkerProcess, String> {
         let name = format!("{PLACE}{}", self.given);
         let mut command = Command::new(&self.options.program);
         command.args(&self.options.words).arg("--name").arg(&name);
@@ -91,7 +91,7 @@ impl LocalProvider {
             ends: None,
             words: String::new(),
         };
-        Ok(Worker { place, child, last_line, told: None, has_worked: false })
+        Ok(WorkerProcess { place, child, last_line, told: None, has_worked: false })
     }
 
     /// Who has ended is seen, and who was told long ago is killed.
@@ -128,12 +128,12 @@ impl LocalProvider {
         let began = Instant::now();
         while self.there() > 0 && began.elapsed().as_secs_f64() < patience {
             std::thread::sleep(LOOK_AGAIN);
-            self.workers.iter_mut().for_each(Worker::look);
+            self.workers.iter_mut().for_each(WorkerProcess::look);
         }
     }
 }
 
-impl Worker {
+impl WorkerProcess {
     fn look(&mut self) {
         if !self.place.state.is_there() {
             return;
@@ -274,7 +274,7 @@ impl Provider for LocalProvider {
 
 impl Drop for LocalProvider {
     fn drop(&mut self) {
-        self.workers.iter_mut().filter(|worker| worker.place.state.is_there()).for_each(Worker::kill);
+        self.workers.iter_mut().filter(|worker| worker.place.state.is_there()).for_each(WorkerProcess::kill);
     }
 }
 
@@ -321,7 +321,7 @@ mod tests {
     fn nobody_is_left_when_it_is_dropped_or_all_is_released() {
         let mut local = provider("exec sleep 1000", 2);
         local.ask(2, 0.0).unwrap();
-        let ids: Vec<Pid> = local.workers.iter().map(Worker::id).collect();
+        let ids: Vec<Pid> = local.workers.iter().map(WorkerProcess::id).collect();
         drop(local);
         assert!(!ids.iter().any(|id| is_running(*id)));
         let mut local = provider("exec sleep 1000", 2);

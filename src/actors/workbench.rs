@@ -17,8 +17,9 @@ pub struct RunInHand {
     pub desk: Desk<Arc<Block>>,
 }
 
+/// What lies there.
 #[derive(Default)]
-struct State {
+struct Bench {
     here: Option<RunInHand>,
     /// Finished items, gathered until the actor comes to look. Blocks of tasks are on the desk already.
     tray: Vec<Done>,
@@ -38,16 +39,16 @@ pub struct Gathered {
 
 pub struct Workbench {
     queues: Arc<Queues>,
-    state: Mutex<State>,
+    bench: Mutex<Bench>,
 }
 
 impl Workbench {
     pub fn new(queues: Arc<Queues>) -> Workbench {
-        Workbench { queues, state: Mutex::default() }
+        Workbench { queues, bench: Mutex::default() }
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Bench> {
+        self.bench.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The run that goes on here.
@@ -99,9 +100,9 @@ impl Workbench {
     }
 
     fn change_to(&self, here: Option<RunInHand>) {
-        let mut state = self.lock();
+        let mut bench = self.lock();
         self.queues.clear();
-        *state = State { here, ..State::default() };
+        *bench = Bench { here, ..Bench::default() };
     }
 
     /// Does something with the desk, if there is a run.
@@ -114,8 +115,8 @@ impl Workbench {
         &self,
         act: impl FnOnce(&mut RunInHand) -> Orders<Arc<Block>>,
     ) -> Option<Orders<Arc<Block>>> {
-        let mut state = self.lock();
-        let here = state.here.as_mut()?;
+        let mut bench = self.lock();
+        let here = bench.here.as_mut()?;
         let mut orders = act(here);
         self.start(here, None, &mut orders);
         Some(orders)
@@ -132,8 +133,8 @@ impl Workbench {
 
     /// A thread has finished items. True if the actor is to come and look.
     pub fn finished(&self, by: Option<WorkClass>, done: Vec<Done>) -> bool {
-        let mut state = self.lock();
-        let State { here, tray, returned, ask } = &mut *state;
+        let mut bench = self.lock();
+        let Bench { here, tray, returned, ask } = &mut *bench;
         let Some(here) = here else { return false };
         let is_first = tray.is_empty();
         let mut orders = Orders::default();
@@ -151,11 +152,11 @@ impl Workbench {
 
     /// What the threads have left.
     pub fn gather(&self) -> Option<Gathered> {
-        let mut state = self.lock();
-        let run = state.here.as_ref()?.run.clone();
-        let done = std::mem::take(&mut state.tray);
-        let returned = std::mem::take(&mut state.returned);
-        let ask = std::mem::take(&mut state.ask);
+        let mut bench = self.lock();
+        let run = bench.here.as_ref()?.run.clone();
+        let done = std::mem::take(&mut bench.tray);
+        let returned = std::mem::take(&mut bench.returned);
+        let ask = std::mem::take(&mut bench.ask);
         Some(Gathered { run, done, returned, ask })
     }
 

@@ -40,12 +40,12 @@ struct Errand {
 /// The errands of one that asks.
 #[derive(Default)]
 struct Group {
-    state: Mutex<State>,
+    helpers: Mutex<Helpers>,
     left: Condvar,
 }
 
 #[derive(Default)]
-struct State {
+struct Helpers {
     /// Threads that have begun and are not done.
     at_it: usize,
     /// What the first of them that panicked said.
@@ -127,14 +127,14 @@ impl Queue {
 }
 
 impl Group {
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Helpers> {
+        self.helpers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn leave(&self, panic: Option<Box<dyn Any + Send>>) {
-        let mut state = self.lock();
-        state.at_it -= 1;
-        state.panic = state.panic.take().or(panic);
+        let mut helpers = self.lock();
+        helpers.at_it -= 1;
+        helpers.panic = helpers.panic.take().or(panic);
         self.left.notify_one();
     }
 }
@@ -148,9 +148,9 @@ struct Asker<'q> {
 impl Drop for Asker<'_> {
     fn drop(&mut self) {
         self.queue.lock().waiting.retain(|errand| !Arc::ptr_eq(&errand.group, &self.group));
-        let mut state = self.group.lock();
-        while state.at_it > 0 {
-            state = self.group.left.wait(state).unwrap_or_else(PoisonError::into_inner);
+        let mut helpers = self.group.lock();
+        while helpers.at_it > 0 {
+            helpers = self.group.left.wait(helpers).unwrap_or_else(PoisonError::into_inner);
         }
     }
 }
