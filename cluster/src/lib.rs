@@ -41,6 +41,7 @@ pub mod life;
 pub mod limits;
 pub mod local;
 mod log_limit;
+mod owner;
 mod pace;
 pub mod peer;
 pub mod policy;

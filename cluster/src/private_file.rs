@@ -28,22 +28,21 @@ impl FileError {
 /// [`AlreadyExists`](io::ErrorKind::AlreadyExists) if anything is there, even a link to nowhere. Else what the file
 /// system says. Nothing is left then.
 pub(crate) fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    write_beside(path, bytes)?.persist_noclobber(path)?;
+    let mut file = beside(path)?;
+    fill(&mut file, bytes)?;
+    file.persist_noclobber(path)?;
     Ok(())
 }
 
-/// The same in place of a file: there is never none.
-pub(crate) fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    write_beside(path, bytes)?.persist(path)?;
-    Ok(())
+/// An empty file of mode 0600 that can take the place of `path`. If it does not, it goes.
+pub(crate) fn beside(path: &Path) -> io::Result<NamedTempFile> {
+    NamedTempFile::new_in(path.parent().ok_or(io::ErrorKind::IsADirectory)?)
 }
 
-fn write_beside(path: &Path, bytes: &[u8]) -> io::Result<NamedTempFile> {
-    let folder = path.parent().ok_or(io::ErrorKind::IsADirectory)?;
-    let mut file = NamedTempFile::new_in(folder)?;
+/// Writes all that is in it.
+pub(crate) fn fill(file: &mut NamedTempFile, bytes: &[u8]) -> io::Result<()> {
     file.write_all(bytes)?;
-    file.as_file().sync_all()?;
-    Ok(file)
+    file.as_file().sync_all()
 }
 
 #[cfg(test)]
@@ -52,9 +51,10 @@ mod tests {
 
     #[test]
     fn a_file_beside_no_folder_is_one_of_the_working_directory() {
-        let file = write_beside(Path::new("s.json"), b"text").unwrap();
-        let beside = file.path().parent().unwrap().canonicalize().unwrap();
-        assert_eq!(beside, std::env::current_dir().unwrap().canonicalize().unwrap());
+        let mut file = beside(Path::new("s.json")).unwrap();
+        fill(&mut file, b"text").unwrap();
+        let folder = file.path().parent().unwrap().canonicalize().unwrap();
+        assert_eq!(folder, std::env::current_dir().unwrap().canonicalize().unwrap());
         assert_eq!(std::fs::read(file.path()).unwrap(), b"text");
     }
 
@@ -64,8 +64,7 @@ mod tests {
         let path = folder.path().join("f");
         write_new(&path, b"1").unwrap();
         assert_eq!(write_new(&path, b"2").unwrap_err().kind(), io::ErrorKind::AlreadyExists);
-        replace(&path, b"3").unwrap();
-        assert_eq!(std::fs::read(&path).unwrap(), b"3");
+        assert_eq!(std::fs::read(&path).unwrap(), b"1");
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
         assert_eq!(write_new(Path::new("/"), b"").unwrap_err().kind(), io::ErrorKind::IsADirectory);
     }

@@ -1,12 +1,14 @@
 //! The file by which workers and clients find their scheduler: written when it listens, removed when it ends.
 //!
 //! One JSON object: `{"address": "10.0.0.1:7077", "keys": "/home/me/keys", "process": 4711, "host": "n1", "grace_ms":
-//! null}`. `keys` is `null` for a scheduler without TLS, `grace_ms` for one that does not come back. The file has mode
-//! 0600 and appears whole.
+//! null, "boot": "0b2c…"}`. `keys` is `null` for a scheduler without TLS, `grace_ms` for one that does not come back.
+//! The file has mode 0600 and appears whole. Its scheduler holds a lock on it in that boot; `boot` is `null` if it
+//! cannot. Process number and host are told to people: nothing is judged by them.
 
-use crate::private_file::{FileError, replace, write_new};
+use crate::owner::{Owner, hold, is_at, owner};
+use crate::private_file::{FileError, beside, fill};
 use serde::{Deserialize, Serialize};
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -27,6 +29,8 @@ pub struct SchedulerAddress {
     pub host: String,
     /// If it is lost it may be started again within so many milliseconds; none if it does not come back.
     pub grace_ms: Option<u64>,
+    /// The boot of the system in which the file is locked as long as the scheduler lives; none if that tells nothing.
+    pub boot: Option<String>,
 }
 
 /// Why a scheduler file could not be written or read.
@@ -45,9 +49,21 @@ pub enum SchedulerFileError {
         /// It may be started again so soon.
         grace: Option<Duration>,
     },
+    /// Another scheduler is found through it.
+    #[error(
+        "{path} belongs to a scheduler that runs (process {process} on {host}): stop it, or name another file"
+    )]
+    InUse {
+        /// The file.
+        path: PathBuf,
+        /// Who wrote it.
+        process: u32,
+        /// Where that runs.
+        host: String,
+    },
     /// Another scheduler is found through it, and may be alive.
     #[error("{path} is of process {process} on {host}: stop it, or remove the file if it has ended")]
-    InUse {
+    Unjudged {
         /// The file.
         path: PathBuf,
         /// Who wrote it.
@@ -71,7 +87,14 @@ pub enum SchedulerFileError {
 impl SchedulerAddress {
     /// The address of a scheduler that runs in this process.
     pub fn of_this_process(address: String, keys: Option<PathBuf>) -> SchedulerAddress {
-        SchedulerAddress { address, keys, process: std::process::id(), host: host(), grace_ms: None }
+        SchedulerAddress {
+            address,
+            keys,
+            process: std::process::id(),
+            host: host(),
+            grace_ms: None,
+            boot: None,
+        }
     }
 
     /// If it is lost it may come back so soon.
@@ -82,53 +105,79 @@ impl SchedulerAddress {
     /// Reads the file at `path`.
     ///
     /// # Errors
-    /// If it is missing or malformed, or if its scheduler ran on this machine and has ended. Of a scheduler on
-    /// another machine only an attempt to connect can tell.
+    /// If it is missing or malformed, or if its scheduler has ended. Where that cannot be judged only an attempt to
+    /// connect can tell.
     pub fn read(path: &Path) -> Result<SchedulerAddress, SchedulerFileError> {
-        let found = Self::parse(path)?;
-        if found.has_ended() {
-            let grace = found.grace();
-            return Err(SchedulerFileError::Stale {
-                path: path.to_path_buf(),
-                process: found.process,
-                grace,
-            });
+        loop {
+            let found = Found::open(path, OpenOptions::new().read(true))?;
+            if found.owner() != Owner::Ended {
+                return Ok(found.content);
+            }
+            // Else it was removed or replaced meanwhile.
+            if is_at(&found.file, path) {
+                let (process, grace) = (found.content.process, found.content.grace());
+                return Err(SchedulerFileError::Stale { path: path.to_path_buf(), process, grace });
+            }
         }
-        Ok(found)
     }
+}
 
-    fn parse(path: &Path) -> Result<SchedulerAddress, SchedulerFileError> {
+/// A scheduler file that is there.
+struct Found {
+    file: File,
+    content: SchedulerAddress,
+}
+
+impl Found {
+    fn open(path: &Path, options: &OpenOptions) -> Result<Found, SchedulerFileError> {
         let io = |error| FileError::new("read", path, error);
         let malformed = |reason| SchedulerFileError::Malformed { path: path.to_path_buf(), reason };
         // To open a named pipe is to wait for whoever writes into it.
         if fs::metadata(path).is_ok_and(|about| !about.is_file()) {
             return Err(malformed("it is no file".to_string()));
         }
-        let file = File::open(path).map_err(|error| match error.kind() {
+        let file = options.open(path).map_err(|error| match error.kind() {
             io::ErrorKind::NotFound => SchedulerFileError::Missing(path.to_path_buf()),
             _ => io(error).into(),
         })?;
         let mut text = Vec::new();
-        file.take(LONGEST + 1).read_to_end(&mut text).map_err(io)?;
+        (&file).take(LONGEST + 1).read_to_end(&mut text).map_err(io)?;
         if text.len() as u64 > LONGEST {
             return Err(malformed(format!("it has more than {LONGEST} bytes")));
         }
-        serde_json::from_slice(&text).map_err(|error| malformed(error.to_string()))
+        let content = serde_json::from_slice(&text).map_err(|error| malformed(error.to_string()))?;
+        Ok(Found { file, content })
     }
 
-    /// Only the file of a scheduler that has ended may be replaced.
-    fn check_ended(self, path: &Path) -> Result<(), SchedulerFileError> {
-        match self.has_ended() {
-            true => Ok(()),
-            false => {
-                let SchedulerAddress { process, host, .. } = self;
-                Err(SchedulerFileError::InUse { path: path.to_path_buf(), process, host })
+    fn owner(&self) -> Owner {
+        owner(&self.file, self.content.boot.as_deref())
+    }
+}
+
+/// Takes the file of a scheduler that has ended, if there is one: nobody else replaces it as long as it is open.
+fn take(path: &Path) -> Result<Option<File>, SchedulerFileError> {
+    loop {
+        // Some network file systems lock only what is open for writing.
+        let found = match Found::open(path, OpenOptions::new().read(true).write(true)) {
+            Err(SchedulerFileError::Missing(_)) => return Ok(None),
+            found => found?,
+        };
+        let owner = found.owner();
+        let SchedulerAddress { process, host, .. } = found.content;
+        match owner {
+            Owner::Lives => {
+                return Err(SchedulerFileError::InUse { path: path.to_path_buf(), process, host });
             }
+            Owner::Unknown => {
+                return Err(SchedulerFileError::Unjudged { path: path.to_path_buf(), process, host });
+            }
+            Owner::Ended => (),
         }
-    }
-
-    fn has_ended(&self) -> bool {
-        self.host == host() && !is_running(self.process)
+        // Held for moments only: by who judges it, and by who puts another in its place.
+        found.file.lock().map_err(|error| FileError::new("lock", path, error))?;
+        if is_at(&found.file, path) {
+            return Ok(Some(found.file));
+        }
     }
 }
 
@@ -136,38 +185,38 @@ impl SchedulerAddress {
 #[derive(Debug)]
 pub struct SchedulerFile {
     path: PathBuf,
-    content: SchedulerAddress,
+    /// Locked, if it can be.
+    file: File,
 }
 
 impl SchedulerFile {
     /// Writes the file. One whose scheduler has ended is replaced.
     ///
     /// # Errors
-    /// If another scheduler that is running wrote it (or may be running, on another machine), or if it is something
+    /// If it is that of another scheduler which runs, or may be running for all that is known, or if it is something
     /// else, or what the file system says.
     pub fn write(path: &Path, content: SchedulerAddress) -> Result<SchedulerFile, SchedulerFileError> {
         let io = |error| FileError::new("write", path, error);
+        let replaced = take(path)?;
+        // It is locked before anybody finds it.
+        let mut new = beside(path).map_err(io)?;
+        let content = SchedulerAddress { boot: hold(new.as_file()), ..content };
         let text = serde_json::to_vec(&content).map_err(|error| io(error.into()))?;
-        match SchedulerAddress::parse(path) {
-            Err(SchedulerFileError::Missing(_)) => write_new(path, &text).map_err(io)?,
-            Err(error) => return Err(error),
-            Ok(_) => {
-                // One of those that find the same file takes its place; the others see that it has.
-                let found = File::open(path).map_err(io)?;
-                found.lock().map_err(io)?;
-                SchedulerAddress::parse(path)?.check_ended(path)?;
-                replace(path, &text).map_err(io)?;
-            }
-        }
-        Ok(SchedulerFile { path: path.to_path_buf(), content })
+        fill(&mut new, &text).map_err(io)?;
+        let written = match replaced {
+            Some(_) => new.persist(path),
+            None => new.persist_noclobber(path),
+        };
+        let file = written.map_err(|error| io(error.error))?;
+        Ok(SchedulerFile { path: path.to_path_buf(), file })
     }
 }
 
 impl Drop for SchedulerFile {
     /// Removes the file, unless somebody else has put another in its place.
     fn drop(&mut self) {
-        if SchedulerAddress::parse(&self.path).is_ok_and(|found| found == self.content) {
-            // Whoever finds it learns from the process number that it is stale.
+        if is_at(&self.file, &self.path) {
+            // Whoever finds it learns from the lock that it is stale.
             let _ = fs::remove_file(&self.path);
         }
     }
@@ -175,14 +224,6 @@ impl Drop for SchedulerFile {
 
 fn host() -> String {
     rustix::system::uname().nodename().to_string_lossy().into_owned()
-}
-
-fn is_running(process: u32) -> bool {
-    let process = i32::try_from(process).ok().and_then(rustix::process::Pid::from_raw);
-    // One that may not be signalled is there all the same.
-    process.is_some_and(|process| {
-        !matches!(rustix::process::test_kill_process(process), Err(rustix::io::Errno::SRCH))
-    })
 }
 
 #[cfg(test)]
@@ -197,14 +238,18 @@ mod tests {
             process,
             host: host.into(),
             grace_ms: None,
+            boot: None,
         }
     }
 
-    /// The number of a process that has ended.
-    fn ended() -> u32 {
-        let mut child = std::process::Command::new("true").spawn().unwrap();
-        child.wait().unwrap();
-        child.id()
+    /// A file whose scheduler was killed, or which is of a scheduler that nobody can judge.
+    fn leave(path: &Path, boot: Option<String>) {
+        let content = SchedulerAddress { boot, ..of(std::process::id(), &host()) };
+        fs::write(path, serde_json::to_vec(&content).unwrap()).unwrap();
+    }
+
+    fn this_boot() -> Option<String> {
+        hold(&tempfile::tempfile().unwrap())
     }
 
     #[test]
@@ -214,6 +259,7 @@ mod tests {
         let keys = folder.path().join("keys");
         let content = SchedulerAddress::of_this_process("[::1]:7077".into(), Some(keys));
         let file = SchedulerFile::write(&path, content.clone()).unwrap();
+        let content = SchedulerAddress { boot: this_boot(), ..content };
         assert_eq!(SchedulerAddress::read(&path).unwrap(), content);
         assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o600);
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
@@ -222,41 +268,59 @@ mod tests {
     }
 
     #[test]
-    fn that_of_a_process_that_has_ended_is_stale_and_replaced() {
+    fn that_of_a_scheduler_that_was_killed_is_stale_and_replaced_whatever_its_process_number() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("s.json");
-        let stale = SchedulerFile::write(&path, of(ended(), &host())).unwrap();
+        leave(&path, this_boot());
         assert!(matches!(SchedulerAddress::read(&path), Err(SchedulerFileError::Stale { .. })));
-        let own = SchedulerFile::write(&path, of(std::process::id(), &host())).unwrap();
-        drop(stale);
-        assert!(SchedulerAddress::read(&path).is_ok(), "the file of another is not removed");
+        let own = SchedulerFile::write(&path, of(i32::MAX as u32, &host())).unwrap();
+        assert!(SchedulerAddress::read(&path).is_ok(), "nobody has this process number");
         let error = SchedulerFile::write(&path, of(1, &host())).unwrap_err();
         assert!(matches!(error, SchedulerFileError::InUse { .. }), "{error}");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
         drop(own);
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn the_file_of_another_is_not_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("s.json");
+        let first = SchedulerFile::write(&path, of(1, &host())).unwrap();
+        fs::remove_file(&path).unwrap();
+        let second = SchedulerFile::write(&path, of(1, &host())).unwrap();
+        drop(first);
+        assert!(SchedulerAddress::read(&path).is_ok());
+        drop(second);
     }
 
     #[test]
     fn of_those_that_find_a_stale_file_one_takes_its_place() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("s.json");
-        std::mem::forget(SchedulerFile::write(&path, of(ended(), &host())).unwrap());
-        let write = |_| SchedulerFile::write(&path, of(std::process::id(), &host()));
-        let written: Vec<_> = std::thread::scope(|scope| {
-            let writers: Vec<_> = (0..8).map(|number| scope.spawn(move || write(number))).collect();
-            writers.into_iter().map(|writer| writer.join().unwrap()).collect()
-        });
-        assert_eq!(written.iter().filter(|written| written.is_ok()).count(), 1, "{written:?}");
-        assert!(SchedulerAddress::read(&path).is_ok());
+        for _ in 0..50 {
+            leave(&path, this_boot());
+            let write = || SchedulerFile::write(&path, of(1, &host()));
+            // Those that read it meanwhile are in nobody's way.
+            let read = || SchedulerAddress::read(&path);
+            let written: Vec<_> = std::thread::scope(|scope| {
+                (0..4).for_each(|_| drop(scope.spawn(read)));
+                let writers: Vec<_> = (0..4).map(|_| scope.spawn(write)).collect();
+                writers.into_iter().map(|writer| writer.join().unwrap()).collect()
+            });
+            assert_eq!(written.iter().filter(|written| written.is_ok()).count(), 1, "{written:?}");
+            assert!(SchedulerAddress::read(&path).is_ok());
+        }
     }
 
     #[test]
-    fn of_another_machine_nothing_is_known() {
+    fn what_cannot_be_judged_is_believed_and_stays() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("s.json");
-        let _file = SchedulerFile::write(&path, of(ended(), "elsewhere")).unwrap();
+        leave(&path, None);
         assert!(SchedulerAddress::read(&path).is_ok());
         let error = SchedulerFile::write(&path, of(1, &host())).unwrap_err();
-        assert!(matches!(error, SchedulerFileError::InUse { .. }), "{error}");
+        assert!(matches!(error, SchedulerFileError::Unjudged { .. }), "{error}");
     }
 
     #[test]

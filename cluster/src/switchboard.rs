@@ -77,10 +77,11 @@ impl Switchboard {
     /// The reason for which it may not.
     pub fn admit(&self, from: &Introduction) -> Result<(), String> {
         match self.directory().named(&from.name) {
-            Some((_, open)) if !open.is_of(from) => Err(format!(
-                "another {} is connected as {}: choose another name, or wait",
-                open.role, from.name
-            )),
+            Some((_, open)) if !open.is_of(from) => {
+                let article = if open.role == from.role { "another" } else { "a" };
+                let (role, name) = (open.role, &from.name);
+                Err(format!("{article} {role} is connected as {name}: choose another name, or wait"))
+            }
             _ => Ok(()),
         }
     }

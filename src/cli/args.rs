@@ -93,7 +93,7 @@ pub struct SchedulerArgs {
 pub struct WorkerArgs {
     #[command(flatten)]
     pub cluster: ClusterArgs,
-    /// What it is called; default: the machine and its process number
+    /// What it is called; default: the machine and a random number
     #[arg(long)]
     pub name: Option<String>,
     /// Compute threads; default: the cores that SLURM gave it, or those of this machine

@@ -48,7 +48,7 @@ pub fn worker(args: WorkerArgs) -> Result<(), Error> {
     log();
     let options = WorkerOptions {
         scheduler: named(&args.cluster)?,
-        name: args.name.unwrap_or_else(|| own_name(0)),
+        name: args.name.unwrap_or_else(own_name),
         threads: args.threads.map_or_else(own_cores, usize::from),
         memory: args.memory,
         spill_folder: args.spill_dir,

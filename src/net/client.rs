@@ -256,10 +256,9 @@ impl Client {
     }
 
     fn find(scheduler: &SchedulerAt, deadline: Instant, search: Search) -> Result<Client, Failure> {
-        static CLIENTS: AtomicU64 = AtomicU64::new(0);
         let attempt = Attempt::new(scheduler, Role::Client, deadline, search);
         let Found { address, trust, grace } = attempt.find()?;
-        let me = introduction(Role::Client, own_name(CLIENTS.fetch_add(1, Ordering::Relaxed)));
+        let me = introduction(Role::Client, own_name());
         let inbox = Arc::new(Inbox::default());
         inbox.lock().grace = grace;
         let config = Config { me, trust, mixed_machines: false, limits: Limits::default() };

@@ -96,7 +96,7 @@ pub fn run_scheduler(
     let folder = keys.path();
     let trust = Trust::Keys(Keys::load(folder, Role::Scheduler).map_err(Failure::of_request)?);
     let limits = Limits { lost_after: options.lost_after, ..Limits::default() };
-    let me = introduction(Role::Scheduler, own_name(0));
+    let me = introduction(Role::Scheduler, own_name());
     let config = Config { me, trust, mixed_machines: false, limits };
     let system = actix::System::new();
     let (tell_stop, stop) = oneshot::channel();

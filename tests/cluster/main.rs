@@ -6,6 +6,7 @@ mod support;
 mod bits;
 mod bound;
 mod chaos;
+mod contained;
 mod crashes;
 mod cut;
 mod elastic;

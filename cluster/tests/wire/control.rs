@@ -127,7 +127,7 @@ fn messages_of_an_earlier_connection_are_not_heard_and_other_lives_have_to_wait(
         Config { me: Introduction { role: Role::Client, ..from.clone() }, ..plain(Role::Client, "c") };
     let refused = Node::new(client).endpoint.connect(&address.to_string());
     let refused = refused.err().expect("a refusal").to_string();
-    assert!(refused.contains("another worker is connected as n3"), "{refused}");
+    assert!(refused.contains("a worker is connected as n3"), "{refused}");
     // The same process once more.
     let mut later = Raw::welcomed(address, &from, "control");
     assert_eq!(scheduler.lost(), (first, "the same process connected once more".into()));
