@@ -144,6 +144,10 @@ impl Keys {
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, KeyError> {
+    // To open a named pipe is to wait for whoever writes into it.
+    if fs::metadata(path).is_ok_and(|about| !about.is_file()) {
+        return Err(KeyError::Malformed { path: path.to_path_buf(), reason: "it is no file".into() });
+    }
     fs::read(path).map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => KeyError::Missing(path.to_path_buf()),
         _ => FileError::new("read", path, error).into(),
@@ -227,5 +231,7 @@ mod tests {
         }
         fs::remove_file(&client).unwrap();
         assert!(matches!(why(Role::Client), KeyError::Missing(_)));
+        assert!(std::process::Command::new("mkfifo").arg(&client).status().unwrap().success());
+        assert!(matches!(why(Role::Client), KeyError::Malformed { .. }), "nobody writes into it");
     }
 }
