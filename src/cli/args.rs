@@ -315,6 +315,13 @@ impl Common {
     pub fn report_file(&self) -> Option<&PathBuf> {
         self.report.as_ref().filter(|path| path.as_os_str() != "-")
     }
+
+    /// Files that are read beside the matrices.
+    pub fn files_read(&self) -> Vec<PathBuf> {
+        let OnCluster { place, own_workers, .. } = &self.cluster;
+        let of_scheduler = place.scheduler().map(|scheduler| scheduler.files()).unwrap_or_default();
+        of_scheduler.into_iter().chain(own_workers.file().cloned()).collect()
+    }
 }
 
 #[derive(ValueEnum, Clone, Copy, Debug)]
@@ -381,6 +388,16 @@ impl Work {
                 &file.out
             }
             Work::Qr { folder, .. } | Work::Svd { folder, .. } | Work::Rsvd { folder, .. } => &folder.out,
+        }
+    }
+
+    /// The file or array that is made, if the result is only one.
+    pub fn out_file(&self) -> Option<&PathBuf> {
+        match self {
+            Work::Generate { file, .. } | Work::TransposeAdd { file, .. } | Work::Matmul { file, .. } => {
+                Some(&file.out)
+            }
+            Work::Qr { .. } | Work::Svd { .. } | Work::Rsvd { .. } => None,
         }
     }
 

@@ -85,6 +85,11 @@ pub struct Elastic {
 }
 
 impl ElasticArgs {
+    /// The file that they name to be read.
+    pub fn file(&self) -> Option<&PathBuf> {
+        self.slurm.slurm_prologue.as_ref()
+    }
+
     /// What they ask for, if for anything.
     pub fn asked(&self) -> Result<Option<Elastic>, Error> {
         let Some(provider) = self.provider else { return Ok(None) };

@@ -1,6 +1,6 @@
 //! Does what was asked.
 
-use super::args::{Command, OutFolder, Sketch, Work, parse};
+use super::args::{Command, Common, OutFolder, Sketch, Work, parse};
 use super::cluster;
 use super::console::{complain, say};
 use super::elastic::Elastic;
@@ -12,7 +12,7 @@ use super::progress::Bar;
 use super::report::Report;
 use super::signals;
 use crate::array::{Array, Fill, Origin};
-use crate::files::{self, Format, OutDir};
+use crate::files::{self, FileError, Format, OutDir};
 use crate::session::cluster::{FailedLogs, own_script};
 use crate::session::{self, Error, Operation, Preview, RsvdOptions, Session, Stats, Target, human};
 use std::ffi::OsString;
@@ -119,6 +119,18 @@ struct Targets {
     folder: Option<(PathBuf, bool)>,
 }
 
+/// Refuses what no matrix is needed to know: outputs that lead to no file or that destroy what the command reads.
+fn check_named(work: &Work) -> Result<(), Error> {
+    let report = work.common().report_file();
+    let outputs: Vec<PathBuf> = work.out_file().into_iter().chain(report).cloned().collect();
+    files::check_spared(&work.common().files_read(), &outputs).map_err(|error| match &error {
+        FileError::NoFile { path } if Some(path) == report => {
+            Error::Request(format!("{error}, or - for standard output"))
+        }
+        _ => error.into(),
+    })
+}
+
 /// They and the report destroy nothing that is read.
 fn targets(session: &Session, work: &Work, operation: &Operation) -> Result<Targets, Error> {
     let targets = match work {
@@ -137,7 +149,9 @@ fn targets(session: &Session, work: &Work, operation: &Operation) -> Result<Targ
         _ => None,
     };
     let outputs = targets.files.iter().chain(&group).chain(work.common().report_file());
-    session.check_outputs(operation, &outputs.cloned().collect::<Vec<PathBuf>>())?;
+    let outputs: Vec<PathBuf> = outputs.cloned().collect();
+    files::check_spared(&work.common().files_read(), &outputs)?;
+    session.check_outputs(operation, &outputs)?;
     Ok(targets)
 }
 
@@ -154,6 +168,7 @@ fn run(work: &Work) -> Result<(), Error> {
     if let Some(Elastic { options, .. }) = own_workers.as_ref().filter(|elastic| elastic.dry_run) {
         return say(&own_script(options, work.out())?);
     }
+    check_named(work)?;
     signals::watch()?;
     if work.common().verbose {
         log();
@@ -187,16 +202,26 @@ fn run_in(session: &Session, work: &Work) -> Result<(), Error> {
     if let Some(made) = made {
         made.keep();
     }
-    if let Some((folder, true)) = folder {
-        files::make_group(&folder, !common.no_sync)?;
-    }
-    let report = report(session, work, &operation, &preview, &stats)?;
+    let report = report(session, work, &operation, &preview, &stats);
+    let group = folder.filter(|(_, is_group)| *is_group).map(|(folder, _)| folder);
+    let told = || {
+        if let Some(folder) = group {
+            files::make_group(&folder, !common.no_sync)?;
+        }
+        tell(common, &report?, inputs.files.len(), &files)
+    };
+    // Whoever reads only that something failed would do all of it again.
+    told().map_err(|error| Error::Run(format!("{error}; the results are whole: {}", names(&files))))
+}
+
+/// The report and the summary, as far as they are wanted.
+fn tell(common: &Common, report: &Report, inputs: usize, files: &[PathBuf]) -> Result<(), Error> {
     if let Some(path) = common.report_file() {
-        files::write_whole(path, json(&report)?.as_bytes(), !common.no_sync)?;
+        files::write_whole(path, json(report)?.as_bytes(), !common.no_sync)?;
     } else if common.report.is_some() {
-        return say(&json(&report)?);
+        return say(&json(report)?);
     }
-    if common.quiet { Ok(()) } else { say(&summary(&report, inputs.files.len(), &files)) }
+    if common.quiet { Ok(()) } else { say(&summary(report, inputs, files)) }
 }
 
 fn report(
@@ -242,7 +267,6 @@ fn json(report: &Report) -> Result<String, Error> {
 }
 
 fn summary(report: &Report, inputs: usize, files: &[PathBuf]) -> String {
-    let names: Vec<String> = files.iter().map(|path| path.display().to_string()).collect();
     format!(
         "{}: {:.2} s, {} tasks, {:.1} GFLOP/s, read {}, wrote {}, peak memory {} of {} -> {}\n",
         title(report.command, report.shape, &report.dtype, inputs),
@@ -253,14 +277,19 @@ fn summary(report: &Report, inputs: usize, files: &[PathBuf]) -> String {
         human(report.bytes_written),
         human(report.peak_memory_bytes),
         human(report.memory_bound_bytes),
-        names.join(", ")
+        names(files)
     )
+}
+
+fn names(files: &[PathBuf]) -> String {
+    files.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ")
 }
 
 fn plan(work: &Work) -> Result<(), Error> {
     if work.common().cluster.own_workers.asked()?.is_some() {
         return Err(Error::Request("dolmen plan starts no workers: leave out --provider".into()));
     }
+    check_named(work)?;
     let session = session(work, None)?;
     let mut inputs = Inputs::of(&session);
     let operation = operation(&mut inputs, work)?;

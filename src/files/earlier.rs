@@ -1,5 +1,7 @@
 //! What is already there where a result is to be: links to follow, a mode and an owner to keep.
 
+use super::disk::file_system;
+use super::error::FileError;
 use std::fs::{self, File, Metadata, Permissions};
 use std::io;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, fchown};
@@ -7,6 +9,9 @@ use std::path::{Path, PathBuf};
 
 /// Links that lead to each other end here, as in Linux.
 const MOST_LINKS: usize = 40;
+
+/// The file system of `/proc`, as `statfs(2)` numbers it.
+const PROCESSES: u32 = 0x9fa0;
 
 /// The folder that a file is in.
 pub(super) fn folder_of(path: &Path) -> &Path {
@@ -17,17 +22,22 @@ pub(super) fn folder_of(path: &Path) -> &Path {
 }
 
 /// Where a result under this name goes: where the link of this name points, if it is one, whether or not something is
-/// there.
-pub(super) fn followed(path: &Path) -> io::Result<PathBuf> {
+/// there. What a process has open (`/dev/stdout`, `/dev/fd/1`) is no such place: the names that the system gives it
+/// lead to it, but are not always its names.
+pub(super) fn followed(path: &Path) -> Result<PathBuf, FileError> {
     // A slash at the end would ask what the link leads to whether it is a link.
     let without_slash = |path: &Path| path.components().collect::<PathBuf>();
     let mut target = without_slash(path);
     for _ in 0..MOST_LINKS {
+        if file_system(folder_of(&target)) == Some(PROCESSES) {
+            return Err(FileError::NoFile { path: path.into() });
+        }
         // What is no link ends the search, and so does what is not there.
         let Ok(link) = fs::read_link(&target) else { return Ok(target) };
         target = without_slash(&folder_of(&target).join(link));
     }
-    Err(io::Error::from_raw_os_error(libc::ELOOP))
+    let why = io::Error::from_raw_os_error(libc::ELOOP).to_string();
+    Err(FileError::Target { path: path.into(), why })
 }
 
 /// Mode and owner of what a result replaces.
@@ -73,6 +83,7 @@ impl Attributes {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::fd::AsRawFd;
     use std::os::unix::fs::symlink;
 
     #[test]
@@ -86,6 +97,21 @@ mod tests {
         assert_eq!(followed(&path("first/")).unwrap(), path("target"));
         assert_eq!(followed(&path("nothing")).unwrap(), path("nothing"));
         assert!(followed(&path("round")).is_err());
+    }
+
+    #[test]
+    fn what_a_process_has_open_is_not_taken_for_a_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        let open = File::create(path("open")).unwrap();
+        symlink(format!("/dev/fd/{}", open.as_raw_fd()), path("first")).unwrap();
+        symlink("first", path("second")).unwrap();
+        for name in ["first", "second"] {
+            assert!(matches!(followed(&path(name)), Err(FileError::NoFile { .. })), "{name}");
+        }
+        let within = File::open(folder.path()).unwrap();
+        let within = PathBuf::from(format!("/proc/self/fd/{}/new", within.as_raw_fd()));
+        assert_eq!(followed(&within).unwrap(), within);
     }
 
     #[test]

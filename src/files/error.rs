@@ -50,6 +50,8 @@ pub enum FileError {
     Alone { path: PathBuf },
     #[error("cannot write {}: {why}", path.display())]
     Target { path: PathBuf, why: String },
+    #[error("cannot write {}: it leads to something that is no ordinary file: name a file", path.display())]
+    NoFile { path: PathBuf },
     #[error("cannot write {}: {needed} bytes are needed and {free} are free on the disk: free some, or choose another --out", path.display())]
     NoSpace { path: PathBuf, needed: u64, free: u64 },
     #[error("there is no {} here: is that folder shared?", path.display())]

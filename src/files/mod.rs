@@ -46,6 +46,6 @@ pub use open::{Opened, open_input, open_output, open_paths};
 pub use out_dir::OutDir;
 pub use outputs::Outputs;
 pub use partial::{check_target, write_whole};
-pub use targets::{check_outputs, check_result};
+pub use targets::{check_outputs, check_result, check_spared};
 pub use temporary::TemporaryFolder;
 pub use zarr::{ZarrInput, ZarrOutput, check_group, group_file, make_group};

@@ -27,13 +27,13 @@ impl Partial {
     pub fn create(path: &Path) -> Result<(Partial, File), FileError> {
         let refused = |why: String| FileError::Target { path: path.into(), why };
         let failed = |error: std::io::Error| FileError::Target { path: path.into(), why: error.to_string() };
-        let target = followed(path).map_err(failed)?;
+        let target = followed(path)?;
         if target.file_name().is_none() {
             return Err(refused("it names no file".into()));
         }
         let earlier = match fs::metadata(&target) {
             Ok(about) if about.is_dir() => return Err(refused("it is a directory".into())),
-            Ok(about) if !about.is_file() => return Err(refused("it is not an ordinary file".into())),
+            Ok(about) if !about.is_file() => return Err(FileError::NoFile { path: path.into() }),
             Ok(about) => Some(Attributes::of(&about)),
             // The folder says why.
             Err(_) => None,

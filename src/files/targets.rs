@@ -38,8 +38,18 @@ struct Target {
 }
 
 impl Target {
-    fn of(path: &Path) -> io::Result<Target> {
-        let path = std::path::absolute(followed(path)?)?;
+    fn of(path: &Path) -> Result<Target, FileError> {
+        let leads_to = followed(path)?;
+        if fs::metadata(&leads_to).is_ok_and(|about| !about.is_file() && !about.is_dir()) {
+            return Err(FileError::NoFile { path: path.into() });
+        }
+        let failed = |error: io::Error| FileError::Target { path: path.into(), why: error.to_string() };
+        Target::of_followed(&leads_to).map_err(failed)
+    }
+
+    /// Of a path that is no link.
+    fn of_followed(path: &Path) -> io::Result<Target> {
+        let path = std::path::absolute(path)?;
         let mut there = PathBuf::from("/");
         let mut below: Vec<OsString> = Vec::new();
         for part in path.components() {
@@ -77,43 +87,56 @@ pub fn check_result(path: &Path) -> Result<(), FileError> {
     }
 }
 
-/// Refuses outputs that are an input or in one, in a Zarr array, or the same as another output or in it. Nothing of
-/// them need be there.
+/// Refuses outputs that lead to a device, a pipe or what a process has open, and those that are an input or in one.
+/// Nothing of them need be there.
+pub fn check_spared(inputs: &[PathBuf], outputs: &[PathBuf]) -> Result<(), FileError> {
+    targets_beside(inputs, outputs).map(drop)
+}
+
+/// The same, and refuses outputs in a Zarr array, and those that are the same as another output or in it.
 pub fn check_outputs(inputs: &[PathBuf], outputs: &[PathBuf]) -> Result<(), FileError> {
-    // What is gone meanwhile is not overwritten.
-    let inputs: Vec<(&PathBuf, ResolvedPath)> =
-        inputs.iter().filter_map(|path| Some((path, ResolvedPath::of_existing(path).ok()?))).collect();
-    let mut earlier: Vec<(&PathBuf, Target)> = Vec::new();
-    for path in outputs {
-        let refused = |why: String| FileError::Target { path: path.clone(), why };
-        let target = Target::of(path).map_err(|error| refused(error.to_string()))?;
-        if let Some((input, _)) = inputs.iter().find(|(_, place)| target.place == *place) {
-            return Err(refused(format!(
-                "it is {}, which this run reads: choose another name",
-                input.display()
-            )));
-        }
-        if let Some((input, _)) = inputs.iter().find(|(_, place)| target.around.contains(place)) {
-            return Err(refused(format!(
-                "it is in {}, which this run reads: choose another name",
-                input.display()
-            )));
-        }
+    let targets = targets_beside(inputs, outputs)?;
+    for (at, (path, target)) in targets.iter().enumerate() {
+        let refused = |why: String| FileError::Target { path: path.to_path_buf(), why };
         if let Some(array) = target.folder.ancestors().find(|folder| is_array_of_any_version(folder)) {
             return Err(refused(format!("it is in the Zarr array {}: choose another name", array.display())));
         }
         let meets =
             |(_, other): &&(&PathBuf, Target)| target.touches(&other.place) || other.touches(&target.place);
-        if let Some((other, _)) = earlier.iter().find(meets) {
+        if let Some((other, _)) = targets[..at].iter().find(meets) {
             let why = format!(
                 "{} is written there, and results and the report need names of their own",
                 other.display()
             );
             return Err(refused(why));
         }
-        earlier.push((path, target));
     }
     Ok(())
+}
+
+/// Where outputs go that spare the inputs.
+fn targets_beside<'a>(
+    inputs: &[PathBuf],
+    outputs: &'a [PathBuf],
+) -> Result<Vec<(&'a PathBuf, Target)>, FileError> {
+    // What is gone meanwhile is not overwritten.
+    let inputs: Vec<(&PathBuf, ResolvedPath)> =
+        inputs.iter().filter_map(|path| Some((path, ResolvedPath::of_existing(path).ok()?))).collect();
+    let beside = |path: &'a PathBuf| {
+        let target = Target::of(path)?;
+        let refused = |how: &str, input: &Path| {
+            let why = format!("it is {how}{}, which this run reads: choose another name", input.display());
+            Err(FileError::Target { path: path.clone(), why })
+        };
+        if let Some((input, _)) = inputs.iter().find(|(_, place)| target.place == *place) {
+            return refused("", input);
+        }
+        if let Some((input, _)) = inputs.iter().find(|(_, place)| target.around.contains(place)) {
+            return refused("in ", input);
+        }
+        Ok((path, target))
+    };
+    outputs.iter().map(beside).collect()
 }
 
 #[cfg(test)]

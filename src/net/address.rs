@@ -3,7 +3,7 @@
 use crate::failure::Failure;
 use cluster::ConnectError;
 use cluster::endpoint::Endpoint;
-use cluster::keys::Keys;
+use cluster::keys::{self, Keys};
 use cluster::peer::Connection;
 use cluster::role::Role;
 use cluster::scheduler_file::{SchedulerAddress, SchedulerFileError};
@@ -23,6 +23,19 @@ pub enum SchedulerAt {
     File(PathBuf),
     /// Host and port, and the folder of keys.
     Address { address: String, keys: PathBuf },
+}
+
+impl SchedulerAt {
+    /// The files by which it is found and met, as far as they are known.
+    pub fn files(&self) -> Vec<PathBuf> {
+        let (file, keys) = match self {
+            SchedulerAt::File(file) => {
+                (Some(file.clone()), SchedulerAddress::read(file).ok().and_then(|found| found.keys))
+            }
+            SchedulerAt::Address { keys, .. } => (None, Some(keys.clone())),
+        };
+        file.into_iter().chain(keys.iter().flat_map(|folder| keys::files(folder))).collect()
+    }
 }
 
 /// What somebody knows who looks for a scheduler.

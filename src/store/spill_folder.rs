@@ -1,5 +1,6 @@
 //! Where spill files go if nobody says: a local disk rather than the network, and memory last of all.
 
+use crate::files::disk::file_system;
 use std::ffi::CString;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
@@ -47,12 +48,7 @@ fn is_writable_folder(path: &Path) -> bool {
 
 /// What `folder` lies on, if it can be asked.
 fn medium(folder: &Path) -> Option<Medium> {
-    let name = name(folder)?;
-    // SAFETY: zero is a valid value of this plain struct.
-    let mut answer: libc::statfs = unsafe { std::mem::zeroed() };
-    // SAFETY: the call gets a valid name and room for its answer.
-    let status = unsafe { libc::statfs(name.as_ptr(), &mut answer) };
-    (status == 0).then(|| medium_of(answer.f_type as u32))
+    file_system(folder).map(medium_of)
 }
 
 /// Magic numbers of file systems, from `statfs(2)` and, for those that are not in it, from their own headers.

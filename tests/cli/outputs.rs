@@ -206,3 +206,76 @@ fn runs_that_start_together_may_share_a_new_folder() {
         }
     }
 }
+
+#[test]
+fn what_the_command_itself_reads_is_no_output() {
+    let folder = folder();
+    folder.ok("keygen keys");
+    let content = serde_json::json!({
+        "address": "127.0.0.1:1", "keys": folder.path("keys"), "process": 1, "host": "elsewhere", "grace_ms": null
+    });
+    folder.write("cluster.json", content.to_string());
+    folder.write("prologue.sh", "true\n");
+    symlink("keys/client.pem", folder.path("key.npy")).unwrap();
+    symlink("cluster.json", folder.path("file.npy")).unwrap();
+    symlink("prologue.sh", folder.path("prologue.npy")).unwrap();
+    let at_address = "--scheduler 127.0.0.1:1 --keys keys --wait 0s";
+    let by_file = "--scheduler-file cluster.json --wait 0s";
+    let of_slurm = "--provider slurm --slurm-prologue prologue.sh";
+    for (cluster, output, read) in [
+        (at_address, "keys/client.pem", "keys/client.pem"),
+        (at_address, "keys/worker.pem", "keys/worker.pem"),
+        (at_address, "key.npy", "keys/client.pem"),
+        (by_file, "cluster.json", "cluster.json"),
+        (by_file, "file.npy", "cluster.json"),
+        (by_file, "keys/authority.pem", "keys/authority.pem"),
+        (of_slurm, "prologue.npy", "prologue.sh"),
+    ] {
+        folder.refused(&format!("svd sq.npy --out o {cluster} --report {output}"), &[output, read, "reads"]);
+        if output.ends_with(".npy") {
+            folder
+                .refused(&format!("transpose-add sq.npy --out {output} {cluster}"), &[output, read, "reads"]);
+        }
+        if cluster != of_slurm {
+            folder.refused(&format!("plan svd sq.npy --out o {cluster} --report {output}"), &[output, read]);
+        }
+    }
+}
+
+/// The links are elsewhere, since whoever looks at all that is in the folder would read from what they lead to.
+#[test]
+fn what_is_open_and_what_is_no_file_is_no_output() {
+    let (folder, links) = (folder(), Folder::new());
+    let link = |name: &str, target: &str| {
+        symlink(target, links.path(name)).unwrap();
+        links.path(name).display().to_string()
+    };
+    let open = link("open.npy", "/proc/self/fd/1");
+    let again = link("again.npy", "open.npy");
+    let other = link("other.npy", "/dev/fd/1");
+    let device = link("device.npy", "/dev/null");
+    assert!(std::process::Command::new("mkfifo").arg(links.path("fifo")).status().unwrap().success());
+    let pipe = link("pipe.npy", "fifo");
+    let as_before = "what was said before\n";
+    for output in [&open, &again, &other, &device, &pipe] {
+        for (words, says) in [
+            (format!("transpose-add sq.npy --out {output}"), "name a file"),
+            (format!("svd sq.npy --out o --quiet --report {output}"), "- for standard output"),
+            (format!("plan svd sq.npy --out o --report {output}"), "- for standard output"),
+        ] {
+            folder.refused(&words, &[output, says]);
+            // To a file, which is the one that the link leads to.
+            folder.write("log", as_before);
+            let log = fs::File::options().append(true).open(folder.path("log")).unwrap();
+            let inode = log.metadata().unwrap().ino();
+            assert_eq!(
+                folder.command(&words).stdout(log).output().unwrap().status.code(),
+                Some(2),
+                "{words}"
+            );
+            assert_eq!(fs::metadata(folder.path("log")).unwrap().ino(), inode, "{words}");
+            assert_eq!(fs::read_to_string(folder.path("log")).unwrap(), as_before, "{words}");
+            fs::remove_file(folder.path("log")).unwrap();
+        }
+    }
+}

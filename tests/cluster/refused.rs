@@ -1,7 +1,9 @@
 //! What a cluster does not do, and what it says then.
 
-use crate::processes::Cluster;
+use crate::processes::{Cluster, ended, until};
 use crate::support::dolmen::Folder;
+use std::fs::File;
+use std::process::Stdio;
 
 #[test]
 fn what_only_a_run_in_one_process_is_told_is_refused() {
@@ -33,6 +35,9 @@ fn what_is_wrong_is_told_before_workers_are_waited_for_and_then_what_is_missing(
     let wrong = "transpose-add a.npy --wait 3600s --out";
     cluster.refused(&format!("{wrong} a.npy"), &["a.npy", "which this run reads"]);
     cluster.refused(&format!("{wrong} none/b.npy"), &["none"]);
+    std::fs::create_dir(cluster.folder.path("o")).unwrap();
+    std::os::unix::fs::symlink("../cluster.json", cluster.folder.path("o/u.npy")).unwrap();
+    cluster.refused("svd a.npy --wait 3600s --out o", &["o/u.npy", "cluster.json", "which this run reads"]);
     cluster.refused("transpose-add none.npy --wait 3600s --out b.npy", &["none.npy"]);
     let words = "transpose-add a.npy --out b.npy --wait 0s --scheduler-file cluster.json";
     let outcome = cluster.folder.run(words);
@@ -41,6 +46,27 @@ fn what_is_wrong_is_told_before_workers_are_waited_for_and_then_what_is_missing(
         outcome.stderr.contains("dolmen: no worker is there: start more with dolmen worker"),
         "{outcome:?}"
     );
+}
+
+/// The folder of the report goes when it has been looked at, while workers are waited for.
+#[test]
+fn a_report_that_cannot_be_written_hides_no_results() {
+    let mut cluster = Cluster::with_options("");
+    cluster.wait_until_it_listens();
+    let folder = &cluster.folder;
+    std::fs::create_dir(folder.path("gone")).unwrap();
+    let words = "generate normal --shape 9x9 --out c.npy --report gone/r.json --scheduler-file cluster.json --wait 600s";
+    let said = File::create(folder.path("said")).unwrap();
+    let mut run = folder.command(words).stdout(Stdio::null()).stderr(said).spawn().unwrap();
+    let said = || std::fs::read_to_string(folder.path("said")).unwrap();
+    until(|| said().contains("waiting for workers"), said);
+    std::fs::remove_dir_all(folder.path("gone")).unwrap();
+    cluster.add("n0", "--threads 1 --memory 100MiB");
+    let code = ended(&mut run);
+    let said = std::fs::read_to_string(cluster.folder.path("said")).unwrap();
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("gone/r.json") && said.contains("the results are whole: c.npy"), "{said}");
+    assert_eq!(cluster.folder.get("c.npy").shape, [9, 9]);
 }
 
 #[test]

@@ -12,4 +12,4 @@ pub use depth::Depth;
 pub use device::{Device, PAGE, WORTH_DIRECT, exceeds_cache, is_whole_pages, scratch_for};
 pub use flight::{Pieces, WORTH_THREADS, in_flight};
 pub use meter::{Change, Meter};
-pub use space::{allocate, free_space};
+pub use space::{allocate, file_system, free_space};

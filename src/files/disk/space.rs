@@ -1,4 +1,4 @@
-//! Room on a disk.
+//! What is known of a disk: its file system, and the room on it.
 
 use std::ffi::CString;
 use std::fs::File;
@@ -15,6 +15,16 @@ pub fn free_space(folder: &Path) -> Option<u64> {
     // SAFETY: the call gets a valid name and room for its answer.
     let status = unsafe { libc::statvfs(name.as_ptr(), &mut answer) };
     (status == 0).then(|| answer.f_bavail * answer.f_frsize)
+}
+
+/// The magic number of the file system that `path` is on, links followed, if it can be asked.
+pub fn file_system(path: &Path) -> Option<u32> {
+    let name = CString::new(path.as_os_str().as_bytes()).ok()?;
+    // SAFETY: zero is a valid value of this plain struct.
+    let mut answer: libc::statfs = unsafe { std::mem::zeroed() };
+    // SAFETY: the call gets a valid name and room for its answer.
+    let status = unsafe { libc::statfs(name.as_ptr(), &mut answer) };
+    (status == 0).then_some(answer.f_type as u32)
 }
 
 /// Makes the file so long, with room on the disk where the file system can promise it.

@@ -36,7 +36,7 @@ impl PartialDir {
     pub fn create(path: &Path) -> Result<PartialDir, FileError> {
         let refused = |why: String| FileError::Target { path: path.into(), why };
         let failed = |error: io::Error| FileError::Target { path: path.into(), why: error.to_string() };
-        let target = followed(path).map_err(failed)?;
+        let target = followed(path)?;
         if target.file_name().is_none() {
             return Err(refused("it names no directory".into()));
         }
