@@ -1,61 +1,14 @@
 //! What the core says to workers that come, go, fail and wait, in small scenes.
 
-use crate::array::{Element, footprint};
+use super::scene::{
+    FIRST, ROOM, SECOND, THIRD, block, core_of, done, hear, join, list, program, spilling, task,
+};
+use crate::array::footprint;
 use crate::failure::{Blame, Failure};
-use crate::graph::{Blocks, Edges, Kind, Order, Pattern, Program, Read, Space, Stage, Work};
 use crate::ids::{MemoryId, StageId, TaskId, TaskList, WorkerId};
 use crate::sched::core::{Core, WorkerView};
 use crate::sched::events::{Action, Event, Pull, Timing, Unbegun};
-use crate::sched::plan::{ResultsWhenShort, SpillPlan};
-use std::sync::Arc;
-
-const FIRST: WorkerId = WorkerId(0);
-const SECOND: WorkerId = WorkerId(1);
-const THIRD: WorkerId = WorkerId(2);
-const ROOM: u64 = 1 << 20;
-
-fn core_of(inputs: &[&[u32]]) -> Core {
-    Core::new(program(inputs), ROOM)
-}
-
-/// Tasks that read each other as told and leave a block of one number each.
-fn program(inputs: &[&[u32]]) -> Arc<Program> {
-    let inputs: Vec<Vec<u32>> = inputs.iter().map(|list| list.to_vec()).collect();
-    let stage = Stage {
-        kind: Kind::Null,
-        space: Space::new(inputs.len() as u32, 1, 1, Order::Rows),
-        blocks: Blocks::Each { rows: 1, cols: 1 },
-        element: Element::F64,
-        reads: vec![Read { source: StageId(0), pattern: Pattern::Edges(Arc::new(Edges::new(&inputs))) }],
-        keep: true,
-        lockstep: false,
-        work: Work::default(),
-    };
-    Arc::new(Program::new(vec![stage]))
-}
-
-fn task(index: u32) -> TaskId {
-    TaskId::new(StageId(0), index)
-}
-
-fn list(indices: &[u32]) -> TaskList {
-    indices.iter().map(|index| task(*index)).collect()
-}
-
-fn join(worker: WorkerId) -> Event {
-    Event::Join { worker, threads: 1, memory: MemoryId(worker.0), bytes: ROOM }
-}
-
-fn done(worker: WorkerId, index: u32) -> Event {
-    Event::Finished { worker, tasks: list(&[index]), timings: Vec::new() }
-}
-
-fn hear(core: &mut Core, events: impl IntoIterator<Item = Event>) -> Vec<Action> {
-    let mut actions = Vec::new();
-    core.handle(events, &mut actions);
-    core.check_invariants();
-    actions
-}
+use crate::sched::plan::ResultsWhenShort;
 
 /// Two blocks are made, by the first two workers, and read together. The first one is done, and its worker leaves.
 fn leaving(workers: &[WorkerId]) -> (Core, Vec<Action>) {
@@ -308,16 +261,9 @@ fn what_has_been_done_cannot_fail() {
 
 #[test]
 fn just_who_writes_a_block_can_fail_to() {
-    let block = footprint(8);
-    let plan = SpillPlan {
-        window: 3 * block,
-        window_per_thread: 0,
-        least: block,
-        results: ResultsWhenShort::MayLeave,
-    };
-    let mut core = Core::new(program(&[&[], &[], &[]]), u64::MAX).spilling(&plan);
+    let mut core = spilling(program(&[&[], &[], &[]]), ResultsWhenShort::MayLeave);
     let join =
-        |worker: WorkerId| Event::Join { worker, threads: 1, memory: MemoryId(worker.0), bytes: block };
+        |worker: WorkerId| Event::Join { worker, threads: 1, memory: MemoryId(worker.0), bytes: block() };
     hear(&mut core, [join(FIRST), join(SECOND)]);
     let next = hear(&mut core, [done(SECOND, 1)]);
     assert_eq!(

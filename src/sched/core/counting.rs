@@ -139,3 +139,7 @@ impl Core {
         reserved
     }
 }
+
+#[cfg(test)]
+#[path = "counting_tests.rs"]
+mod tests;

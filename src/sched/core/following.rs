@@ -8,7 +8,7 @@ use super::Core;
 use crate::ids::{BlockId, TaskId, WorkerId};
 use crate::sched::fleet::AHEAD_SECONDS;
 use crate::sched::lane::Lane;
-use crate::sched::table::{NOWHERE, TaskState};
+use crate::sched::table::TaskState;
 
 /// A worker that has so many tasks gets no followers: what is ready hides a round trip, and costs a worker less.
 const MOST_LED: u32 = 256;
@@ -94,7 +94,6 @@ impl Core {
             let is_here = match self.tasks.state(input) {
                 TaskState::Assigned(maker) if maker == worker => true,
                 TaskState::Done(holder) if holder == worker => true,
-                TaskState::Done(NOWHERE) => continue,
                 TaskState::Done(_) => self.holders.expects(input, worker),
                 TaskState::Spilled if self.transit.leaves_from(input).is_none() => false,
                 _ => return false,
@@ -138,3 +137,7 @@ impl Core {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "following_tests.rs"]
+mod tests;

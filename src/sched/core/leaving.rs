@@ -16,16 +16,11 @@ const COPY_ATTEMPTS: u32 = 3;
 
 impl Core {
     pub(super) fn join(&mut self, worker: WorkerId, threads: u32, memory: MemoryId, bytes: u64) {
-        let was_one = self.memories.is_one();
         if !self.fleet.join(worker, threads, memory) {
             return;
         }
         self.memories.join(memory, worker, bytes);
         self.fit_window();
-        if was_one && !self.memories.is_one() {
-            // Copies have begun to take memory.
-            self.count_anew();
-        }
     }
 
     /// The run goes as far ahead as it may with the fleet as it is.
@@ -257,3 +252,7 @@ impl Core {
         self.make_again(|_, other, _| other == block);
     }
 }
+
+#[cfg(test)]
+#[path = "leaving_tests.rs"]
+mod tests;

@@ -21,6 +21,8 @@ mod placement;
 mod recovery;
 mod remaining;
 mod room;
+#[cfg(test)]
+mod scene;
 mod sources;
 mod spilling;
 mod taking_up;

@@ -320,3 +320,7 @@ impl Core {
         self.settle(task);
     }
 }
+
+#[cfg(test)]
+#[path = "placement_tests.rs"]
+mod tests;

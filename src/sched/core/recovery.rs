@@ -264,3 +264,7 @@ impl Core {
         self.start_again(goes);
     }
 }
+
+#[cfg(test)]
+#[path = "recovery_tests.rs"]
+mod tests;

@@ -234,3 +234,7 @@ impl Core {
         open.map(|at| self.eviction.rank(at)).min().unwrap_or(u32::MAX)
     }
 }
+
+#[cfg(test)]
+#[path = "room_tests.rs"]
+mod tests;

@@ -78,15 +78,5 @@ fn shares_of_time(rounds: u32, gives: u32) -> u32 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::shares_of_time;
-
-    #[test]
-    fn a_copy_costs_the_rounds_before_it_and_those_that_are_given_beside_it() {
-        let costs =
-            [((0, 0), 1), ((0, 1), 2), ((0, 2), 5), ((0, 3), 7), ((1, 0), 3), ((2, 1), 6), ((1, 2), 7)];
-        for ((rounds, gives), shares) in costs {
-            assert_eq!(shares_of_time(rounds, gives), shares, "{rounds} rounds, beside {gives}");
-        }
-    }
-}
+#[path = "sources_tests.rs"]
+mod tests;

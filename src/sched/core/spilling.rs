@@ -158,3 +158,7 @@ impl Core {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "spilling_tests.rs"]
+mod tests;

@@ -1,0 +1,89 @@
+use super::super::Core;
+use super::super::scene::{FIRST, SECOND, THIRD, core_of, task};
+use crate::ids::{StageId, TaskId, WorkerId};
+use crate::sched::events::Pull;
+use crate::sched::lane::Lane;
+use crate::sched::links::Way;
+use crate::sched::table::TaskState;
+
+/// `task` is ready, and waits for `worker`.
+fn park(core: &mut Core, worker: WorkerId, task: TaskId) {
+    core.ready.push(&mut core.tasks, task);
+    let urgent = core.ready.first(&core.tasks, Lane::Compute).expect("it is ready");
+    core.ready.pop(Lane::Compute);
+    core.fleet.park(worker, urgent, core.estimates.of(task));
+}
+
+/// The first worker is done with something.
+fn free(core: &mut Core) {
+    core.fleet.charge(FIRST, Lane::Compute, StageId(0), 1.0);
+    core.fleet.discharge(FIRST, Lane::Compute, StageId(0), 1.0);
+}
+
+#[test]
+fn all_that_waits_for_a_worker_goes_there_when_it_has_room() {
+    let mut core = core_of(&[&[], &[], &[]]).with(&[0]);
+    [0, 1].into_iter().for_each(|index| park(&mut core, FIRST, task(index)));
+    free(&mut core);
+    assert_eq!(core.place_all(Lane::Compute), 2);
+    assert_eq!([0, 1].map(|index| core.tasks.state(task(index))), [TaskState::Assigned(FIRST); 2]);
+    assert_eq!(core.place_all(Lane::Compute), 0);
+    core.ready.push(&mut core.tasks, task(2));
+    assert_eq!(core.place_all(Lane::Compute), 1);
+}
+
+#[test]
+fn who_holds_more_than_half_of_what_a_task_reads_is_asked() {
+    let most = |holders: &[WorkerId]| {
+        let mut core = core_of(&[&[], &[], &[], &[0, 1, 2], &[0, 1]]).with(&[0, 1]);
+        (0..).zip(holders).for_each(|(index, holder)| core.put(index, TaskState::Done(*holder)));
+        core.holder_of_most(task(3))
+    };
+    assert_eq!(most(&[SECOND, FIRST, SECOND]), Some(SECOND));
+    assert_eq!(most(&[SECOND, FIRST]), None);
+    assert_eq!(most(&[SECOND]), Some(SECOND));
+}
+
+#[test]
+fn a_task_is_late_where_another_one_would_be_done_in_less_than_half_of_the_time() {
+    // In times of the task, all of them without rounding.
+    for (before, late) in [(0.5, false), (1.0, false), (1.5, true)] {
+        let mut core = core_of(&[&[]]).with(&[0, 1]);
+        let each = core.seconds_of(StageId(0));
+        core.fleet.charge(FIRST, Lane::Compute, StageId(0), before * each);
+        assert_eq!(core.is_late(task(0), FIRST, SECOND), late, "{before}");
+    }
+}
+
+#[test]
+fn just_ways_between_workers_that_are_there_are_measured() {
+    let known = |way: Way, core: &Core| core.links.seconds(way, 8) > 0.1;
+    let (way, other) = (Way { from: FIRST, to: SECOND }, Way { from: SECOND, to: THIRD });
+    // From whom, and what is known then of this way and of others.
+    for (from, client, measured) in [
+        (FIRST, None, [true, true]),
+        (FIRST, Some(FIRST), [true, false]),
+        (WorkerId(9), None, [false, false]),
+        (SECOND, None, [false, false]),
+    ] {
+        let mut core = core_of(&[&[]]).with(&[0, 1, 2]);
+        if let Some(client) = client {
+            core = core.pinned(client, &[]);
+        }
+        core.pulled(SECOND, &[Pull { from, blocks: 1, bytes: 8, seconds: 1.0 }]);
+        assert_eq!([known(way, &core), known(other, &core)], measured, "{from:?}");
+    }
+}
+
+#[test]
+fn the_walk_begins_anew_if_what_comes_back_reads_what_was_lost() {
+    for (input, is_stale) in [(TaskState::Idle, true), (TaskState::Assigned(FIRST), false)] {
+        let mut core = core_of(&[&[], &[0]]).with(&[0]);
+        core.put(0, TaskState::Assigned(FIRST));
+        core.counts.admit();
+        core.assign(FIRST, task(1));
+        core.put(0, input);
+        core.take_one_back(FIRST, task(1));
+        assert_eq!(core.admission.is_stale(), is_stale);
+    }
+}
