@@ -1,14 +1,17 @@
 //! What the core says to workers that come, go, fail and wait, in small scenes.
 
 use super::scene::{
-    FIRST, ROOM, SECOND, THIRD, block, core_of, done, hear, join, list, program, spilling, task,
+    FIRST, ROOM, SECOND, THIRD, block, core_of, done, hear, join, linked, list, program, spilling, task,
 };
 use crate::array::footprint;
 use crate::failure::{Blame, Failure};
+use crate::graph::{Program, Stage};
 use crate::ids::{MemoryId, StageId, TaskId, TaskList, WorkerId};
 use crate::sched::core::{Core, WorkerView};
 use crate::sched::events::{Action, Event, Pull, Timing, Unbegun};
 use crate::sched::plan::ResultsWhenShort;
+use crate::sched::table::TaskState;
+use std::sync::Arc;
 
 /// Two blocks are made, by the first two workers, and read together. The first one is done, and its worker leaves.
 fn leaving(workers: &[WorkerId]) -> (Core, Vec<Action>) {
@@ -307,4 +310,59 @@ fn what_is_not_there_is_not_heard_of() {
         assert_eq!(hear(&mut core, [event.clone()]), [], "{event:?}");
     }
     assert_eq!(core.progress(), (0, 2));
+}
+
+#[test]
+fn one_memory_has_to_hold_the_least_unless_results_stay() {
+    use ResultsWhenShort::{MayLeave, Stay};
+    for (results, keep, least) in [(MayLeave, true, block()), (Stay, true, u64::MAX), (Stay, false, block())]
+    {
+        let stage = Stage { keep, ..linked(&[&[], &[0]]) };
+        let core = spilling(Arc::new(Program::new(vec![stage])), results);
+        assert_eq!(core.least_memory, least, "{results:?}, {keep}");
+        assert_eq!(core.drops(), 0);
+    }
+}
+
+#[test]
+fn so_many_tasks_are_admitted_for_each_thread() {
+    let mut core = Core::new(program(&[&[][..]; 13_000]), u64::MAX);
+    core.join(FIRST, 200, MemoryId(0), ROOM);
+    core.admit();
+    assert_eq!(core.counts.admitted(), 64 * 200);
+}
+
+#[test]
+fn a_block_that_is_read_already_counts_once() {
+    let mut core = spilling(program(&[&[], &[0], &[0]]), ResultsWhenShort::MayLeave).with(&[0]);
+    core.put(0, TaskState::Done(FIRST));
+    core.counts.admit();
+    core.ahead.add_output(3 * block());
+    assert!(!core.may_enter(0, &[task(0)]));
+    let mut core = spilling(program(&[&[], &[0], &[0]]), ResultsWhenShort::MayLeave).with(&[0]);
+    core.put(0, TaskState::Done(FIRST));
+    core.counts.admit();
+    core.ahead.add_reader(task(0), block());
+    core.ahead.add_output(2 * block());
+    assert!(core.may_enter(0, &[task(0)]));
+}
+
+#[test]
+fn a_copy_elsewhere_is_no_room_for_what_is_made() {
+    let mut core = core_of(&[&[], &[0]]);
+    hear(&mut core, [join(FIRST)]);
+    core.join(SECOND, 1, MemoryId(1), ROOM);
+    core.give_copy(0, SECOND);
+    let reserved = core.look_at(FIRST).expect("it is there").reserved;
+    core.make_block(FIRST, task(0));
+    assert_eq!(core.look_at(FIRST).expect("it is there").reserved, reserved);
+}
+
+#[test]
+fn all_copies_of_a_block_are_freed() {
+    let mut core = core_of(&[&[], &[0]]).with(&[0, 1]);
+    core.give_copy(0, SECOND);
+    core.free_further(task(0));
+    assert!(core.holders.of(task(0)).is_empty());
+    assert_eq!(core.said(), [Action::Free { worker: SECOND, blocks: list(&[0]) }]);
 }

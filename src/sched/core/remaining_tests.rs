@@ -1,3 +1,4 @@
+use super::super::scene::{FIRST, core_of, task};
 use super::*;
 use crate::array::{Axis, BlockGrid, Element, Fill, footprint};
 use crate::graph::{
@@ -201,4 +202,49 @@ fn a_stage_begins_when_all_steps_are_done_of_what_it_reads() {
     assert_eq!(ends(&core, second.stage), 3.0 * seconds);
     until_done(&mut core, first.stage);
     assert_eq!(ends(&core, second.stage), 0.0);
+}
+
+#[test]
+fn what_is_made_from_nothing_is_first_used_by_a_stage_that_is_not_done() {
+    let grid = BlockGrid::new(Axis::new(100, 100), Axis::new(100, 100));
+    let mut builder = ProgramBuilder::default();
+    let a = builder.fill(Fill::Constant(1.0), 0, 0, grid, Element::F64);
+    let (early, late) = (builder.gemm(a, a), builder.gemm(a, a));
+    [early, late].iter().for_each(|product| builder.keep(product.stage));
+    let mut core = Core::new(Arc::new(builder.finish()), u64::MAX);
+    let mut begins = vec![Begin::default(); core.tasks.program.stages().len()];
+    begins[early.stage.at()].sources_end = 1.0;
+    begins[late.stage.at()].sources_end = 5.0;
+    assert_eq!(core.first_use(a.stage, &begins), 1.0);
+    core.counts.admit();
+    core.counts.assign();
+    core.counts.finish(early.stage);
+    assert_eq!(core.first_use(a.stage, &begins), 5.0);
+}
+
+#[test]
+fn what_is_out_of_memory_or_leaves_it_wants_room() {
+    let mut core = spilling_core();
+    assert_eq!(core.room_wanted(), (0, false));
+    core.put(0, TaskState::Done(FIRST));
+    core.transit.add_file(task(0), MemoryId(0));
+    assert_eq!(core.room_wanted(), (0, false), "it is in memory too");
+    core.put(0, TaskState::Spilled);
+    assert_eq!(core.room_wanted(), (block(), true));
+    let mut core = spilling_core();
+    core.transit.leave(task(0), FIRST);
+    assert_eq!(core.room_wanted(), (0, true));
+}
+
+#[test]
+fn who_has_nothing_to_do_waits_for_room_if_something_is_ready_or_held() {
+    let mut core = core_of(&[&[], &[]]).with(&[0]);
+    assert!(!core.waits_for_room());
+    core.ready.push(&mut core.tasks, task(0));
+    assert!(core.waits_for_room());
+    let mut core = spilling_core();
+    core.join(FIRST, 1, MemoryId(0), 2 * block());
+    assert!(core.ahead.is_bounded_by_memory() && !core.waits_for_room());
+    core.admission.hold(task(0));
+    assert!(core.waits_for_room());
 }

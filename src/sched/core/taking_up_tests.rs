@@ -1,4 +1,5 @@
 use super::super::Core;
+use super::Places;
 use crate::array::{Element, footprint};
 use crate::graph::{Blocks, Edges, Kind, Order, Pattern, Program, Read, Space, Stage, Work};
 use crate::ids::{MemoryId, StageId, TaskId, TaskList, WorkerId};
@@ -91,4 +92,29 @@ fn a_list_longer_than_the_program_is_not_taken_for_true() {
     let twice = comes(FIRST, 100, &[0, 1, 2, 3, 4, 5, 0]);
     actions(&mut core, twice);
     assert_eq!(core.taken_up(), 0);
+}
+
+#[test]
+fn one_file_is_kept_near_a_holder() {
+    let mut places = Places { holders: vec![SECOND], files: vec![FIRST, SECOND] };
+    assert_eq!(places.keep_one_file(), [FIRST]);
+    assert_eq!((places.files, places.holders), (vec![SECOND], vec![SECOND]));
+}
+
+#[test]
+fn what_has_been_written_is_of_no_use_in_a_run_whose_blocks_stay() {
+    let mut core = core_of(false);
+    let [join, _] = comes(FIRST, 100, &[]);
+    let holding = Holding { written: list(&[3, 4]), ..Holding::default() };
+    actions(&mut core, [join, Event::Holds { worker: FIRST, holding }]);
+    assert_eq!(core.taken_up(), 0);
+}
+
+#[test]
+fn what_is_held_beyond_the_bytes_of_the_run_is_freed() {
+    let mut core = Core::new(core().tasks.program.clone(), 3 * block());
+    let said = actions(&mut core, comes(FIRST, 100, &[0, 1, 2, 3]));
+    let freed = said.iter().any(|action| *action == Action::Free { worker: FIRST, blocks: list(&[0]) });
+    assert!(freed, "{said:?}");
+    assert_eq!(core.taken_up(), 3);
 }
