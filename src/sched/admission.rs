@@ -17,6 +17,11 @@ pub(super) struct Admission {
 }
 
 impl Admission {
+    /// The walk goes at so many places of a tall matrix at once.
+    pub fn of_width(width: u32) -> Self {
+        Admission { walk: Walk::of_width(width), ..Admission::default() }
+    }
+
     pub fn next(&mut self, tasks: &Tasks) -> Option<TaskId> {
         // What is held may have been abandoned meanwhile.
         let held = self.held.take().filter(|task| tasks.missing(*task));

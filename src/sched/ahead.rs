@@ -94,11 +94,6 @@ impl Ahead {
         self.limit
     }
 
-    /// What is admitted at once holds no more bytes.
-    pub fn reach(&self) -> u64 {
-        self.window.as_ref().map_or(self.reach, |window| window.limit.min(self.reach))
-    }
-
     pub fn bytes(&self) -> u64 {
         self.bytes
     }
@@ -202,32 +197,37 @@ impl Ahead {
 mod tests {
     use super::*;
 
+    /// What is admitted at once holds no more bytes.
+    fn reach(ahead: &Ahead) -> u64 {
+        ahead.window.as_ref().map_or(ahead.reach, |window| window.limit.min(ahead.reach))
+    }
+
     #[test]
     fn a_run_whose_blocks_stay_goes_further_with_each_thread_and_io_task() {
         let mut ahead = Ahead::new(100);
-        assert_eq!(ahead.reach(), 100);
+        assert_eq!(reach(&ahead), 100);
         ahead.striding(Stride { least: 10, per_thread: 20, per_io_task: 3 });
-        assert_eq!(ahead.reach(), 10);
+        assert_eq!(reach(&ahead), 10);
         ahead.fit_to(2, 0);
-        assert_eq!(ahead.reach(), 50);
+        assert_eq!(reach(&ahead), 50);
         ahead.set_more_io(5);
         ahead.fit_to(2, 0);
-        assert_eq!(ahead.reach(), 65);
+        assert_eq!(reach(&ahead), 65);
         ahead.fit_to(20, 0);
-        assert_eq!(ahead.reach(), 100);
+        assert_eq!(reach(&ahead), 100);
         assert!(!ahead.is_bounded_by_memory() && ahead.results_stay());
     }
 
     #[test]
     fn a_window_is_no_wider_than_the_memory_of_the_fleet() {
-        let plan = |results| SpillPlan { window: 10, window_per_thread: 5, least: 0, results };
+        let plan = |results| SpillPlan { window: 10, window_per_thread: 5, least: 0, results, width: 1 };
         let mut ahead = Ahead::new(u64::MAX);
         ahead.spilling(&plan(ResultsWhenShort::MayLeave));
         assert!(!ahead.results_stay());
         ahead.set_more_io(1);
-        for (bytes, reach, is_bounded) in [(100, 25, false), (25, 25, false), (24, 24, true)] {
+        for (bytes, far, is_bounded) in [(100, 25, false), (25, 25, false), (24, 24, true)] {
             ahead.fit_to(2, bytes);
-            assert_eq!((ahead.reach(), ahead.is_bounded_by_memory()), (reach, is_bounded));
+            assert_eq!((reach(&ahead), ahead.is_bounded_by_memory()), (far, is_bounded));
         }
         ahead.spilling(&plan(ResultsWhenShort::Stay));
         assert!(ahead.results_stay());

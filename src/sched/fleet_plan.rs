@@ -13,6 +13,12 @@ use crate::graph::Program;
 use crate::ids::{StageId, TaskId};
 use serde::{Deserialize, Serialize};
 
+/// So many places of a tall matrix for each worker that is there: others may come.
+const PLACES_FOR_EACH: u32 = 4;
+const FEWEST_PLACES: u32 = 16;
+/// At each place the blocks of one path of a tree may be held.
+const MOST_PLACES: u32 = 1024;
+
 /// What a process brings along.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Seat {
@@ -139,6 +145,7 @@ fn plan_to_spill(
         window_per_thread: step,
         least,
         results: ResultsWhenShort::MayLeave,
+        width: width_for(workers),
     };
     let threads = threads_of(workers, client);
     Ok(Plan {
@@ -150,6 +157,12 @@ fn plan_to_spill(
         more_io: 0,
         spill: Some(spill),
     })
+}
+
+/// So many places of a tall matrix at once that each worker has some of them, and those that come later too.
+fn width_for(workers: &[Seat]) -> u32 {
+    let computing = workers.iter().filter(|seat| seat.threads.compute > 0).count() as u32;
+    computing.saturating_mul(PLACES_FOR_EACH).next_power_of_two().clamp(FEWEST_PLACES, MOST_PLACES)
 }
 
 fn plan_to_hold(program: &Program, workers: &[Seat], client: Option<Seat>) -> Result<Plan, PlanError> {

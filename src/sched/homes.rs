@@ -3,18 +3,15 @@
 //! A product: a grid of workers is laid over the grid of blocks again and again, so that each worker has some rows and
 //! some columns, and reads only those of the factors.
 //!
-//! A tall matrix in blocks below each other, and the trees over them: strips of neighbouring blocks are dealt to the
-//! workers in turn, so that only what combines strips goes from worker to worker.
+//! A tall matrix in blocks below each other, and the trees over them: each worker has a share of neighbouring blocks, in
+//! strips as long as whole subtrees, so that only what combines these goes from worker to worker.
 
 use super::fleet::Fleet;
-use crate::graph::{Pattern, Pick, Program, Stage};
+use crate::graph::{Pattern, Pick, Program};
 use crate::ids::{StageId, TaskId, WorkerId};
 
 /// The busiest worker may have so many times its share of blocks.
 const LOPSIDED: f64 = 1.25;
-
-/// Blocks of a strip. A worker has a few more reads than that in its hands, so that all have something to read.
-const LONGEST_STRIP: u32 = 16;
 
 /// Rows and columns of a grid of workers.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -30,6 +27,30 @@ struct Strips {
     per_task: u32,
     /// Row blocks of a strip.
     length: u32,
+    /// How many there are.
+    count: u32,
+}
+
+impl Strips {
+    /// Of so many blocks.
+    fn of(blocks: u32, length: u32) -> Strips {
+        Strips { per_task: 1, length, count: blocks.div_ceil(length) }
+    }
+
+    /// Which of so many places a strip belongs to.
+    fn place(self, strip: u32, places: u32) -> u32 {
+        let strip = u64::from(strip.min(self.count - 1));
+        (strip * u64::from(places) / u64::from(self.count)) as u32
+    }
+
+    /// The most blocks of these at one of so many places.
+    fn most_at_one(self, blocks: u32, places: u32) -> u32 {
+        let begins = |place: u32| {
+            let strip = (u64::from(place) * u64::from(self.count)).div_ceil(u64::from(places));
+            blocks.min(strip as u32 * self.length)
+        };
+        (0..places).map(|place| begins(place + 1) - begins(place)).max().unwrap_or(blocks)
+    }
 }
 
 /// How the tasks of a stage are divided among workers.
@@ -73,8 +94,6 @@ impl Home {
 pub(super) struct Run<'a> {
     pub program: &'a Program,
     pub fleet: &'a Fleet,
-    /// So many bytes may be under way at once.
-    pub reach: u64,
 }
 
 impl Homes {
@@ -112,7 +131,8 @@ impl Homes {
             }
             Layout::Strips(strips) => {
                 let strip = at.i.saturating_mul(strips.per_task) / strips.length;
-                Some(Home::Best(self.places[strip as usize % self.places.len()]))
+                let place = strips.place(strip, self.places.len() as u32);
+                Some(Home::Best(self.places[place as usize]))
             }
             Layout::Anywhere => None,
         }
@@ -156,7 +176,7 @@ impl Homes {
             return Layout::Anywhere;
         }
         if stage.reads.is_empty() {
-            return self.strips(stage, run.reach).map_or(Layout::Anywhere, Layout::Strips);
+            return self.strips(extents.i).map_or(Layout::Anywhere, Layout::Strips);
         }
         for read in &stage.reads {
             let (wider, narrower) = match &read.pattern {
@@ -173,31 +193,23 @@ impl Homes {
         Layout::Anywhere
     }
 
-    /// The longest strips of a stage that reads nothing which give each worker its share, early enough.
-    fn strips(&self, stage: &Stage, reach: u64) -> Option<Strips> {
+    /// The longest strips of so many blocks that give each worker its share. O(workers · log blocks).
+    fn strips(&self, blocks: u32) -> Option<Strips> {
         let places = self.places.len() as u32;
-        let blocks = stage.space.extents().i;
-        let may_be = |length: &u32| {
-            let under_way = u64::from(length * places).saturating_mul(stage.largest_bytes());
-            let is_early = *length == 1 || under_way <= reach;
-            is_early && is_even(most_of_strips(blocks, *length, places).into(), blocks.into(), places)
-        };
-        let mut lengths =
-            std::iter::successors(Some(LONGEST_STRIP), |length| (*length > 1).then_some(length / 2));
-        let length = lengths.find(may_be).filter(|_| places > 1)?;
-        Some(Strips { per_task: 1, length })
+        if places < 2 || blocks == 0 {
+            return None;
+        }
+        let longest = blocks.div_ceil(places).next_power_of_two();
+        let lengths = std::iter::successors(Some(longest), |length| (*length > 1).then_some(length / 2));
+        let is_fair =
+            |strips: &Strips| is_even(strips.most_at_one(blocks, places).into(), blocks.into(), places);
+        lengths.map(|length| Strips::of(blocks, length)).find(is_fair)
     }
 }
 
 /// Has nobody more than its share of `all`, but for a little?
 fn is_even(most: f64, all: f64, places: u32) -> bool {
     most * f64::from(places) <= LOPSIDED * all
-}
-
-/// Blocks of the first of `places` workers to which strips are dealt.
-fn most_of_strips(blocks: u32, length: u32, places: u32) -> u32 {
-    let round = length * places;
-    blocks / round * length + (blocks % round).min(length)
 }
 
 /// Of the grids of `places` workers that divide rows × cols blocks about equally, the one that reads the least: a row
@@ -225,7 +237,7 @@ fn common_divisor(a: u32, b: u32) -> u32 {
 mod tests {
     use super::*;
     use crate::array::Element;
-    use crate::graph::{Blocks, Kind, Order, Read, Space, Work};
+    use crate::graph::{Blocks, Kind, Order, Read, Space, Stage, Work};
     use crate::ids::MemoryId;
 
     #[test]
@@ -239,10 +251,12 @@ mod tests {
     }
 
     #[test]
-    fn the_first_worker_has_the_most_strips() {
-        assert_eq!(most_of_strips(62, 16, 4), 16);
-        assert_eq!(most_of_strips(62, 8, 3), 24);
-        assert_eq!(most_of_strips(5, 1, 4), 2);
+    fn strips_are_long_if_that_gives_each_place_its_share() {
+        let most = |blocks, length, places| Strips::of(blocks, length).most_at_one(blocks, places);
+        assert_eq!(most(62, 16, 4), 16);
+        assert_eq!(most(40, 8, 4), 16, "five strips");
+        assert_eq!(most(40, 4, 4), 12);
+        assert_eq!(most(5, 1, 4), 2);
         assert!(is_even(16.0, 62.0, 4) && !is_even(2.0, 5.0, 4));
     }
 
@@ -284,34 +298,34 @@ mod tests {
         Program::new(vec![stage(column(blocks), Vec::new()), stage(column(blocks / 2), vec![read])])
     }
 
-    fn homes(program: &Program, fleet: &Fleet, reach: u64, stage: u32) -> Vec<Option<u32>> {
+    fn homes(program: &Program, fleet: &Fleet, stage: u32) -> Vec<Option<u32>> {
         let mut homes = Homes::default();
         let tasks = 0..program.stage(StageId(stage)).space.tasks();
-        let home = |index| homes.of(Run { program, fleet, reach }, TaskId::new(StageId(stage), index));
+        let home = |index| homes.of(Run { program, fleet }, TaskId::new(StageId(stage), index));
         tasks.map(home).map(|home| home.map(|home| home.worker().0)).collect()
     }
 
     #[test]
-    fn strips_are_as_long_as_what_may_be_under_way_allows() {
-        let program = tall(32);
-        // Blocks of eight bytes at two workers.
-        for (reach, length) in [(0, 1), (255, 8), (256, 16), (1 << 20, 16)] {
-            let wanted: Vec<_> = (0..32).map(|block| Some(block / length % 2)).collect();
-            assert_eq!(homes(&program, &fleet([1, 1]), reach, 0), wanted, "{reach}");
+    fn each_worker_has_neighbouring_blocks_of_whole_subtrees() {
+        // Strips of 8 blocks: two for the first worker, one for the other would not be fair.
+        for (blocks, of_first) in [(32, 16), (31, 16), (20, 12), (2, 1)] {
+            let wanted: Vec<_> = (0..blocks).map(|block| Some(u32::from(block >= of_first))).collect();
+            assert_eq!(homes(&tall(blocks), &fleet([1, 1]), 0), wanted, "{blocks}");
         }
+        assert_eq!(homes(&tall(1), &fleet([1, 1]), 0), [None]);
     }
 
     #[test]
     fn what_is_made_of_a_strip_is_at_home_where_the_strip_is() {
         let wanted: Vec<_> = (0..16).map(|task| Some(2 * task / 16)).collect();
-        assert_eq!(homes(&tall(32), &fleet([1, 1]), 1 << 20, 1), wanted);
+        assert_eq!(homes(&tall(32), &fleet([1, 1]), 1), wanted);
     }
 
     #[test]
     fn a_worker_has_strips_for_its_threads() {
-        let wanted: Vec<_> = (0..12).map(|block| Some(u32::from(block % 3 > 0))).collect();
-        assert_eq!(homes(&tall(12), &fleet([2, 4]), 0, 0), wanted);
-        assert_eq!(homes(&tall(12), &fleet([2, 0]), 0, 0), [None; 12], "one worker needs no home");
+        let wanted: Vec<_> = (0..12).map(|block| Some(u32::from(block >= 4))).collect();
+        assert_eq!(homes(&tall(12), &fleet([2, 4]), 0), wanted);
+        assert_eq!(homes(&tall(12), &fleet([2, 0]), 0), [None; 12], "one worker needs no home");
     }
 
     #[test]
@@ -320,7 +334,7 @@ mod tests {
         let wide = Program::new(vec![stage(Space::new(4, 2, 1, Order::Rows), Vec::new())]);
         let chains = Program::new(vec![stage(Space::new(4, 1, 2, Order::Rows), vec![previous])]);
         for program in [wide, chains] {
-            assert_eq!(homes(&program, &fleet([1, 1]), 1 << 20, 0), [None; 8]);
+            assert_eq!(homes(&program, &fleet([1, 1]), 0), [None; 8]);
         }
     }
 }

@@ -87,6 +87,8 @@ pub struct SpillPlan {
     /// Bytes of blocks that the memory of one worker has to hold.
     pub least: u64,
     pub results: ResultsWhenShort,
+    /// The walk goes at so many places of a tall matrix at once.
+    pub width: u32,
 }
 
 /// What becomes of results when memory is short.
@@ -241,7 +243,8 @@ pub fn plan_spilling(
     let blocks_limit = budget - beside;
     let ahead = (threads.compute + COMING) * largest_task(program);
     let window = least.saturating_add(ahead).min(blocks_limit);
-    let spill = Some(SpillPlan { window, window_per_thread: 0, least, results: ResultsWhenShort::Stay });
+    let spill =
+        Some(SpillPlan { window, window_per_thread: 0, least, results: ResultsWhenShort::Stay, width: 1 });
     Ok(Plan { blocks_limit, workspace, threads, smallest_budget, least_blocks: least, more_io: 0, spill })
 }
 
@@ -288,10 +291,14 @@ impl Ground for Serial<'_> {
     }
 }
 
-/// All tasks in the order in which one thread would do them, and in which they are admitted.
+/// All tasks in the order in which one thread would do them, and in which they are admitted in one process.
 pub fn serial_order(program: &Program) -> Vec<TaskId> {
+    order_of(program, Walk::default())
+}
+
+/// All tasks in the order of this walk.
+pub(super) fn order_of(program: &Program, mut walk: Walk) -> Vec<TaskId> {
     let mut table = Table::new(program.tasks());
-    let mut walk = Walk::default();
     let mut order = Vec::new();
     while let Some(task) = walk.next(program, &Serial { program, table: &table }) {
         table.set(program.position(task), TaskState::Done(WorkerId(0)));

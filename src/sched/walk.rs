@@ -3,9 +3,12 @@
 //! One walk at a time would hold the fewest blocks; admitting a bounded stretch of it ahead is what
 //! makes parallelism, and the memory bound with it. The walk is evaluated lazily from the program's
 //! formulas: the stack is as deep as the program, not as long.
+//!
+//! Over the blocks of a tall matrix, and the trees above them, a walk may go at several places at once, that many
+//! workers have something to do each in a part of its own.
 
 use super::table::TaskState;
-use crate::graph::{Pattern, Program};
+use crate::graph::{Pattern, Pick, Program, Read};
 use crate::ids::{StageId, TaskId};
 
 #[derive(Clone, Copy)]
@@ -18,6 +21,17 @@ enum Frame {
     Chain { stage: StageId, next: u32, last: u32 },
     /// Step `step` and those after it, of all chains of a stage together.
     Lockstep { stage: StageId, step: u32 },
+    /// Make this task's inputs, then the task, whatever is done beside it.
+    Alone(TaskId),
+}
+
+/// The tasks of a stage over a tall matrix, in strips of neighbours.
+#[derive(Clone, Copy)]
+struct Strips {
+    /// Blocks of the matrix.
+    blocks: u32,
+    /// Blocks of the matrix below one task.
+    span: u32,
 }
 
 /// What the walk asks the table of tasks.
@@ -30,19 +44,34 @@ pub trait Ground {
 }
 
 /// A lazy depth-first walk over the tasks that are still to be made.
-#[derive(Default)]
 pub struct Walk {
+    /// It goes at so many places of a tall matrix at once, about.
+    width: u32,
+    /// Of each stage, once one has been asked for; none if it is not over a tall matrix.
+    strips: Vec<Option<Strips>>,
     stage: u32,
-    index: u32,
+    turn: u64,
     stack: Vec<Frame>,
     inputs: Vec<TaskId>,
 }
 
+impl Default for Walk {
+    fn default() -> Self {
+        Walk::of_width(1)
+    }
+}
+
 impl Walk {
+    /// At so many places at once where there are that many strips of blocks.
+    pub fn of_width(width: u32) -> Self {
+        let (stack, inputs) = (Vec::new(), Vec::new());
+        Walk { width, strips: Vec::new(), stage: 0, turn: 0, stack, inputs }
+    }
+
     /// Starts again at the first result: finished tasks are passed over.
     pub fn restart(&mut self) {
         self.stage = 0;
-        self.index = 0;
+        self.turn = 0;
         self.stack.clear();
     }
 
@@ -52,7 +81,8 @@ impl Walk {
             match self.stack.pop() {
                 Some(Frame::Visit(task)) if ground.missing(task) => self.visit(program, task, ground),
                 Some(Frame::Emit(task)) if ground.missing(task) => return Some(task),
-                Some(Frame::Visit(_) | Frame::Emit(_)) => {}
+                Some(Frame::Alone(task)) if ground.missing(task) => self.expand(program, task, ground),
+                Some(Frame::Visit(_) | Frame::Emit(_) | Frame::Alone(_)) => {}
                 Some(Frame::Chain { stage, next, last }) => {
                     if next < last {
                         self.stack.push(Frame::Chain { stage, next: next + 1, last });
@@ -81,15 +111,18 @@ impl Walk {
         while (self.stage as usize) < program.stages().len() {
             let stage = StageId(self.stage);
             let space = &program.stage(stage).space;
-            let steps = space.extents().k;
-            if !(program.is_sink(stage) || program.stage(stage).keep) || self.index >= space.tasks() {
+            let (tasks, steps) = (space.tasks(), space.extents().k);
+            let turns = Turns { tasks, length: self.strip_length(program, stage).unwrap_or(tasks) };
+            if !(program.is_sink(stage) || program.stage(stage).keep) || self.turn >= turns.all() {
                 self.stage += 1;
-                self.index = 0;
+                self.turn = 0;
                 continue;
             }
-            let last = self.index + steps - 1;
-            self.index += steps;
-            return Some(TaskId::new(stage, last));
+            let first = turns.task(self.turn);
+            self.turn += u64::from(steps);
+            if first < tasks {
+                return Some(TaskId::new(stage, first + steps - 1));
+            }
         }
         None
     }
@@ -97,6 +130,12 @@ impl Walk {
     fn visit(&mut self, program: &Program, task: TaskId, ground: &impl Ground) {
         let space = &program.stage(task.stage).space;
         if space.extents().k == 1 {
+            let gathers = |read: &Read| matches!(read.pattern, Pattern::Gather { .. });
+            if program.stage(task.stage).reads.iter().any(gathers)
+                && let Some(length) = self.strip_length(program, task.stage)
+            {
+                return self.abreast(task, space.tasks(), length);
+            }
             return self.expand(program, task, ground);
         }
         if program.stage(task.stage).lockstep {
@@ -110,6 +149,33 @@ impl Walk {
             next -= 1;
         }
         self.stack.push(Frame::Chain { stage: task.stage, next, last: task.index });
+    }
+
+    /// The task, and what stands at the same place in the other strips: the walk goes on below all of them.
+    fn abreast(&mut self, task: TaskId, tasks: u32, length: u32) {
+        let within = task.index % length;
+        let turns = Turns { tasks, length };
+        let first = u64::from(within) * turns.strips();
+        for turn in (first..first + turns.strips()).rev() {
+            let index = turns.task(turn);
+            if index < tasks {
+                self.stack.push(Frame::Alone(TaskId::new(task.stage, index)));
+            }
+        }
+    }
+
+    /// Tasks of a strip of this stage, if it is in more than one.
+    fn strip_length(&mut self, program: &Program, stage: StageId) -> Option<u32> {
+        if self.width == 1 {
+            return None;
+        }
+        if self.strips.is_empty() {
+            self.strips = strips(program);
+        }
+        let Strips { blocks, span } = self.strips[stage.at()]?;
+        let of_blocks = blocks.div_ceil(self.width).next_power_of_two();
+        let length = of_blocks / span;
+        (length > 0 && of_blocks % span == 0 && length < program.stage(stage).space.tasks()).then_some(length)
     }
 
     /// One step of each chain; what has been seen to is passed over when its turn comes.
@@ -142,6 +208,62 @@ impl Walk {
             self.stack.push(Frame::Visit(*input));
         }
         self.inputs = inputs;
+    }
+}
+
+/// Which stages are over tall matrices. O(stages).
+fn strips(program: &Program) -> Vec<Option<Strips>> {
+    let mut found: Vec<Option<Strips>> = Vec::new();
+    for id in program.stage_ids() {
+        let stage = program.stage(id);
+        let extents = stage.space.extents();
+        let below = |read: &Read| *found.get(read.source.at())?;
+        let here = match stage.reads.first() {
+            _ if extents.j > 1 || extents.k > 1 => None,
+            Some(Read { source, pattern: Pattern::Gather { fan } }) => {
+                let below = found.get(source.at()).copied().flatten();
+                below.map(|below| Strips { span: below.span.saturating_mul(*fan), ..below })
+            }
+            _ => {
+                let is_beside = |read: &&Read| match read.pattern {
+                    Pattern::Block(Pick::Row, _) => program.stage(read.source).space.extents().i == extents.i,
+                    _ => false,
+                };
+                let beside = stage.reads.iter().find(is_beside).and_then(below);
+                Some(beside.unwrap_or(Strips { blocks: extents.i, span: 1 }))
+            }
+        };
+        found.push(here);
+    }
+    found
+}
+
+/// The order in which tasks of strips have their turn: the first of each strip, then the second of each, and so on. Any
+/// few that follow each other are spread over all strips.
+#[derive(Clone, Copy)]
+struct Turns {
+    tasks: u32,
+    /// Tasks of a strip.
+    length: u32,
+}
+
+impl Turns {
+    /// Strips, and some without tasks, so that their number is a power of two.
+    fn strips(self) -> u64 {
+        u64::from(self.tasks.div_ceil(self.length.max(1))).next_power_of_two()
+    }
+
+    fn all(self) -> u64 {
+        self.strips() * u64::from(self.length)
+    }
+
+    /// Whose turn it is. No task of the stage, if there is none.
+    fn task(self, turn: u64) -> u32 {
+        let strips = self.strips();
+        let (round, at) = (turn / strips, turn % strips);
+        // The bits of a number in reverse order: van der Corput's sequence, which is spread evenly.
+        let strip = at.reverse_bits().checked_shr(u64::BITS - strips.trailing_zeros()).unwrap_or(0);
+        u32::try_from(strip * u64::from(self.length) + round).unwrap_or(u32::MAX)
     }
 }
 
@@ -251,5 +373,73 @@ mod tests {
         assert_eq!(up_to(&mut walk, &program, &mut made, step(0)).len(), 3);
         made.0.insert(step(1));
         assert_eq!(walk.next(&program, &made), None);
+    }
+
+    fn null(tasks: u32, reads: Vec<Read>) -> Stage {
+        Stage {
+            kind: Kind::Null,
+            space: Space::new(tasks, 1, 1, Order::Rows),
+            blocks: Blocks::Each { rows: 1, cols: 1 },
+            element: Element::F64,
+            reads,
+            keep: false,
+            lockstep: false,
+            work: Work::default(),
+        }
+    }
+
+    /// So many blocks below each other, and a tree over them.
+    fn tree(blocks: u32) -> Program {
+        let mut stages = vec![null(blocks, Vec::new())];
+        while let Some(below) = stages.last().filter(|stage| stage.space.tasks() > 1) {
+            let source = StageId(stages.len() as u32 - 1);
+            let tasks = below.space.tasks().div_ceil(2);
+            stages.push(null(tasks, vec![Read { source, pattern: Pattern::Gather { fan: 2 } }]));
+        }
+        Program::new(stages)
+    }
+
+    fn all(program: &Program, width: u32) -> Vec<TaskId> {
+        let nowhere = TaskId::new(StageId(u32::MAX), 0);
+        up_to(&mut Walk::of_width(width), program, &mut Made::default(), nowhere)
+    }
+
+    #[test]
+    fn a_wide_walk_goes_below_each_strip_in_turn() {
+        let order = all(&tree(16), 4);
+        let leaves: Vec<u32> =
+            order.iter().filter(|task| task.stage == StageId(0)).map(|task| task.index).collect();
+        assert_eq!(leaves, [0, 1, 8, 9, 4, 5, 12, 13, 2, 3, 10, 11, 6, 7, 14, 15]);
+        let narrow = all(&tree(16), 1);
+        assert_eq!(
+            narrow.iter().position(|task| *task == TaskId::new(StageId(3), 0)),
+            Some(14),
+            "depth first"
+        );
+    }
+
+    #[test]
+    fn a_wide_walk_comes_to_all_tasks_once_and_after_what_they_read() {
+        for (blocks, width) in (1..40).flat_map(|blocks| [2, 4, 16, 64].map(|width| (blocks, width))) {
+            let program = tree(blocks);
+            let order = all(&program, width);
+            assert_eq!(order.len(), program.tasks(), "{blocks} blocks, {width} wide");
+            let mut inputs = Vec::new();
+            for (at, task) in order.iter().enumerate() {
+                program.inputs(*task, &mut inputs);
+                assert!(
+                    inputs.iter().all(|input| order[..at].contains(input)),
+                    "{blocks} blocks, {width} wide"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn results_of_strips_are_wanted_in_turn() {
+        let order = all(&Program::new(vec![null(10, Vec::new())]), 4);
+        let blocks: Vec<u32> = order.iter().map(|task| task.index).collect();
+        // Strips of four, four and two.
+        assert_eq!(blocks, [0, 8, 4, 1, 9, 5, 2, 6, 3, 7]);
     }
 }

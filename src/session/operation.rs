@@ -106,8 +106,8 @@ impl Operation {
         let tall = |elements: u64, floor: u64| {
             let rows = match asked {
                 BlockSize::Auto => {
-                    let rows = (elements / short).max(floor).max(1).next_power_of_two();
-                    rows.next_multiple_of(
+                    let usual = (elements / short).max(floor).max(1).next_power_of_two();
+                    even_rows(long, usual, floor).next_multiple_of(
                         chunks.map_or(1, |c| if m < n { c.shape.1 } else { c.rows_together }),
                     )
                 }
@@ -226,6 +226,15 @@ impl Operation {
         }
         Ok(Recipe::new(builder, &results))
     }
+}
+
+/// Rows of a block where `long` rows are cut into about as many blocks as with `usual` rows, but into a power of two,
+/// all alike: then a tree over them can be halved as long as there are workers, and each has its share. No less than
+/// `floor`.
+fn even_rows(long: u64, usual: u64, floor: u64) -> u64 {
+    let blocks = long.div_ceil(usual).next_power_of_two();
+    let rows = |blocks: u64| long.div_ceil(blocks);
+    if rows(blocks) >= floor.max(1) { rows(blocks) } else { usual }
 }
 
 /// Rows and columns of blocks for an expression whose largest matrix is `long` by `short`: square ones, longer

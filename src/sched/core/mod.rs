@@ -42,13 +42,14 @@ use super::leads::Leads;
 use super::links::Links;
 use super::memories::Memories;
 use super::outbox::Outboxes;
-use super::plan::{Plan, ResultsWhenShort, SpillPlan, serial_order};
+use super::plan::{Plan, ResultsWhenShort, SpillPlan, order_of};
 use super::ready::ReadyTasks;
 use super::sacrifice::Sacrifice;
 use super::suspects::Suspects;
 use super::table::{NOWHERE, TaskState};
 use super::tasks::Tasks;
 use super::transit::Transit;
+use super::walk::Walk;
 use crate::failure::{Blame, Failure};
 use crate::graph::Program;
 use crate::ids::{BlockId, StageId, TaskId, TaskList, WorkerId};
@@ -150,7 +151,8 @@ impl Core {
     /// that stay. O(tasks), and four bytes more for each task.
     pub fn spilling(mut self, plan: &SpillPlan) -> Self {
         let program = &self.tasks.program;
-        self.eviction.set_order(program, &serial_order(program));
+        self.eviction.set_order(program, &order_of(program, Walk::of_width(plan.width)));
+        self.admission = Admission::of_width(plan.width);
         self.ahead.spilling(plan);
         if plan.results == ResultsWhenShort::MayLeave || !program.stages().iter().any(|stage| stage.keep) {
             self.least_memory = plan.least;

@@ -88,7 +88,7 @@ impl Core {
         if !begins || self.memories.is_one() {
             return None;
         }
-        let run = Run { program: &self.tasks.program, fleet: &self.fleet, reach: self.ahead.reach() };
+        let run = Run { program: &self.tasks.program, fleet: &self.fleet };
         match self.homes.of(run, task)? {
             // The fleet was another one when its inputs were made.
             Home::Best(home) => Some(Home::Best(self.holder_of_most(task).unwrap_or(home))),

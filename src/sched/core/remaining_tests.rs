@@ -35,6 +35,7 @@ fn spilling_core() -> Core {
         window_per_thread: 0,
         least: 3 * block(),
         results: ResultsWhenShort::MayLeave,
+        width: 1,
     };
     Core::new(Arc::new(Program::new(vec![stage])), u64::MAX).spilling(&plan)
 }

@@ -66,7 +66,7 @@ pub(super) fn chain_over_blocks(steps: u32) -> Core {
 
 /// A run that spills, with a window of three blocks.
 pub(super) fn spilling(program: Arc<Program>, results: ResultsWhenShort) -> Core {
-    let plan = SpillPlan { window: 3 * block(), window_per_thread: 0, least: block(), results };
+    let plan = SpillPlan { window: 3 * block(), window_per_thread: 0, least: block(), results, width: 1 };
     Core::new(program, u64::MAX).spilling(&plan)
 }
 
