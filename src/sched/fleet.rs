@@ -13,6 +13,8 @@ pub(super) const AHEAD_SECONDS: f64 = 0.01;
 const MOST_ASSIGNED: u32 = 4096;
 /// I/O tasks in a worker's hands; how many of them it runs at once is its own choice.
 const MOST_IO: u32 = 32;
+/// So many tasks for each thread that wait for a busy worker are more than chance.
+const FAR_BEHIND: u32 = 4;
 /// Names of workers are given one after the other. A greater one was not given by us, and would cost its size in
 /// memory.
 const MOST_NAMES: usize = 1 << 20;
@@ -35,6 +37,8 @@ pub(super) struct WorkerQueue {
     /// What it has been handed.
     pub compute: Load,
     pub io: Load,
+    /// Seconds of the compute tasks that it has finished.
+    finished: f64,
     /// Ready tasks that are best done here although the worker is busy.
     parked: UrgentQueue,
     parked_load: Load,
@@ -52,6 +56,7 @@ impl WorkerQueue {
             rest: 0,
             compute: Load::default(),
             io: Load::default(),
+            finished: 0.0,
             parked: UrgentQueue::default(),
             parked_load: Load::default(),
             freed: false,
@@ -108,8 +113,23 @@ impl WorkerQueue {
         }
     }
 
+    /// Does so much wait for it that others would be done with it long before?
+    pub fn is_far_behind(&self) -> bool {
+        self.parked_load.tasks() >= FAR_BEHIND.saturating_mul(self.threads)
+    }
+
     pub fn has_parked(&self) -> bool {
         !self.parked.is_empty()
+    }
+
+    /// Seconds that each of its threads has computed, about.
+    pub fn computed(&self) -> f64 {
+        self.finished / f64::from(self.threads.max(1))
+    }
+
+    /// Is half of what it takes of this class free?
+    pub fn has_much_room(&self, lane: Lane) -> bool {
+        lane == Lane::Compute || 2 * self.io.tasks() < MOST_IO
     }
 
     pub fn is_idle(&self) -> bool {
@@ -346,6 +366,14 @@ impl Fleet {
     pub fn discharge(&mut self, id: WorkerId, lane: Lane, stage: StageId, seconds: f64) {
         self.change(id, lane, |load| load.take(stage, seconds));
         self.free(id);
+    }
+
+    /// One assigned task less, which has been done.
+    pub fn finish(&mut self, id: WorkerId, lane: Lane, stage: StageId, seconds: f64) {
+        self.discharge(id, lane, stage, seconds);
+        if let Some(worker) = self.get_mut(id).filter(|_| lane == Lane::Compute) {
+            worker.finished += seconds;
+        }
     }
 
     /// A block begins to be moved there.

@@ -179,8 +179,10 @@ impl Homes {
             return self.strips(extents.i).map_or(Layout::Anywhere, Layout::Strips);
         }
         for read in &stage.reads {
+            let is_alone = stage.space.tasks() == 1 && run.program.stage(read.source).space.tasks() == 1;
             let (wider, narrower) = match &read.pattern {
-                Pattern::Block(Pick::Row, Pick::Zero | Pick::Col) => (1, 1),
+                Pattern::Block(..) if is_alone => (1, 1),
+                Pattern::Block(Pick::Row, _) => (1, 1),
                 Pattern::Gather { fan } => (*fan, 1),
                 Pattern::Spread { fan } => (1, *fan),
                 _ => continue,

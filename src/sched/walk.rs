@@ -134,7 +134,7 @@ impl Walk {
             if program.stage(task.stage).reads.iter().any(gathers)
                 && let Some(length) = self.strip_length(program, task.stage)
             {
-                return self.abreast(task, space.tasks(), length);
+                return self.abreast(program, task, Turns { tasks: space.tasks(), length });
             }
             return self.expand(program, task, ground);
         }
@@ -151,17 +151,25 @@ impl Walk {
         self.stack.push(Frame::Chain { stage: task.stage, next, last: task.index });
     }
 
-    /// The task, and what stands at the same place in the other strips: the walk goes on below all of them.
-    fn abreast(&mut self, task: TaskId, tasks: u32, length: u32) {
-        let within = task.index % length;
-        let turns = Turns { tasks, length };
-        let first = u64::from(within) * turns.strips();
-        for turn in (first..first + turns.strips()).rev() {
-            let index = turns.task(turn);
-            if index < tasks {
-                self.stack.push(Frame::Alone(TaskId::new(task.stage, index)));
-            }
+    /// The task, and what stands at the same place in the other strips, after the first input of each, the second of
+    /// each, and so on: the walk goes on below all of them.
+    fn abreast(&mut self, program: &Program, task: TaskId, turns: Turns) {
+        let first = u64::from(task.index % turns.length) * turns.strips();
+        let indices = (first..first + turns.strips()).map(|turn| turns.task(turn));
+        let row: Vec<TaskId> = indices
+            .filter(|index| *index < turns.tasks)
+            .map(|index| TaskId::new(task.stage, index))
+            .collect();
+        let mut inputs = std::mem::take(&mut self.inputs);
+        let mut below: Vec<(usize, TaskId)> = Vec::new();
+        for task in &row {
+            program.inputs(*task, &mut inputs);
+            below.extend(inputs.iter().copied().enumerate());
         }
+        self.inputs = inputs;
+        below.sort_by_key(|(place, _)| *place);
+        self.stack.extend(row.iter().rev().map(|task| Frame::Alone(*task)));
+        self.stack.extend(below.iter().rev().map(|(_, input)| Frame::Visit(*input)));
     }
 
     /// Tasks of a strip of this stage, if it is in more than one.
@@ -409,7 +417,7 @@ mod tests {
         let order = all(&tree(16), 4);
         let leaves: Vec<u32> =
             order.iter().filter(|task| task.stage == StageId(0)).map(|task| task.index).collect();
-        assert_eq!(leaves, [0, 1, 8, 9, 4, 5, 12, 13, 2, 3, 10, 11, 6, 7, 14, 15]);
+        assert_eq!(leaves, [0, 8, 4, 12, 1, 9, 5, 13, 2, 10, 6, 14, 3, 11, 7, 15]);
         let narrow = all(&tree(16), 1);
         assert_eq!(
             narrow.iter().position(|task| *task == TaskId::new(StageId(3), 0)),

@@ -392,7 +392,7 @@ impl Core {
         if self.tasks.table.state(at) != TaskState::Assigned(worker) {
             return;
         }
-        self.fleet.discharge(worker, self.tasks.lane(task), task.stage, self.estimates.of(task));
+        self.fleet.finish(worker, self.tasks.lane(task), task.stage, self.estimates.of(task));
         self.fleet.rested(worker);
         if !self.suspects.is_empty() {
             self.put_down(worker, task);

@@ -4,6 +4,7 @@ use super::Core;
 use super::room::Fit;
 use crate::ids::{BlockId, TaskId, TaskList, WorkerId};
 use crate::sched::events::Pull;
+use crate::sched::fleet::WorkerQueue;
 use crate::sched::homes::{Home, Run};
 use crate::sched::lane::Lane;
 use crate::sched::links::Way;
@@ -13,6 +14,9 @@ use crate::sched::table::TaskState;
 /// What moves from process to process costs more than the time of its link: both ends compute for it, encrypted as it
 /// is, and others want the link too. Where a worker only waits a little longer for what it has, blocks stay.
 const COST_OF_MOVING: f64 = 4.0;
+/// Where blocks of a tall matrix are at home they stay as long as that costs no more than such a share of what the
+/// worker has computed already: workers are never quite as fast as each other.
+const PATIENCE: f64 = 0.5;
 /// Holders of so many inputs are looked at when a task is placed: it keeps the decision constant-time.
 const MOST_HOLDERS: usize = 8;
 
@@ -63,7 +67,7 @@ impl Core {
     }
 
     /// Assigns a task to the worker that finishes it first. If that one is busy a compute task waits for it; an I/O
-    /// task goes to `spare`, which is not. If its memory has no room the next best gets the task. True if the task has
+    /// task goes to `spare`, which is not, and from its home only if `spare` has far less to do. If its memory has no room the next best gets the task. True if the task has
     /// left the queue.
     fn place(&mut self, urgent: Urgent, lane: Lane, spare: WorkerId) -> bool {
         let task = urgent.task;
@@ -75,7 +79,12 @@ impl Core {
             self.fleet.park(best, urgent, seconds);
             return true;
         }
-        let first = if self.fleet.has_room(best, lane, seconds) { best } else { spare };
+        let is_busy = !self.fleet.has_room(best, lane, seconds);
+        let has_much_room = self.fleet.get(spare).is_some_and(|queue| queue.has_much_room(lane));
+        if is_busy && home.is_some() && !has_much_room {
+            return false;
+        }
+        let first = if is_busy { spare } else { best };
         let Some(worker) = self.with_room(task, lane, first, spare) else { return false };
         self.ready.pop(lane);
         self.assign(worker, task);
@@ -91,9 +100,23 @@ impl Core {
         let run = Run { program: &self.tasks.program, fleet: &self.fleet };
         match self.homes.of(run, task)? {
             // The fleet was another one when its inputs were made.
-            Home::Best(home) => Some(Home::Best(self.holder_of_most(task).unwrap_or(home))),
+            Home::Best(home) => {
+                let holder = self.holder_of_most(task);
+                Some(Home::Best(holder.unwrap_or_else(|| self.reader_for(task, home))))
+            }
             firm => Some(firm),
         }
+    }
+
+    /// Who is to do `task`, which is at home there. What is to be read is nowhere yet: if much work waits there and
+    /// somebody has nothing to do at all, that one reads it, and has the work that follows.
+    fn reader_for(&self, task: TaskId, home: WorkerId) -> WorkerId {
+        let is_behind = self.fleet.get(home).is_some_and(WorkerQueue::is_far_behind);
+        if !self.tasks.is_source(task) || !is_behind || !self.fleet.has_idle() {
+            return home;
+        }
+        let idle = self.fleet.least_loaded(Lane::Compute, 0.0);
+        idle.filter(|idle| self.fleet.get(*idle).is_some_and(WorkerQueue::is_idle)).unwrap_or(home)
     }
 
     /// Who has more than half of the bytes that `task` reads, and computes.
@@ -107,13 +130,23 @@ impl Core {
         self.fleet.computes(most).then_some(most)
     }
 
-    /// `task` waits for its home. Would `spare` be done in less than half of the time, and is it worth the way?
+    /// `task` waits for its home. Would `spare` be done in less than half of the time, and is it worth the way? Blocks
+    /// of a tall matrix stay where they are at home longer, and who reads will have something to do of its own.
     pub(super) fn is_late(&mut self, task: TaskId, home: WorkerId, spare: WorkerId) -> bool {
         let lane = self.tasks.lane(task);
+        let stays = matches!(self.home(task), Some(Home::Best(_)));
+        let patience = match self.fleet.get(home) {
+            Some(_) if stays && self.fleet.get(spare).is_some_and(|queue| queue.io.tasks() > 0) => {
+                return false;
+            }
+            Some(queue) if stays => PATIENCE * queue.computed(),
+            _ => 0.0,
+        };
         let held = self.inputs_held(task);
         let seconds = self.estimates.of(task);
         let done_by = |worker| self.finish_at(lane, worker, &held) + seconds;
-        self.cost_of_moving(spare, &held) < seconds && 2.0 * done_by(spare) < done_by(home)
+        let gain = done_by(home) - done_by(spare);
+        self.cost_of_moving(spare, &held) < seconds && 2.0 * done_by(spare) < done_by(home) && gain > patience
     }
 
     /// Whose memory has room for `task`: `first`, or the next best.
