@@ -246,8 +246,10 @@ impl Core {
 
     /// What it costs to bring to `worker` what it lacks, in seconds.
     fn cost_of_moving(&self, worker: WorkerId, held: &[PlacedInput]) -> f64 {
-        let is_missing =
-            |held: &&PlacedInput| held.holder != worker && !self.holders.expects(held.block, worker);
+        let is_missing = |held: &&PlacedInput| {
+            let has_it = held.holder == worker || self.holders.expects(held.block, worker);
+            !has_it && !self.is_made_anywhere(held.block)
+        };
         let seconds =
             |held: &PlacedInput| self.links.seconds(Way { from: held.holder, to: worker }, held.bytes);
         let cost = if self.memories.is_one() { 1.0 } else { COST_OF_MOVING };

@@ -11,7 +11,7 @@ const GIVEN_AT_ONCE: u32 = 2;
 
 impl Core {
     /// Where `worker` gets a block that it does not have: in its own memory if it is there, else from a process that
-    /// has the block or will have it.
+    /// has the block or will have it. It makes constants and random numbers itself.
     pub(super) fn source_for(&self, block: BlockId, worker: WorkerId) -> Option<WorkerId> {
         let home = self.fleet.memory(worker)?;
         if let Some(giver) = self.promised_giver(block, worker) {
@@ -24,6 +24,9 @@ impl Core {
         if let Some(near) = holder.filter(shares).or(nearby) {
             return Some(near);
         }
+        if self.is_made_anywhere(block) && self.fleet.computes(worker) {
+            return Some(worker);
+        }
         if let Some(holder) = holder {
             return Some(self.soonest_giver(block, worker, holder));
         }
@@ -35,6 +38,11 @@ impl Core {
             Some(_) => Some(worker),
             None => self.tasks.is_source(block).then_some(worker),
         }
+    }
+
+    /// Is it made of nothing but numbers? That is done sooner than it is sent.
+    pub(super) fn is_made_anywhere(&self, block: BlockId) -> bool {
+        self.tasks.is_source(block) && !self.tasks.program.stage(block.stage).kind.is_io()
     }
 
     /// Who is to give `worker` a block that is on its way there already.
