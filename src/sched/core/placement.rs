@@ -25,6 +25,8 @@ struct PlacedInput {
     block: BlockId,
     holder: WorkerId,
     bytes: u64,
+    /// In so many seconds whoever lacks it makes it, if it is not sent.
+    made_in: Option<f64>,
 }
 
 impl Core {
@@ -97,8 +99,7 @@ impl Core {
         if !begins || self.memories.is_one() {
             return None;
         }
-        let run = Run { program: &self.tasks.program, fleet: &self.fleet };
-        match self.homes.of(run, task)? {
+        match self.layout_home(task)? {
             // The fleet was another one when its inputs were made.
             Home::Best(home) => {
                 let holder = self.holder_of_most(task);
@@ -106,6 +107,11 @@ impl Core {
             }
             firm => Some(firm),
         }
+    }
+
+    /// Its home in the plan of the run, whatever has become of that.
+    pub(super) fn layout_home(&mut self, task: TaskId) -> Option<Home> {
+        self.homes.of(Run { program: &self.tasks.program, fleet: &self.fleet }, task)
     }
 
     /// Who is to do `task`, which is at home there. What is to be read is nowhere yet: if much work waits there and
@@ -227,13 +233,16 @@ impl Core {
 
     /// The inputs of `task` that lie somewhere, the first few.
     fn inputs_held(&mut self, task: TaskId) -> Vec<PlacedInput> {
-        let Core { tasks, inputs, .. } = self;
-        tasks.program.inputs(task, inputs);
-        let held = |input: &TaskId| {
-            let bytes = tasks.program.stage(input.stage).bytes(input.index);
-            Some(PlacedInput { block: *input, holder: tasks.location(*input)?, bytes })
-        };
-        inputs.iter().take(MOST_HOLDERS).filter_map(held).collect()
+        let mut inputs = std::mem::take(&mut self.inputs);
+        self.tasks.program.inputs(task, &mut inputs);
+        let mut placed = Vec::new();
+        for &block in inputs.iter().take(MOST_HOLDERS) {
+            let Some(holder) = self.tasks.location(block) else { continue };
+            let made_in = self.is_made_anywhere(block).then(|| self.estimates.of(block));
+            placed.push(PlacedInput { block, holder, bytes: self.tasks.size(block), made_in });
+        }
+        self.inputs = inputs;
+        placed
     }
 
     /// Seconds until `worker` could begin with everything it needs, and what moving that costs beside.
@@ -246,14 +255,14 @@ impl Core {
 
     /// What it costs to bring to `worker` what it lacks, in seconds.
     fn cost_of_moving(&self, worker: WorkerId, held: &[PlacedInput]) -> f64 {
-        let is_missing = |held: &&PlacedInput| {
-            let has_it = held.holder == worker || self.holders.expects(held.block, worker);
-            !has_it && !self.is_made_anywhere(held.block)
-        };
-        let seconds =
-            |held: &PlacedInput| self.links.seconds(Way { from: held.holder, to: worker }, held.bytes);
+        let is_missing =
+            |held: &&PlacedInput| held.holder != worker && !self.holders.expects(held.block, worker);
         let cost = if self.memories.is_one() { 1.0 } else { COST_OF_MOVING };
-        cost * held.iter().filter(is_missing).map(seconds).sum::<f64>()
+        let seconds = |held: &PlacedInput| match held.made_in {
+            Some(seconds) => seconds,
+            None => cost * self.links.seconds(Way { from: held.holder, to: worker }, held.bytes),
+        };
+        held.iter().filter(is_missing).map(seconds).sum()
     }
 
     /// `worker` has got blocks from others.

@@ -3,6 +3,7 @@
 use super::Core;
 use crate::ids::{BlockId, WorkerId};
 use crate::sched::copies::HeldCopy;
+use crate::sched::homes::Home;
 use crate::sched::links::Way;
 
 /// So many others get a block from the same one at once. They share its way out, and those who wait for them wait as
@@ -11,8 +12,9 @@ const GIVEN_AT_ONCE: u32 = 2;
 
 impl Core {
     /// Where `worker` gets a block that it does not have: in its own memory if it is there, else from a process that
-    /// has the block or will have it. It makes constants and random numbers itself.
-    pub(super) fn source_for(&self, block: BlockId, worker: WorkerId) -> Option<WorkerId> {
+    /// has the block or will have it. It makes constants and random numbers itself, and reads
+    /// blocks of a tall matrix.
+    pub(super) fn source_for(&mut self, block: BlockId, worker: WorkerId) -> Option<WorkerId> {
         let home = self.fleet.memory(worker)?;
         if let Some(giver) = self.promised_giver(block, worker) {
             return Some(giver);
@@ -40,9 +42,14 @@ impl Core {
         }
     }
 
-    /// Is it made of nothing but numbers? That is done sooner than it is sent.
-    pub(super) fn is_made_anywhere(&self, block: BlockId) -> bool {
-        self.tasks.is_source(block) && !self.tasks.program.stage(block.stage).kind.is_io()
+    /// Does whoever lacks it make it? Numbers are made sooner than they are sent. Blocks of a tall matrix are each one
+    /// worker's: who does the work of another reads them where that one did, and takes none of its time.
+    pub(super) fn is_made_anywhere(&mut self, block: BlockId) -> bool {
+        if !self.tasks.is_source(block) || self.memories.is_one() {
+            return false;
+        }
+        let is_read = self.tasks.program.stage(block.stage).kind.is_io();
+        !is_read || matches!(self.layout_home(block), Some(Home::Best(_)))
     }
 
     /// Who is to give `worker` a block that is on its way there already.
