@@ -252,4 +252,14 @@ mod tests {
         made.0.insert(step(1));
         assert_eq!(walk.next(&program, &made), None);
     }
+
+    #[test]
+    fn a_step_whose_successor_was_handed_out_is_not_made_again() {
+        let (program, chain) = chain(3);
+        let step = |index| TaskId::new(chain, index);
+        let (mut walk, mut made) = (Walk::default(), Made::default());
+        up_to(&mut walk, &program, &mut made, step(0));
+        made.0.insert(step(2));
+        assert_eq!(walk.next(&program, &made), None, "step 1 was lost, and step 2 does not want it any more");
+    }
 }
