@@ -312,10 +312,7 @@ fn seeds_that_went_wrong_end_well() {
     let read_by_another = 49181;
     // A block was still being read back when the task that it was for had been done elsewhere.
     let read_for_nobody = 28351;
-    // A worker whose file could not be read was to get the block from one that waited for it there.
-    let waited_for_a_lost_file = 1796;
     for seed in [
-        waited_for_a_lost_file,
         read_by_another,
         read_for_nobody,
         taken_up_for_nobody[0],
@@ -476,7 +473,11 @@ fn what_many_want_goes_as_a_tree() {
 /// run would come to no end.
 #[test]
 fn pulls_that_fail_leave_nobody_waiting_in_a_circle() {
-    for seed in 0..env("DOLMEN_SEEDS").unwrap_or(5000) {
+    let seeds = match env("DOLMEN_SEED") {
+        Some(seed) => seed..seed + 1,
+        None => 0..env("DOLMEN_SEEDS").unwrap_or(5000),
+    };
+    for seed in seeds {
         let mut rng = Rng::new(seed);
         let (blocks, readers) = (rng.range(2, 4), rng.range(8, 80));
         let program = programs::much_wanted(&mut rng, blocks, readers);

@@ -248,26 +248,57 @@ impl Switchboard {
 mod tests {
     use super::*;
 
-    #[tokio::test]
-    async fn a_name_that_was_taken_meanwhile_is_not_given_again() {
+    fn of(name: &str, life: u64) -> Introduction {
         let text = |text: &str| text.to_string();
-        let of = |life| Introduction {
+        Introduction {
             role: Role::Worker,
-            name: text("n1"),
+            name: text(name),
             life: Life(life),
             release: text("0.1.0"),
             operations: text("ab"),
             kernels: text("faer"),
-        };
-        let board = Switchboard::new(Limits::default(), Box::new(|_| {}));
-        let id = board.take_place(&of(1)).unwrap();
+        }
+    }
+
+    fn board() -> Arc<Switchboard> {
+        let limits = Limits { handshake: Duration::from_secs(60), ..Limits::default() };
+        Arc::new(Switchboard::new(limits, Box::new(|_| {})))
+    }
+
+    /// A connection that ends so long after it was closed.
+    fn open(board: &Arc<Switchboard>, from: &Introduction, ends_after: Duration) -> PeerId {
+        let id = board.take_place(from).unwrap();
         let queue = Arc::new(Queue::new(1));
-        let pump = tokio::spawn(std::future::pending::<()>()).abort_handle();
-        let open = Open { role: Role::Worker, name: text("n1"), life: Life(1), queue, pump };
-        board.directory().open.insert(id, open);
-        assert_eq!(board.take_place(&of(2)), Err(Ending::Superseded));
+        let (its_board, its_queue) = (board.clone(), queue.clone());
+        let pump = tokio::spawn(async move {
+            assert!(its_queue.next().await.is_none());
+            tokio::time::sleep(ends_after).await;
+            its_board.lose(id, Ending::ClosedHere);
+        });
+        let Introduction { role, name, life, .. } = from.clone();
+        board.directory().open.insert(id, Open { role, name, life, queue, pump: pump.abort_handle() });
+        id
+    }
+
+    #[tokio::test]
+    async fn a_name_that_was_taken_meanwhile_is_not_given_again() {
+        let board = board();
+        let id = open(&board, &of("n1", 1), Duration::ZERO);
+        assert_eq!(board.take_place(&of("n1", 2)), Err(Ending::Superseded));
         assert!(board.directory().open.contains_key(&id));
-        assert!(board.take_place(&of(1)).is_ok_and(|new| new != id), "the same process once more");
+        assert!(board.take_place(&of("n1", 1)).is_ok_and(|new| new != id), "the same process once more");
         assert!(board.directory().open.is_empty());
+    }
+
+    #[tokio::test]
+    async fn who_closes_waits_until_the_last_connection_has_ended() {
+        let board = board();
+        open(&board, &of("n1", 1), Duration::from_millis(10));
+        open(&board, &of("n2", 2), Duration::from_millis(200));
+        let left = tokio::task::spawn_blocking(move || {
+            board.close();
+            board.directory().open.len()
+        });
+        assert_eq!(left.await.unwrap(), 0);
     }
 }

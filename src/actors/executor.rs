@@ -140,11 +140,16 @@ impl Queues {
     pub fn add(&self, by: Option<WorkClass>, items: impl IntoIterator<Item = WorkItem>) {
         let beside = self.io_place == IoPlace::BesideCompute;
         // Made before the queues are locked: threads look for their next items meanwhile.
-        let (io, compute): (Vec<_>, Vec<_>) = items.into_iter().partition(|item| {
+        let mut compute = Vec::new();
+        let mut io = Vec::new();
+        for item in items {
             let class = item.class();
             self.activity.queued(class);
-            beside && class.is_io()
-        });
+            match beside && class.is_io() {
+                true => io.push(item),
+                false => compute.push(item),
+            }
+        }
         for (queue, items) in [(&self.compute, compute), (&self.io, io)] {
             if items.is_empty() {
                 continue;

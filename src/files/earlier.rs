@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 const MOST_LINKS: usize = 40;
 
 /// The file system of `/proc`, as `statfs(2)` numbers it.
-const PROCESSES: u32 = 0x9fa0;
+const PROCESSES: u32 = libc::PROC_SUPER_MAGIC as u32;
 
 /// The folder that a file is in.
 pub(super) fn folder_of(path: &Path) -> &Path {

@@ -1,25 +1,16 @@
 //! Programs at the bounds of what is taken, and just beyond them.
 
 use super::*;
-use crate::array::{Element, Fill};
-use crate::graph::Work;
+use crate::array::Fill;
 use crate::graph::check_kinds::MOST_COLUMNS;
 use crate::graph::kinds::{FillBlock, LeafR, Map, MapOp, Merge, Operand};
+use crate::graph::{Work, testing};
 use crate::ids::StageId;
 use serde_json::{from_value, json};
 
-/// Tasks that do nothing and leave blocks of one number.
+/// Tasks that read nothing so far.
 fn nulls(space: Space) -> Stage {
-    Stage {
-        kind: Kind::Null,
-        space,
-        blocks: Blocks::Each { rows: 1, cols: 1 },
-        element: Element::F64,
-        reads: Vec::new(),
-        keep: false,
-        lockstep: false,
-        work: Work::default(),
-    }
+    testing::nulls(space, Vec::new())
 }
 
 fn grid(rows: u32, cols: u32) -> Space {

@@ -11,6 +11,8 @@ mod pattern;
 mod program;
 mod space;
 mod stage;
+#[cfg(test)]
+pub(crate) mod testing;
 
 pub use build::{Access, ProgramBuilder};
 pub use builders::{Delayed, Graph, GraphError, Tall};

@@ -82,26 +82,38 @@ impl Copies {
     /// One is on its way from `giver` to `worker`, for one reader. For one more if it was already: then it comes from
     /// whom it was to come from, unless that one is gone.
     pub fn expect(&mut self, worker: WorkerId, giver: WorkerId, from_outside: bool) {
-        let is_there = match self.get_mut(worker) {
+        match self.get_mut(worker) {
             Some(copy) => {
                 copy.readers += 1;
-                if copy.known || copy.giver.is_some() {
-                    return;
+                if !copy.known && copy.giver.is_none() {
+                    self.comes_from(worker, giver, from_outside);
                 }
-                true
             }
-            None => false,
-        };
-        let rounds = self.begin_giving(giver, worker);
-        if is_there {
-            // It counted for the holder.
-            self.by_holder -= 1;
-            let copy = self.get_mut(worker).expect("it is there");
-            (copy.giver, copy.from_outside, copy.rounds) = (Some(giver), from_outside, rounds);
-            return;
+            None => {
+                let rounds = self.begin_giving(giver, worker);
+                let giver = Some(giver);
+                self.push(HeldCopy {
+                    worker,
+                    readers: 1,
+                    known: false,
+                    from_outside,
+                    giver,
+                    gives: 0,
+                    rounds,
+                });
+            }
         }
-        let giver = Some(giver);
-        self.push(HeldCopy { worker, readers: 1, known: false, from_outside, giver, gives: 0, rounds });
+    }
+
+    /// The copy of `worker`, whose giver is gone, comes from this one now.
+    fn comes_from(&mut self, worker: WorkerId, giver: WorkerId, from_outside: bool) {
+        let rounds = self.begin_giving(giver, worker);
+        // It counted for the holder.
+        self.by_holder -= 1;
+        let copy = self.get_mut(worker).expect("it is on its way");
+        copy.giver = Some(giver);
+        copy.from_outside = from_outside;
+        copy.rounds = rounds;
     }
 
     /// One copy more is on its way from `giver`, that of `worker`. So many come one after the other until it is there.

@@ -1,6 +1,6 @@
 use super::{Desk, Orders};
-use crate::array::Element;
-use crate::graph::{Blocks, Edges, Kind, Order, Pattern, Program, Read, Space, Stage, Work};
+use crate::graph::testing::{chains, column, linked, nulls};
+use crate::graph::{Blocks, Program, Stage};
 use crate::ids::{StageId, TaskId, TaskList, WorkerId};
 use std::sync::Arc;
 
@@ -16,18 +16,10 @@ fn list(indices: &[u32]) -> TaskList {
 
 /// Tasks that read each other as told, and leave blocks.
 fn desk(inputs: &[&[u32]]) -> Desk<u32> {
-    let inputs: Vec<Vec<u32>> = inputs.iter().map(|list| list.to_vec()).collect();
-    let edges = Pattern::Edges(Arc::new(Edges::new(&inputs)));
-    let stage = Stage {
-        kind: Kind::Null,
-        space: Space::new(inputs.len() as u32, 1, 1, Order::Rows),
-        blocks: Blocks::Each { rows: 1, cols: 1 },
-        element: Element::F64,
-        reads: vec![Read { source: StageId(0), pattern: edges }],
-        keep: false,
-        lockstep: false,
-        work: Work::default(),
-    };
+    desk_of(linked(inputs))
+}
+
+fn desk_of(stage: Stage) -> Desk<u32> {
     Desk::new(Arc::new(Program::new(vec![stage])))
 }
 
@@ -222,24 +214,9 @@ fn who_waits_for_a_block_on_its_way_waits_on_though_it_is_not_made_here() {
     assert_eq!(begun(&desk.arrived(id(B), B)), [ONLY_B]);
 }
 
-fn desk_of(space: Space, blocks: Blocks, reads: Vec<Read>) -> Desk<u32> {
-    let stage = Stage {
-        kind: Kind::Null,
-        space,
-        blocks,
-        element: Element::F64,
-        reads,
-        keep: false,
-        lockstep: false,
-        work: Work::default(),
-    };
-    Desk::new(Arc::new(Program::new(vec![stage])))
-}
-
 /// A block in three steps.
 fn desk_with_a_chain() -> Desk<u32> {
-    let previous = Read { source: StageId(0), pattern: Pattern::Previous };
-    desk_of(Space::new(1, 1, 3, Order::Rows), Blocks::Each { rows: 1, cols: 1 }, vec![previous])
+    desk_of(chains(1, 3))
 }
 
 #[test]
@@ -261,7 +238,7 @@ fn what_was_done_is_taken_up_at_another_scheduler() {
     let begun = made(&mut desk, 0).begin;
     desk.settle(begun);
     assert_eq!(desk.into_blocks(), [(id(0), 0)], "the step after it has not been begun");
-    let writes = || desk_of(Space::new(3, 1, 1, Order::Rows), Blocks::Nothing, Vec::new());
+    let writes = || desk_of(Stage { blocks: Blocks::Nothing, ..nulls(column(3), Vec::new()) });
     let mut before = writes();
     before.assign(&list(&[0, 1]), &[]);
     before.made(id(1), None, &mut Orders::default());

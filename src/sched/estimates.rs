@@ -74,16 +74,12 @@ mod tests {
 
     #[test]
     fn a_guess_is_of_flops_and_bytes() {
-        use crate::graph::{Blocks, Kind, Order, Space, Work};
+        use crate::graph::testing::{column, nulls};
+        use crate::graph::{Blocks, Work};
         let stage = Stage {
-            kind: Kind::Null,
-            space: Space::new(1, 1, 1, Order::Rows),
             blocks: Blocks::Each { rows: 1_000_000, cols: 500 },
-            element: crate::array::Element::F64,
-            reads: Vec::new(),
-            keep: false,
-            lockstep: false,
             work: Work { flops: 4e10, ..Work::default() },
+            ..nulls(column(1), Vec::new())
         };
         assert!((first_guess(&stage) - 3.000_001).abs() < 1e-9, "{}", first_guess(&stage));
     }

@@ -213,3 +213,27 @@ fn largest_of(program: &Program, stages: impl Iterator<Item = StageId>) -> u64 {
     }
     largest
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::array::{Axis, BlockGrid, Element, Fill, footprint};
+    use crate::graph::ProgramBuilder;
+
+    #[test]
+    fn a_run_that_spills_goes_ahead_by_a_task_and_two_that_come_or_by_half_of_what_is_spare() {
+        let block = footprint(100 * 100 * 8);
+        let mut builder = ProgramBuilder::default();
+        let grid = BlockGrid::new(Axis::new(1000, 100), Axis::whole(100));
+        let ten = builder.fill(Fill::Constant(1.0), 0, 0, grid, Element::F64);
+        builder.keep(ten.stage);
+        let program = builder.finish();
+        for (budget, window) in [(1, 3), (16, 3), (18, 4)] {
+            let threads = Threads { compute: 1, io: 1 };
+            let seat = Seat { threads, budget: budget * block, may_spill: true };
+            let fleet = plan_fleet(&program, &[seat], None, 0).expect("the budget is enough");
+            let spill = fleet.plan.spill.expect("it may spill");
+            assert_eq!((spill.window_per_thread, spill.window), (block, window * block), "{budget} blocks");
+        }
+    }
+}

@@ -238,8 +238,10 @@ fn common_divisor(a: u32, b: u32) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::array::Element;
-    use crate::graph::{Blocks, Kind, Order, Read, Space, Stage, Work};
+    use crate::array::Fill;
+    use crate::graph::kinds::FillBlock;
+    use crate::graph::testing::{column, nulls};
+    use crate::graph::{Kind, Order, Read, Space, Stage};
     use crate::ids::MemoryId;
 
     #[test]
@@ -281,21 +283,11 @@ mod tests {
     }
 
     fn stage(space: Space, reads: Vec<Read>) -> Stage {
-        Stage {
-            kind: Kind::Null,
-            space,
-            blocks: Blocks::Each { rows: 1, cols: 1 },
-            element: Element::F64,
-            reads,
-            keep: true,
-            lockstep: false,
-            work: Work::default(),
-        }
+        Stage { keep: true, ..nulls(space, reads) }
     }
 
     /// So many blocks below each other, and what is made of two of them each.
     fn tall(blocks: u32) -> Program {
-        let column = |tasks| Space::new(tasks, 1, 1, Order::Rows);
         let read = Read { source: StageId(0), pattern: Pattern::Gather { fan: 2 } };
         Program::new(vec![stage(column(blocks), Vec::new()), stage(column(blocks / 2), vec![read])])
     }
@@ -332,11 +324,29 @@ mod tests {
 
     #[test]
     fn neither_wide_matrices_nor_chains_are_in_strips() {
-        let previous = Read { source: StageId(0), pattern: Pattern::Previous };
         let wide = Program::new(vec![stage(Space::new(4, 2, 1, Order::Rows), Vec::new())]);
-        let chains = Program::new(vec![stage(Space::new(4, 1, 2, Order::Rows), vec![previous])]);
-        for program in [wide, chains] {
-            assert_eq!(homes(&program, &fleet([1, 1]), 0), [None; 8]);
-        }
+        assert_eq!(homes(&wide, &fleet([1, 1]), 0), [None; 8]);
+        // Each step reads a block of a matrix that is in strips.
+        let matrix = stage(Space::new(4, 1, 1, Order::Rows), Vec::new());
+        let of_matrix = Read { source: StageId(0), pattern: Pattern::Block(Pick::Row, Pick::Zero) };
+        let previous = Read { source: StageId(1), pattern: Pattern::Previous };
+        let chains = stage(Space::new(4, 1, 2, Order::Rows), vec![of_matrix, previous]);
+        let program = Program::new(vec![matrix, chains]);
+        assert_eq!(homes(&program, &fleet([1, 1]), 0), [0, 0, 1, 1].map(Some));
+        assert_eq!(homes(&program, &fleet([1, 1]), 1), [None; 8]);
+    }
+
+    /// Columns of a product are dealt to two workers; each block of its left factor is read by two chains of each.
+    #[test]
+    fn each_worker_that_wants_blocks_of_a_source_makes_its_share_of_them() {
+        let source = Stage {
+            kind: Kind::Fill(FillBlock { fill: Fill::Constant(1.0), row: 0, col: 0 }),
+            ..stage(Space::new(4, 1, 1, Order::Rows), Vec::new())
+        };
+        let read = Read { source: StageId(0), pattern: Pattern::Block(Pick::Row, Pick::Zero) };
+        let product = Stage { lockstep: true, ..stage(Space::new(4, 4, 1, Order::Rows), vec![read]) };
+        let program = Program::new(vec![source, product]);
+        assert_eq!(homes(&program, &fleet([1, 1]), 1), [[0, 1].map(Some); 8].concat());
+        assert_eq!(homes(&program, &fleet([1, 1]), 0), [0, 1, 0, 1].map(Some));
     }
 }

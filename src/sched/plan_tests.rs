@@ -1,6 +1,7 @@
 use super::*;
 use crate::array::{Array, Axis, BlockGrid, Element, Fill, Input, InputId, Origin};
-use crate::graph::{Blocks, Kind, Lowering, Order, ProgramBuilder, Space, Stage, Work};
+use crate::graph::testing::{column, nulls};
+use crate::graph::{Lowering, ProgramBuilder};
 use crate::sched::{Swapped, forecast};
 use std::sync::Arc;
 
@@ -157,19 +158,7 @@ fn blocks_that_nobody_reads_go_unless_they_are_results() {
 #[test]
 fn a_walk_that_is_long_is_spared_where_all_blocks_fit_easily() {
     let long = LONG_WALK as u32 + 1;
-    let program = |tasks: u32| {
-        let stage = Stage {
-            kind: Kind::Null,
-            space: Space::new(tasks, 1, 1, Order::Rows),
-            blocks: Blocks::Each { rows: 1, cols: 1 },
-            element: Element::F64,
-            reads: Vec::new(),
-            keep: false,
-            lockstep: false,
-            work: Work::default(),
-        };
-        Program::new(vec![stage])
-    };
+    let program = |tasks: u32| Program::new(vec![nulls(column(tasks), Vec::new())]);
     let one = footprint(8);
     let least = |tasks: u32, budget: u64| plan(&program(tasks), TWO, budget).unwrap().least_blocks;
     let everything = u64::from(long) * one;

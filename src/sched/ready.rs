@@ -243,22 +243,12 @@ mod tests {
 
     /// Two chains of three steps of a microsecond, and a task of two and a half.
     fn chains() -> (Tasks, ReadyTasks) {
-        use crate::array::Element;
-        use crate::graph::{Blocks, Kind, Order, Pattern, Read, Space, Stage, Work};
-        let stage = Stage {
-            kind: Kind::Null,
-            space: Space::new(2, 1, 3, Order::Rows),
-            blocks: Blocks::Each { rows: 1, cols: 1 },
-            element: Element::F64,
-            reads: vec![Read { source: StageId(0), pattern: Pattern::Previous }],
-            keep: true,
-            lockstep: false,
-            work: Work::default(),
-        };
+        use crate::graph::testing::{chains, column, nulls};
+        use crate::graph::{Stage, Work};
+        let chains = Stage { keep: true, ..chains(2, 3) };
         let work = Work { flops: 3e4, ..Work::default() };
-        let space = Space::new(1, 1, 1, Order::Rows);
-        let other = Stage { space, reads: Vec::new(), work, ..stage.clone() };
-        let program = Program::new(vec![stage, other]);
+        let other = Stage { keep: true, work, ..nulls(column(1), Vec::new()) };
+        let program = Program::new(vec![chains, other]);
         let ready = ReadyTasks::new(&program, &Estimates::new(&program));
         (Tasks::new(program.into()), ready)
     }

@@ -279,10 +279,10 @@ impl Turns {
 mod tests {
     use super::*;
     use crate::array::{Axis, BlockGrid, Element, Fill};
-    use crate::graph::{Blocks, Edges, Kind, Order, ProgramBuilder, Read, Space, Stage, Work};
+    use crate::graph::testing::{column, linked, nulls};
+    use crate::graph::{ProgramBuilder, Stage};
     use crate::ids::WorkerId;
     use std::collections::HashSet;
-    use std::sync::Arc;
 
     /// What has been made, or seen to.
     #[derive(Default)]
@@ -296,18 +296,7 @@ mod tests {
 
     /// Tasks that read each other as told. All are results.
     fn program(inputs: &[&[u32]]) -> Program {
-        let inputs: Vec<Vec<u32>> = inputs.iter().map(|list| list.to_vec()).collect();
-        let stage = Stage {
-            kind: Kind::Null,
-            space: Space::new(inputs.len() as u32, 1, 1, Order::Rows),
-            blocks: Blocks::Each { rows: 1, cols: 1 },
-            element: Element::F64,
-            reads: vec![Read { source: StageId(0), pattern: Pattern::Edges(Arc::new(Edges::new(&inputs))) }],
-            keep: true,
-            lockstep: false,
-            work: Work::default(),
-        };
-        Program::new(vec![stage])
+        Program::new(vec![Stage { keep: true, ..linked(inputs) }])
     }
 
     fn task(index: u32) -> TaskId {
@@ -383,26 +372,23 @@ mod tests {
         assert_eq!(walk.next(&program, &made), None);
     }
 
-    fn null(tasks: u32, reads: Vec<Read>) -> Stage {
-        Stage {
-            kind: Kind::Null,
-            space: Space::new(tasks, 1, 1, Order::Rows),
-            blocks: Blocks::Each { rows: 1, cols: 1 },
-            element: Element::F64,
-            reads,
-            keep: false,
-            lockstep: false,
-            work: Work::default(),
-        }
+    #[test]
+    fn a_step_whose_successor_was_handed_out_is_not_made_again() {
+        let (program, chain) = chain(3);
+        let step = |index| TaskId::new(chain, index);
+        let (mut walk, mut made) = (Walk::default(), Made::default());
+        up_to(&mut walk, &program, &mut made, step(0));
+        made.0.insert(step(2));
+        assert_eq!(walk.next(&program, &made), None, "step 1 was lost, and step 2 does not want it any more");
     }
 
     /// So many blocks below each other, and a tree over them.
     fn tree(blocks: u32) -> Program {
-        let mut stages = vec![null(blocks, Vec::new())];
+        let mut stages = vec![nulls(column(blocks), Vec::new())];
         while let Some(below) = stages.last().filter(|stage| stage.space.tasks() > 1) {
             let source = StageId(stages.len() as u32 - 1);
             let tasks = below.space.tasks().div_ceil(2);
-            stages.push(null(tasks, vec![Read { source, pattern: Pattern::Gather { fan: 2 } }]));
+            stages.push(nulls(column(tasks), vec![Read { source, pattern: Pattern::Gather { fan: 2 } }]));
         }
         Program::new(stages)
     }
@@ -445,7 +431,7 @@ mod tests {
 
     #[test]
     fn results_of_strips_are_wanted_in_turn() {
-        let order = all(&Program::new(vec![null(10, Vec::new())]), 4);
+        let order = all(&Program::new(vec![nulls(column(10), Vec::new())]), 4);
         let blocks: Vec<u32> = order.iter().map(|task| task.index).collect();
         // Strips of four, four and two.
         assert_eq!(blocks, [0, 8, 4, 1, 9, 5, 2, 6, 3, 7]);

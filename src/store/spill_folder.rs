@@ -51,18 +51,18 @@ fn medium(folder: &Path) -> Option<Medium> {
     file_system(folder).map(medium_of)
 }
 
-/// Magic numbers of file systems, from `statfs(2)` and, for those that are not in it, from their own headers.
+/// Magic numbers of file systems, from `statfs(2)`. What `libc` has no name for is from their own headers.
 fn medium_of(magic: u32) -> Medium {
+    const TMPFS: u32 = libc::TMPFS_MAGIC as u32;
+    const NFS: u32 = libc::NFS_SUPER_MAGIC as u32;
+    const AFS: u32 = libc::AFS_SUPER_MAGIC as u32;
     const RAMFS: u32 = 0x8584_58f6;
-    const TMPFS: u32 = 0x0102_1994;
-    const NFS: u32 = 0x6969;
     const CIFS: u32 = 0xff53_4d42;
     const SMB2: u32 = 0xfe53_4d42;
     const LUSTRE: u32 = 0x0bd0_0bd0;
     const GPFS: u32 = 0x4750_4653;
     const BEEGFS: u32 = 0x1983_0326;
     const CEPH: u32 = 0x00c3_6400;
-    const AFS: u32 = 0x5346_414f;
     match magic {
         TMPFS | RAMFS => Medium::Memory,
         NFS | CIFS | SMB2 | LUSTRE | GPFS | BEEGFS | CEPH | AFS => Medium::Network,

@@ -112,14 +112,15 @@ impl<C: Commands> SlurmProvider<C> {
         Some(line.trim_start_matches("dolmen: ").to_string())
     }
 
-    /// All jobs were told to go: comes back when SLURM lists none of them any more, or does not say.
-    fn wait_for_all(&mut self, now: f64) {
+    /// All jobs were told to go: comes back when SLURM lists none of them any more, or does not say. Nothing that is
+    /// learned here depends on the time any more: it stays that at which they were told.
+    fn wait_for_all(&mut self, told: f64) {
         for pause in LAST_LOOKS {
             if self.jobs.count() == 0 {
                 return;
             }
             std::thread::sleep(Duration::from_secs_f64(pause));
-            if self.look(now).is_err() {
+            if self.look(told).is_err() {
                 return;
             }
         }

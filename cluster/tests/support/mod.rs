@@ -14,7 +14,7 @@ use cluster::role::Role;
 use cluster::tls::Trust;
 use socket2::{Domain, Socket, Type};
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicU16, Ordering::Relaxed};
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Arc, Condvar, Mutex, Once};
@@ -157,6 +157,18 @@ impl Raw<TcpStream> {
     pub fn over(stream: TcpStream) -> Raw<TcpStream> {
         stream.set_read_timeout(Some(HANGS)).unwrap();
         Raw(stream)
+    }
+
+    /// The next one who connects; a worker of this life has welcomed it.
+    pub fn of_worker(listener: &TcpListener, life: Life) -> Raw<TcpStream> {
+        let mut raw = Raw::over(listener.accept().unwrap().0);
+        raw.read_frame().expect("a hello");
+        let welcome = format!(
+            r#"{{"welcome":{{"lost_after_ms":2000,"role":"worker","name":"h","life":"{life}",
+            "release":"0.1.0","operations":"0123","kernels":"faer avx2"}}}}"#
+        );
+        raw.frame(welcome.as_bytes());
+        raw
     }
 
     /// Connects and is welcomed.

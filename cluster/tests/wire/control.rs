@@ -3,6 +3,7 @@
 use crate::support::{Keyring, Node, Raw, anywhere, claim, me, named, plain};
 use cluster::endpoint::Config;
 use cluster::hello::Introduction;
+use cluster::life::Life;
 use cluster::limits::Limits;
 use cluster::peer::Event;
 use cluster::role::Role;
@@ -259,12 +260,7 @@ fn a_worker_where_the_scheduler_should_be_is_told() {
     let listener = TcpListener::bind(anywhere()).unwrap();
     let address = listener.local_addr().unwrap().to_string();
     let thread = std::thread::spawn(move || {
-        let mut raw = Raw::over(listener.accept().unwrap().0);
-        raw.read_frame().expect("a hello");
-        let welcome = r#"{"welcome":{"lost_after_ms":2000,"role":"worker","name":"h","life":"0000000000000007",
-            "release":"0.1.0","operations":"0123","kernels":"faer avx2"}}"#;
-        raw.frame(welcome.as_bytes());
-        raw.until_closed();
+        Raw::of_worker(&listener, Life(7)).until_closed();
     });
     let why = Node::new(plain(Role::Worker, "n3")).endpoint.connect(&address).err().expect("no scheduler");
     assert!(why.to_string().contains("a worker is there, not a scheduler"), "{why}");

@@ -19,12 +19,7 @@ fn holder(does: impl FnMut(Raw<TcpStream>) + Send + 'static) -> (Holder, JoinHan
     let life = Life(7);
     let mut does = does;
     let thread = std::thread::spawn(move || {
-        let mut raw = Raw::over(listener.accept().unwrap().0);
-        raw.read_frame().expect("a hello");
-        let welcome = r#"{"welcome":{"lost_after_ms":2000,"role":"worker","name":"h","life":"0000000000000007",
-            "release":"0.1.0","operations":"0123","kernels":"faer avx2"}}"#;
-        raw.frame(welcome.as_bytes());
-        does(raw);
+        does(Raw::of_worker(&listener, life));
     });
     (Holder { address, role: Role::Worker, life }, thread)
 }

@@ -42,3 +42,25 @@ impl ProgramBuilder {
         self.add_up(stage, n, l)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::array::{Axis, Element};
+
+    #[test]
+    fn steps_after_the_first_go_on_with_the_block_of_the_step_before() {
+        for (steps, goes_on) in [(1, false), (2, true)] {
+            let mut builder = ProgramBuilder::default();
+            let mut fill = |rows: u64, cols: u64| {
+                let grid = BlockGrid::new(Axis::new(10 * rows, 10), Axis::new(10 * cols, 10));
+                builder.fill(Fill::Constant(1.0), 0, 0, grid, Element::F64)
+            };
+            let (a, b) = (fill(1, steps), fill(steps, 1));
+            let product = builder.gemm(a, b);
+            let reads = &builder.stage(product.stage).reads;
+            assert_eq!(reads.iter().any(|read| read.pattern == Pattern::Previous), goes_on);
+            assert_eq!(reads.len(), 2 + usize::from(goes_on));
+        }
+    }
+}

@@ -56,6 +56,22 @@ fn a_task_is_late_where_another_one_would_be_done_in_less_than_half_of_the_time(
 }
 
 #[test]
+fn a_move_that_costs_as_much_as_the_task_takes_is_not_worth_it() {
+    let mut core = core_of(&[&[], &[0]]).with(&[0, 1]);
+    core.put(0, TaskState::Done(FIRST));
+    core.fleet.charge(FIRST, Lane::Compute, StageId(0), 1.0);
+    // About what the task takes by the first guess: near to it seconds are set without rounding.
+    core.set_way(FIRST, SECOND, 2.5e-7);
+    let held = core.inputs_held(task(1));
+    let cost = core.cost_of_moving(SECOND, &held);
+    for (seconds, late) in [(cost, false), (1.25 * cost, true)] {
+        core.set_seconds(seconds);
+        assert_eq!(core.seconds_of(StageId(0)), seconds);
+        assert_eq!(core.is_late(task(1), FIRST, SECOND), late);
+    }
+}
+
+#[test]
 fn just_ways_between_workers_that_are_there_are_measured() {
     let known = |way: Way, core: &Core| core.links.seconds(way, 8) > 0.1;
     let (way, other) = (Way { from: FIRST, to: SECOND }, Way { from: SECOND, to: THIRD });

@@ -1,7 +1,8 @@
 use super::super::Core;
 use super::super::scene::{FIRST, ROOM, SECOND, linked, stage, task};
 use super::Given;
-use crate::graph::{Order, Pattern, Pick, Program, Read, Space, Stage};
+use crate::array::{BlockGrid, Element, Fill};
+use crate::graph::{Order, Pattern, Pick, Program, ProgramBuilder, Read, Space, Stage};
 use crate::ids::{StageId, TaskId};
 use crate::sched::events::Action;
 use crate::sched::table::{NOWHERE, TaskState};
@@ -53,6 +54,21 @@ fn a_task_that_is_ready_is_found() {
     assert!(!core.has_ready());
     core.ready.push(&mut core.tasks, task(0));
     assert!(core.has_ready());
+}
+
+#[test]
+fn a_run_goes_on_without_a_client_that_has_no_part_in_it() {
+    let mut builder = ProgramBuilder::default();
+    let matrix = builder.fill(Fill::Constant(1.0), 0, 0, BlockGrid::whole(10, 10), Element::F64);
+    builder.write(matrix, 0, (0, 0));
+    let program = Arc::new(builder.finish());
+    let writes = [StageId(1)];
+    let goes_on = |of_client: &[StageId], workers: &[u32]| {
+        Core::new(program.clone(), ROOM).pinned(SECOND, of_client).with(workers).can_go_on()
+    };
+    assert!(goes_on(&[], &[0]));
+    assert!(!goes_on(&writes, &[0]), "the client has not come");
+    assert!(goes_on(&writes, &[0, 1]));
 }
 
 /// A block and a result are there, another task is under way, and one has left no block.

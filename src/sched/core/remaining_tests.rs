@@ -1,9 +1,8 @@
 use super::super::scene::{FIRST, core_of, task};
 use super::*;
 use crate::array::{Axis, BlockGrid, Element, Fill, footprint};
-use crate::graph::{
-    Blocks, Edges, Kind, Order, Pattern, Pick, Program, ProgramBuilder, Read, Space, Stage, Work,
-};
+use crate::graph::testing::{chains, column, linked, nulls};
+use crate::graph::{Blocks, Pattern, Pick, Program, ProgramBuilder, Read, Stage};
 use crate::ids::{MemoryId, StageId, WorkerId};
 use crate::sched::events::{Action, Event};
 use crate::sched::plan::{ResultsWhenShort, SpillPlan};
@@ -18,18 +17,11 @@ fn block() -> u64 {
     footprint(1 << 20)
 }
 
+/// The block of a task is of a megabyte.
+const LARGE: Blocks = Blocks::Each { rows: 1 << 17, cols: 1 };
+
 fn spilling_core() -> Core {
-    let inputs: Vec<Vec<u32>> = READS.iter().map(|list| list.to_vec()).collect();
-    let stage = Stage {
-        kind: Kind::Null,
-        space: Space::new(READS.len() as u32, 1, 1, Order::Rows),
-        blocks: Blocks::Each { rows: 1 << 17, cols: 1 },
-        element: Element::F64,
-        reads: vec![Read { source: StageId(0), pattern: Pattern::Edges(Arc::new(Edges::new(&inputs))) }],
-        keep: false,
-        lockstep: false,
-        work: Work::default(),
-    };
+    let stage = Stage { blocks: LARGE, ..linked(&READS) };
     let plan = SpillPlan {
         window: 3 * block(),
         window_per_thread: 0,
@@ -127,19 +119,9 @@ fn intervals_that_overlap_are_one_phase() {
 /// Three chains of four steps, and three tasks that read what they make.
 #[test]
 fn chains_go_on_beside_each_other_and_their_steps_do_not() {
-    let stage = |steps, read| Stage {
-        kind: Kind::Null,
-        space: Space::new(3, 1, steps, Order::Rows),
-        blocks: Blocks::Each { rows: 1 << 17, cols: 1 },
-        element: Element::F64,
-        reads: vec![read],
-        keep: true,
-        lockstep: false,
-        work: Work::default(),
-    };
-    let read = |pattern| Read { source: StageId(0), pattern };
-    let chains = stage(4, read(Pattern::Previous));
-    let readers = stage(1, read(Pattern::Block(Pick::Row, Pick::Zero)));
+    let kept = |stage| Stage { blocks: LARGE, keep: true, ..stage };
+    let read = Read { source: StageId(0), pattern: Pattern::Block(Pick::Row, Pick::Zero) };
+    let (chains, readers) = (kept(chains(3, 4)), kept(nulls(column(3), vec![read])));
     let core = Core::new(Arc::new(Program::new(vec![chains, readers])), u64::MAX);
     let seconds = core.seconds_of(StageId(0));
     let remaining = core.remaining();

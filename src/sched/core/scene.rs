@@ -1,8 +1,9 @@
 //! What small scenes of tests are made of.
 
 use super::Core;
-use crate::array::{Element, footprint};
-use crate::graph::{Blocks, Edges, Kind, Order, Pattern, Pick, Program, Read, Space, Stage, Work};
+use crate::array::footprint;
+use crate::graph::testing::{self, column, nulls};
+use crate::graph::{Order, Pattern, Pick, Program, Read, Space, Stage};
 use crate::ids::{MemoryId, StageId, TaskId, TaskList, WorkerId};
 use crate::sched::events::{Action, Event, Pull, Timing};
 use crate::sched::links::Way;
@@ -20,24 +21,12 @@ pub(super) fn block() -> u64 {
 }
 
 pub(super) fn stage(space: Space, reads: Vec<Read>) -> Stage {
-    Stage {
-        kind: Kind::Null,
-        space,
-        blocks: Blocks::Each { rows: 1, cols: 1 },
-        element: Element::F64,
-        reads,
-        keep: true,
-        lockstep: false,
-        work: Work::default(),
-    }
+    Stage { keep: true, ..nulls(space, reads) }
 }
 
 /// Tasks that read each other as told and leave a block of one number each.
 pub(super) fn linked(inputs: &[&[u32]]) -> Stage {
-    let inputs: Vec<Vec<u32>> = inputs.iter().map(|list| list.to_vec()).collect();
-    let pattern = Pattern::Edges(Arc::new(Edges::new(&inputs)));
-    let read = Read { source: StageId(0), pattern };
-    stage(Space::new(inputs.len() as u32, 1, 1, Order::Rows), vec![read])
+    Stage { keep: true, ..testing::linked(inputs) }
 }
 
 pub(super) fn program(inputs: &[&[u32]]) -> Arc<Program> {
@@ -50,14 +39,13 @@ pub(super) fn core_of(inputs: &[&[u32]]) -> Core {
 
 /// One chain of so many steps.
 pub(super) fn chain(steps: u32) -> Core {
-    let previous = Read { source: StageId(0), pattern: Pattern::Previous };
-    let steps = stage(Space::new(1, 1, steps, Order::Rows), vec![previous]);
+    let steps = Stage { keep: true, ..testing::chains(1, steps) };
     Core::new(Arc::new(Program::new(vec![steps])), ROOM)
 }
 
 /// Blocks of stage 0, and a chain of stage 1 each step of which reads one of them.
 pub(super) fn chain_over_blocks(steps: u32) -> Core {
-    let blocks = stage(Space::new(steps, 1, 1, Order::Rows), Vec::new());
+    let blocks = stage(column(steps), Vec::new());
     let previous = Read { source: StageId(1), pattern: Pattern::Previous };
     let of_step = Read { source: StageId(0), pattern: Pattern::Block(Pick::Step, Pick::Zero) };
     let chain = stage(Space::new(1, 1, steps, Order::Rows), vec![of_step, previous]);

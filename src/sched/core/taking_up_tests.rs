@@ -1,7 +1,8 @@
 use super::super::Core;
 use super::Places;
-use crate::array::{Element, footprint};
-use crate::graph::{Blocks, Edges, Kind, Order, Pattern, Program, Read, Space, Stage, Work};
+use crate::array::footprint;
+use crate::graph::testing::linked;
+use crate::graph::{Program, Stage};
 use crate::ids::{MemoryId, StageId, TaskId, TaskList, WorkerId};
 use crate::sched::events::{Action, Event, Holding};
 use std::sync::Arc;
@@ -13,17 +14,7 @@ const SECOND: WorkerId = WorkerId(1);
 const READS: [&[u32]; 6] = [&[], &[], &[], &[], &[0, 1], &[2, 3]];
 
 fn core_of(keep: bool) -> Core {
-    let inputs: Vec<Vec<u32>> = READS.iter().map(|list| list.to_vec()).collect();
-    let stage = Stage {
-        kind: Kind::Null,
-        space: Space::new(READS.len() as u32, 1, 1, Order::Rows),
-        blocks: Blocks::Each { rows: 1, cols: 1 },
-        element: Element::F64,
-        reads: vec![Read { source: StageId(0), pattern: Pattern::Edges(Arc::new(Edges::new(&inputs))) }],
-        keep,
-        lockstep: false,
-        work: Work::default(),
-    };
+    let stage = Stage { keep, ..linked(&READS) };
     Core::new(Arc::new(Program::new(vec![stage])), 100 * block())
 }
 
