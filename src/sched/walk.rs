@@ -182,8 +182,10 @@ impl Walk {
         }
         let Strips { blocks, span } = self.strips[stage.at()]?;
         let of_blocks = blocks.div_ceil(self.width).next_power_of_two();
-        let length = of_blocks / span;
-        (length > 0 && of_blocks % span == 0 && length < program.stage(stage).space.tasks()).then_some(length)
+        // Where strips are combined, each task stands for one or more of them.
+        let length = if span < of_blocks { of_blocks / span } else { 1 };
+        let is_whole = span >= of_blocks || of_blocks % span == 0;
+        (is_whole && length < program.stage(stage).space.tasks()).then_some(length)
     }
 
     /// One step of each chain; what has been seen to is passed over when its turn comes.
@@ -427,6 +429,14 @@ mod tests {
                 );
             }
         }
+    }
+
+    #[test]
+    fn as_many_places_as_blocks_are_all_gone_to_in_turn() {
+        let order = all(&tree(8), 16);
+        let leaves: Vec<u32> =
+            order.iter().filter(|task| task.stage == StageId(0)).map(|task| task.index).collect();
+        assert_eq!(leaves, [0, 4, 2, 6, 1, 5, 3, 7]);
     }
 
     #[test]

@@ -332,3 +332,22 @@ fn svd(
     let (u, vt) = if fat { (vt.t(), u.t()) } else { (u, vt) };
     Ok(Recipe::new(builder, &[u, s, vt]))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_are_cut_into_a_power_of_two_of_like_blocks_if_none_gets_too_short() {
+        for (long, usual, floor, rows) in [
+            (1_000_000, 16_384, 400, 15_625),
+            (100_000, 8192, 1, 6250),
+            (16_384, 16_384, 1, 16_384),
+            (1000, 16_384, 400, 1000),
+            (5000, 4096, 4000, 4096),
+            (5000, 4096, 2500, 2500),
+        ] {
+            assert_eq!(even_rows(long, usual, floor), rows, "{long} rows");
+        }
+    }
+}

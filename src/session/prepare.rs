@@ -192,11 +192,23 @@ impl Planner {
         }
     }
 
-    /// The program of an operation and the proof that it fits: with everything held if possible, else in the way that
-    /// takes the least time: by reading A again, piece by piece, or with blocks leaving memory.
+    /// The program of an operation and the proof that it fits. If a spectrum may ask for more care, that has to fit too:
+    /// a run that has begun is not refused.
     pub(super) fn prepare(&self, request: &PlanRequest) -> Result<Ready, Error> {
         #[cfg(test)]
         PREPARED.set(PREPARED.get() + 1);
+        let mut ready = self.prepare_with_care(request)?;
+        if matches!(request.operation, Operation::Rsvd { .. }) && request.care == Care::default() {
+            let careful = self.prepare_with_care(&PlanRequest { care: Care::MOST, ..*request })?;
+            let smallest = &mut ready.plan.smallest_budget;
+            *smallest = careful.plan.smallest_budget.max(*smallest);
+        }
+        Ok(ready)
+    }
+
+    /// With everything held if possible, else in the way that takes the least time: by reading A again, piece by piece,
+    /// or with blocks leaving memory.
+    fn prepare_with_care(&self, request: &PlanRequest) -> Result<Ready, Error> {
         let operation = request.operation;
         operation.check()?;
         let chunks = chunks_of(operation, request.bindings)?;

@@ -1,6 +1,7 @@
 //! A program with its results, and the choices it was made by.
 
 use super::error::Error;
+use super::randomized::SKETCH_SHIFT;
 use crate::array::{Array, Axis, BlockGrid};
 use crate::graph::{Access, Lowering, Program, ProgramBuilder};
 
@@ -12,6 +13,11 @@ pub(super) struct Care {
     /// Multiply Ω by this power of two, so that A·Ω stays in range and keeps its accuracy: for matrices
     /// near overflow and subnormal ones.
     pub sketch_exponent: i32,
+}
+
+impl Care {
+    /// For matrices whose products with Ω overflow.
+    pub const MOST: Care = Care { half_steps: true, sketch_exponent: -SKETCH_SHIFT };
 }
 
 /// Choices that change how an operation is done, not what it gives (up to rounding for `care`).

@@ -6,7 +6,7 @@ use super::error::Error;
 use super::operation::{Named, Operation};
 use super::planned::{Planned, Target};
 use super::prepare::Ready;
-use super::randomized::{SKETCH_SHIFT, care_for};
+use super::randomized::care_for;
 use super::recipe::{Care, Piece, Spread};
 use super::results::{Results, assemble};
 use super::runtime::{Session, lock};
@@ -115,7 +115,7 @@ impl Session {
             Ok(attempt) if attempt.wanted == Care::default() => return Ok(attempt.results),
             Ok(attempt) => (attempt.wanted, attempt.results.stats),
             Err(Error::Overflow(_)) if matches!(operation, Operation::Rsvd { .. }) => {
-                (Care { half_steps: true, sketch_exponent: -SKETCH_SHIFT }, Stats::default())
+                (Care::MOST, Stats::default())
             }
             Err(error) => return Err(error),
         };

@@ -1,10 +1,14 @@
 use super::super::Core;
 use super::super::scene::{FIRST, SECOND, THIRD, core_of, task};
+use crate::array::{Array, Axis, BlockGrid, Element, Input, InputId, Origin};
+use crate::graph::{Lowering, ProgramBuilder, Tall};
 use crate::ids::{StageId, TaskId, WorkerId};
-use crate::sched::events::Pull;
+use crate::sched::events::{Pull, Timing};
+use crate::sched::homes::Home;
 use crate::sched::lane::Lane;
 use crate::sched::links::Way;
 use crate::sched::table::TaskState;
+use std::sync::Arc;
 
 /// `task` is ready, and waits for `worker`.
 fn park(core: &mut Core, worker: WorkerId, task: TaskId) {
@@ -102,4 +106,74 @@ fn the_walk_begins_anew_if_what_comes_back_reads_what_was_lost() {
         core.take_one_back(FIRST, task(1));
         assert_eq!(core.admission.is_stale(), is_stale);
     }
+}
+
+/// The singular values of a matrix in a file, in four blocks below each other. Two workers have two each.
+fn tall() -> Core {
+    let input = Input::new(InputId(0), Arc::new(()), false);
+    let matrix = Array::source(Origin::Input(input), 40, 2, Element::F64);
+    let mut builder = ProgramBuilder::default();
+    let grid = BlockGrid::new(Axis::new(40, 10), Axis::whole(2));
+    let access = Lowering::new(&mut builder, 10).lower(&matrix, grid).expect("it has these blocks");
+    let values = Tall::new(&mut builder, access, |_, _, _| 1).values(&mut builder, 2);
+    builder.write(values, 0, (0, 0));
+    let core = Core::new(Arc::new(builder.finish()), 1 << 20).with(&[0, 1]);
+    assert!(core.tasks.lane(task(0)) == Lane::Io && core.tasks.lane(leaf(0)) == Lane::Compute);
+    core
+}
+
+fn leaf(index: u32) -> TaskId {
+    TaskId::new(StageId(1), index)
+}
+
+#[test]
+fn blocks_of_a_tall_matrix_stay_where_they_are_while_that_is_not_far_behind() {
+    for (computed, reads, late) in [(0.0, 0, true), (0.0, 1, false), (6.0, 0, false), (5.0, 0, true)] {
+        let mut core = tall();
+        core.put(0, TaskState::Done(FIRST));
+        core.fleet.charge(FIRST, Lane::Compute, StageId(1), computed);
+        core.fleet.finish(FIRST, Lane::Compute, StageId(1), computed);
+        (0..reads).for_each(|_| core.fleet.charge(SECOND, Lane::Io, StageId(0), 1e-9));
+        core.fleet.charge(FIRST, Lane::Compute, StageId(9), 2.75);
+        core.set_seconds(1e-9);
+        core.estimates.measure(&[Timing { stage: StageId(1), tasks: 1, seconds: 0.5 }]);
+        assert_eq!(core.is_late(leaf(0), FIRST, SECOND), late, "{computed} seconds computed, {reads} reads");
+    }
+}
+
+#[test]
+fn who_has_nothing_to_do_reads_for_one_that_is_far_behind() {
+    for (waiting, busy, reader) in [(4, false, SECOND), (3, false, FIRST), (4, true, FIRST)] {
+        let mut core = tall();
+        core.fleet.charge(FIRST, Lane::Compute, StageId(1), 1.0);
+        for index in 0..waiting {
+            park(&mut core, FIRST, leaf(index));
+        }
+        if busy {
+            core.fleet.charge(SECOND, Lane::Io, StageId(0), 1.0);
+        }
+        assert_eq!(core.home(task(0)).map(Home::worker), Some(reader), "{waiting} wait");
+        assert_eq!(core.home(task(2)).map(Home::worker), Some(SECOND));
+    }
+}
+
+#[test]
+fn a_read_waits_for_its_home_unless_another_one_has_far_less_to_read() {
+    for (reads, left) in [(15, true), (16, false)] {
+        let mut core = tall();
+        (0..32).for_each(|_| core.fleet.charge(FIRST, Lane::Io, StageId(0), 1.0));
+        (0..reads).for_each(|_| core.fleet.charge(SECOND, Lane::Io, StageId(0), 1.0));
+        core.ready.push(&mut core.tasks, task(0));
+        assert_eq!(core.place_all(Lane::Io), usize::from(left), "{reads} reads");
+    }
+}
+
+#[test]
+fn a_block_of_a_tall_matrix_costs_what_it_takes_to_read_it() {
+    let mut core = tall();
+    core.put(0, TaskState::Done(FIRST));
+    core.set_way(FIRST, SECOND, 1000.0);
+    let held = core.inputs_held(leaf(0));
+    assert_eq!(core.cost_of_moving(SECOND, &held), core.estimates.of(task(0)));
+    assert_eq!(core.source_for(task(0), SECOND), Some(SECOND));
 }

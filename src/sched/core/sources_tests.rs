@@ -1,8 +1,13 @@
 use super::super::Core;
-use super::super::scene::{FIRST, SECOND, THIRD, core_of, task};
+use super::super::scene::{FIRST, SECOND, THIRD, core_of, stage, task};
 use super::shares_of_time;
+use crate::array::Fill;
+use crate::graph::kinds::FillBlock;
+use crate::graph::testing::column;
+use crate::graph::{Kind, Program, Stage};
 use crate::ids::{MemoryId, WorkerId};
 use crate::sched::table::TaskState;
+use std::sync::Arc;
 
 #[test]
 fn a_copy_costs_the_rounds_before_it_and_those_that_are_given_beside_it() {
@@ -73,4 +78,15 @@ fn who_leaves_gives_nothing() {
     assert_eq!(core.source_for(task(0), FIRST), Some(SECOND));
     core.fleet.drain(SECOND);
     assert_eq!(core.source_for(task(0), FIRST), Some(THIRD));
+}
+
+#[test]
+fn numbers_are_made_where_they_are_wanted_if_they_are_in_no_memory_near() {
+    for (memories, source) in [([0, 1, 2], FIRST), ([0, 1, 0], THIRD)] {
+        let kind = Kind::Fill(FillBlock { fill: Fill::Constant(1.0), row: 0, col: 0 });
+        let program = Program::new(vec![Stage { kind, ..stage(column(1), Vec::new()) }]);
+        let mut core = Core::new(Arc::new(program), 1 << 20).with(&memories);
+        core.put(0, TaskState::Done(THIRD));
+        assert_eq!(core.source_for(task(0), FIRST), Some(source));
+    }
 }
