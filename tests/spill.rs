@@ -151,7 +151,7 @@ fn a_flipped_byte_is_noticed_and_the_block_made_again() {
 /// Flips a byte of a spilled block every millisecond, now and then; says how many.
 fn flip_bytes(folder: &Path, over: &AtomicBool) -> u32 {
     let (mut flipped, mut seen) = (0, std::collections::HashSet::new());
-    while !over.load(Ordering::Relaxed) && flipped < 12 {
+    while !over.load(Ordering::Relaxed) && flipped < 40 {
         let blocks =
             files_below(folder).into_iter().filter(|path| path.extension().is_some_and(|e| e == "block"));
         for path in blocks {

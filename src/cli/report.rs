@@ -13,6 +13,8 @@ pub struct Report {
     pub bytes_read: u64,
     pub bytes_written: u64,
     pub bytes_network: u64,
+    /// Did not travel, since blocks were compressed on their way.
+    pub bytes_network_saved: u64,
     /// What any method sends.
     pub bytes_network_least: Option<u64>,
     pub bytes_spilled: u64,

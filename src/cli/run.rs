@@ -240,6 +240,7 @@ fn report(
         bytes_read: stats.bytes_read,
         bytes_written: stats.bytes_written,
         bytes_network: stats.bytes_network,
+        bytes_network_saved: stats.bytes_network_saved,
         bytes_network_least: session.least_network(operation)?,
         bytes_spilled: stats.spilled.bytes,
         bytes_spilled_raw: stats.spilled.raw_bytes,

@@ -19,6 +19,7 @@ pub struct Neighbours {
     /// Those that could not be reached.
     unreachable: Mutex<HashSet<WorkerId>>,
     received: AtomicU64,
+    saved: AtomicU64,
 }
 
 /// The place of a depot, as `cluster` knows it.
@@ -34,6 +35,7 @@ impl Neighbours {
             depots: Mutex::default(),
             unreachable: Mutex::default(),
             received: AtomicU64::new(0),
+            saved: AtomicU64::new(0),
         }
     }
 
@@ -44,11 +46,17 @@ impl Neighbours {
     /// Counts anew.
     pub fn begin(&self) {
         self.received.store(0, Ordering::Relaxed);
+        self.saved.store(0, Ordering::Relaxed);
     }
 
     /// Bytes that have come since then, of blocks as they travelled.
     pub fn received(&self) -> u64 {
         self.received.load(Ordering::Relaxed)
+    }
+
+    /// Bytes that these blocks have and that did not travel.
+    pub fn saved(&self) -> u64 {
+        self.saved.load(Ordering::Relaxed)
     }
 
     /// It is tried again as long as the scheduler knows that worker. Said once.
@@ -80,7 +88,9 @@ impl Network for Arc<Neighbours> {
         let neighbours = self.clone();
         self.endpoint.pull(holder, &key, block, move |block, result| match result {
             Ok(Came { since, wire_bytes }) => {
+                let saved = block.bytes().len() as u64 - wire_bytes;
                 neighbours.received.fetch_add(wire_bytes, Ordering::Relaxed);
+                neighbours.saved.fetch_add(saved, Ordering::Relaxed);
                 done(Some(Pulled { block, since }));
             }
             Err(why) => {

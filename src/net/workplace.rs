@@ -315,6 +315,7 @@ impl Workplace {
             bytes_read,
             bytes_written,
             bytes_received: self.neighbours.received(),
+            bytes_saved: self.neighbours.saved(),
             peak_memory: memory.peak,
             most_buffers: memory.most_buffers,
             io_in_flight: self.activity.most_in_flight(),

@@ -203,8 +203,10 @@ pub struct FileReport {
 pub struct Figures {
     pub bytes_read: u64,
     pub bytes_written: u64,
-    /// Of blocks that came from other workers.
+    /// Of blocks that came from other workers, as they travelled.
     pub bytes_received: u64,
+    /// Bytes that these have and that did not travel, since they came compressed.
+    pub bytes_saved: u64,
     pub peak_memory: u64,
     pub most_buffers: u64,
     pub io_in_flight: u64,

@@ -29,6 +29,8 @@ pub struct Stats {
     pub io_tasks_most: u64,
     /// Of blocks that went from worker to worker, between processes.
     pub bytes_network: u64,
+    /// Bytes more that these have: they were compressed on their way.
+    pub bytes_network_saved: u64,
 }
 
 /// What left memory, and what it took.
@@ -58,6 +60,7 @@ impl Stats {
         self.memory_bound = self.memory_bound.max(first.memory_bound);
         self.most_buffers = self.most_buffers.max(first.most_buffers);
         self.bytes_network += first.bytes_network;
+        self.bytes_network_saved += first.bytes_network_saved;
         self.spilled.add(&first.spilled);
         self.stalls = self.stalls.plus(first.stalls);
         self.io_in_flight = self.io_in_flight.max(first.io_in_flight);

@@ -148,6 +148,7 @@ fn add(stats: &mut Stats, figures: &Figures) {
     stats.bytes_read += figures.bytes_read;
     stats.bytes_written += figures.bytes_written;
     stats.bytes_network += figures.bytes_received;
+    stats.bytes_network_saved += figures.bytes_saved;
     stats.peak_memory = stats.peak_memory.max(figures.peak_memory);
     stats.most_buffers = stats.most_buffers.max(figures.most_buffers);
     stats.io_in_flight = stats.io_in_flight.max(figures.io_in_flight);

@@ -37,7 +37,7 @@ fn a_report_holds_what_the_design_promises() {
     folder.ok("matmul a.npy a.npy --out c.npy --block 64 --threads 2 --report run.json");
     let report: Value = serde_json::from_slice(&fs::read(folder.path("run.json")).unwrap()).expect("JSON");
     let number = |name: &str| report[name].as_f64().unwrap_or_else(|| panic!("{name} in {report}"));
-    for name in ["seconds", "gflops", "bytes_network", "bytes_spilled"] {
+    for name in ["seconds", "gflops", "bytes_network", "bytes_network_saved", "bytes_spilled"] {
         assert!(number(name) >= 0.0, "{name}");
     }
     assert!(report["command"].as_str().is_some_and(|command| command.contains("matmul")), "{report}");

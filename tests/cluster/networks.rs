@@ -51,13 +51,17 @@ impl Machine {
 
     /// Configures it.
     fn ip(&self, words: &str) -> io::Result<()> {
+        self.run(&format!("ip {words}"))
+    }
+
+    fn run(&self, words: &str) -> io::Result<()> {
         let through = self.through();
         let mut command = Command::new(&through[0]);
-        let output = command.args(&through[1..]).arg("ip").args(words.split(' ')).output()?;
+        let output = command.args(&through[1..]).args(words.split(' ')).output()?;
         if output.status.success() {
             return Ok(());
         }
-        Err(io::Error::other(format!("ip {words}: {}", String::from_utf8_lossy(&output.stderr).trim())))
+        Err(io::Error::other(format!("{words}: {}", String::from_utf8_lossy(&output.stderr).trim())))
     }
 
     /// Is this process there?
@@ -73,7 +77,7 @@ impl Network {
     pub fn new(machines: usize) -> Option<Network> {
         let made = Network::try_new(machines);
         let say = |error| {
-            eprintln!("SKIPPED: workers and clients that are cut off (no network namespaces: {error})")
+            eprintln!("SKIPPED: clusters whose cables are cut or slow (no network namespaces: {error})")
         };
         made.map_err(say).ok()
     }
@@ -104,6 +108,15 @@ impl Network {
 
     pub fn mend(&self, number: usize) {
         self.switch.ip(&format!("link set cable{number} up")).expect("a link");
+    }
+
+    /// From now on a machine sends a hundred megabits a second at most. False, and a line that says so, where that
+    /// cannot be.
+    pub fn slow_down(&self, number: usize) -> bool {
+        let slow = "tc qdisc add dev cable root tbf rate 100mbit burst 64kb latency 1s";
+        let done = self.machines[number].run(slow);
+        let say = |error| eprintln!("SKIPPED: a cluster on slow cables ({error})");
+        done.map_err(say).is_ok()
     }
 
     /// Whether this machine and others for which the same is said reach each other. The switch they reach.

@@ -1,7 +1,9 @@
 //! What can be seen of a cluster from outside.
 
+use crate::networks::{Network, SWITCH};
 use crate::processes::{Cluster, ended};
 use crate::support::dolmen::Folder;
+use crate::support::matrix::Matrix;
 use serde_json::Value;
 
 fn status(folder: &Folder) -> Value {
@@ -49,6 +51,33 @@ fn what_goes_from_process_to_process_is_forecast_counted_and_compared_with_the_l
     let here = cluster.folder.ok("matmul a.npy a.npy --block 128 --out e.npy --report -");
     let here: Value = serde_json::from_str(&here.stdout).expect("JSON");
     assert_eq!((&here["bytes_network"], here["bytes_network_least"].is_null()), (&0.into(), true));
+    assert_eq!(here["bytes_network_saved"], 0);
+    cluster.stop();
+}
+
+#[test]
+fn what_compression_saves_on_slow_cables_is_counted() {
+    let Some(network) = Network::new(2) else { return };
+    if !(0..2).all(|machine| network.slow_down(machine)) {
+        return;
+    }
+    let mut cluster = Cluster::prepared_through(network.switch().through(), |folder| {
+        folder.ok("keygen keys");
+        format!("--listen {SWITCH}:0 --keys keys")
+    });
+    for machine in 0..2 {
+        let options = "--threads 1 --memory 200MiB --spill-dir .";
+        cluster.add_through(&network.machine(machine).through(), &format!("n{machine}"), options);
+    }
+    cluster.folder.put("a.npy", &Matrix::from_fn(1024, 1024, |i, j| ((i * j) % 7) as f64));
+    let outcome = cluster.ok("matmul a.npy a.npy --block 128 --out b.npy --report -");
+    let report: Value = serde_json::from_str(&outcome.stdout).expect("JSON");
+    let [travelled, saved] =
+        ["bytes_network", "bytes_network_saved"].map(|key| report[key].as_u64().unwrap());
+    // Some blocks go before anything is known of the cables.
+    assert!(travelled > 0 && saved > 0, "{report}");
+    let block = 128 * 128 * 8;
+    assert!((travelled + saved).is_multiple_of(block), "whole blocks: {report}");
     cluster.stop();
 }
 
