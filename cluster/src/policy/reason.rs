@@ -19,6 +19,7 @@ pub enum Reason {
     Later { begins: f64 },
     InTime { early: f64 },
     NotWorthIt { takes: f64, costs: f64 },
+    ToSpare { spare: usize },
     NotNeededAnyMore { worker: u32 },
     SomebodyStillComes { worker: u32 },
     Lingers { worker: u32, idle: f64, until: f64 },
@@ -66,6 +67,11 @@ impl Reason {
             Reason::InTime { early } => format!("all is done {early:.1} s before the deadline"),
             Reason::NotWorthIt { takes, costs } => {
                 format!("one more would take over {takes:.1} core-seconds, and its start is worth {costs:.1}")
+            }
+            Reason::ToSpare { spare } => {
+                format!(
+                    "nobody knows who is given a machine first: {spare} more are asked for than are wanted"
+                )
             }
             Reason::NotNeededAnyMore { worker } => {
                 format!("worker {} has not come yet and would gain nothing", name(worker))
