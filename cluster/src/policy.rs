@@ -147,9 +147,9 @@ pub struct ScalingPolicy {
     /// needed next. 1: as in the ski-rental problem, whoever waits as long as a new start takes never loses more than
     /// twice what knowing the future would cost.
     pub linger: f64,
-    /// So many are asked for instead of one that is wanted, if a start is nothing but a wait in a queue; one, if it is
-    /// nothing but a boot. 4: with waits that are exponentially distributed enough have come after 0.3 times their mean.
-    /// Without any to spare the last of ten comes after 2.9 times that, and the first after a tenth.
+    /// So many are asked for instead of one that is wanted, if a start is nothing but a wait in a queue; one, if it
+    /// is nothing but a boot. 4: with waits that are exponentially distributed enough have come after 0.3 times their
+    /// mean. Without any to spare the last of ten comes after 2.9 times that, and the first after a tenth.
     pub draws: f64,
 }
 
