@@ -32,9 +32,11 @@ fn main() {
     let within =
         |ratios: fn(&Line) -> Ratios| lines.iter().filter(|(_, line)| line.is_within(ratios(line))).count();
     let (all, asked_for) = (within(Line::beside_all), within(Line::beside_asked_for));
+    let picks = within(Line::beside_one_that_picks);
     println!(
         "\nA, beside an oracle that knows of all runs: {all} of {} lines are as they should be.",
         lines.len()
     );
     println!("B, beside one that hears of a run when the policy does: {asked_for}.");
+    println!("C, beside one that knows of all runs and takes the first of several places: {picks}.");
 }

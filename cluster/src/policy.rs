@@ -6,8 +6,12 @@
 //! work it takes off the others, in the phases that it makes shorter, is at least what it has to be by
 //! [`ScalingPolicy::payback`]. It brings cores, memory, and a way to files: what memory has no room for goes to files
 //! and comes back, and files give no more than they have. If the first of these phases begins later than the worker
-//! could come, it is not asked for yet. Machines that were asked for count as present from the moment they are
-//! expected. Nobody is sent away whom the same formula would ask for again within the time of a boot.
+//! could come, it is not asked for yet. Workers that boot count as present from the moment they are expected.
+//! Nobody is sent away whom the same formula would ask for again within the time of a boot.
+//!
+//! Who waits in a queue costs nothing, and nobody knows for how long it waits. So more are asked for than are wanted,
+//! and those that are given a machine first are taken. Those that wait are no part of what the formula goes by: as many
+//! as it asks for beside the others are wanted of them.
 
 mod reason;
 mod timeline;
@@ -143,11 +147,15 @@ pub struct ScalingPolicy {
     /// needed next. 1: as in the ski-rental problem, whoever waits as long as a new start takes never loses more than
     /// twice what knowing the future would cost.
     pub linger: f64,
+    /// So many are asked for instead of one that is wanted, if a start is nothing but a wait in a queue; one, if it
+    /// is nothing but a boot. 4: with waits that are exponentially distributed enough have come after 0.3 times their
+    /// mean. Without any to spare the last of ten comes after 2.9 times that, and the first after a tenth.
+    pub draws: f64,
 }
 
 impl Default for ScalingPolicy {
     fn default() -> Self {
-        ScalingPolicy { payback: 1.0, linger: 1.0 }
+        ScalingPolicy { payback: 1.0, linger: 1.0, draws: 4.0 }
     }
 }
 
@@ -158,6 +166,10 @@ const ROUNDING: f64 = 1e-9;
 /// What is measured may be wrong by this part: workers are asked for so much earlier than they are needed, and nobody
 /// is sent away who would be of use if paths were so much shorter.
 const UNSURE: f64 = 0.1;
+
+/// Seconds within which whoever is of no use any more is surely called off. Who waits for no longer is not asked for to
+/// spare: it would have its machine by then.
+const CALLED_OFF: f64 = 2.0;
 
 /// A step of a decision on its way.
 struct Weighed {
@@ -171,15 +183,29 @@ impl ScalingPolicy {
     /// What to do now. O((k + 1)·(n log n + phases)) for n workers and k to start.
     pub fn decide(&self, demand: &Demand, supply: &Supply, now: f64) -> Decision {
         let mut reasons = Vec::new();
-        let start = self.starts(demand, supply, now, &mut reasons);
+        let start = self.asks(demand, supply, now, &mut reasons);
         let remove = if start == 0 { self.leaves(demand, supply, now, &mut reasons) } else { Vec::new() };
         Decision { start, remove, reasons }
     }
 
-    /// How many more workers the formula asks for.
-    fn starts(&self, demand: &Demand, supply: &Supply, now: f64, reasons: &mut Vec<Reason>) -> usize {
-        let ahead = UNSURE * (demand.longest + supply.start.queue + supply.start.boot);
-        self.starts_before(demand, supply, now, ahead, reasons)
+    /// How many to ask for: those that the formula wants beside those that are sure to come, and some to spare, less
+    /// those that wait already.
+    fn asks(&self, demand: &Demand, supply: &Supply, now: f64, reasons: &mut Vec<Reason>) -> usize {
+        let (sure, waiting) = supply.sure();
+        let wanted = self.starts_before(demand, &sure, now, supply.early(demand), reasons);
+        let some_to_spare = (wanted as f64 * self.draws_for(&supply.start)).round() as usize;
+        let missing = supply.most.saturating_sub(sure.workers.len()).min(some_to_spare);
+        let asked = missing.saturating_sub(waiting.len());
+        if asked > 0 && missing > wanted {
+            reasons.push(Reason::ToSpare { spare: missing - wanted });
+        }
+        asked
+    }
+
+    /// So many are asked for instead of one that is wanted.
+    fn draws_for(&self, start: &Start) -> f64 {
+        let waits = (start.queue - CALLED_OFF).max(0.0);
+        if waits > 0.0 { 1.0 + (self.draws - 1.0) * waits / (start.queue + start.boot) } else { 1.0 }
     }
 
     /// How many it would ask for within so many seconds.
@@ -275,9 +301,17 @@ impl ScalingPolicy {
 
     /// Who may go: first those who have not come yet, then the longest idle.
     fn leaves(&self, demand: &Demand, supply: &Supply, now: f64, reasons: &mut Vec<Reason>) -> Vec<u32> {
-        let mut gone = Vec::new();
-        let mut kept = supply.clone();
+        let (mut kept, waiting) = supply.sure();
         let demand = &demand.at_best();
+        if let Some(worker) = waiting.last() {
+            let soon = supply.early(demand) + supply.start.boot;
+            if self.starts_before(demand, &kept, now, soon, &mut Vec::new()) > 0 {
+                reasons.push(Reason::SomebodyStillComes { worker: *worker });
+                return Vec::new();
+            }
+            reasons.extend(waiting.iter().map(|worker| Reason::NotNeededAnyMore { worker: *worker }));
+        }
+        let mut gone = waiting;
         let asked_again = |kept: &Supply, at: usize| {
             let mut rest = kept.clone();
             rest.workers.remove(at);
@@ -397,6 +431,24 @@ fn weigh(
 }
 
 impl Supply {
+    /// Those that are here or have a machine, and who waits for one. The longest have waited first.
+    fn sure(&self) -> (Supply, Vec<u32>) {
+        let mut sure = self.clone();
+        let asked = |worker: &Machine| match worker.presence {
+            Presence::Asked(at) => Some((at, worker.id)),
+            Presence::Starts(_) | Presence::Here { .. } => None,
+        };
+        let mut waiting: Vec<(f64, u32)> = self.workers.iter().filter_map(asked).collect();
+        waiting.sort_by(|a, b| a.0.total_cmp(&b.0));
+        sure.workers.retain(|worker| asked(worker).is_none());
+        (sure, waiting.into_iter().map(|(_, id)| id).collect())
+    }
+
+    /// So many seconds sooner than they are needed workers are asked for.
+    fn early(&self, demand: &Demand) -> f64 {
+        UNSURE * (demand.longest + self.start.queue + self.start.boot)
+    }
+
     fn spans(&self, now: f64) -> Vec<Span> {
         self.workers.iter().map(|worker| self.span(worker, now)).collect()
     }
@@ -407,8 +459,8 @@ impl Supply {
             Presence::Here { leaves, .. } => {
                 Span { from: now, until: leaves.unwrap_or(f64::INFINITY), resources }
             }
-            // Whoever is late may come now, and has to boot then.
-            Presence::Asked(at) => self.span_of(resources, (at + self.start.queue).max(now), now),
+            // Nobody knows how much longer it waits: whoever is asked for now may come as soon.
+            Presence::Asked(_) => self.span_of(resources, now + self.start.queue, now),
             Presence::Starts(at) => self.span_of(resources, at, now),
         }
     }
@@ -459,14 +511,13 @@ impl Supply {
     }
 }
 
-/// Who comes last of those that have not come yet: whoever waits for a machine comes after those that have one.
+/// Who comes last of those that have a machine.
 fn latest_to_come(workers: &[Machine]) -> Option<usize> {
     let times = workers.iter().enumerate().filter_map(|(at, worker)| match worker.presence {
-        Presence::Asked(asked) => Some((at, true, asked)),
-        Presence::Starts(began) => Some((at, false, began)),
-        Presence::Here { .. } => None,
+        Presence::Starts(began) => Some((at, began)),
+        Presence::Asked(_) | Presence::Here { .. } => None,
     });
-    times.max_by(|a, b| a.1.cmp(&b.1).then(a.2.total_cmp(&b.2))).map(|(at, ..)| at)
+    times.max_by(|a, b| a.1.total_cmp(&b.1)).map(|(at, _)| at)
 }
 
 fn longest_idle(workers: &[Machine]) -> Option<(usize, f64)> {

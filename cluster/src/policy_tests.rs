@@ -28,8 +28,13 @@ fn one(work: f64, path: f64) -> Demand {
     }
 }
 
+/// It asks for as many as are wanted.
+fn none_to_spare() -> ScalingPolicy {
+    ScalingPolicy { draws: 1.0, ..ScalingPolicy::default() }
+}
+
 fn decide(work: f64, path: f64, supply: &Supply, now: f64) -> Decision {
-    ScalingPolicy::default().decide(&one(work, path), supply, now)
+    none_to_spare().decide(&one(work, path), supply, now)
 }
 
 #[test]
@@ -63,7 +68,7 @@ fn a_long_path_starts_none_beyond_its_width() {
 fn a_deadline_takes_as_few_as_are_in_time_and_all_if_none_would_be() {
     let in_time = |deadline| {
         let demand = Demand { deadline: Some(deadline), ..one(4000.0, 0.0) };
-        ScalingPolicy::default().decide(&demand, &supply(vec![here(1)]), 0.0)
+        none_to_spare().decide(&demand, &supply(vec![here(1)]), 0.0)
     };
     assert_eq!(in_time(1001.0).start, 0, "4 cores take 1000 s");
     assert_eq!(in_time(600.0).start, 1, "8 cores take 515 s");
@@ -85,6 +90,54 @@ fn machines_that_are_asked_for_count_as_present_even_when_late() {
         let decision = decide(4000.0 - 4.0 * now, 0.0, &some, now);
         assert_eq!((decision.start, decision.remove.len()), (0, 0), "at {now}");
     }
+}
+
+/// One worker is here and so many wait. Two more are wanted.
+fn asked_to_spare(queue: f64, boot: f64, waiting: u32) -> (Supply, Decision) {
+    let mut some = supply(vec![here(1)]);
+    (some.start.queue, some.start.boot) = (queue, boot);
+    let asked = |id: u32| Machine { id, presence: Presence::Asked(-f64::from(id)), ..here(id) };
+    some.workers.extend((2..2 + waiting).map(asked));
+    let decision = ScalingPolicy::default().decide(&phases(&[(1e9, 10.0, 12.0)]), &some, 0.0);
+    (some, decision)
+}
+
+#[test]
+fn more_are_asked_for_than_are_wanted_by_the_part_of_a_start_that_is_a_wait() {
+    let asked = |queue, boot| asked_to_spare(queue, boot, 0).1.start;
+    assert_eq!(asked(0.0, 10.0), 2, "twelve cores, of which four are here");
+    assert_eq!(asked(CALLED_OFF, 0.0), 2, "it would have its machine before it could be called off");
+    assert_eq!(asked(10.0 + CALLED_OFF, 8.0), 5, "a half is a wait that counts: two and a half for one");
+    assert_eq!(asked(1e6, 0.0), 8, "four for one");
+    let (_, decision) = asked_to_spare(1e6, 0.0, 0);
+    assert!(decision.reasons.contains(&Reason::ToSpare { spare: 6 }), "{:?}", decision.reasons);
+    let (mut few, _) = asked_to_spare(1e6, 0.0, 0);
+    few.most = 6;
+    assert_eq!(ScalingPolicy::default().decide(&phases(&[(1e9, 10.0, 12.0)]), &few, 0.0).start, 5);
+}
+
+#[test]
+fn who_waits_already_is_one_of_those_that_are_asked_for() {
+    let asked = |waiting| asked_to_spare(1e6, 0.0, waiting).1;
+    assert_eq!((asked(3).start, asked(8).start, asked(20).start), (5, 0, 0));
+    assert_eq!(asked(20).remove, [] as [u32; 0], "who waits costs nothing");
+    assert_eq!(asked(8).reasons.last(), Some(&Reason::SomebodyStillComes { worker: 2 }));
+}
+
+#[test]
+fn who_waits_is_called_off_when_enough_have_a_machine() {
+    let (mut some, _) = asked_to_spare(1e6, 0.0, 4);
+    let decide = |some: &Supply, wide: &Demand| ScalingPolicy::default().decide(wide, some, 0.0);
+    let wide = phases(&[(1e9, 10.0, 12.0)]);
+    some.workers[1].presence = Presence::Starts(-1.0);
+    assert_eq!(decide(&some, &wide).remove, [] as [u32; 0], "one is wanted still");
+    some.workers[2].presence = Presence::Starts(-1.0);
+    assert_eq!(decide(&some, &wide).remove, [5, 4], "who has waited longest first");
+    // They are wanted for a phase that would have them asked for within a boot.
+    some.start = Start { queue: 90.0, boot: 10.0, ..some.start };
+    let soon = |seconds: f64| phases(&[(seconds * 12.0, seconds, 12.0), (1e9, 10.0, 20.0)]);
+    assert_eq!(decide(&some, &soon(108.0)).remove, [] as [u32; 0]);
+    assert_eq!(decide(&some, &soon(120.0)).remove, [5, 4]);
 }
 
 #[test]
@@ -109,7 +162,7 @@ fn a_task_that_is_longer_than_a_walltime_asks_for_nobody() {
         Supply { start: Start { walltime: Some(60.0), ..supply(vec![]).start }, ..supply(vec![here(1)]) };
     let asked = |longest| {
         let demand = Demand { longest, ..one(1e4, 0.0) };
-        ScalingPolicy::default().decide(&demand, &some, 0.0).start
+        none_to_spare().decide(&demand, &some, 0.0).start
     };
     assert!(asked(49.0) > 0, "50 s are left after the boot");
     assert_eq!(asked(50.0), 0);
@@ -120,9 +173,7 @@ fn a_narrow_run_longer_than_a_walltime_asks_for_as_many_as_can_work_at_once() {
     let some = Supply { start: Start { walltime: Some(3600.0), ..supply(vec![]).start }, ..supply(vec![]) };
     let asked = |work: f64, path: f64, width: f64| {
         let phases = vec![Phase { work, path, width, ..Phase::default() }];
-        ScalingPolicy::default()
-            .decide(&Demand { phases, longest: 100.0, ..Demand::default() }, &some, 0.0)
-            .start
+        none_to_spare().decide(&Demand { phases, longest: 100.0, ..Demand::default() }, &some, 0.0).start
     };
     assert_eq!(asked(6000.0, 6000.0, 1.0), 1, "a chain");
     assert_eq!(asked(144_000.0, 0.0, 8.0), 2, "four cores each");
@@ -158,10 +209,9 @@ fn who_has_not_come_need_not_when_all_is_done() {
 }
 
 #[test]
-fn a_machine_that_is_given_boots_and_one_that_is_late_has_to_boot_still() {
+fn a_machine_that_is_given_boots_and_one_that_is_not_is_as_far_as_a_new_one() {
     let comes = |presence| supply(vec![Machine { presence, ..here(1) }]).spans(25.0)[0].from;
-    assert_eq!(comes(Presence::Asked(5.0)), 35.0, "queue and boot");
-    assert_eq!(comes(Presence::Asked(0.0)), 35.0, "late, and still without a machine");
+    assert_eq!(comes(Presence::Asked(5.0)), 55.0, "queue and boot, however long it has waited");
     assert_eq!(comes(Presence::Starts(22.0)), 32.0);
     assert_eq!(comes(Presence::Starts(0.0)), 25.0, "at any moment");
 }
@@ -202,7 +252,7 @@ fn narrow_then_wide(narrow: f64) -> Demand {
 }
 
 fn decide_on(demand: &Demand, supply: &Supply) -> Decision {
-    ScalingPolicy::default().decide(demand, supply, 0.0)
+    none_to_spare().decide(demand, supply, 0.0)
 }
 
 #[test]
@@ -293,7 +343,7 @@ fn a_run_that_files_hold_up_gains_nothing_from_more_workers() {
     let mut demand = one(4000.0, 0.0);
     demand.phases[0].bytes = 2e12;
     let two = supply(vec![here(1), here(2)]);
-    let decide = |demand: &Demand| ScalingPolicy::default().decide(demand, &two, 0.0);
+    let decide = |demand: &Demand| none_to_spare().decide(demand, &two, 0.0);
     assert!(decide(&demand).start > 10, "nobody is known to wait for files");
     demand.file_supply = files(1e9, 2e9);
     let decision = decide(&demand);
@@ -318,7 +368,7 @@ fn what_memory_has_no_room_for_asks_for_workers_only_while_files_hold_the_run_up
     // Two cores are enough for it.
     let mut demand = Demand { wanted: 5.0 * gib, file_supply: files(1e7, 1e7), ..one(400.0, 100.0) };
     demand.phases[0].width = 4.0;
-    let decide = |demand: &Demand, supply: &Supply| ScalingPolicy::default().decide(demand, supply, 0.0);
+    let decide = |demand: &Demand, supply: &Supply| none_to_spare().decide(demand, supply, 0.0);
     assert_eq!(decide(&Demand { wanted: 0.0, ..demand.clone() }, &two).start, 0);
     assert_eq!(decide(&Demand { file_supply: FileSupply::default(), ..demand.clone() }, &two).start, 0);
     let decision = decide(&demand, &two);
@@ -336,7 +386,7 @@ fn cores_that_memory_has_no_tasks_for_do_not_count() {
     let mut one_here = supply(vec![Machine { room: 2.0, ..here(1) }]);
     one_here.start.room = 2.0;
     let mut demand = one(4000.0, 0.0);
-    let decide = |demand: &Demand| ScalingPolicy::default().decide(demand, &one_here, 0.0);
+    let decide = |demand: &Demand| none_to_spare().decide(demand, &one_here, 0.0);
     let all = decide(&demand).start;
     demand.phases[0].holds = 2.0;
     assert!(decide(&demand).start > all, "each computes with one core of four");

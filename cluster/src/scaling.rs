@@ -333,8 +333,9 @@ impl Scaling {
         spare
     }
 
-    /// What sessions have done before the run that goes on. As long as nobody knows better, they are taken to go on for
-    /// as long again. After a pause for which nobody stays it counts no more: whoever comes then has to be started.
+    /// What sessions have done, and what the run that goes on will have been. As long as nobody knows better, they
+    /// are taken to go on for as long again. After a pause for which nobody stays it counts no more: whoever comes
+    /// then has to be started.
     fn follow_session(&mut self, survey: &Survey, machines: &[Machine], now: f64) -> f64 {
         let past = &mut self.past;
         if !survey.session {
@@ -353,7 +354,7 @@ impl Scaling {
             past.of_run += f64::from(busy_cores(machines)) * (now - past.at);
         }
         past.at = now;
-        past.before
+        past.before + past.of_run + survey.demand.work()
     }
 
     /// All places are taken by workers that leave, and none of them can hand over what it has. The one whose place ends

@@ -73,25 +73,25 @@ fn what_files_give_is_learnt_while_there_is_work_and_then_forgotten() {
 }
 
 #[test]
-fn a_session_is_taken_to_go_on_as_it_did_before_its_last_pause() {
+fn what_a_session_does_up_to_the_end_of_its_run_counts_until_a_long_pause() {
     let mut scaling = scaling(0, 4);
     let mut follows = |session: bool, work: f64, pause: Option<f64>, now: f64| {
         scaling.pause = pause;
         scaling.follow_session(&Survey { session, ..survey(work, &[]) }, &busy(2), now)
     };
     assert_eq!(follows(false, 0.0, None, 100.0), 0.0);
-    assert_eq!(follows(true, 1.0, None, 110.0), 0.0);
-    assert_eq!(follows(true, 1.0, None, 115.0), 0.0, "what goes on does not follow");
-    assert_eq!(follows(true, 0.0, Some(116.0), 116.0), 0.0);
-    assert_eq!(follows(true, 1.0, None, 120.0), 30.0, "two cores for fifteen seconds");
-    assert_eq!(follows(true, 0.0, Some(121.0), 121.0), 30.0);
-    assert_eq!(follows(true, 0.0, Some(121.0), 180.9), 30.0);
+    assert_eq!(follows(true, 1.0, None, 110.0), 21.0, "two cores for ten seconds, and what is left");
+    assert_eq!(follows(true, 2.0, None, 115.0), 32.0);
+    assert_eq!(follows(true, 0.0, Some(116.0), 116.0), 30.0);
+    assert_eq!(follows(true, 1.0, None, 120.0), 39.0, "30 of the run before, and 9 of this one");
+    assert_eq!(follows(true, 0.0, Some(121.0), 121.0), 38.0);
+    assert_eq!(follows(true, 0.0, Some(121.0), 180.9), 38.0);
     assert_eq!(follows(true, 0.0, Some(121.0), 181.0), 0.0, "whoever comes now has to be started");
-    assert_eq!(follows(true, 1.0, None, 190.0), 0.0);
-    assert_eq!(follows(true, 0.0, Some(191.0), 191.0), 0.0);
-    assert_eq!(follows(true, 1.0, None, 192.0), 18.0);
+    assert_eq!(follows(true, 1.0, None, 190.0), 19.0);
+    assert_eq!(follows(true, 0.0, Some(191.0), 191.0), 18.0);
+    assert_eq!(follows(true, 1.0, None, 192.0), 21.0);
     assert_eq!(follows(false, 1.0, None, 193.0), 0.0, "it has ended");
-    assert_eq!(follows(true, 1.0, None, 194.0), 0.0);
+    assert_eq!(follows(true, 1.0, None, 194.0), 3.0);
 }
 
 #[test]

@@ -132,9 +132,9 @@ fn what_was_asked_for_in_vain_is_taken_back_after_the_time_of_a_boot_or_when_it_
 }
 
 #[test]
-fn a_session_that_has_come_back_is_taken_to_go_on_as_long_again() {
+fn a_session_is_taken_to_go_on_as_long_again_as_its_runs_will_have_been() {
     let asked = |session| {
-        let mut scaling = scaling(0, 100);
+        let mut scaling = scaling(0, 1000);
         let places = running(&["a"]);
         let survey = |work, is_idle| Survey { session, ..survey(work, &[present("a", is_idle)]) };
         let first = scaling.step(&survey(30.0, false), &places, 1.0).ask;
@@ -143,8 +143,9 @@ fn a_session_that_has_come_back_is_taken_to_go_on_as_long_again() {
         (first, scaling.step(&survey(30.0, false), &places, 53.0).ask)
     };
     let (first, second) = asked(true);
-    assert!(second > first, "{second} after {first}");
-    assert_eq!(asked(false), (first, first));
+    let (alone, again) = asked(false);
+    assert!(second > first && first > alone, "{second} after {first}, {alone} without a session");
+    assert_eq!(again, alone);
 }
 
 #[test]

@@ -19,6 +19,7 @@ pub enum Reason {
     Later { begins: f64 },
     InTime { early: f64 },
     NotWorthIt { takes: f64, costs: f64 },
+    ToSpare { spare: usize },
     NotNeededAnyMore { worker: u32 },
     SomebodyStillComes { worker: u32 },
     Lingers { worker: u32, idle: f64, until: f64 },
@@ -67,6 +68,7 @@ impl Reason {
             Reason::NotWorthIt { takes, costs } => {
                 format!("one more would take over {takes:.1} core-seconds, and its start is worth {costs:.1}")
             }
+            Reason::ToSpare { spare } => to_spare(spare),
             Reason::NotNeededAnyMore { worker } => {
                 format!("worker {} has not come yet and would gain nothing", name(worker))
             }
@@ -79,9 +81,7 @@ impl Reason {
                     "worker {worker} is idle for {idle:.1} s and stays until {until:.1} s, what a new start takes"
                 )
             }
-            Reason::NothingSoon { worker, next } => {
-                format!("worker {} leaves: idle, and not wanted again for {next:.1} s", name(worker))
-            }
+            Reason::NothingSoon { worker, next } => nothing_soon(&name(worker), next),
             Reason::WantedAgain { worker } => {
                 format!("worker {} is idle, but without it one more would be wanted", name(worker))
             }
@@ -90,6 +90,14 @@ impl Reason {
             }
         }
     }
+}
+
+fn to_spare(spare: usize) -> String {
+    format!("nobody knows who is given a machine first: {spare} more are asked for than are wanted")
+}
+
+fn nothing_soon(worker: &str, next: f64) -> String {
+    format!("worker {worker} leaves: idle, and not wanted again for {next:.1} s")
 }
 
 fn files_bound(seconds: f64) -> String {

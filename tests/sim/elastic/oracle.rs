@@ -6,16 +6,20 @@
 //! and sends away at once whom its plan does not want. Like the policy it begins with nobody, can ask for nobody
 //! before the first run is asked for, and cannot choose among places: the n-th that is asked for waits what the
 //! policy's n-th waits. One with less [`Foresight`] knows all of that, too, but asks for nobody because of a run that
-//! has not been asked for.
+//! has not been asked for. One that picks asks for [`PICKED_FROM`] places instead of one, as the policy does where they
+//! wait, knows at once which of them comes first, and calls off the others.
 
 use super::case::{CORES, Case, MOST};
 use super::load::{Asked, RunOf};
 use super::sites::Site;
 use super::world::{Control, Outcome, World};
+use cluster::provider::End;
 use std::collections::BTreeMap;
 
 /// Numbers of workers that are tried.
 const TRIED: [usize; 14] = [0, 1, 2, 3, 4, 6, 8, 10, 12, 16, 20, 24, 28, MOST];
+/// Of so many places one that picks takes one.
+const PICKED_FROM: usize = 4;
 /// So often the search goes over all phases.
 const SWEEPS: usize = 4;
 
@@ -27,6 +31,20 @@ pub enum Foresight {
     OfAllRuns,
     /// For those that have been asked for. It may keep whom it has for others.
     OfRunsAskedFor,
+}
+
+/// What an oracle knows and may do.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Knows {
+    foresight: Foresight,
+    /// It takes the one that comes first of so many places, and calls off the others.
+    picks_from: usize,
+}
+
+impl Default for Knows {
+    fn default() -> Self {
+        Knows { foresight: Foresight::default(), picks_from: 1 }
+    }
 }
 
 /// How long a phase lasts.
@@ -43,11 +61,11 @@ pub struct Plan {
     pub counts: Vec<usize>,
     /// How long each lasts with so many.
     lasts: Vec<Lasts>,
-    foresight: Foresight,
+    knows: Knows,
 }
 
 impl Plan {
-    fn new(runs: &[RunOf], counts: Vec<usize>, foresight: Foresight) -> Plan {
+    fn new(runs: &[RunOf], counts: Vec<usize>, knows: Knows) -> Plan {
         let mut lasts = Vec::new();
         for run in runs {
             lasts.push(match run.asked {
@@ -60,7 +78,7 @@ impl Plan {
                 lasts.push(Lasts::For(turns * f64::from(width.turns) * width.seconds));
             }
         }
-        Plan { counts, lasts, foresight }
+        Plan { counts, lasts, knows }
     }
 
     /// When each phase ends, from one on that has gone on since `since`, and goes on at `now`.
@@ -111,19 +129,24 @@ impl World {
     }
 
     pub(super) fn go_by(&mut self, plan: &Plan, phase: usize) {
-        let foreseen = match plan.foresight {
+        let foreseen = match plan.knows.foresight {
             Foresight::OfAllRuns => plan.counts.len(),
             Foresight::OfRunsAskedFor => self.phases_asked_for(),
         };
         loop {
-            let joins = self.sites.next(self.now).joins;
+            let free = MOST - self.sites.there().min(MOST);
+            let (first, Site { joins, .. }) =
+                self.sites.first_of_next(plan.knows.picks_from.min(free), self.now);
             let there = |site: &&Site| site.ended.is_none() && site.joins <= joins && site.preempted > joins;
             let there = self.sites.all.iter().filter(there).count();
             let wanted = plan.wanted(phase, self.since(phase), self.now, joins, foreseen);
-            if there >= wanted || self.sites.there() >= MOST {
+            if there >= wanted || free == 0 {
                 break;
             }
-            self.ask(1);
+            let next = self.sites.all.len();
+            self.ask(plan.knows.picks_from.min(free));
+            let others = (next..self.sites.all.len()).filter(|place| *place != first);
+            others.for_each(|place| self.sites.end(place, End::Cancelled, self.now));
         }
         // To start another one takes longer than to keep this one.
         let since = self.since(phase);
@@ -172,17 +195,19 @@ pub struct Oracle {
     pub node_seconds: f64,
 }
 
-/// Both that the policy is put beside.
+/// Those that the policy is put beside.
 #[derive(Clone, Debug)]
 pub struct Oracles {
     pub of_all_runs: Oracle,
     pub of_runs_asked_for: Oracle,
+    /// It knows of all runs, and takes one of several places.
+    pub that_picks: Oracle,
 }
 
 struct Search {
     case: Case,
     runs: Vec<RunOf>,
-    foresight: Foresight,
+    knows: Knows,
     /// Workers that can be of use, by phase. None are before a run.
     useful: Vec<usize>,
     tried: BTreeMap<Vec<usize>, Outcome>,
@@ -190,19 +215,23 @@ struct Search {
 
 /// Searches for the best plans, in a world where the policy came to `policy`, which counts as one of the plans.
 pub fn search(case: Case, policy: &Outcome) -> Oracles {
-    let with = |foresight| {
-        let mut search = Search::new(case, foresight);
+    let with = |foresight, picks_from| {
+        let mut search = Search::new(case, Knows { foresight, picks_from });
         search.go(policy);
         search.tried.into_values().collect::<Vec<Outcome>>()
     };
-    let mut tried = with(Foresight::OfRunsAskedFor);
+    let mut tried = with(Foresight::OfRunsAskedFor, 1);
     tried.push(policy.clone());
     let of_runs_asked_for = best_of(&tried, policy);
+    // Whoever knows more, or may do more, can do the same.
     if case.runs().len() > 1 {
-        // Whoever knows more can do the same.
-        tried.extend(with(Foresight::OfAllRuns));
+        tried.extend(with(Foresight::OfAllRuns, 1));
     }
-    Oracles { of_all_runs: best_of(&tried, policy), of_runs_asked_for }
+    let of_all_runs = best_of(&tried, policy);
+    if case.queue > 0.0 {
+        tried.extend(with(Foresight::OfAllRuns, PICKED_FROM));
+    }
+    Oracles { of_all_runs, of_runs_asked_for, that_picks: best_of(&tried, policy) }
 }
 
 /// The best of these beside the policy.
@@ -218,14 +247,14 @@ fn best_of(tried: &[Outcome], policy: &Outcome) -> Oracle {
 }
 
 impl Search {
-    fn new(case: Case, foresight: Foresight) -> Search {
+    fn new(case: Case, knows: Knows) -> Search {
         let runs = case.runs();
         let mut useful = Vec::new();
         for run in &runs {
             useful.push(0);
             useful.extend(run.widths.iter().map(|width| width.tasks.div_ceil(CORES) as usize));
         }
-        Search { case, runs, foresight, useful, tried: BTreeMap::new() }
+        Search { case, runs, knows, useful, tried: BTreeMap::new() }
     }
 
     fn go(&mut self, policy: &Outcome) {
@@ -244,7 +273,7 @@ impl Search {
         if let Some(outcome) = self.tried.get(&counts) {
             return goal.cost(outcome);
         }
-        let plan = Plan::new(&self.runs, counts.clone(), self.foresight);
+        let plan = Plan::new(&self.runs, counts.clone(), self.knows);
         let outcome = World::new(self.case, Control::Oracle(plan)).drive();
         let cost = goal.cost(&outcome);
         self.tried.insert(counts, outcome);

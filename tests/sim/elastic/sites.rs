@@ -31,7 +31,18 @@ impl Sites {
     /// The place that would be granted at `now`. What it waits, and how long it lives, is its number's own: whoever
     /// asks for as many before it gets the same.
     pub fn next(&self, now: f64) -> Site {
-        let draw = |which: u64| exponential(self.case.seed ^ mix(2 * self.all.len() as u64 + which));
+        self.granted(self.all.len(), now)
+    }
+
+    /// The number of the one that comes first of so many places that would be granted at `now`, and that place.
+    pub fn first_of_next(&self, count: usize, now: f64) -> (usize, Site) {
+        let numbers = self.all.len()..self.all.len() + count.max(1);
+        let places = numbers.map(|number| (number, self.granted(number, now)));
+        places.min_by(|a, b| a.1.joins.total_cmp(&b.1.joins)).expect("there is one at least")
+    }
+
+    fn granted(&self, number: usize, now: f64) -> Site {
+        let draw = |which: u64| exponential(self.case.seed ^ mix(2 * number as u64 + which));
         let begins = now + self.case.queue * draw(0);
         let joins = begins + self.case.boot;
         let preempted = match self.case.preemption {

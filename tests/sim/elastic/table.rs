@@ -39,8 +39,8 @@ pub fn line(case: Case) -> Line {
 }
 
 pub const HEAD: &str = "\
-| load | boot | queue | preempted | makespan | A | B | node-seconds | A | B | product A | B | regretted |
-|---|--:|--:|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|";
+| load | boot | queue | preempted | makespan | A | B | C | node-seconds | A | B | C | product A | B | C | regretted |
+|---|--:|--:|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|";
 
 /// What is wanted of the policy, in times of what an oracle does.
 pub const MAKESPAN: f64 = 1.1;
@@ -81,6 +81,11 @@ impl Line {
         Ratios::new(&self.policy, &self.oracles.of_runs_asked_for)
     }
 
+    /// Beside the oracle that knows of all runs and takes one of several places.
+    pub fn beside_one_that_picks(&self) -> Ratios {
+        Ratios::new(&self.policy, &self.oracles.that_picks)
+    }
+
     /// Is it as was wanted?
     pub fn is_within(&self, ratios: Ratios) -> bool {
         ratios.are_within() && self.policy.regretted == 0
@@ -88,11 +93,11 @@ impl Line {
 
     /// A line of the table. What is not as was wanted is bold.
     pub fn told(&self) -> String {
-        let (all, asked_for) = (self.beside_all(), self.beside_asked_for());
+        let beside = [self.beside_all(), self.beside_asked_for(), self.beside_one_that_picks()];
         let ratios = |of: fn(Ratios) -> f64, most: f64| {
             let told =
                 |ratio: f64| if ratio <= most { format!("{ratio:.2}") } else { format!("**{ratio:.2}**") };
-            format!("{} | {}", told(of(all)), told(of(asked_for)))
+            beside.map(|ratios| told(of(ratios))).join(" | ")
         };
         let regretted = match self.policy.regretted {
             0 => "0".to_string(),
