@@ -3,8 +3,8 @@
 //! A product: a grid of workers is laid over the grid of blocks again and again, so that each worker has some rows and
 //! some columns, and reads only those of the factors.
 //!
-//! A tall matrix in blocks below each other, and the trees over them: each worker has a share of neighbouring blocks, in
-//! strips as long as whole subtrees, so that only what combines these goes from worker to worker.
+//! A tall matrix in blocks below each other, and the trees over them: each worker has a share of neighbouring blocks,
+//! in strips as long as whole subtrees, so that only what combines these goes from worker to worker.
 
 use super::fleet::Fleet;
 use crate::graph::{Pattern, Pick, Program};

@@ -192,8 +192,8 @@ impl Planner {
         }
     }
 
-    /// The program of an operation and the proof that it fits. If a spectrum may ask for more care, that has to fit too:
-    /// a run that has begun is not refused.
+    /// The program of an operation and the proof that it fits. If a spectrum may ask for more care, that has to fit
+    /// too: a run that has begun is not refused.
     pub(super) fn prepare(&self, request: &PlanRequest) -> Result<Ready, Error> {
         #[cfg(test)]
         PREPARED.set(PREPARED.get() + 1);

@@ -69,8 +69,8 @@ impl Core {
     }
 
     /// Assigns a task to the worker that finishes it first. If that one is busy a compute task waits for it; an I/O
-    /// task goes to `spare`, which is not, and from its home only if `spare` has far less to do. If its memory has no room the next best gets the task. True if the task has
-    /// left the queue.
+    /// task goes to `spare`, which is not, and from its home only if `spare` has far less to do. If its memory has no
+    /// room the next best gets the task. True if the task has left the queue.
     fn place(&mut self, urgent: Urgent, lane: Lane, spare: WorkerId) -> bool {
         let task = urgent.task;
         let seconds = self.estimates.of(task);
