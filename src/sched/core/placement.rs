@@ -15,7 +15,8 @@ use crate::sched::table::TaskState;
 /// is, and others want the link too. Where a worker only waits a little longer for what it has, blocks stay.
 const COST_OF_MOVING: f64 = 4.0;
 /// Where blocks of a tall matrix are at home they stay as long as that costs no more than such a share of what the
-/// worker has computed already: workers are never quite as fast as each other.
+/// worker has computed already, and the one that has nothing to do: workers are never quite as fast as each other. One
+/// that has just come has computed nothing.
 const PATIENCE: f64 = 0.5;
 /// Holders of so many inputs are looked at when a task is placed: it keeps the decision constant-time.
 const MOST_HOLDERS: usize = 8;
@@ -141,11 +142,9 @@ impl Core {
     pub(super) fn is_late(&mut self, task: TaskId, home: WorkerId, spare: WorkerId) -> bool {
         let lane = self.tasks.lane(task);
         let stays = matches!(self.home(task), Some(Home::Best(_)));
-        let patience = match self.fleet.get(home) {
-            Some(_) if stays && self.fleet.get(spare).is_some_and(|queue| queue.io.tasks() > 0) => {
-                return false;
-            }
-            Some(queue) if stays => PATIENCE * queue.computed(),
+        let patience = match (self.fleet.get(home), self.fleet.get(spare)) {
+            (_, Some(idle)) if stays && idle.io.tasks() > 0 => return false,
+            (Some(busy), Some(idle)) if stays => PATIENCE * busy.computed().min(idle.computed()),
             _ => 0.0,
         };
         let held = self.inputs_held(task);

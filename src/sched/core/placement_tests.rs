@@ -128,16 +128,28 @@ fn leaf(index: u32) -> TaskId {
 
 #[test]
 fn blocks_of_a_tall_matrix_stay_where_they_are_while_that_is_not_far_behind() {
-    for (computed, reads, late) in [(0.0, 0, true), (0.0, 1, false), (6.0, 0, false), (5.0, 0, true)] {
+    for (computed, by_idle, reads, late) in [
+        (0.0, 0.0, 0, true),
+        (0.0, 0.0, 1, false),
+        (6.0, 6.0, 0, false),
+        (5.0, 6.0, 0, true),
+        (6.0, 5.0, 0, true),
+    ] {
         let mut core = tall();
         core.put(0, TaskState::Done(FIRST));
-        core.fleet.charge(FIRST, Lane::Compute, StageId(1), computed);
-        core.fleet.finish(FIRST, Lane::Compute, StageId(1), computed);
+        for (worker, seconds) in [(FIRST, computed), (SECOND, by_idle)] {
+            core.fleet.charge(worker, Lane::Compute, StageId(1), seconds);
+            core.fleet.finish(worker, Lane::Compute, StageId(1), seconds);
+        }
         (0..reads).for_each(|_| core.fleet.charge(SECOND, Lane::Io, StageId(0), 1e-9));
         core.fleet.charge(FIRST, Lane::Compute, StageId(9), 2.75);
         core.set_seconds(1e-9);
         core.estimates.measure(&[Timing { stage: StageId(1), tasks: 1, seconds: 0.5 }]);
-        assert_eq!(core.is_late(leaf(0), FIRST, SECOND), late, "{computed} seconds computed, {reads} reads");
+        assert_eq!(
+            core.is_late(leaf(0), FIRST, SECOND),
+            late,
+            "{computed} and {by_idle} seconds computed, {reads} reads"
+        );
     }
 }
 
