@@ -127,9 +127,9 @@ impl WorkerQueue {
         self.finished / f64::from(self.threads.max(1))
     }
 
-    /// Is half of what it takes of this class free?
-    pub fn has_much_room(&self, lane: Lane) -> bool {
-        lane == Lane::Compute || 2 * self.io.tasks() < MOST_IO
+    /// Has it less than half of the I/O tasks that it may have?
+    pub fn has_little_io(&self) -> bool {
+        2 * self.io.tasks() < MOST_IO
     }
 
     pub fn is_idle(&self) -> bool {

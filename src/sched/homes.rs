@@ -7,7 +7,8 @@
 //! in strips as long as whole subtrees, so that only what combines these goes from worker to worker.
 
 use super::fleet::Fleet;
-use crate::graph::{Pattern, Pick, Program};
+use super::tall::{OverTall, over_tall};
+use crate::graph::Program;
 use crate::ids::{StageId, TaskId, WorkerId};
 
 /// The busiest worker may have so many times its share of blocks.
@@ -45,11 +46,7 @@ impl Strips {
 
     /// The most blocks of these at one of so many places.
     fn most_at_one(self, blocks: u32, places: u32) -> u32 {
-        let begins = |place: u32| {
-            let strip = (u64::from(place) * u64::from(self.count)).div_ceil(u64::from(places));
-            blocks.min(strip as u32 * self.length)
-        };
-        (0..places).map(|place| begins(place + 1) - begins(place)).max().unwrap_or(blocks)
+        blocks.min(self.count.div_ceil(places).saturating_mul(self.length))
     }
 }
 
@@ -69,6 +66,8 @@ pub(super) struct Homes {
     places: Vec<WorkerId>,
     /// By stage, once it has been asked for.
     layouts: Vec<Option<Layout>>,
+    /// By stage, once one has been asked for.
+    over_tall: Vec<Option<OverTall>>,
     consumers: Vec<TaskId>,
 }
 
@@ -154,48 +153,27 @@ impl Homes {
         if let Some(layout) = self.layouts[stage.at()] {
             return layout;
         }
-        // In their order, so that what a stage reads is known: programs are long, and a stack is not.
-        for id in (0..=stage.0).map(StageId) {
-            if self.layouts[id.at()].is_none() {
-                let found = self.find_layout(run, id);
-                self.layouts[id.at()] = Some(found);
-            }
-        }
-        self.layouts[stage.at()].unwrap_or(Layout::Anywhere)
+        let found = self.find_layout(run.program, stage);
+        self.layouts[stage.at()] = Some(found);
+        found
     }
 
-    /// What it reads comes before it, and is known.
-    fn find_layout(&mut self, run: Run, id: StageId) -> Layout {
-        let stage = run.program.stage(id);
-        let extents = stage.space.extents();
+    fn find_layout(&mut self, program: &Program, id: StageId) -> Layout {
+        let stage = program.stage(id);
         if stage.lockstep {
+            let extents = stage.space.extents();
             return best_grid(extents.i, extents.j, self.places.len() as u32)
                 .map_or(Layout::Anywhere, Layout::Grid);
         }
-        if extents.j > 1 || extents.k > 1 {
-            return Layout::Anywhere;
+        if self.over_tall.is_empty() {
+            self.over_tall = over_tall(program);
         }
-        if stage.reads.is_empty() {
-            return self.strips(extents.i).map_or(Layout::Anywhere, Layout::Strips);
-        }
-        for read in &stage.reads {
-            let is_alone = stage.space.tasks() == 1 && run.program.stage(read.source).space.tasks() == 1;
-            let (wider, narrower) = match &read.pattern {
-                Pattern::Block(..) if is_alone => (1, 1),
-                Pattern::Block(Pick::Row, _) => (1, 1),
-                Pattern::Gather { fan } => (*fan, 1),
-                Pattern::Spread { fan } => (1, *fan),
-                _ => continue,
-            };
-            if let Layout::Strips(strips) = self.layout(run, read.source) {
-                let per_task = strips.per_task.saturating_mul(wider).div_ceil(narrower);
-                return Layout::Strips(Strips { per_task, ..strips });
-            }
-        }
-        Layout::Anywhere
+        let Some(OverTall { blocks, per_task }) = self.over_tall[id.at()] else { return Layout::Anywhere };
+        let strips = self.strips(blocks).map(|strips| Strips { per_task, ..strips });
+        strips.map_or(Layout::Anywhere, Layout::Strips)
     }
 
-    /// The longest strips of so many blocks that give each worker its share. O(workers · log blocks).
+    /// The longest strips of so many blocks that give each worker its share. O(log blocks).
     fn strips(&self, blocks: u32) -> Option<Strips> {
         let places = self.places.len() as u32;
         if places < 2 || blocks == 0 {
@@ -241,7 +219,7 @@ mod tests {
     use crate::array::Fill;
     use crate::graph::kinds::FillBlock;
     use crate::graph::testing::{column, nulls};
-    use crate::graph::{Kind, Order, Read, Space, Stage};
+    use crate::graph::{Kind, Order, Pattern, Pick, Read, Space, Stage};
     use crate::ids::MemoryId;
 
     #[test]

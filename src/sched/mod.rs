@@ -45,6 +45,7 @@ mod ready;
 mod sacrifice;
 mod suspects;
 mod table;
+mod tall;
 mod task_map;
 mod tasks;
 mod transit;

@@ -8,7 +8,8 @@
 //! workers have something to do each in a part of its own.
 
 use super::table::TaskState;
-use crate::graph::{Pattern, Pick, Program, Read};
+use super::tall::{OverTall, over_tall};
+use crate::graph::{Pattern, Program, Read};
 use crate::ids::{StageId, TaskId};
 
 #[derive(Clone, Copy)]
@@ -25,15 +26,6 @@ enum Frame {
     Alone(TaskId),
 }
 
-/// The tasks of a stage over a tall matrix, in strips of neighbours.
-#[derive(Clone, Copy)]
-struct Strips {
-    /// Blocks of the matrix.
-    blocks: u32,
-    /// Blocks of the matrix below one task.
-    span: u32,
-}
-
 /// What the walk asks the table of tasks.
 pub trait Ground {
     fn state(&self, task: TaskId) -> TaskState;
@@ -47,8 +39,8 @@ pub trait Ground {
 pub struct Walk {
     /// It goes at so many places of a tall matrix at once, about.
     width: u32,
-    /// Of each stage, once one has been asked for; none if it is not over a tall matrix.
-    strips: Vec<Option<Strips>>,
+    /// By stage, once one has been asked for.
+    over_tall: Vec<Option<OverTall>>,
     stage: u32,
     turn: u64,
     stack: Vec<Frame>,
@@ -65,7 +57,7 @@ impl Walk {
     /// At so many places at once where there are that many strips of blocks.
     pub fn of_width(width: u32) -> Self {
         let (stack, inputs) = (Vec::new(), Vec::new());
-        Walk { width, strips: Vec::new(), stage: 0, turn: 0, stack, inputs }
+        Walk { width, over_tall: Vec::new(), stage: 0, turn: 0, stack, inputs }
     }
 
     /// Starts again at the first result: finished tasks are passed over.
@@ -177,14 +169,14 @@ impl Walk {
         if self.width == 1 {
             return None;
         }
-        if self.strips.is_empty() {
-            self.strips = strips(program);
+        if self.over_tall.is_empty() {
+            self.over_tall = over_tall(program);
         }
-        let Strips { blocks, span } = self.strips[stage.at()]?;
+        let OverTall { blocks, per_task } = self.over_tall[stage.at()]?;
         let of_blocks = blocks.div_ceil(self.width).next_power_of_two();
         // Where strips are combined, each task stands for one or more of them.
-        let length = if span < of_blocks { of_blocks / span } else { 1 };
-        let is_whole = span >= of_blocks || of_blocks % span == 0;
+        let length = (of_blocks / per_task).max(1);
+        let is_whole = per_task >= of_blocks || of_blocks.is_multiple_of(per_task);
         (is_whole && length < program.stage(stage).space.tasks()).then_some(length)
     }
 
@@ -219,33 +211,6 @@ impl Walk {
         }
         self.inputs = inputs;
     }
-}
-
-/// Which stages are over tall matrices. O(stages).
-fn strips(program: &Program) -> Vec<Option<Strips>> {
-    let mut found: Vec<Option<Strips>> = Vec::new();
-    for id in program.stage_ids() {
-        let stage = program.stage(id);
-        let extents = stage.space.extents();
-        let below = |read: &Read| *found.get(read.source.at())?;
-        let here = match stage.reads.first() {
-            _ if extents.j > 1 || extents.k > 1 => None,
-            Some(Read { source, pattern: Pattern::Gather { fan } }) => {
-                let below = found.get(source.at()).copied().flatten();
-                below.map(|below| Strips { span: below.span.saturating_mul(*fan), ..below })
-            }
-            _ => {
-                let is_beside = |read: &&Read| match read.pattern {
-                    Pattern::Block(Pick::Row, _) => program.stage(read.source).space.extents().i == extents.i,
-                    _ => false,
-                };
-                let beside = stage.reads.iter().find(is_beside).and_then(below);
-                Some(beside.unwrap_or(Strips { blocks: extents.i, span: 1 }))
-            }
-        };
-        found.push(here);
-    }
-    found
 }
 
 /// The order in which tasks of strips have their turn: the first of each strip, then the second of each, and so on. Any

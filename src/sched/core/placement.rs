@@ -83,8 +83,7 @@ impl Core {
             return true;
         }
         let is_busy = !self.fleet.has_room(best, lane, seconds);
-        let has_much_room = self.fleet.get(spare).is_some_and(|queue| queue.has_much_room(lane));
-        if is_busy && home.is_some() && !has_much_room {
+        if is_busy && home.is_some() && !self.fleet.get(spare).is_some_and(WorkerQueue::has_little_io) {
             return false;
         }
         let first = if is_busy { spare } else { best };
@@ -119,7 +118,7 @@ impl Core {
     /// somebody has nothing to do at all, that one reads it, and has the work that follows.
     fn reader_for(&self, task: TaskId, home: WorkerId) -> WorkerId {
         let is_behind = self.fleet.get(home).is_some_and(WorkerQueue::is_far_behind);
-        if !self.tasks.is_source(task) || !is_behind || !self.fleet.has_idle() {
+        if !self.tasks.is_source(task) || !is_behind {
             return home;
         }
         let idle = self.fleet.least_loaded(Lane::Compute, 0.0);
@@ -141,17 +140,22 @@ impl Core {
     /// of a tall matrix stay where they are at home longer, and who reads will have something to do of its own.
     pub(super) fn is_late(&mut self, task: TaskId, home: WorkerId, spare: WorkerId) -> bool {
         let lane = self.tasks.lane(task);
-        let stays = matches!(self.home(task), Some(Home::Best(_)));
-        let patience = match (self.fleet.get(home), self.fleet.get(spare)) {
-            (_, Some(idle)) if stays && idle.io.tasks() > 0 => return false,
-            (Some(busy), Some(idle)) if stays => PATIENCE * busy.computed().min(idle.computed()),
-            _ => 0.0,
-        };
+        let Some(patience) = self.patience(task, home, spare) else { return false };
         let held = self.inputs_held(task);
         let seconds = self.estimates.of(task);
         let done_by = |worker| self.finish_at(lane, worker, &held) + seconds;
         let gain = done_by(home) - done_by(spare);
         self.cost_of_moving(spare, &held) < seconds && 2.0 * done_by(spare) < done_by(home) && gain > patience
+    }
+
+    /// So many seconds `task` may wait for its home although `spare` has nothing to do. None if it stays anyway.
+    fn patience(&mut self, task: TaskId, home: WorkerId, spare: WorkerId) -> Option<f64> {
+        if !matches!(self.home(task), Some(Home::Best(_))) {
+            return Some(0.0);
+        }
+        let busy = self.fleet.get(home)?;
+        let idle = self.fleet.get(spare).filter(|idle| idle.io.tasks() == 0)?;
+        Some(PATIENCE * busy.computed().min(idle.computed()))
     }
 
     /// Whose memory has room for `task`: `first`, or the next best.

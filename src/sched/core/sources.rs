@@ -12,8 +12,7 @@ const GIVEN_AT_ONCE: u32 = 2;
 
 impl Core {
     /// Where `worker` gets a block that it does not have: in its own memory if it is there, else from a process that
-    /// has the block or will have it. It makes constants and random numbers itself, and reads
-    /// blocks of a tall matrix.
+    /// has the block or will have it. It makes constants and random numbers itself, and reads blocks of a tall matrix.
     pub(super) fn source_for(&mut self, block: BlockId, worker: WorkerId) -> Option<WorkerId> {
         let home = self.fleet.memory(worker)?;
         if let Some(giver) = self.promised_giver(block, worker) {
