@@ -161,8 +161,8 @@ fn plan_to_spill(
 
 /// So many places of a tall matrix at once that each worker has some of them, and those that come later too.
 fn width_for(workers: &[Seat]) -> u32 {
-    let computing = workers.iter().filter(|seat| seat.threads.compute > 0).count() as u32;
-    computing.saturating_mul(PLACES_FOR_EACH).next_power_of_two().clamp(FEWEST_PLACES, MOST_PLACES)
+    let places = (workers.len() as u32).saturating_mul(PLACES_FOR_EACH);
+    places.clamp(FEWEST_PLACES, MOST_PLACES).next_power_of_two()
 }
 
 fn plan_to_hold(program: &Program, workers: &[Seat], client: Option<Seat>) -> Result<Plan, PlanError> {
@@ -219,6 +219,14 @@ mod tests {
     use super::*;
     use crate::array::{Axis, BlockGrid, Element, Fill, footprint};
     use crate::graph::ProgramBuilder;
+
+    #[test]
+    fn a_walk_has_four_places_for_each_worker_and_some_more() {
+        let seat = Seat { threads: Threads { compute: 1, io: 1 }, budget: 1, may_spill: true };
+        for (workers, width) in [(1, 16), (4, 16), (5, 32), (256, 1024), (1000, 1024)] {
+            assert_eq!(width_for(&vec![seat; workers]), width, "{workers} workers");
+        }
+    }
 
     #[test]
     fn a_run_that_spills_goes_ahead_by_a_task_and_two_that_come_or_by_half_of_what_is_spare() {

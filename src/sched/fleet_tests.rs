@@ -134,6 +134,19 @@ fn what_is_parked_waits_with_what_was_handed_out() {
 }
 
 #[test]
+fn what_a_worker_has_computed_is_told_for_each_of_its_threads() {
+    let mut fleet = fleet(&[2]);
+    for (lane, computed) in [(Lane::Compute, 3.0), (Lane::Io, 3.0)] {
+        charge(&mut fleet, FIRST, lane, 1, 6.0);
+        fleet.finish(FIRST, lane, STAGE, 6.0);
+        assert_eq!(fleet.get(FIRST).map(WorkerQueue::computed), Some(computed), "{lane:?}");
+    }
+    charge(&mut fleet, FIRST, Lane::Compute, 1, 6.0);
+    fleet.discharge(FIRST, Lane::Compute, STAGE, 6.0);
+    assert_eq!(fleet.get(FIRST).map(WorkerQueue::computed), Some(3.0), "it came back undone");
+}
+
+#[test]
 fn who_was_asked_for_tasks_rests_until_it_has_done_some() {
     let mut fleet = fleet(&[1]);
     fleet.get_mut(FIRST).expect("it is there").rest = 2;

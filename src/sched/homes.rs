@@ -293,6 +293,19 @@ mod tests {
         assert_eq!(homes(&tall(32), &fleet([1, 1]), 1), wanted);
     }
 
+    /// Each of two tasks is over three blocks, and is halved into tasks that are over two: the last begins behind the
+    /// last block.
+    #[test]
+    fn what_is_below_a_ragged_tree_is_at_home_with_the_last_block() {
+        let below = |source, pattern| vec![Read { source: StageId(source), pattern }];
+        let program = Program::new(vec![
+            stage(column(6), Vec::new()),
+            stage(column(2), below(0, Pattern::Gather { fan: 3 })),
+            stage(column(4), below(1, Pattern::Spread { fan: 2 })),
+        ]);
+        assert_eq!(homes(&program, &fleet([1, 1]), 2), [0, 0, 1, 1].map(Some));
+    }
+
     #[test]
     fn a_worker_has_strips_for_its_threads() {
         let wanted: Vec<_> = (0..12).map(|block| Some(u32::from(block >= 4))).collect();

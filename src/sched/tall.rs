@@ -81,6 +81,12 @@ mod tests {
         let product = Stage { lockstep: true, ..nulls(column(4), Vec::new()) };
         let all = Program::new(vec![wide, steps, of_wide, product]);
         assert_eq!(over_tall(&all), [None; 4]);
+        let first = Pattern::Block(Pick::Zero, Pick::Zero);
+        for (blocks, readers) in [(4, 1), (1, 4)] {
+            let of_first = nulls(column(readers), reading(0, first.clone()));
+            let program = Program::new(vec![nulls(column(blocks), Vec::new()), of_first]);
+            assert_eq!(over_tall(&program)[1], None, "{readers} read the first of {blocks}");
+        }
         assert_eq!(over_tall(&Program::new(vec![linked(&[&[], &[0]])])), [None]);
     }
 }

@@ -22,8 +22,6 @@ enum Frame {
     Chain { stage: StageId, next: u32, last: u32 },
     /// Step `step` and those after it, of all chains of a stage together.
     Lockstep { stage: StageId, step: u32 },
-    /// Make this task's inputs, then the task, whatever is done beside it.
-    Alone(TaskId),
 }
 
 /// What the walk asks the table of tasks.
@@ -73,8 +71,7 @@ impl Walk {
             match self.stack.pop() {
                 Some(Frame::Visit(task)) if ground.missing(task) => self.visit(program, task, ground),
                 Some(Frame::Emit(task)) if ground.missing(task) => return Some(task),
-                Some(Frame::Alone(task)) if ground.missing(task) => self.expand(program, task, ground),
-                Some(Frame::Visit(_) | Frame::Emit(_) | Frame::Alone(_)) => {}
+                Some(Frame::Visit(_) | Frame::Emit(_)) => {}
                 Some(Frame::Chain { stage, next, last }) => {
                     if next < last {
                         self.stack.push(Frame::Chain { stage, next: next + 1, last });
@@ -126,7 +123,7 @@ impl Walk {
             if program.stage(task.stage).reads.iter().any(gathers)
                 && let Some(length) = self.strip_length(program, task.stage)
             {
-                return self.abreast(program, task, Turns { tasks: space.tasks(), length });
+                return self.abreast(program, task, Turns { tasks: space.tasks(), length }, ground);
             }
             return self.expand(program, task, ground);
         }
@@ -145,26 +142,26 @@ impl Walk {
 
     /// The task, and what stands at the same place in the other strips, after the first input of each, the second of
     /// each, and so on: the walk goes on below all of them.
-    fn abreast(&mut self, program: &Program, task: TaskId, turns: Turns) {
-        let first = u64::from(task.index % turns.length) * turns.strips();
-        let indices = (first..first + turns.strips()).map(|turn| turns.task(turn));
-        let row: Vec<TaskId> = indices
-            .filter(|index| *index < turns.tasks)
-            .map(|index| TaskId::new(task.stage, index))
-            .collect();
+    fn abreast(&mut self, program: &Program, task: TaskId, turns: Turns, ground: &impl Ground) {
         let mut inputs = std::mem::take(&mut self.inputs);
+        let mut row = Vec::new();
         let mut below: Vec<(usize, TaskId)> = Vec::new();
-        for task in &row {
-            program.inputs(*task, &mut inputs);
-            below.extend(inputs.iter().copied().enumerate());
+        let first = u64::from(task.index % turns.length) * turns.strips();
+        for turn in first..first + turns.strips() {
+            let task = TaskId::new(task.stage, turns.task(turn));
+            if task.index < turns.tasks && ground.missing(task) {
+                row.push(task);
+                program.inputs(task, &mut inputs);
+                below.extend(inputs.iter().copied().enumerate());
+            }
         }
         self.inputs = inputs;
         below.sort_by_key(|(place, _)| *place);
-        self.stack.extend(row.iter().rev().map(|task| Frame::Alone(*task)));
-        self.stack.extend(below.iter().rev().map(|(_, input)| Frame::Visit(*input)));
+        self.stack.extend(row.into_iter().rev().map(Frame::Emit));
+        self.stack.extend(below.into_iter().rev().map(|(_, input)| Frame::Visit(input)));
     }
 
-    /// Tasks of a strip of this stage, if it is in more than one.
+    /// Tasks of a strip of this stage, if it is over a tall matrix and the walk is at several places at once.
     fn strip_length(&mut self, program: &Program, stage: StageId) -> Option<u32> {
         if self.width == 1 {
             return None;
@@ -175,9 +172,7 @@ impl Walk {
         let OverTall { blocks, per_task } = self.over_tall[stage.at()]?;
         let of_blocks = blocks.div_ceil(self.width).next_power_of_two();
         // Where strips are combined, each task stands for one or more of them.
-        let length = (of_blocks / per_task).max(1);
-        let is_whole = per_task >= of_blocks || of_blocks.is_multiple_of(per_task);
-        (is_whole && length < program.stage(stage).space.tasks()).then_some(length)
+        Some((of_blocks / per_task).max(1))
     }
 
     /// One step of each chain; what has been seen to is passed over when its turn comes.
@@ -235,10 +230,9 @@ impl Turns {
     /// Whose turn it is. No task of the stage, if there is none.
     fn task(self, turn: u64) -> u32 {
         let strips = self.strips();
-        let (round, at) = (turn / strips, turn % strips);
-        // The bits of a number in reverse order: van der Corput's sequence, which is spread evenly.
-        let strip = at.reverse_bits().checked_shr(u64::BITS - strips.trailing_zeros()).unwrap_or(0);
-        u32::try_from(strip * u64::from(self.length) + round).unwrap_or(u32::MAX)
+        // The last bits of the number in reverse order: van der Corput's sequence, which is spread evenly.
+        let strip = turn.reverse_bits().checked_shr(u64::BITS - strips.trailing_zeros()).unwrap_or(0);
+        u32::try_from(strip * u64::from(self.length) + turn / strips).unwrap_or(u32::MAX)
     }
 }
 
@@ -402,6 +396,14 @@ mod tests {
         let leaves: Vec<u32> =
             order.iter().filter(|task| task.stage == StageId(0)).map(|task| task.index).collect();
         assert_eq!(leaves, [0, 4, 2, 6, 1, 5, 3, 7]);
+    }
+
+    #[test]
+    fn what_was_made_of_a_row_wants_nothing_any_more() {
+        let program = tree(8);
+        let mut made = Made(HashSet::from([TaskId::new(StageId(1), 2)]));
+        let order = up_to(&mut Walk::of_width(4), &program, &mut made, TaskId::new(StageId(9), 0));
+        assert_eq!(order.len(), program.tasks() - 3, "it and the two blocks that it reads");
     }
 
     #[test]

@@ -171,12 +171,15 @@ fn who_has_nothing_to_do_reads_for_one_that_is_far_behind() {
 
 #[test]
 fn a_read_waits_for_its_home_unless_another_one_has_far_less_to_read() {
-    for (reads, left) in [(15, true), (16, false)] {
+    for (at_home, elsewhere, reader) in [(32, 15, Some(SECOND)), (32, 16, None), (31, 31, Some(FIRST))] {
         let mut core = tall();
-        (0..32).for_each(|_| core.fleet.charge(FIRST, Lane::Io, StageId(0), 1.0));
-        (0..reads).for_each(|_| core.fleet.charge(SECOND, Lane::Io, StageId(0), 1.0));
+        for (worker, reads) in [(FIRST, at_home), (SECOND, elsewhere)] {
+            (0..reads).for_each(|_| core.fleet.charge(worker, Lane::Io, StageId(0), 1.0));
+        }
         core.ready.push(&mut core.tasks, task(0));
-        assert_eq!(core.place_all(Lane::Io), usize::from(left), "{reads} reads");
+        assert_eq!(core.place_all(Lane::Io), usize::from(reader.is_some()), "{elsewhere} reads");
+        let is_reader = |worker| core.tasks.state(task(0)) == TaskState::Assigned(worker);
+        assert_eq!([FIRST, SECOND].into_iter().find(|worker| is_reader(*worker)), reader);
     }
 }
 
